@@ -1,0 +1,68 @@
+"""ISO 8601 durations with real months: `P1M` is a month, `P1D` a day of the calendar, `PT24H` 24 hours."""
+
+from datetime import UTC, datetime, timedelta
+
+import isodate
+import msgspec
+
+from kala.core.errors import Invalid
+
+_EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
+
+
+class Duration(msgspec.Struct, frozen=True):
+    """A length of time in three parts that do not convert into each other: months, days, and exact time."""
+
+    months: int = 0
+    days: int = 0
+    time: timedelta = timedelta()
+
+    def after(self, start: datetime, times: int = 1) -> datetime:
+        """The instant, in UTC, that lies `times` durations after `start`.
+
+        Months and days are counted on the wall clock of `start`'s zone, then the time is added as it elapses. A month
+        that lacks the day uses its last day. Raises OverflowError beyond the year 9999.
+        """
+        try:
+            wall = start + self._calendar(times)
+            return wall.astimezone(UTC) + self.time * times
+        except ValueError as error:  # isodate and datetime report a year out of range so
+            raise OverflowError(str(error)) from error
+
+    def _calendar(self, times: int) -> timedelta | isodate.Duration:
+        if not self.months:
+            return timedelta(days=self.days * times)
+        return isodate.Duration(months=self.months * times, days=self.days * times)
+
+    @property
+    def shortest(self) -> timedelta:
+        """A length that the duration never falls below, whatever the calendar."""
+        return timedelta(days=self.months * 28 + self.days) + self.time
+
+    @property
+    def longest(self) -> timedelta:
+        """A length that the duration never exceeds, whatever the calendar."""
+        return timedelta(days=self.months * 31 + self.days) + self.time
+
+
+def parse(text: str, field: str) -> Duration:
+    """Read an ISO 8601 duration (clause 5.5.2); raises Invalid, naming `field`, where it is not one."""
+    try:
+        date, _, time = text.partition("T")
+        if not text.startswith("P") or text.endswith(("P", "T")) or "-" in text:
+            raise ValueError(text)
+        return _join(isodate.parse_duration(date) if date != "P" else timedelta(), time)
+    except (ValueError, isodate.ISO8601Error):
+        raise Invalid(f"{field}: {text!r} is not an ISO 8601 duration; give one {_EXAMPLES}") from None
+    except (OverflowError, ArithmeticError):
+        raise Invalid(f"{field}: {text!r} is longer than the calendar; give a shorter duration") from None
+
+
+def _join(date: timedelta | isodate.Duration, time: str) -> Duration:
+    exact = isodate.parse_duration(f"PT{time}") if time else timedelta()
+    months, days = 0, date
+    if isinstance(date, isodate.Duration):
+        months, days = date.years * 12 + date.months, date.tdelta
+    if not isinstance(exact, timedelta) or not isinstance(days, timedelta) or months != int(months) or days.seconds:
+        raise ValueError(date)
+    return Duration(int(months), days.days, exact)

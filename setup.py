@@ -1,0 +1,44 @@
+"""The package: what `pip install .` needs to know. Versions are bounded by what was tested."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kala/__init__.py").read_text())[1]
+
+setup(
+    name="kala",
+    version=VERSION,
+    description="A job scheduler service that a team can trust with its cron jobs",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["kala", "kala.*"]),
+    install_requires=[
+        "cheroot>=11.1.2,<12",
+        "cherrypy>=18.10,<19",
+        "click>=8.1,<9",
+        "isodate>=0.7.2,<0.8",
+        "jinja2>=3.1.6,<4",
+        "msgspec>=0.20,<0.23",
+        "peewee>=4.5.3,<4.6",
+        "python-daemon>=3.1.2,<4",
+        "requests>=2.32,<3",
+        "sdnotify>=0.3.2,<0.4",
+        "tzdata>=2025.2",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis>=6.100",
+            "mypy>=1.18",
+            "pytest>=9",
+            "pytest-timeout>=2.4",
+            "ruff>=0.14",
+            "types-requests",
+        ],
+    },
+    entry_points={"console_scripts": ["kala = kala.cli:main"]},
+)
