@@ -1,0 +1,1 @@
+"""Where Kala keeps what it knows: the only SQL in the house."""

@@ -1,0 +1,196 @@
+"""Jobs in the database."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from peewee import SQL, Database, Expression
+
+from kala.core.errors import NotFound
+from kala.core.job import Counts, Job, Spec
+from kala.store.instants import from_column, from_nullable, to_column, to_nullable
+from kala.store.tables import JobRow
+
+# One job with its children in the order of their creation.
+_COLUMNS = """
+    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.is_done,
+    job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
+    (SELECT group_concat(child_id, ' ') FROM (
+        SELECT child_id FROM dependency JOIN job child ON child.id = child_id
+        WHERE parent_id = job.id ORDER BY child.seq))
+"""
+_GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
+# What is due, the longest waiting first.
+_DUE = f"""
+    SELECT {_COLUMNS} FROM job INDEXED BY job_due
+    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? ORDER BY next_due, seq LIMIT ?
+"""
+_NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
+_INSERT = """
+    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, next_due, slots_started, spec, created_at, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_SAVE = """
+    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, next_due = ?, slots_started = ?,
+        spec = ?
+    WHERE id = ?
+"""
+_PLAN = "UPDATE job SET next_due = ?, slots_started = ? WHERE id = ?"
+_SET_DONE = "UPDATE job SET is_done = ? WHERE id = ?"
+_COUNT_ATTEMPT = "UPDATE job SET last_attempt = ? WHERE id = ?"
+_COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
+_COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
+_DELETE = "DELETE FROM job WHERE id = ?"
+_DELETE_ALL = "DELETE FROM job"
+_LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?)"
+_UNLINK = "DELETE FROM dependency WHERE parent_id = ? OR child_id = ?"
+_UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id = ?"
+_UNLINK_ALL = "DELETE FROM dependency"
+_CHILDREN = "SELECT child_id FROM dependency JOIN job ON job.id = child_id WHERE parent_id = ? ORDER BY job.seq"
+_PARENTS = "SELECT parent_id FROM dependency WHERE child_id = ?"
+_HAVING_ON_FAILURE = "SELECT id FROM job WHERE on_failure_job = ? AND on_failure_job != ''"
+_SEQ = "SELECT seq FROM job WHERE id = ?"
+_TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
+
+_ROW = JobRow.alias("job")
+_SPEC = msgspec.json.Decoder(Spec)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs to list, in the order of their creation. `after` is the id of the job before the first one."""
+
+    limit: int | None = None
+    after: str = ""
+    q: str = ""
+    owner: str | None = None
+    disabled: bool | None = None
+    done: bool | None = None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums over all jobs."""
+
+    jobs: int
+    disabled: int
+    successes: int
+    errors: int
+    last_attempt: datetime | None
+    next_due: datetime | None
+
+
+class Jobs:
+    """The job table on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql: Callable[..., Any] = database.execute_sql
+
+    def get(self, job_id: str) -> Job | None:
+        row = self._sql(_GET, (job_id,)).fetchone()
+        return row and _job(row)
+
+    def due(self, now: datetime, limit: int) -> list[Job]:
+        """The enabled jobs that are due by `now`, the longest waiting first."""
+        return [_job(row) for row in self._sql(_DUE, (to_column(now), limit)).fetchall()]
+
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which an enabled job is due."""
+        return from_nullable(self._sql(_NEXT_DUE).fetchone()[0])
+
+    def search(self, wanted: Filter) -> Iterator[Job]:
+        """The jobs that match, read as they are taken."""
+        query = _ROW.select(SQL(_COLUMNS)).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
+        return map(_job, self._sql(*query.bind(self._database).sql()))
+
+    def _conditions(self, wanted: Filter) -> Iterator[Expression]:
+        yield _ROW.seq > (self._seq(wanted.after) if wanted.after else 0)
+        if wanted.q:
+            yield _ROW.name.contains(wanted.q)
+        for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
+            if value is not None:
+                yield getattr(_ROW, column) == value
+
+    def _seq(self, job_id: str) -> int:
+        row = self._sql(_SEQ, (job_id,)).fetchone()
+        if not row:
+            raise NotFound(f"after: there is no job with the id {job_id!r}; give the id of the last job that you have")
+        return int(row[0])
+
+    def totals(self) -> Totals:
+        """The sums over all jobs, whose cost does not grow with the jobs."""
+        jobs, disabled, successes, errors, last_attempt = self._sql(_TOTALS).fetchone()
+        return Totals(jobs, disabled, successes, errors, from_nullable(last_attempt), self.next_due())
+
+    def children(self, job_id: str) -> list[str]:
+        """The ids of the jobs that run after this one, in the order of their creation."""
+        return [row[0] for row in self._sql(_CHILDREN, (job_id,)).fetchall()]
+
+    def parents(self, job_id: str) -> list[str]:
+        return [row[0] for row in self._sql(_PARENTS, (job_id,)).fetchall()]
+
+    def having_on_failure(self, job_id: str) -> list[str]:
+        """The ids of the jobs whose on-failure job this one is."""
+        return [row[0] for row in self._sql(_HAVING_ON_FAILURE, (job_id,)).fetchall()]
+
+    def add(self, job: Job) -> None:
+        self._sql(_INSERT, (*_decided(job), to_column(job.created_at), job.id))
+        self._link(job)
+
+    def save(self, job: Job) -> None:
+        """Write the job's spec, plan and place among its parents; its counts stay."""
+        self._sql(_SAVE, (*_decided(job), job.id))
+        self._sql(_UNLINK_PARENTS, (job.id,))
+        self._link(job)
+
+    def _link(self, job: Job) -> None:
+        for parent in job.spec.parents:
+            self._sql(_LINK, (parent, job.id))
+
+    def delete(self, job_id: str) -> None:
+        self._sql(_DELETE, (job_id,))
+        self._sql(_UNLINK, (job_id, job_id))
+
+    def delete_all(self) -> None:
+        self._sql(_DELETE_ALL)
+        self._sql(_UNLINK_ALL)
+
+    def plan(self, job_id: str, next_due: datetime | None, slots_started: int) -> None:
+        """Write when the job is due next, and how many of its slots were started."""
+        self._sql(_PLAN, (to_nullable(next_due), slots_started, job_id))
+
+    def set_done(self, job_id: str, is_done: bool) -> None:
+        self._sql(_SET_DONE, (is_done, job_id))
+
+    def count_attempt(self, job_id: str, at: datetime) -> None:
+        self._sql(_COUNT_ATTEMPT, (to_column(at), job_id))
+
+    def count_success(self, job_id: str, at: datetime) -> None:
+        self._sql(_COUNT_SUCCESS, (to_column(at), job_id))
+
+    def count_error(self, job_id: str, at: datetime, *, is_final: bool) -> None:
+        self._sql(_COUNT_ERROR, (is_final, to_column(at), job_id))
+
+
+def _decided(job: Job) -> tuple[object, ...]:
+    spec = job.spec
+    plan = (job.is_done, to_nullable(job.next_due), job.slots_started)
+    return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, *plan, _encode(spec))
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    job_id, spec, created_at, next_due, slots_started, is_done, successes, errors, finished, *times, children = row
+    return Job(
+        id=job_id,
+        spec=_SPEC.decode(spec),
+        created_at=from_column(created_at),
+        next_due=from_nullable(next_due),
+        slots_started=slots_started,
+        is_done=bool(is_done),
+        children=tuple(children.split()) if children else (),
+        counts=Counts(successes, errors, finished, *map(from_nullable, times)),
+    )
+
+
+def _encode(spec: Spec) -> str:
+    return msgspec.json.encode(spec).decode()

@@ -1,0 +1,124 @@
+"""How a database comes to the tables of today: numbered steps, forward only, each in one transaction.
+
+A step that was released never changes; what must differ is a new step. The database's `user_version` is the number of
+the last step that it took.
+"""
+
+from peewee import SqliteDatabase
+
+from kala.core.errors import Conflict
+
+_FIRST = (
+    """
+    CREATE TABLE job (
+        seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        disabled INTEGER NOT NULL,
+        on_failure_job TEXT NOT NULL,
+        is_done INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        next_due INTEGER,
+        slots_started INTEGER NOT NULL,
+        successes INTEGER NOT NULL DEFAULT 0,
+        errors INTEGER NOT NULL DEFAULT 0,
+        finished INTEGER NOT NULL DEFAULT 0,
+        last_success INTEGER,
+        last_error INTEGER,
+        last_attempt INTEGER,
+        spec TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX job_due ON job (next_due, seq) WHERE disabled = 0 AND next_due IS NOT NULL",
+    "CREATE INDEX job_on_failure ON job (on_failure_job) WHERE on_failure_job != ''",
+    """
+    CREATE TABLE dependency (
+        parent_id TEXT NOT NULL,
+        child_id TEXT NOT NULL,
+        PRIMARY KEY (parent_id, child_id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX dependency_child ON dependency (child_id)",
+    """
+    CREATE TABLE run (
+        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL,
+        job_name TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        cause_run INTEGER,
+        slot INTEGER,
+        attempt INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        waiting TEXT NOT NULL,
+        queued_at INTEGER NOT NULL,
+        started_at INTEGER,
+        ended_at INTEGER,
+        duration INTEGER,
+        message TEXT NOT NULL DEFAULT '',
+        exit_code INTEGER,
+        signal INTEGER,
+        http_status INTEGER,
+        output_size INTEGER NOT NULL DEFAULT 0,
+        output_cut INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE INDEX run_job ON run (job_id, id)",
+    "CREATE INDEX run_running ON run (job_id) WHERE state = 'running'",
+    "CREATE INDEX run_queued ON run (job_id, id) WHERE state = 'queued'",
+    "CREATE INDEX run_ready ON run (id) WHERE state = 'queued' AND waiting = ''",
+    """
+    CREATE TABLE totals (
+        jobs INTEGER NOT NULL,
+        disabled INTEGER NOT NULL,
+        successes INTEGER NOT NULL,
+        errors INTEGER NOT NULL,
+        last_attempt INTEGER
+    )
+    """,
+    "INSERT INTO totals VALUES (0, 0, 0, 0, NULL)",
+    """
+    CREATE TRIGGER totals_insert AFTER INSERT ON job BEGIN
+        UPDATE totals SET jobs = jobs + 1, disabled = disabled + NEW.disabled;
+    END
+    """,
+    """
+    CREATE TRIGGER totals_delete AFTER DELETE ON job BEGIN
+        UPDATE totals SET jobs = jobs - 1, disabled = disabled - OLD.disabled,
+            successes = successes - OLD.successes, errors = errors - OLD.errors;
+    END
+    """,
+    """
+    CREATE TRIGGER totals_disabled AFTER UPDATE OF disabled ON job WHEN NEW.disabled != OLD.disabled BEGIN
+        UPDATE totals SET disabled = disabled + NEW.disabled - OLD.disabled;
+    END
+    """,
+    """
+    CREATE TRIGGER totals_counts AFTER UPDATE OF successes, errors ON job BEGIN
+        UPDATE totals SET successes = successes + NEW.successes - OLD.successes,
+            errors = errors + NEW.errors - OLD.errors;
+    END
+    """,
+    """
+    CREATE TRIGGER totals_attempt AFTER UPDATE OF last_attempt ON job BEGIN
+        UPDATE totals SET last_attempt = max(coalesce(last_attempt, NEW.last_attempt), NEW.last_attempt);
+    END
+    """,
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+
+
+def migrate(database: SqliteDatabase) -> None:
+    """Take the steps that the database lacks. Raises Conflict where a newer Kala has written it."""
+    done = database.pragma("user_version")
+    if done > len(STEPS):
+        raise Conflict(
+            f"data_dir: {database.database} was written by a newer Kala (schema {done}, this one knows {len(STEPS)}); "
+            "install that version again, or restore a backup made before the upgrade"
+        )
+    for number, statements in enumerate(STEPS[done:], start=done + 1):
+        with database.atomic():
+            for statement in statements:
+                database.execute_sql(statement)
+            database.pragma("user_version", number)

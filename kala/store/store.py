@@ -1,0 +1,115 @@
+"""The store: one SQLite database and a folder of outputs, below one data directory that one Kala owns at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from peewee import DatabaseError, SqliteDatabase
+from playhouse.pool import PooledSqliteDatabase
+
+from kala.core.errors import Busy, Conflict, Invalid
+from kala.store.jobs import Jobs
+from kala.store.migrations import migrate
+from kala.store.runs import Runs
+
+Durability = Literal["full", "normal"]
+
+# More than the HTTP server has threads: a reader that finds none free has met a leak, and is told so after a while.
+_READERS = 256
+_READER_PATIENCE = 10
+_WRITER_PATIENCE = 5
+
+
+class Session:
+    """The tables on one connection."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self.jobs = Jobs(database)
+        self.runs = Runs(database)
+
+
+class Store:
+    """Core types in and out. One thread, the engine's, writes; any thread reads, without waiting for the writer."""
+
+    def __init__(self, data_dir: Path, durability: Durability = "full") -> None:
+        """Open, and bring up to date, what is below `data_dir`.
+
+        Raises Conflict where another Kala has it open or a newer one wrote it, Invalid where it cannot be used.
+        """
+        self.outputs = data_dir / "output"
+        self._lock = _own(data_dir, self.outputs)
+        path = data_dir / "kala.db"
+        pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
+        self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_PATIENCE)
+        self._reading = PooledSqliteDatabase(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, max_connections=_READERS, timeout=_READER_PATIENCE
+        )
+        self.writer = Session(self._writing)
+        self._reader = Session(self._reading)
+        try:
+            self._migrate(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _migrate(self, path: Path) -> None:
+        try:
+            with self._writing.connection_context():
+                migrate(self._writing)
+        except DatabaseError as error:
+            raise Invalid(f"data_dir: {path} cannot be used as Kala's database: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside reaches the disk together when it ends, or nothing does.
+
+        Raises Busy where the database cannot be written. The first use ties the writing connection to its thread.
+        """
+        with _writing(), self._writing.atomic():
+            yield
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside a transaction and inside this is undone alone when it raises. Raises Busy likewise."""
+        with _writing(), self._writing.savepoint():
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One consistent view of what is committed, for the calling thread."""
+        with self._reading.connection_context(), self._reading.atomic("DEFERRED"):
+            yield self._reader
+
+    def release_writer(self) -> None:
+        """Close the calling thread's writing connection; the engine's thread says this when it ends."""
+        self._writing.close()
+
+    def close(self) -> None:
+        self._reading.close_all()
+        os.close(self._lock)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        raise Busy(f"storage: the database cannot be written: {error}; nothing was changed") from error
+
+
+def _own(data_dir: Path, outputs: Path) -> int:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        outputs.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(data_dir / "kala.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Invalid(f"data_dir: {data_dir}: {error.strerror}; give a folder that Kala may write") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise Conflict(f"data_dir: another Kala runs on {data_dir}; stop it first, or give this one its own") from None
+    return lock
