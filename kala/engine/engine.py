@@ -1,0 +1,246 @@
+"""The one loop that owns every write.
+
+It waits for messages and for due times, applies all that gathered in one transaction, and only when that is on disk
+does it start runs, answer callers and tell the feed. While one commit is being written, messages gather for the next.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any
+
+from kala.core.errors import Busy, KalaError
+from kala.core.run import Outcome, Run, State
+from kala.engine import run_log
+from kala.engine.executor import Executor
+from kala.engine.feed import Feed
+from kala.engine.job_writer import JobWriter
+from kala.engine.messages import (
+    CreateJob,
+    DeleteAllJobs,
+    DeleteJob,
+    Done,
+    Drain,
+    Message,
+    StartJob,
+    Stop,
+    UpdateJob,
+)
+from kala.engine.run_writer import Effects, RunWriter
+from kala.store.store import Store
+
+logger = logging.getLogger("kala.engine")
+
+Asked = tuple[Message, "Future[Any]"]
+
+# A step takes at most so many messages and slots, so that no caller waits for the whole of a flood.
+_STEP_LIMIT = 500
+# The wall clock may be set while the loop waits; it looks at least so often.
+_LONGEST_WAIT = 30.0
+# Between two steps that lie further apart nobody was watching: the machine slept, or its clock was set.
+_GAP = timedelta(seconds=2 * _LONGEST_WAIT)
+# After the database could not be written, until the next try.
+_PAUSE = 1.0
+_ANSWER_SECONDS = 30.0
+_LOST = "Kala stopped while this run was running; how it ended is not known"
+
+
+class Engine:
+    """Owns the writing side of the store, and which runs are running. Everyone else sends messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        feed: Feed,
+        zone: tzinfo,
+        *,
+        beat: Callable[[], None] = lambda: None,
+        beat_interval: float | None = None,
+    ) -> None:
+        """`beat` is called at least every `beat_interval` seconds for as long as the loop does its work."""
+        self._store = store
+        self._executor = executor
+        self._feed = feed
+        self._beat = beat
+        self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
+        self._inbox: SimpleQueue[Asked] = SimpleQueue()
+        self._unwritten: list[Asked] = []
+        self._runs = RunWriter(store.writer, zone)
+        self._jobs = JobWriter(store.writer, self._runs, zone)
+        self._running: set[int] = set()
+        self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
+        self._is_draining = False
+        self._is_stopping = False
+        self._is_failing = False
+        self._idle = Event()
+        self._idle.set()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Run the loop in a thread of its own, from what the last Kala left."""
+        started: Future[None] = Future()
+        self._thread = Thread(target=self._loop, args=(started,), name="kala-engine", daemon=True)
+        self._thread.start()
+        started.result()
+
+    def ask(self, message: Message) -> "Future[Any]":
+        """Send a message; the future answers when what was asked is on disk, or raises why it is not."""
+        answer: Future[Any] = Future()
+        self._inbox.put((message, answer))
+        return answer
+
+    def call(self, message: Message) -> Any:
+        """Send a message and wait for its answer. Raises Busy where none comes in time: it may still be carried out."""
+        try:
+            return self.ask(message).result(_ANSWER_SECONDS)
+        except TimeoutError:
+            raise Busy(f"no answer within {_ANSWER_SECONDS:.0f} s; look whether it was done, then ask again") from None
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Whether no run is running, as soon as that is so, or after `timeout` seconds. Meant for after Drain."""
+        return self._idle.wait(timeout)
+
+    def stop(self) -> None:
+        """End the loop, once it has written all that was sent before. Idempotent."""
+        if self._thread:
+            self.ask(Stop())
+            self._thread.join()
+            self._thread = None
+
+    def _loop(self, started: "Future[None]") -> None:
+        try:
+            self.recover(datetime.now(UTC))
+            self._executor.start(self._done)
+        except BaseException as error:  # noqa: BLE001  it is raised where start() waits
+            started.set_exception(error)
+            return
+        started.set_result(None)
+        while not self._is_stopping:
+            self._beat()
+            asked = self._gather()
+            self.step(asked, datetime.now(UTC))
+        self._store.release_writer()
+
+    def _done(self, run: Run, outcome: Outcome) -> None:
+        self.ask(Done(run, outcome))
+
+    def _gather(self) -> list[Asked]:
+        try:
+            asked = [self._inbox.get(timeout=self._patience())]
+        except Empty:
+            return []
+        asked += [self._inbox.get() for _ in range(min(self._inbox.qsize(), _STEP_LIMIT - 1))]
+        return asked
+
+    def _patience(self) -> float:
+        if self._unwritten or self._is_failing:
+            return _PAUSE
+        due = None if self._is_draining else self._store.writer.jobs.next_due()
+        wait = (due - datetime.now(UTC)).total_seconds() if due else self._longest_wait
+        return min(max(wait, 0.0), self._longest_wait)
+
+    def recover(self, now: datetime) -> None:
+        """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
+        self._watching_since = self._last_step = now
+        lost = Outcome(state=State.LOST, ended_at=now, message=_LOST)
+        self._runs.begin(0)
+        with self._store.transaction():
+            for run in self._store.writer.runs.running():
+                logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
+                self._runs.finish(run, lost, now)
+
+    def step(self, asked: Sequence[Asked], now: datetime) -> None:
+        """Apply the messages and claim what is due, in one transaction; then start, answer and tell."""
+        self._notice_gap(now)
+        asked = [*self._unwritten, *(one for one in asked if not self._obey(*one))]
+        ended = [message.run.id for message, _ in asked if isinstance(message, Done)]
+        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
+        try:
+            with self._store.transaction():
+                effects = self._runs.begin(free)
+                answers = [self._apply(message, answer, now) for message, answer in asked]
+                self._start_due(now)
+        except Busy as error:
+            self._put_off(asked, error)
+            return
+        self._unwritten, self._is_failing = [], False
+        self._running.difference_update(ended)
+        self._carry_out(effects, answers)
+
+    def _notice_gap(self, now: datetime) -> None:
+        has_gap = now - self._last_step > _GAP
+        self._watching_since = now if has_gap else min(self._watching_since, now)
+        self._last_step = now
+
+    def _obey(self, message: Message, answer: "Future[Any]") -> bool:
+        """Take what is about the loop itself; it needs no database."""
+        if not isinstance(message, Drain | Stop):
+            return False
+        self._is_draining = True
+        self._is_stopping = isinstance(message, Stop)
+        answer.set_result(None)
+        return True
+
+    def _start_due(self, now: datetime) -> None:
+        if not self._is_draining:
+            self._runs.start_ready(now)
+            self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
+
+    def _put_off(self, asked: Sequence[Asked], error: Busy) -> None:
+        """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
+        if not self._is_failing:
+            logger.error("%s; trying again every %s s", error, _PAUSE)
+        self._is_failing = True
+        self._unwritten = [one for one in asked if isinstance(one[0], Done)]
+        for message, answer in asked:
+            if not isinstance(message, Done):
+                answer.set_exception(error)
+
+    def _apply(self, message: Message, answer: "Future[Any]", now: datetime) -> Callable[[], None]:
+        """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
+        try:
+            with self._store.savepoint():
+                result = self._do(message, now)
+        except Busy:
+            raise
+        except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the asker waits
+            return partial(self._refuse, message, answer, error)
+        return partial(answer.set_result, result)
+
+    def _do(self, message: Message, now: datetime) -> Any:
+        match message:
+            case CreateJob(spec):
+                return self._jobs.create(spec, now)
+            case UpdateJob(job_id, revise):
+                return self._jobs.update(job_id, revise, now)
+            case DeleteJob(job_id):
+                return self._jobs.delete(job_id, now)
+            case DeleteAllJobs():
+                return self._jobs.delete_all(now)
+            case StartJob(job_id):
+                return self._jobs.start(job_id, now)
+            case Done(run, outcome):
+                return self._runs.finish(run, outcome, now)
+
+    def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
+        if not isinstance(error, KalaError):
+            logger.error("%s could not be carried out", type(message).__name__, exc_info=error)
+        answer.set_exception(error)
+
+    def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:
+        for run, job in effects.starts:
+            self._running.add(run.id)
+            self._executor.submit(run, job)
+        for answer in answers:
+            answer()
+        if self._running:
+            self._idle.clear()
+        else:
+            self._idle.set()
+        self._feed.publish(effects.changes)
+        run_log.write(effects.starts, effects.ends)

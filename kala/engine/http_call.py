@@ -1,0 +1,124 @@
+"""One HTTP request, from start to outcome. The response's body is the run's output."""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from threading import Timer
+from typing import Any
+
+from kala.core.job import HttpCall
+from kala.core.run import Outcome, State
+from kala.engine.control import Control
+from kala.engine.output import Output
+
+_CHUNK = 1 << 16
+
+
+class _Lifeline:
+    """The sockets of one call, so that a deadline or a cancel can cut it off wherever it waits."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_cut = False
+        self.is_late = False
+
+    def hold(self, connection: socket.socket) -> None:
+        self._sockets.append(connection)
+        if self._is_cut:
+            self.cut()
+
+    def cut(self, _force: bool = False) -> None:
+        self._is_cut = True
+        for connection in list(self._sockets):
+            with suppress(OSError):  # it closed by itself
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def expire(self) -> None:
+        self.is_late = True
+        self.cut()
+
+
+def execute(call: HttpCall, *, output: Output, control: Control) -> Outcome:
+    """Make the request, following redirects as `requests` does, and judge the status of the response."""
+    clock = time.monotonic_ns()
+    line = _Lifeline()
+    deadline = Timer(call.timeout, line.expire)
+    deadline.daemon = True
+    deadline.start()
+    status, problem = None, ""
+    try:
+        with control.ends_by(line.cut):
+            status = _request(call, line, output)
+    except Exception as error:  # noqa: BLE001  requests, urllib3 and the socket have no common ancestor to name
+        problem = _cause(error)
+    finally:
+        deadline.cancel()
+    output.close()
+    state, message = _judge(call, status, problem, line, control)
+    return Outcome(
+        state=state,
+        ended_at=datetime.now(UTC),
+        duration=time.monotonic_ns() - clock,
+        message=message,
+        http_status=status,
+        output_size=output.size,
+        output_cut=output.is_cut,
+    )
+
+
+def _request(call: HttpCall, line: _Lifeline, output: Output) -> int:
+    # Importing requests takes longer than starting a run, and many installations call no URL.
+    import requests  # noqa: PLC0415
+
+    with requests.Session() as session:
+        session.mount("http://", _adapter(line.hold))
+        session.mount("https://", _adapter(line.hold))
+        headers = {name: ", ".join(values) for name, values in call.headers}
+        body = call.body.encode() or None
+        with session.request(
+            call.method, call.url, data=body, headers=headers, timeout=call.timeout, stream=True
+        ) as response:
+            for chunk in response.iter_content(_CHUNK):
+                output.write(chunk)
+            return response.status_code
+
+
+def _adapter(hold: Callable[[socket.socket], None]) -> Any:
+    """An adapter of requests that shows each socket that it opens."""
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool  # noqa: PLC0415
+
+    def showing(pool: Any) -> Any:
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]  # made from the pool's own class
+            def connect(self) -> None:
+                super().connect()
+                hold(self.sock)
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    adapter = HTTPAdapter()
+    pools = {"http": showing(HTTPConnectionPool), "https": showing(HTTPSConnectionPool)}
+    adapter.poolmanager.pool_classes_by_scheme = pools
+    return adapter
+
+
+def _judge(call: HttpCall, status: int | None, problem: str, line: _Lifeline, control: Control) -> tuple[State, str]:
+    if control.reason:
+        return State.CANCELLED, control.reason
+    if line.is_late:
+        return State.TIMED_OUT, f"no complete response from {call.url} within {call.timeout} s"
+    if problem:
+        return State.FAILED, f"{call.method} {call.url}: {problem}"
+    if status in call.expected_codes:
+        return State.SUCCEEDED, ""
+    expected = ", ".join(map(str, call.expected_codes))
+    return State.FAILED, f"{call.method} {call.url} answered {status}, expected {expected}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, which is the one a person can act on: `Connection refused`, not a pool's name."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is not None
+    return (isinstance(error, OSError) and error.strerror) or str(error)

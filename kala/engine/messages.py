@@ -1,0 +1,55 @@
+"""What can be asked of the engine. The answer comes when it is on disk."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from kala.core.job import Spec
+from kala.core.run import Outcome, Run
+
+
+class CreateJob(msgspec.Struct, frozen=True):
+    """Answers with the job."""
+
+    spec: Spec
+
+
+class UpdateJob(msgspec.Struct, frozen=True):
+    """Answers with the job. `revise` is pure, and gets the spec as it is at that moment, so that no change is lost."""
+
+    job_id: str
+    revise: Callable[[Spec], Spec]
+
+
+class DeleteJob(msgspec.Struct, frozen=True):
+    """Answers with the ids of all jobs that went with it."""
+
+    job_id: str
+
+
+class DeleteAllJobs(msgspec.Struct, frozen=True):
+    """Answers with None."""
+
+
+class StartJob(msgspec.Struct, frozen=True):
+    """Answers with the queued run."""
+
+    job_id: str
+
+
+class Done(msgspec.Struct, frozen=True):
+    """From the executor: a run ended."""
+
+    run: Run
+    outcome: Outcome
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """From now on no run is started. Answers with None."""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The loop ends after the step that takes this."""
+
+
+Message = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob | Done | Drain | Stop

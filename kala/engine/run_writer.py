@@ -1,0 +1,148 @@
+"""The writes that move runs: queue, claim, start, finish. Used by the engine's thread, inside its transaction."""
+
+from collections.abc import Collection
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from kala.core import policy
+from kala.core.job import Job
+from kala.core.policy import Follow
+from kala.core.run import FAILURES, WAITS_FOR_JOB, Cause, Outcome, Run, State
+from kala.engine.feed import Change
+from kala.store.store import Session
+
+
+class Effects:
+    """What a step leads to once it is on disk."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[Run, Job]] = []
+        self.ends: list[Run] = []
+        self.changes: list[Change] = []
+
+
+class RunWriter:
+    """Moves runs. `free` is how many more may start; it is given anew for each step."""
+
+    def __init__(self, session: Session, zone: tzinfo) -> None:
+        self._jobs = session.jobs
+        self._runs = session.runs
+        self._zone = zone
+        self._has_backlog = True
+        self.begin(0)
+
+    def begin(self, free: int) -> Effects:
+        """Start a step in which `free` runs may start; its effects gather in what this returns."""
+        self._free = free
+        self._effects = Effects()
+        return self._effects
+
+    def queue(
+        self, job: Job, cause: Cause, now: datetime, *, after: Run | None = None, slot: datetime | None = None
+    ) -> Run:
+        """Write a new run of a job. It starts at once where nothing is before it; otherwise it waits for its turn."""
+        waiting = WAITS_FOR_JOB if self._runs.is_live(job.id) else ""
+        run = Run(job_id=job.id, job_name=job.spec.name, cause=cause, queued_at=now, waiting=waiting, slot=slot)
+        if after:
+            run = msgspec.structs.replace(run, cause_run=after.id)
+        return self._add(run, job, now)
+
+    def _retry(self, job: Job, failed: Run, now: datetime) -> None:
+        run = Run(
+            job_id=job.id,
+            job_name=job.spec.name,
+            cause=Cause.RETRY,
+            cause_run=failed.id,
+            queued_at=now,
+            slot=failed.slot,
+            attempt=failed.attempt + 1,
+        )
+        self._add(run, job, now)
+
+    def _add(self, run: Run, job: Job, now: datetime) -> Run:
+        if run.waiting or self._has_backlog or not self._free:
+            self._has_backlog = self._has_backlog or not run.waiting
+            run = self._runs.add(run)
+            self._tell(run)
+            return run
+        run = self._runs.add(msgspec.structs.replace(run, state=State.RUNNING, started_at=now))
+        self._started(run, job, now)
+        return run
+
+    def _started(self, run: Run, job: Job, now: datetime) -> None:
+        self._free -= 1
+        self._jobs.count_attempt(job.id, now)
+        self._effects.starts.append((run, job))
+        self._tell(run)
+
+    def start_ready(self, now: datetime) -> None:
+        """Start queued runs that wait for nothing but a worker, oldest first, as far as there are workers."""
+        if not self._has_backlog or not self._free:
+            return
+        ready = self._runs.ready(self._free)
+        self._has_backlog = len(ready) == self._free
+        for run in ready:
+            job = self._jobs.get(run.job_id)
+            assert job, run
+            self._started(self._runs.start(run, now), job, now)
+
+    def claim_due(self, now: datetime, watching_since: datetime, limit: int) -> None:
+        """Turn slots that are due into runs, each once, and move their jobs on to the next slot."""
+        for job in self._jobs.due(now, limit):
+            is_waiting = self._runs.is_slot_waiting(job.id)
+            claim = policy.claim(job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting)
+            if claim.slot:
+                cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
+                self.queue(job, cause, now, slot=claim.slot)
+            started = job.slots_started + bool(claim.slot)
+            self._jobs.plan(job.id, claim.next_due, started)
+            self.settle(msgspec.structs.replace(job, next_due=claim.next_due))
+
+    def finish(self, run: Run, outcome: Outcome, now: datetime) -> None:
+        """Write how a run ended, count it, and queue what follows from it."""
+        run = self._runs.finish(run, outcome)
+        self._effects.ends.append(run)
+        self._tell(run)
+        job = self._jobs.get(run.job_id)
+        if job is None:
+            return
+        follow = policy.follow(job.spec, run, now)
+        self._count(run, outcome, follow)
+        if follow.retry:
+            self._retry(job, run, now)
+            return
+        self._release(job)
+        self._queue_followers(job, run, follow, now)
+        self.settle(job)
+
+    def _count(self, run: Run, outcome: Outcome, follow: Follow) -> None:
+        if outcome.state is State.SUCCEEDED:
+            self._jobs.count_success(run.job_id, outcome.ended_at)
+        elif outcome.state in FAILURES:
+            self._jobs.count_error(run.job_id, outcome.ended_at, is_final=not follow.retry)
+
+    def _release(self, job: Job) -> None:
+        if self._runs.release(job.id):
+            self._has_backlog = True
+
+    def _queue_followers(self, job: Job, run: Run, follow: Follow, now: datetime) -> None:
+        if follow.children:
+            self._queue_enabled(job.children, Cause.PARENT, run, now)
+        if follow.on_failure:
+            self._queue_enabled([job.spec.on_failure_job], Cause.FAILURE, run, now)
+
+    def _queue_enabled(self, job_ids: Collection[str], cause: Cause, after: Run, now: datetime) -> None:
+        for job_id in job_ids:
+            job = self._jobs.get(job_id)
+            if job and not job.spec.disabled:
+                self.queue(job, cause, now, after=after)
+
+    def settle(self, job: Job) -> None:
+        """Mark the job as done, or not, by what is still to come."""
+        is_done = not policy.comes_again(job) and not self._runs.is_live(job.id)
+        if is_done != job.is_done:
+            self._jobs.set_done(job.id, is_done)
+
+    def _tell(self, run: Run) -> None:
+        self._effects.changes.append(Change("run", str(run.id), run.state))

@@ -1,0 +1,92 @@
+"""Jobs whose text is a template with the job itself as data, in Jinja's sandbox or in Go's simple field form.
+
+Only the job's own delimiters mean something. Blocks and comments are written with them too (`{{% if … %}}`,
+`{{# … #}}`), because Jinja's own `{%` and `{#` are part of many shell commands.
+"""
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kala.core.errors import Invalid
+from kala.core.job import Command, HttpCall, Job
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import SandboxedEnvironment
+
+
+def check(job: Job) -> None:
+    """Raise Invalid where the job's template cannot be rendered."""
+    render(job)
+
+
+def render(job: Job) -> Command | HttpCall:
+    """What the job does, with its template filled in. Raises Invalid where that fails."""
+    action, delimiters = job.spec.action, job.spec.template_delimiters
+    if not delimiters:
+        return action
+    fields = _fields(job)
+    if isinstance(action, Command):
+        return Command(_fill(action.line, delimiters, fields))
+    url, body = (_fill(text, delimiters, fields) for text in (action.url, action.body))
+    return msgspec.structs.replace(action, url=url, body=body)
+
+
+def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
+    left, right = split(delimiters)
+    plain = re.sub(re.escape(left) + r"(-?\s*)\$?\.(?=[A-Za-z])", lambda found: left + found[1], text)
+    try:
+        return _environment(left, right).from_string(plain).render(fields)
+    except Exception as error:  # noqa: BLE001  a template is its author's program: any error in it is the job's
+        raise Invalid(
+            f"TemplateDelimiters: the template cannot be rendered: {error}; mend it or leave them out"
+        ) from None
+
+
+def split(delimiters: str) -> tuple[str, str]:
+    """The left and the right delimiter. Raises Invalid where there are not two."""
+    parts = delimiters.split()
+    if len(parts) != 2 or parts[0] == parts[1]:
+        raise Invalid(
+            f"TemplateDelimiters: {delimiters!r} is not a left and a right delimiter; give two, as '{{{{ }}}}'"
+        )
+    return parts[0], parts[1]
+
+
+@lru_cache(maxsize=64)
+def _environment(left: str, right: str) -> "SandboxedEnvironment":
+    # Importing Jinja takes longer than starting a run, and most installations have no template.
+    from jinja2 import StrictUndefined  # noqa: PLC0415
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+
+    return SandboxedEnvironment(
+        variable_start_string=left,
+        variable_end_string=right,
+        block_start_string=f"{left}%",
+        block_end_string=f"%{right}",
+        comment_start_string=f"{left}#",
+        comment_end_string=f"#{right}",
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # it becomes a command or a request, not HTML
+    )
+
+
+def _fields(job: Job) -> dict[str, object]:
+    """The job's data under the API's names and under Go's: `parent_jobs` and `ParentJobs`."""
+    spec, action = job.spec, job.spec.action
+    fields: dict[str, object] = {
+        "id": job.id,
+        "name": spec.name,
+        "command": action.line if isinstance(action, Command) else "",
+        "owner": spec.owner,
+        "schedule": spec.schedule,
+        "retries": spec.retries,
+        "epsilon": spec.epsilon,
+        "parent_jobs": list(spec.parents),
+        "dependent_jobs": list(job.children),
+        "on_failure_job": spec.on_failure_job,
+    }
+    return fields | {"".join(map(str.capitalize, name.split("_"))): value for name, value in fields.items()}
