@@ -101,6 +101,11 @@ class Engine:
         except TimeoutError:
             raise Busy(f"no answer within {_ANSWER_SECONDS:.0f} s; look whether it was done, then ask again") from None
 
+    @property
+    def running(self) -> int:
+        """How many runs are running, as of the last step."""
+        return len(self._running)
+
     def wait_idle(self, timeout: float) -> bool:
         """Whether no run is running, as soon as that is so, or after `timeout` seconds. Meant for after Drain."""
         return self._idle.wait(timeout)

@@ -45,7 +45,11 @@ class Store:
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
         self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_PATIENCE)
         self._reading = PooledSqliteDatabase(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, max_connections=_READERS, timeout=_READER_PATIENCE
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            max_connections=_READERS,
+            timeout=_READER_PATIENCE,
+            check_same_thread=False,  # the pool lends a connection to one thread after another
         )
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)

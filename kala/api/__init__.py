@@ -1,0 +1,1 @@
+"""HTTP in and out. No rule of scheduling lives here."""

@@ -1,0 +1,126 @@
+"""Checks of single JSON values. Each returns the value in its Python form, or raises Invalid."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kala.core.errors import Invalid
+
+Check = Callable[[str, Any], Any]
+
+_SHOWN = 80
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_LONGEST_LINE = 1000
+# Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
+_LONGEST_COMMAND = 128 * 1024 - 1
+
+
+def refuse(field: str, value: Any, wanted: str) -> Invalid:
+    """The error for a value that is not what is wanted, with the value cut to a readable length."""
+    shown = msgspec.json.encode(value).decode(errors="replace") if _is_encodable(value) else ascii(value)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[:_SHOWN]}…"
+    return Invalid(f"{field}: {shown} is not {wanted}")
+
+
+def _is_encodable(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text(field: str, value: Any) -> str:
+    """Any text that can be passed on: valid Unicode without NUL."""
+    if not isinstance(value, str):
+        raise refuse(field, value, "a text")
+    if "\0" in value or not _is_encodable(value):
+        raise refuse(field, value, "a text without NUL characters and lone surrogates")
+    return value
+
+
+def line(field: str, value: Any) -> str:
+    """A text for one line: no control characters, not too long for a person to read."""
+    if _CONTROL.search(text(field, value)):
+        raise refuse(field, value, "one line without control characters")
+    if len(value) > _LONGEST_LINE:
+        raise refuse(field, value, f"at most {_LONGEST_LINE} characters long")
+    return str(value)
+
+
+def command(field: str, value: Any) -> str:
+    if len(text(field, value).encode()) > _LONGEST_COMMAND:
+        raise refuse(field, value, f"at most {_LONGEST_COMMAND} bytes long; put a long one into a script")
+    return str(value)
+
+
+def flag(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise refuse(field, value, "true or false")
+    return value
+
+
+def whole(low: int, high: int) -> Check:
+    def check(field: str, value: Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise refuse(field, value, f"a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
+def listed(check: Check) -> Check:
+    """A list of values that each pass `check`; repeated ones count once."""
+
+    def check_all(field: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise refuse(field, value, "a list")
+        return tuple(dict.fromkeys(check(f"{field}[{index}]", one) for index, one in enumerate(value)))
+
+    return check_all
+
+
+def url(field: str, value: Any) -> str:
+    """An absolute http or https URL. One with a template in it is complete only when it is filled in."""
+    address = line(field, value)
+    try:
+        parts = urlsplit(address)
+        is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise refuse(field, value, "a complete http or https URL, such as https://example.org/hook")
+    return address
+
+
+def method(field: str, value: Any) -> str:
+    """An HTTP method; an empty one is GET, as in Go."""
+    if not _TOKEN.fullmatch(text(field, value) or "GET"):
+        raise refuse(field, value, "an HTTP method, such as GET or POST")
+    return str(value).upper() or "GET"
+
+
+def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """HTTP headers as Go writes them: `{"Accept": ["text/plain", "text/html"]}`."""
+    if not isinstance(value, dict):
+        raise refuse(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
+    return tuple((_token(field, name), _values(f"{field}.{name}", given)) for name, given in value.items())
+
+
+def _token(field: str, name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise refuse(field, name, "the name of an HTTP header")
+    return name
+
+
+def _values(field: str, value: Any) -> tuple[str, ...]:
+    found: tuple[str, ...] = listed(line)(field, value)
+    for one in found:
+        if not one.isascii():
+            raise refuse(field, one, "ASCII, as HTTP headers are")
+    return found

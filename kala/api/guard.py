@@ -1,0 +1,47 @@
+"""Who may call. Without a login, what keeps strangers out is where Kala listens, and that browsers tell on them.
+
+Any web page can make a visitor's browser send requests to localhost. Such a request carries the page's Origin or says
+so in Sec-Fetch-Site (W3C Fetch Metadata), and after DNS rebinding it carries the page's name as Host.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Mapping
+
+from kala.core.errors import Forbidden, Invalid
+
+_OWN_SITE = frozenset({"same-origin", "none"})
+
+
+def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
+    """Raise Forbidden for a request that another site sent, or for a name that is not ours; Invalid without a Host."""
+    host = headers.get("Host", "")
+    if not host:
+        raise Invalid("Host: missing; name the host that the request is for, as HTTP/1.1 asks")
+    if not is_ours(host, allowed_hosts):
+        raise Forbidden(f"Host: {host[:100]!r} is not a name of this server; use its address, or set allowed_hosts")
+    origin = headers.get("Origin")
+    if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+        raise Forbidden(f"Origin: {origin[:100]!r} is another site; only programs and Kala's own pages may call")
+    if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+        raise Forbidden("Sec-Fetch-Site: another site sent this request; only programs and Kala's own pages may call")
+
+
+def is_ours(host: str, allowed_hosts: Iterable[str]) -> bool:
+    """Whether a Host header names this server. An address always does: rebinding needs a name."""
+    name = _without_port(host).lower().rstrip(".")
+    return _is_address(name) or name == "localhost" or name == socket.gethostname().lower() or name in allowed_hosts
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

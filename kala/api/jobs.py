@@ -1,0 +1,125 @@
+"""The routes about jobs."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import msgspec
+
+from kala.api import wire
+from kala.api.exchange import Answer, Call, json, no_content
+from kala.config import Config
+from kala.core.errors import NotFound
+from kala.core.job import Job, Spec
+from kala.engine.engine import Engine
+from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
+from kala.store.jobs import Filter
+from kala.store.store import Store
+
+# A list goes out in parts of so many: the encoder holds up every thread, and memory must not grow with the list.
+_PAGE = 1000
+_NEWEST = 100
+
+
+class JobRoutes:
+    """What `/api/v1/job/` does."""
+
+    def __init__(self, engine: Engine, store: Store, config: Config) -> None:
+        self._engine = engine
+        self._store = store
+        self.config = config
+
+    def create(self, call: Call) -> Answer:
+        spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
+        return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
+
+    def search(self, call: Call) -> Answer:
+        wanted = Filter(
+            limit=call.number("limit", 1),
+            after=call.query.get("after", ""),
+            q=call.query.get("q", ""),
+            owner=call.query.get("owner"),
+            disabled=call.flag("disabled"),
+            done=call.flag("done"),
+        )
+        parts = self._parts(wanted)
+        first = next(parts)
+        rest = next(parts, None)
+        if rest is None:
+            return Answer(body=b'{"jobs":{' + first + b"}}")
+        return Answer(body=_joined(first, rest, parts))
+
+    def _parts(self, wanted: Filter) -> Iterator[bytes]:
+        """The jobs in parts, each read on its own, so that a slow reader holds nothing of the database."""
+        left, after = wanted.limit, wanted.after
+        while True:
+            size = _PAGE if left is None else min(left, _PAGE)
+            with self._store.reading() as session:
+                page = list(session.jobs.search(msgspec.structs.replace(wanted, limit=size, after=after)))
+            yield msgspec.json.encode({job.id: wire.job(job) for job in page})[1:-1]
+            left = None if left is None else left - len(page)
+            if len(page) < _PAGE or left == 0:
+                return
+            after = page[-1].id
+
+    def get(self, call: Call) -> Answer:
+        job_id = call.path["id"]
+        with self._store.reading() as session:
+            job = _found(session.jobs.get(job_id), job_id)
+            runs = session.runs.attempts(job_id, _NEWEST)
+        return json({"job": wire.job(job, runs)})
+
+    def replace(self, call: Call) -> Answer:
+        spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
+        return self._update(call, lambda _: spec)
+
+    def patch(self, call: Call) -> Answer:
+        changes = wire.parse_object(call.body)
+        return self._update(call, lambda spec: wire.merge(spec, changes))
+
+    def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
+        self._engine.call(UpdateJob(call.path["id"], revise))
+        return self.get(call)
+
+    def delete(self, call: Call) -> Answer:
+        self._engine.call(DeleteJob(call.path["id"]))
+        return no_content()
+
+    def delete_all(self, _: Call) -> Answer:
+        self._engine.call(DeleteAllJobs())
+        return no_content()
+
+    def start(self, call: Call) -> Answer:
+        self._engine.call(StartJob(call.path["id"]))
+        return no_content()
+
+    def disable(self, call: Call) -> Answer:
+        return self._set_disabled(call, is_disabled=True)
+
+    def enable(self, call: Call) -> Answer:
+        return self._set_disabled(call, is_disabled=False)
+
+    def _set_disabled(self, call: Call, *, is_disabled: bool) -> Answer:
+        change = UpdateJob(call.path["id"], lambda spec: msgspec.structs.replace(spec, disabled=is_disabled))
+        self._engine.call(change)
+        return no_content()
+
+    def stats(self, call: Call) -> Answer:
+        job_id = call.path["id"]
+        with self._store.reading() as session:
+            _found(session.jobs.get(job_id), job_id)
+            runs = session.runs.attempts(job_id, call.number("limit", 1), call.number("before", 1))
+        return json({"job_stats": [wire.stat(run) for run in runs] or None})
+
+
+def _found(job: Job | None, job_id: str) -> Job:
+    if job is None:
+        raise NotFound(f"there is no job with the id {job_id!r}")
+    return job
+
+
+def _joined(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield b'{"jobs":{' + first
+    for part in chain([second], rest):
+        if part:
+            yield b"," + part
+    yield b"}}"

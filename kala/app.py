@@ -1,0 +1,118 @@
+"""Kala as a whole: builds the parts, starts them in order, and stops them in reverse."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kala.api.application import application
+from kala.api.jobs import JobRoutes
+from kala.api.routes import table
+from kala.api.server import Server, listen
+from kala.api.system import SystemRoutes
+from kala.config import Config
+from kala.engine.engine import Engine
+from kala.engine.executor import Executor
+from kala.engine.feed import Feed
+from kala.engine.messages import Drain
+from kala.store.store import Store
+from kala.zone import local_zone
+
+# A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
+_SWITCH_SECONDS = 1e-4
+# How long requests in flight may take to finish when Kala stops.
+_REQUEST_SECONDS = 5.0
+# How long a run may take to be recorded once its processes are killed.
+_REAP_SECONDS = 5.0
+_STOPPED = "cancelled because Kala was stopped"
+
+
+class App:
+    """One running Kala. Owned by one thread, which starts it once and stops it once or more."""
+
+    def __init__(self, config: Config, *, beat: Callable[[], None], beat_interval: float | None = None) -> None:
+        """`beat` is called by the engine's loop at least every `beat_interval` seconds."""
+        self._config = config
+        self._beat = beat
+        self._beat_interval = beat_interval
+        self._started = ExitStack()
+        self.address = ""
+
+    def start(self) -> None:
+        """Return when requests are answered. Raises KalaError where that cannot be; then stop() undoes the rest."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        listener = self._started.enter_context(listen(self._config.interface, self._config.port))
+        self._store = Store(self._data_dir(), self._config.durability)
+        self._started.callback(self._store.close)
+        self.feed = Feed()
+        self._executor = Executor(self._config.workers, self._store.outputs, self._config.output_limit)
+        self._engine = Engine(
+            self._store,
+            self._executor,
+            self.feed,
+            local_zone(os.environ),
+            beat=self._beat,
+            beat_interval=self._beat_interval,
+        )
+        self._engine.start()
+        self._started.callback(self._engine.stop)
+        self._started.callback(self._end_runs)
+        self._jobs = JobRoutes(self._engine, self._store, self._config)
+        routes = table(self._jobs, SystemRoutes(self._store))
+        self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener)
+        self._server.start()
+        self._started.callback(self._server.stop, _REQUEST_SECONDS)
+        host, port = self._server.address
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        gc.collect()
+        gc.freeze()
+
+    def _data_dir(self) -> Path:
+        if self._config.persist:
+            return self._config.data_dir
+        return Path(self._started.enter_context(TemporaryDirectory(prefix="kala-")))
+
+    def status(self) -> str:
+        """One line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
+        with self._store.reading() as session:
+            totals = session.jobs.totals()
+        jobs = f"{totals.jobs:,} job{'' if totals.jobs == 1 else 's'}"
+        return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
+
+    def reload(self, config: Config) -> None:
+        """Take over the settings that can change while Kala runs."""
+        self._config = self._jobs.config = config
+        self._executor.output_limit = config.output_limit
+
+    def drain(self) -> None:
+        """Start no run any more, and take no new request; those in flight are answered."""
+        self._engine.call(Drain())
+        self._server.stop(_REQUEST_SECONDS)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Whether no run is running, as soon as that is so, or after `timeout` seconds."""
+        return self._engine.wait_idle(timeout)
+
+    def stop(self) -> None:
+        """End what still runs, record it, and close everything. Idempotent."""
+        self._started.close()
+
+    def _end_runs(self) -> None:
+        self._engine.call(Drain())
+        if not self.wait_idle(0):
+            self._executor.cancel_all(_STOPPED)
+            if not self.wait_idle(self._config.kill_grace):
+                self._executor.cancel_all(_STOPPED, force=True)
+                self.wait_idle(_REAP_SECONDS)
+        self._executor.stop(_REAP_SECONDS)
+
+
+def _until(due: datetime | None) -> str:
+    if due is None:
+        return "nothing due"
+    seconds = max(0, round((due - datetime.now(UTC)).total_seconds()))
+    return f"next run in {timedelta(seconds=seconds) if seconds >= 60 else f'{seconds} s'}"

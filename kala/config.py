@@ -1,0 +1,308 @@
+"""Kala's settings. `Config` is the one table: each key with its kind, meaning and default; `load` fills it.
+
+Later wins: defaults < /etc/kala/kala.toml < the user's kala.toml < KALA_* variables < flags.
+"""
+
+import difflib
+import ipaddress
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+
+from kala.core import duration
+from kala.core.errors import Invalid
+
+_SYSTEM_FILE = Path("/etc/kala/kala.toml")
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of value: `read` raises ValueError for all that is not `right`."""
+
+    read: Callable[[object], object]
+    right: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What there is to know of a setting beside its type and default; `flag` where that is not the key's name."""
+
+    kind: Kind
+    meaning: str
+    short: str = ""
+    flag: str = ""
+
+
+def _number(low: int, high: int | None = None) -> Kind:
+    def read(value: object) -> int:
+        number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= (high or number):
+            raise ValueError(value)
+        return number
+
+    return Kind(read, f"a number from {low} to {high}" if high else f"a number from {low} up")
+
+
+def _choice(*names: str) -> Kind:
+    def read(value: object) -> object:
+        if value not in names:
+            raise ValueError(value)
+        return value
+
+    return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)  # noqa: TRY004 - load makes the one sentence for every wrong value out of ValueError
+    return value
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if _text(value).lower() not in _SWITCH:
+        raise ValueError(value)
+    return _SWITCH[_text(value).lower()]
+
+
+def _seconds(value: object) -> float:
+    number = _number_or_none(value)
+    if number is None:
+        length = duration.parse(_text(value), "")
+        number = length.shortest.total_seconds() if not length.months else math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(value)
+    return number
+
+
+def _number_or_none(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?", value, re.ASCII) else None
+
+
+def _path(value: object) -> Path:
+    if not value:
+        raise ValueError(value)
+    return Path(_text(value)).expanduser()
+
+
+def _path_or_none(value: object) -> Path | None:
+    return None if value == "" else _path(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    names = tuple(name.strip().lower() for text in given for name in _text(text).split(","))
+    if not all(re.fullmatch(r"[^\s/,]+", name) for name in names):
+        raise ValueError(value)
+    return names
+
+
+_TEXT = Kind(_text, "a text")
+_ON_OFF = Kind(_switch, "true or false")
+_SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S")
+_PATH = Kind(_path, "a path")
+_PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
+_DURABILITY = _choice("full", "normal")
+_LOG_FORMAT = _choice("auto", "text", "journal", "json")
+_NAMES = Kind(_names, "host names, as a list or with commas between them")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The values in force. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
+
+    interface: Annotated[str, Key(_TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
+    port: Annotated[
+        int, Key(_number(0, 65535), "The port to listen on, or address:port; port 0 picks a free one.", "-p")
+    ] = 8000
+    data_dir: Annotated[
+        Path,
+        Key(
+            _PATH,
+            "Where the database and the output of runs are kept; if not given, $STATE_DIRECTORY,"
+            " $XDG_DATA_HOME/kala or ~/.local/share/kala, the first there is.",
+        ),
+    ]
+    persist: Annotated[
+        bool, Key(_ON_OFF, "Keep jobs and runs on disk; without, all is forgotten when Kala stops.", "-n")
+    ] = True
+    default_owner: Annotated[str, Key(_TEXT, "The owner of a job that names none, an e-mail address.", "-o")] = ""
+    workers: Annotated[int, Key(_number(1, 10000), "How many runs may go on at the same time.")] = 128
+    shutdown_grace: Annotated[float, Key(_SECONDS, "How long a stopping Kala lets runs finish, in seconds.")] = 30.0
+    kill_grace: Annotated[float, Key(_SECONDS, "How long a command has between SIGTERM and SIGKILL, in seconds.")] = 5.0
+    durability: Annotated[
+        Literal["full", "normal"],
+        Key(_DURABILITY, "full survives a power cut; normal is faster and survives a crash of Kala."),
+    ] = "full"
+    output_limit: Annotated[int, Key(_number(1024), "How many bytes of a run's output are kept.")] = 1024 * 1024
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Key(_NAMES, "Names, beside its address, under which Kala may be called.", flag="--allowed-host"),
+    ] = ()
+    insecure_no_auth: Annotated[
+        bool, Key(_ON_OFF, "Listen where others can reach Kala; whoever can then runs commands as Kala's user.")
+    ] = False
+    verbose: Annotated[bool, Key(_ON_OFF, "Log every step, not only starts and ends of runs.", "-v")] = False
+    log_format: Annotated[
+        Literal["auto", "text", "journal", "json"],
+        Key(_LOG_FORMAT, "How log lines look; auto is journal under systemd, else text."),
+    ] = "auto"
+    log_file: Annotated[
+        Path | None, Key(_PATH_OR_NONE, "Where the log goes with --daemon; without, it goes nowhere.")
+    ] = None
+    pid_file: Annotated[Path | None, Key(_PATH_OR_NONE, "A file for the process id, held while Kala runs.")] = None
+
+
+KEYS: dict[str, Key] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
+}
+
+RELOADABLE = frozenset({"default_owner", "verbose", "allowed_hosts", "shutdown_grace", "kill_grace", "output_limit"})
+"""The keys that SIGHUP changes in place; all others need a restart."""
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The values, and for each key where its value came from: "default", a file, a variable, a flag."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """One value as it was found. `origin` names the place, `spelt` place and key; relative paths are below `base`."""
+
+    name: str
+    value: object
+    origin: str
+    spelt: str
+    base: Path
+
+    def read(self) -> object:
+        try:
+            value = KEYS[self.name].kind.read(self.value)
+        except (ValueError, RuntimeError, Invalid):  # RuntimeError: there is no home for ~
+            right = KEYS[self.name].kind.right
+            raise Invalid(f"{self.spelt}: {self.value!r} cannot be used; give {right}") from None
+        return self.base / value if isinstance(value, Path) else value
+
+    def parts(self) -> list["_Given"]:
+        """An address as the port stands for two values; the host in it counts as given last."""
+        match = _ADDRESS.fullmatch(self.value) if self.name == "port" and isinstance(self.value, str) else None
+        if not match:
+            return [self]
+        host = match[1] or match[2]
+        port = msgspec.structs.replace(self, value=match[3])
+        return [msgspec.structs.replace(self, name="interface", value=host), port] if host else [port]
+
+
+def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> tuple[Path, ...]:
+    """The files to read: the one that --config or KALA_CONFIG names, which must be there, or else the usual two."""
+    named, spelt = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
+    if not named:
+        home = _xdg(environ, "XDG_CONFIG_HOME", ".config")
+        return (_SYSTEM_FILE, home / "kala/kala.toml") if home else (_SYSTEM_FILE,)
+    if not (here / named).exists():
+        raise Invalid(f"{spelt}: {named!r} does not exist; give a TOML file")
+    return (here / named,)
+
+
+def load(
+    flags: Mapping[str, object], environ: Mapping[str, str], files: Sequence[Path], here: Path | None = None
+) -> Loaded:
+    """Read every source; raises Invalid with a sentence about the first value that is wrong.
+
+    A file that is not there counts as empty. Relative paths are below the file that has them, and below `here` in the
+    environment and flags: the working directory at the start, which a daemon leaves before it loads again.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(KEYS, "default")
+    for given in _all_given(flags, environ, files, here or Path.cwd()):
+        for part in given.parts():
+            values[part.name] = part.read()
+            origins[part.name] = part.origin
+    if "data_dir" not in values:
+        values["data_dir"] = _default_data_dir(environ)
+    return Loaded(_checked(Config(**values)), origins)
+
+
+def _all_given(
+    flags: Mapping[str, object], environ: Mapping[str, str], files: Sequence[Path], here: Path
+) -> Iterator[_Given]:
+    """Every value of every source, the weakest first; within a source in the order of the table."""
+    for file in files:
+        yield from _in_file(file)
+    for name in KEYS:
+        variable = f"KALA_{name.upper()}"
+        if environ.get(variable):
+            yield _Given(name, environ[variable], variable, variable, here)
+    for name in KEYS:
+        if flags.get(name) not in (None, ()):
+            yield _Given(name, flags[name], flag(name, flags[name]), flag(name, flags[name]), here)
+
+
+def _in_file(file: Path) -> Iterator[_Given]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise Invalid(f"{file}: cannot be read: {error.strerror}; let Kala's user read it") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise Invalid(f"{file}: is not TOML: {error}; give lines such as port = 8000") from None
+    for name in table:
+        if name not in KEYS:
+            raise Invalid(f"{file}: {name!r} is not a key; {_nearest(name)}")
+    yield from (_Given(name, table[name], str(file), f"{file}: {name}", file.parent) for name in KEYS if name in table)
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name.replace("-", "_").lower(), KEYS, n=1)
+    return f"did you mean {near[0]}?" if near else f"the keys are {', '.join(KEYS)}"
+
+
+def flag(name: str, value: object = True) -> str:
+    """How a key, with this value, is spelt on the command line."""
+    dashed = name.replace("_", "-")
+    return KEYS[name].flag or (f"--no-{dashed}" if value is False else f"--{dashed}")
+
+
+def _default_data_dir(environ: Mapping[str, str]) -> Path:
+    if environ.get("STATE_DIRECTORY"):
+        return Path(environ["STATE_DIRECTORY"].partition(":")[0])
+    data = _xdg(environ, "XDG_DATA_HOME", ".local/share")
+    if data is None:
+        raise Invalid("data_dir: is not given and there is no home directory; give --data-dir")
+    return data / "kala"
+
+
+def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | None:
+    """A base directory as the XDG specification has it, which says to ignore a relative one; None without a home."""
+    if environ.get(variable, "").startswith("/"):
+        return Path(environ[variable])
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path raises where there is none, this tells
+    return Path(home) / below_home if home.startswith("/") else None
+
+
+def _checked(config: Config) -> Config:
+    if config.insecure_no_auth or _is_loopback(config.interface):
+        return config
+    raise Invalid(
+        f"interface: {config.interface or 'every address'} can be reached from other machines and Kala has no login"
+        " yet; listen on 127.0.0.1, or give --insecure-no-auth if something in front of Kala decides who may call"
+    )
+
+
+def _is_loopback(interface: str) -> bool:
+    try:
+        return ipaddress.ip_address(interface).is_loopback
+    except ValueError:
+        return interface == "localhost"

@@ -1,0 +1,246 @@
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kala.config import KEYS, RELOADABLE, Config, Loaded, load, locate
+from kala.core.errors import Invalid
+
+HOME = {"HOME": "/home/ann"}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "kala.toml"
+    path.write_text(text)
+    return path
+
+
+def from_flags(**flags: object) -> Config:
+    return load(flags, HOME, []).config
+
+
+def from_environment(**variables: str) -> Config:
+    return load({}, HOME | variables, []).config
+
+
+def refusal(flags: dict[str, object] | None = None, environ: dict[str, str] | None = None, files=()) -> str:
+    with pytest.raises(Invalid) as caught:
+        load(flags or {}, HOME | (environ or {}), files)
+    return str(caught.value)
+
+
+class TestWhereAValueComesFrom:
+    def test_without_any_source_all_is_default(self):
+        loaded = load({}, HOME, [Path("/nowhere/kala.toml")])
+        assert loaded == Loaded(
+            Config(data_dir=Path("/home/ann/.local/share/kala")), dict.fromkeys(Config.__struct_fields__, "default")
+        )
+
+    def test_a_file_wins_over_the_default(self, tmp_path):
+        file = written(tmp_path, "port = 9000")
+        loaded = load({}, HOME, [file])
+        assert (loaded.config.port, loaded.origins["port"]) == (9000, str(file))
+
+    def test_a_later_file_wins_over_an_earlier_one_key_by_key(self, tmp_path):
+        first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+        first.write_text("port = 1\nworkers = 1")
+        second.write_text("port = 2")
+        config = load({}, HOME, [first, second]).config
+        assert (config.port, config.workers) == (2, 1)
+
+    def test_the_environment_wins_over_a_file(self, tmp_path):
+        loaded = load({}, HOME | {"KALA_PORT": "9001"}, [written(tmp_path, "port = 9000")])
+        assert (loaded.config.port, loaded.origins["port"]) == (9001, "KALA_PORT")
+
+    def test_a_flag_wins_over_the_environment(self):
+        loaded = load({"port": "9002"}, HOME | {"KALA_PORT": "9001"}, [])
+        assert (loaded.config.port, loaded.origins["port"]) == (9002, "--port")
+
+    def test_a_switch_turned_off_is_named_as_it_was_given(self):
+        assert load({"persist": False}, HOME, []).origins["persist"] == "--no-persist"
+
+    def test_a_flag_that_was_not_given_does_not_count(self):
+        assert from_flags(port=None, allowed_hosts=()) == from_flags()
+
+    def test_an_empty_variable_does_not_count(self):
+        assert from_environment(KALA_PORT="") == from_flags()
+
+    def test_a_variable_that_kala_does_not_know_is_ignored(self):
+        assert from_environment(KALA_COLOUR="blue") == from_flags()
+
+
+class TestFiles:
+    def test_the_usual_files_are_the_system_s_and_then_the_user_s(self):
+        assert locate(None, HOME, Path("/")) == (
+            Path("/etc/kala/kala.toml"),
+            Path("/home/ann/.config/kala/kala.toml"),
+        )
+
+    def test_the_user_s_file_follows_xdg_config_home(self):
+        assert locate(None, {"XDG_CONFIG_HOME": "/c"}, Path("/"))[1] == Path("/c/kala/kala.toml")
+
+    def test_a_named_file_replaces_them(self, tmp_path):
+        file = written(tmp_path, "")
+        assert locate("kala.toml", HOME, tmp_path) == (file,)
+        assert locate(None, {"KALA_CONFIG": str(file)}, Path("/")) == (file,)
+
+    @pytest.mark.parametrize(("flag", "environ"), [("gone", {}), (None, {"KALA_CONFIG": "gone"})])
+    def test_a_named_file_must_exist(self, flag, environ, tmp_path):
+        with pytest.raises(Invalid, match=r"^(--config|KALA_CONFIG): 'gone' does not exist"):
+            locate(flag, environ, tmp_path)
+
+    def test_an_unknown_key_is_refused_with_the_nearest_one(self, tmp_path):
+        file = written(tmp_path, "data-dirs = 'x'")
+        assert refusal(files=[file]) == f"{file}: 'data-dirs' is not a key; did you mean data_dir?"
+
+    def test_an_unknown_key_without_a_near_one_is_told_all_keys(self, tmp_path):
+        assert refusal(files=[written(tmp_path, "[zzz]")]).endswith(f"the keys are {', '.join(KEYS)}")
+
+    @pytest.mark.parametrize("text", [b"port", b"\xff"])
+    def test_a_file_that_is_not_toml_is_refused(self, text, tmp_path):
+        file = tmp_path / "kala.toml"
+        file.write_bytes(text)
+        assert refusal(files=[file]).startswith(f"{file}: is not TOML: ")
+
+    def test_a_file_that_cannot_be_read_is_refused(self, tmp_path):
+        assert refusal(files=[tmp_path]).startswith(f"{tmp_path}: cannot be read: ")
+
+    def test_a_wrong_value_is_told_with_file_key_value_and_what_would_be_right(self, tmp_path):
+        file = written(tmp_path, "port = 70000")
+        assert refusal(files=[file]) == f"{file}: port: 70000 cannot be used; give a number from 0 to 65535"
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("text", "interface", "port"),
+        [
+            ("2222", "127.0.0.9", 2222),
+            (":2222", "127.0.0.9", 2222),
+            ("127.0.0.1:2222", "127.0.0.1", 2222),
+            ("[::1]:2222", "::1", 2222),
+            ("localhost:0", "localhost", 0),
+        ],
+    )
+    def test_a_port_may_bring_its_interface(self, text, interface, port, tmp_path):
+        file = written(tmp_path, f'interface = "127.0.0.9"\nport = "{text}"')
+        environ = {"KALA_INTERFACE": "127.0.0.9"}
+        for loaded in (
+            load({}, HOME, [file]),
+            load({}, HOME | environ | {"KALA_PORT": text}, []),
+            load({"port": text}, HOME | environ, []),
+        ):
+            assert (loaded.config.interface, loaded.config.port) == (interface, port)
+
+    def test_an_interface_of_a_stronger_source_stays(self):
+        assert load({"interface": "::1"}, HOME | {"KALA_PORT": "127.0.0.1:1"}, []).config.interface == "::1"
+
+    @pytest.mark.parametrize("text", ["70000", ":70000", "-1", "1.5", "x", "::1:80", "٨٠"])
+    def test_a_port_that_is_none_is_refused(self, text):
+        assert refusal({"port": text}).endswith("give a number from 0 to 65535")
+
+    @pytest.mark.parametrize("interface", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+    def test_an_interface_of_this_machine_alone_needs_no_login(self, interface):
+        assert from_flags(interface=interface).interface == interface
+
+    @pytest.mark.parametrize("interface", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
+    def test_an_interface_that_others_can_reach_is_refused_with_the_two_ways_out(self, interface):
+        assert refusal({"interface": interface}) == (
+            f"interface: {interface} can be reached from other machines and Kala has no login yet; listen on"
+            " 127.0.0.1, or give --insecure-no-auth if something in front of Kala decides who may call"
+        )
+
+    def test_no_interface_means_all_and_is_refused(self):
+        assert refusal({"interface": ""}).startswith("interface: every address can be reached")
+
+    def test_whoever_says_so_may_listen_to_others(self):
+        assert from_flags(interface="0.0.0.0", insecure_no_auth=True).interface == "0.0.0.0"
+
+
+class TestPaths:
+    def test_data_is_kept_in_the_state_directory_of_a_service(self):
+        assert from_environment(STATE_DIRECTORY="/var/lib/kala:/var/lib/other").data_dir == Path("/var/lib/kala")
+
+    def test_data_is_kept_below_xdg_data_home(self):
+        assert from_environment(XDG_DATA_HOME="/data").data_dir == Path("/data/kala")
+
+    def test_a_relative_path_in_a_file_is_below_the_file(self, tmp_path):
+        assert load({}, HOME, [written(tmp_path, "log_file = 'log'")]).config.log_file == tmp_path / "log"
+
+    def test_a_relative_path_in_a_flag_is_below_the_working_directory_at_the_start(self):
+        assert load({"data_dir": "./d"}, HOME, [], Path("/start")).config.data_dir == Path("/start/d")
+
+    def test_a_tilde_is_the_home_directory(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", "/home/bob")
+        assert load({}, {}, [written(tmp_path, "data_dir = '~/d'")]).config.data_dir == Path("/home/bob/d")
+
+    def test_an_empty_path_is_none_where_that_makes_sense(self):
+        assert from_flags(log_file="").log_file is None
+        assert refusal({"data_dir": ""}) == "--data-dir: '' cannot be used; give a path"
+
+    def test_without_a_home_the_data_directory_must_be_given(self, monkeypatch):
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+        with pytest.raises(Invalid, match="there is no home directory; give --data-dir"):
+            load({}, {}, locate(None, {}, Path("/")))
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [("30", 30), ("2.5", 2.5), (7, 7), (0.5, 0.5), ("PT1M", 60), ("P1D", 86400), ("PT0.5S", 0.5)],
+    )
+    def test_a_grace_is_a_number_of_seconds_or_a_duration(self, value, seconds):
+        assert from_flags(shutdown_grace=value).shutdown_grace == seconds
+
+    @pytest.mark.parametrize("value", ["P1M", "-1", -1, float("inf"), float("nan"), "soon", True, [], "1e3", ""])
+    def test_a_grace_without_a_certain_length_is_refused(self, value):
+        assert refusal({"kill_grace": value}).startswith(f"--kill-grace: {value!r} cannot be used; give a number of")
+
+    @pytest.mark.parametrize(
+        ("text", "switch"), [("true", True), ("YES", True), ("1", True), ("off", False), ("0", False)]
+    )
+    def test_a_switch_is_read_from_the_usual_words(self, text, switch):
+        assert from_environment(KALA_PERSIST=text).persist is switch
+
+    @pytest.mark.parametrize("value", ["maybe", 1, "", []])
+    def test_any_other_word_for_a_switch_is_refused(self, value, tmp_path):
+        assert refusal({"verbose": value}) == f"--verbose: {value!r} cannot be used; give true or false"
+
+    def test_allowed_hosts_are_a_list_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
+        file = written(tmp_path, "allowed_hosts = ['Kala.example', 'k']")
+        assert load({}, HOME, [file]).config.allowed_hosts == ("kala.example", "k")
+        assert from_environment(KALA_ALLOWED_HOSTS="Kala.example, k").allowed_hosts == ("kala.example", "k")
+        assert from_flags(allowed_hosts=("kala.example", "k")).allowed_hosts == ("kala.example", "k")
+
+    @pytest.mark.parametrize("value", ["a,,b", "http://a", "a b", 1, [1]])
+    def test_what_cannot_be_a_host_name_is_refused(self, value):
+        assert refusal({"allowed_hosts": value}).startswith("--allowed-host: ")
+
+    def test_a_choice_is_told_all_its_words(self):
+        assert refusal(environ={"KALA_LOG_FORMAT": "xml"}) == (
+            "KALA_LOG_FORMAT: 'xml' cannot be used; give auto, text, journal or json"
+        )
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("workers", 0), ("workers", 10001), ("output_limit", 1023), ("workers", True), ("workers", 1.0)],
+    )
+    def test_a_number_out_of_its_range_is_refused(self, key, value):
+        assert f"{value!r} cannot be used; give a number from" in refusal({key: value})
+
+    def test_every_reloadable_key_is_a_key(self):
+        assert set(KEYS) >= RELOADABLE
+
+    def test_every_key_has_a_meaning_in_one_sentence(self):
+        assert [name for name, key in KEYS.items() if not key.meaning.endswith(".")] == []
+
+
+scalars = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lists(st.text(max_size=5), max_size=3))
+
+
+@settings(max_examples=50)
+@given(key=st.sampled_from(sorted(KEYS)), value=scalars)
+def test_any_value_is_either_taken_or_refused_with_a_sentence(key, value):
+    with suppress(Invalid):
+        load({"insecure_no_auth": True, key: value}, HOME, [])
