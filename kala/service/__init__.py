@@ -1,0 +1,1 @@
+"""Life under an init system, or without one."""

@@ -1,0 +1,105 @@
+"""`kala serve`: a process in order (streams, descriptors, pid file, log), and then the loop in it."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import daemon
+
+from kala.config import Config, Loaded
+from kala.service import detach as background
+from kala.service import logs
+from kala.service.loop import App, Loop, Signals
+from kala.service.notify import Notifier
+from kala.service.pidfile import PidFile
+
+_FIRST_LISTEN_FD = 3
+
+
+class AppFactory(Protocol):
+    """Builds the app. The engine calls `beat` in each round, at least every `beat_interval` seconds."""
+
+    def __call__(self, config: Config, *, beat: Callable[[], None], beat_interval: float | None) -> App:
+        """Build, but do not start."""
+
+
+def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | None = None) -> None:
+    """Serve until a signal ends it; with `detach` return when a process in the background serves."""
+    detached = background.is_detached()
+    config = load().config
+    if detach and not detached:
+        background.start_again()
+        return
+    _open_standard_streams()
+    with _context(config, detached=detached):
+        log_file = config.log_file if detached else None
+        logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
+        loop = _loop(config, load, app_factory or _kala_app)
+        loop.run(lambda: background.say_ready(log_file) if detached else None)
+
+
+def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory) -> Loop:
+    signals = Signals()  # first: a signal that comes while the app is made or starts stops it in good order
+    notifier = Notifier(os.environ)
+    interval = notifier.watchdog_interval
+    app = app_factory(config, beat=notifier.watchdog, beat_interval=interval / 2 if interval else None)
+    return Loop(app, config, load, notifier, signals)
+
+
+def _kala_app(config: Config, *, beat: Callable[[], None], beat_interval: float | None) -> App:
+    # Late, as it takes most of a start: wrong settings and a held pid file are told without it.
+    from kala.app import App as KalaApp  # noqa: PLC0415
+
+    return KalaApp(config, beat=beat, beat_interval=beat_interval)
+
+
+def _context(config: Config, *, detached: bool) -> daemon.DaemonContext:
+    """python-daemon's order of a daemon process, but for what the commands that Kala starts would inherit.
+
+    Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored for them. Detaching is
+    done by then, in a way of our own. In the background the working directory must not keep a file system busy.
+    """
+    return daemon.DaemonContext(
+        detach_process=False,
+        working_directory=str(_made(config.data_dir) if detached else Path.cwd()),
+        umask=_current_umask(),
+        prevent_core=False,
+        signal_map={},
+        files_preserve=_listen_fds(),
+        pidfile=PidFile(config.pid_file) if config.pid_file else None,
+        stdin=sys.stdin,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+    )
+
+
+def _made(data_dir: Path) -> Path:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return data_dir
+
+
+def _current_umask() -> int:
+    umask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(umask)
+    return umask
+
+
+def _listen_fds() -> list[int]:
+    """The sockets that systemd opened for this process."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = os.environ.get("LISTEN_FDS", "")
+    return list(range(_FIRST_LISTEN_FD, _FIRST_LISTEN_FD + int(count))) if count.isdecimal() else []
+
+
+def _open_standard_streams() -> None:
+    """Open what a shell's `<&-` closed: a database would get the free descriptor, and then what is meant for stderr."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r"))

@@ -1,0 +1,87 @@
+"""The log, for people, for journald, and for programs. Whoever logs gives one sentence and the same facts as fields:
+
+`logger.info("run 12 of backup started", extra={"fields": {"action": "run_started", "run_id": 12}})`
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+import msgspec
+
+_LOGGER = logging.getLogger("kala")
+_SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class TextFormatter(logging.Formatter):
+    """For people: local time, the level where it is not the usual, the sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).astimezone()
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} {level}{super().format(record)}"
+
+
+class JournalFormatter(logging.Formatter):
+    """For journald, which has the time itself, and takes the priority from the start of each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_SYSLOG_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in super().format(record).splitlines())
+
+
+class JsonFormatter(logging.Formatter):
+    """For programs: one object a line, with the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage(), "logger": record.name}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        fields = getattr(record, "fields", {})
+        return msgspec.json.encode(entry | fields, enc_hook=str).decode()
+
+
+class _LogFile(WatchedFileHandler):
+    """A file that logrotate may move away. Where it cannot be opened again, lines are lost, but no run fails for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+
+_FORMATTERS = {"text": TextFormatter, "journal": JournalFormatter, "json": JsonFormatter}
+
+
+def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -> None:
+    """Send all that Kala logs to the file, or else to stderr; what was configured before ends."""
+    # A log that nobody can read any more, a closed pipe for one, is no reason to print tracebacks about logging.
+    logging.raiseExceptions = False
+    handler = _LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    auto = "journal" if not log_file and _is_journal(os.environ) else "text"
+    handler.setFormatter(_FORMATTERS[auto if log_format == "auto" else log_format]())
+    for old in _LOGGER.handlers[:]:
+        _LOGGER.removeHandler(old)
+        old.close()
+    _LOGGER.addHandler(handler)
+    set_verbose(verbose)
+
+
+def set_verbose(verbose: bool) -> None:
+    """Log every step, or only what matters."""
+    _LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _is_journal(environ: Mapping[str, str]) -> bool:
+    """Whether stderr goes to journald, and was not redirected since systemd started the process."""
+    stderr = os.fstat(2)
+    return environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"

@@ -1,0 +1,157 @@
+"""The life of the service, from its start to the signal that ends it, in the main thread."""
+
+import logging
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from kala import __version__
+from kala.config import KEYS, RELOADABLE, Config, Loaded
+from kala.core.errors import KalaError
+from kala.service import logs
+from kala.service.notify import Notifier
+
+_logger = logging.getLogger("kala.service")
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STATUS_SECONDS = 1.0
+_SLICE_SECONDS = 0.1
+# What closing the database and the listening sockets may take beyond the two graces, as told to systemd.
+_CLOSE_SECONDS = 10.0
+
+
+class App(Protocol):
+    """What the service runs."""
+
+    @property
+    def address(self) -> str:
+        """Where it answers, such as http://127.0.0.1:8000."""
+
+    def start(self) -> None:
+        """Return when requests are answered; raises KalaError where that cannot be."""
+
+    def status(self) -> str:
+        """One line for `systemctl status`."""
+
+    def reload(self, config: Config) -> None:
+        """Take over the values of the reloadable keys."""
+
+    def drain(self) -> None:
+        """Begin no run any more, and stop listening."""
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until no run is running, or for so many seconds; tells whether none is."""
+
+    def stop(self) -> None:
+        """End what still runs and close everything; may be called twice, and after a start that failed."""
+
+
+class Signals:
+    """The signals as they came. Handlers only put them in a queue, which is safe wherever they interrupt.
+
+    They are caught, not blocked: a blocked signal would stay blocked in every command that Kala starts.
+    """
+
+    def __init__(self) -> None:
+        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for number in (*_STOP_SIGNALS, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def wait(self, timeout: float | None) -> int | None:
+        """The next signal, or None when none came in time."""
+        try:
+            return self._came.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def stop_came(self) -> bool:
+        """Whether another signal to stop is among those that came meanwhile."""
+        return any(number in _STOP_SIGNALS for number in iter(lambda: self.wait(0), None))
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._came.put(number)
+
+
+class Loop:
+    """Starts the app, tells whoever started Kala, reacts to signals, and stops the app in good order."""
+
+    def __init__(
+        self, app: App, config: Config, load: Callable[[], Loaded], notifier: Notifier, signals: Signals
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._load = load
+        self._notifier = notifier
+        self._signals = signals
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Return when a signal has ended the service; raises KalaError when it did not start."""
+        try:
+            self._app.start()
+            self._say_started()
+            on_ready()
+            self._serve()
+            self._drain()
+        finally:
+            self._app.stop()
+
+    def _say_started(self) -> None:
+        place = f"keeps its data in {self._config.data_dir}" if self._config.persist else "keeps nothing on disk"
+        fields = {"action": "started", "version": __version__, "address": self._app.address}
+        _logger.info("Kala %s answers on %s and %s", __version__, self._app.address, place, extra={"fields": fields})
+        self._notifier.status(self._app.status())
+        self._notifier.ready()
+
+    def _serve(self) -> None:
+        tick = _STATUS_SECONDS if self._notifier.active else None
+        while (came := self._signals.wait(tick)) not in _STOP_SIGNALS:
+            if came == signal.SIGHUP:
+                self._reload()
+            self._notifier.status(self._app.status())
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            self._take_over(self._load().config)
+        except KalaError as error:
+            # The sentence says it all; a traceback would only hide it.
+            _logger.error("the settings stay as they were: %s", error, extra={"fields": {"action": "reload_failed"}})  # noqa: TRY400
+        self._notifier.ready()
+
+    def _take_over(self, new: Config) -> None:
+        changed = [key for key in KEYS if getattr(new, key) != getattr(self._config, key)]
+        taken = {key: getattr(new, key) for key in changed if key in RELOADABLE}
+        self._config = replace(self._config, **taken)
+        self._app.reload(self._config)
+        logs.set_verbose(self._config.verbose)
+        fields = {"action": "reloaded", "changed": list(taken)}
+        _logger.info("settings read again; changed: %s", _listed(taken), extra={"fields": fields})
+        if len(taken) < len(changed):
+            waiting = [key for key in changed if key not in taken]
+            fields = {"action": "restart_needed", "keys": waiting}
+            _logger.warning("restart Kala to change %s", _listed(waiting), extra={"fields": fields})
+
+    def _drain(self) -> None:
+        config = self._config
+        self._notifier.stopping(config.shutdown_grace + config.kill_grace + _CLOSE_SECONDS)
+        self._app.drain()
+        if self._app.wait_idle(0):
+            _logger.info("stopping; nothing is running", extra={"fields": {"action": "stopping"}})
+            return
+        fields = {"action": "stopping", "grace": config.shutdown_grace}
+        _logger.info("stopping; runs have %g s to finish", config.shutdown_grace, extra={"fields": fields})
+        self._wait_idle(time.monotonic() + config.shutdown_grace)
+
+    def _wait_idle(self, deadline: float) -> None:
+        while (left := deadline - time.monotonic()) > 0 and not self._app.wait_idle(min(left, _SLICE_SECONDS)):
+            if self._signals.stop_came():
+                _logger.info("told to stop again; ending what runs", extra={"fields": {"action": "grace_skipped"}})
+                return
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(keys) or "nothing"

@@ -1,0 +1,56 @@
+"""What Kala tells systemd about itself. Without systemd every call does nothing."""
+
+import os
+import time
+from collections.abc import Mapping
+
+import sdnotify
+
+
+class Notifier:
+    """The talk with systemd. A message that cannot be sent is dropped: the service matters more than news of it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.active = bool(environ.get("NOTIFY_SOCKET"))
+        self.watchdog_interval = _watchdog_interval(environ) if self.active else None
+        self._systemd = sdnotify.SystemdNotifier() if self.active else None
+        self._status = ""
+        self._last_beat = 0.0
+
+    def ready(self) -> None:
+        """Requests are answered, or a reload is over."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """The settings are being read again; ready() ends it. systemd wants the time, to tell reloads apart."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self, within: float) -> None:
+        """Kala ends, within so many seconds: a longer shutdown_grace than TimeoutStopSec must not end in SIGKILL."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within * 1e6)}")
+
+    def status(self, text: str) -> None:
+        """The line that `systemctl status` shows; sent when it changed."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={' '.join(text.split())}")
+
+    def watchdog(self) -> None:
+        """The engine is alive. It says so in every round, which may be often; systemd needs to hear a few."""
+        now = time.monotonic()
+        if self.watchdog_interval and now - self._last_beat >= self.watchdog_interval / 4:
+            self._last_beat = now
+            self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if self._systemd:
+            # sdnotify encodes as Latin-1, and drops what that cannot: this way the bytes it sends are UTF-8.
+            self._systemd.notify(message.encode().decode("latin-1"))
+
+
+def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
+    """Seconds within which systemd wants to hear from this process; the variables may be meant for another."""
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None

@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+LIMIT_SECONDS = 10
+PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
+
+
+class Service:
+    """The program as a process. Whatever it is waited for ends within a limit, as the process is killed then."""
+
+    def __init__(self, home: Path, *arguments: str, command=None, **environ: str) -> None:
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [*(command or PROGRAM), *arguments],
+            env=os.environ | {"HOME": str(home), "KALA_CONFIG": str(home / "kala.toml")} | environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=home,
+        )
+        self._limit = threading.Timer(LIMIT_SECONDS, self.process.kill)
+        self._limit.start()
+
+    def expect(self, text: str) -> str:
+        """The next line with this in it."""
+        for line in self.process.stderr:
+            self.said.append(line)
+            if text in line:
+                return line
+        pytest.fail(f"{text!r} was not said, but:\n{''.join(self.said)}")
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def ended(self) -> int:
+        """The exit code; `said` is complete then."""
+        self.said.extend(self.process.stderr)
+        return self.process.wait()
+
+    def close(self) -> None:
+        self._limit.cancel()
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "kala.toml").write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def start(home):
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Service(home, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.close()
+
+
+@pytest.fixture
+def app_events(home):
+    """What was done to the app, out of what a service said."""
+    return lambda service: [line.split(" app ")[1].split()[0] for line in service.said if " app " in line]

@@ -1,0 +1,80 @@
+"""`kala serve` with an app that only logs what is done to it."""
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+import click
+
+from kala.cli.exits import sentences
+from kala.cli.settings import loader, settings
+from kala.core.errors import Conflict
+from kala.service.daemon import run
+
+logger = logging.getLogger("kala.fake")
+
+
+class FakeApp:
+    """`rounds` is how often wait_idle finds a run still running; `fault` is how the start goes wrong."""
+
+    address = "http://127.0.0.1:8000"
+
+    def __init__(self, config, *, beat, beat_interval, rounds, fault):
+        self.rounds, self.fault = rounds, fault
+        logger.info("app made for port %s, beats every %s s", config.port, beat_interval)
+        beat()
+
+    def start(self):
+        logger.info("app start in %s", Path.cwd())
+        logger.info("open: %s", " ".join(descriptors()))
+        if self.fault == "conflict":
+            raise Conflict("port 8000 is taken; give another with --port")
+        if self.fault == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "wait":
+            while not Path("go").exists():
+                time.sleep(0.01)
+
+    def status(self):
+        return "3 jobs"
+
+    def reload(self, config):
+        logger.info("app reload: owner %s, port %s", config.default_owner, config.port)
+
+    def drain(self):
+        logger.info("app drain")
+
+    def wait_idle(self, timeout):
+        self.rounds -= 1
+        if self.rounds >= 0:
+            logger.debug("app is busy")
+            time.sleep(timeout)
+        return self.rounds < 0
+
+    def stop(self):
+        logger.info("app stop")
+
+
+def descriptors():
+    """The open ones; the listing itself has one too, which is closed by the time it is looked at."""
+    return [fd.name for fd in sorted(Path("/proc/self/fd").iterdir()) if fd.exists()]
+
+
+@click.command()
+@settings
+@click.option("--daemon", is_flag=True)
+@click.option("--rounds", type=int, default=0)
+@click.option("--fault", default="")
+def main(config_file, daemon, rounds, fault, **flags):
+    with sentences():
+        run(
+            loader(config_file, flags),
+            detach=daemon,
+            app_factory=lambda config, **beat: FakeApp(config, **beat, rounds=rounds, fault=fault),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+import os
+import resource
+import select
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from kala.service import detach
+
+READY = "answers on http://127.0.0.1:8000"
+PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
+
+
+def shell_start(start, before: str, *arguments: str):
+    """Start the program from a shell that did something before; $0 and on are the program."""
+    return start(*PROGRAM, *arguments, command=["sh", "-c", f'{before}; exec "$0" "$@"'])
+
+
+def pid_in(home: Path) -> int:
+    return int((home / "pid").read_text())
+
+
+@contextmanager
+def ending(home: Path):
+    """The service in the background, which is nobody's child, is gone afterwards."""
+    process = os.pidfd_open(pid_in(home))
+    yield
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    assert poll.poll(10_000), "the service in the background is still there"
+    os.close(process)
+
+
+def end(home: Path, number: int) -> None:
+    with ending(home):
+        os.kill(pid_in(home), number)
+
+
+def proc_status(pid: int, field: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
+
+
+class TestForeground:
+    def test_umask_core_limit_and_working_directory_stay_as_they_were(self, start, home):
+        service = shell_start(start, "umask 0027; ulimit -c 12")
+        assert service.expect("app start").endswith(f"in {home}\n")
+        service.expect(READY)
+        assert proc_status(service.process.pid, "Umask") == "0027"
+        assert resource.prlimit(service.process.pid, resource.RLIMIT_CORE)[0] // 512 == 12
+
+    def test_no_signal_is_blocked_or_ignored_for_commands(self, start):
+        service = start()
+        service.expect(READY)
+        assert int(proc_status(service.process.pid, "SigBlk"), 16) == 0
+        ignored = int(proc_status(service.process.pid, "SigIgn"), 16)
+        # Python ignores these two itself, and subprocess restores them for its children.
+        assert ignored & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+
+    def test_sockets_of_systemd_stay_open_and_other_descriptors_do_not(self, start):
+        service = shell_start(start, "exec 3</dev/null 4</dev/null 5</dev/null; export LISTEN_FDS=2 LISTEN_PID=$$")
+        assert service.expect("open:").endswith("open: 0 1 2 3 4\n")
+
+    def test_sockets_for_another_process_are_not_kept(self, start):
+        service = shell_start(start, "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=1")
+        assert service.expect("open:").endswith("open: 0 1 2\n")
+
+    def test_closed_standard_streams_are_opened(self, start, home):
+        service = shell_start(start, "exec <&- >&-")
+        service.expect("open: 0 1 2\n")
+        service.send(signal.SIGTERM)
+        assert service.ended() == 0
+
+    def test_a_log_that_nobody_reads_any_more_is_no_failure(self, start):
+        service = start("--rounds", "3", "-v")
+        service.expect(READY)
+        service.process.stderr.close()
+        service.send(signal.SIGTERM)
+        assert service.process.wait() == 0
+
+    def test_wrong_settings_are_told_before_anything_is_touched(self, start, home):
+        service = start("--workers", "0", "--pid-file", "pid")
+        assert service.ended() == 2
+        assert service.said == ["kala: --workers: '0' cannot be used; give a number from 1 to 10000\n"]
+        assert not (home / "pid").exists()
+
+    def test_a_second_kala_with_the_same_pid_file_is_refused(self, start, home):
+        service = start("--pid-file", "pid")
+        service.expect(READY)
+        second = start("--pid-file", "pid")
+        assert second.ended() == 5
+        assert f"pid_file: {home}/pid is held by process {service.process.pid}" in second.said[-1]
+
+
+class TestDetached:
+    @pytest.fixture
+    def background(self, start, home):
+        """Starts a service in the background, and makes sure that none is left."""
+        yield lambda *arguments: start("--daemon", "--pid-file", "pid", "--data-dir", "data", *arguments)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            end(home, signal.SIGKILL)
+
+    def test_the_starter_returns_when_requests_are_answered(self, background, home):
+        starter = background("--log-file", "log")
+        assert starter.ended() == 0
+        assert READY in (home / "log").read_text()
+        assert starter.process.pid != pid_in(home) == os.getsid(pid_in(home))
+
+    def test_without_a_log_file_the_start_is_told_to_the_starter(self, background):
+        starter = background()
+        assert starter.ended() == 0
+        assert any(READY in line for line in starter.said)
+
+    def test_it_works_in_the_data_directory_and_holds_nothing_of_the_terminal(self, background, home):
+        assert background().ended() == 0
+        process = Path(f"/proc/{pid_in(home)}")
+        assert (process / "cwd").readlink() == home / "data"
+        assert {str((process / "fd" / fd).readlink()) for fd in "012"} == {"/dev/null"}
+
+    def test_relative_paths_mean_the_same_at_a_reload(self, background, home):
+        assert background("--log-file", "log", "--config", "kala.toml").ended() == 0
+        os.kill(pid_in(home), signal.SIGHUP)
+        end(home, signal.SIGTERM)
+        log = (home / "log").read_text()
+        assert ("settings read again; changed: nothing\n" in log, "restart Kala" in log) == (True, False)
+
+    def test_a_signal_ends_it_and_removes_its_pid_file(self, background, home):
+        assert background("--log-file", "log").ended() == 0
+        end(home, signal.SIGTERM)
+        assert "app stop" in (home / "log").read_text()
+        assert not (home / "pid").exists()
+
+    def test_a_start_that_fails_is_told_with_its_exit_code(self, background, home):
+        starter = background("--fault", "conflict")
+        assert starter.ended() == 5
+        assert starter.said[-1] == "kala: port 8000 is taken; give another with --port\n"
+        assert not (home / "pid").exists()
+
+    def test_wrong_settings_start_nothing(self, background):
+        starter = background("--workers", "0")
+        assert (starter.ended(), len(starter.said)) == (2, 1)
+
+    def test_a_death_without_a_word_is_told(self, background):
+        starter = background("--fault", "death")
+        assert starter.ended() == 1
+        assert starter.said[-1] == "kala: Kala was ended by SIGKILL before it answered requests\n"
+
+    def test_a_stop_during_the_start_ends_it_once_it_has_started(self, background, home):
+        starter = background("--fault", "wait")
+        starter.expect("app start")
+        with ending(home):
+            os.kill(pid_in(home), signal.SIGTERM)
+            (home / "data" / "go").touch()
+        assert starter.ended() == 0
+
+    def test_an_impatient_ctrl_c_ends_the_one_in_the_background_too(self, background, home):
+        starter = background("--fault", "wait")
+        starter.expect("app start")
+        starter.send(signal.SIGINT)
+        assert starter.ended() == 1
+        with ending(home):
+            (home / "data" / "go").touch()
+
+
+class TestStartingAgain:
+    def test_no_command_inherits_that_kala_is_detached(self, monkeypatch):
+        monkeypatch.setenv("KALA_DETACHED", "1")
+        assert detach.is_detached()
+        assert not detach.is_detached()
+
+    def test_a_frozen_program_unpacks_itself_anew_and_forgets_its_library_path(self, monkeypatch):
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+        monkeypatch.setattr(sys, "argv", ["kala", "serve", "--daemon"])
+        monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp/_MEI1")
+        monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/opt/lib")
+        environ = detach._environment()
+        assert detach._same_command() == [sys.executable, "serve", "--daemon"]
+        assert (environ["LD_LIBRARY_PATH"], environ["PYINSTALLER_RESET_ENVIRONMENT"]) == ("/opt/lib", "1")
+        assert "LD_LIBRARY_PATH_ORIG" not in environ

@@ -1,0 +1,154 @@
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kala.service import logs
+
+logger = logging.getLogger("kala.engine")
+FIELDS = {"fields": {"action": "run_started", "run_id": 12}}
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_put_back():
+    kala = logging.getLogger("kala")
+    handlers, level, raising = kala.handlers[:], kala.level, logging.raiseExceptions
+    yield
+    for handler in kala.handlers:
+        if handler not in handlers:
+            handler.close()
+    kala.handlers, logging.raiseExceptions = handlers, raising
+    kala.setLevel(level)
+
+
+def fail() -> None:
+    try:
+        raise ZeroDivisionError("nothing\nto divide by")
+    except ZeroDivisionError:
+        logger.exception("a run of backup could not be started")
+
+
+class TestForPeople:
+    def test_a_line_has_local_time_with_milliseconds_and_the_sentence(self, capsys):
+        logs.configure("text", verbose=False)
+        logger.info("run %d of backup started", 12, extra=FIELDS)
+        line = capsys.readouterr().err
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} run 12 of backup started\n", line)
+
+    def test_the_level_is_told_where_it_is_not_the_usual(self, capsys):
+        logs.configure("text", verbose=False)
+        logger.warning("the disk is nearly full")
+        assert capsys.readouterr().err.endswith(" warning: the disk is nearly full\n")
+
+    def test_an_exception_is_told_with_its_traceback(self, capsys):
+        logs.configure("text", verbose=False)
+        fail()
+        assert capsys.readouterr().err.endswith("ZeroDivisionError: nothing\nto divide by\n")
+
+    def test_steps_are_told_when_verbose(self, capsys):
+        logs.configure("text", verbose=False)
+        logger.debug("one")
+        logs.set_verbose(True)
+        logger.debug("two")
+        assert capsys.readouterr().err.endswith(" debug: two\n")
+
+
+class TestForJournald:
+    @pytest.mark.parametrize(
+        ("level", "priority"),
+        [(logging.DEBUG, 7), (logging.INFO, 6), (logging.WARNING, 4), (logging.ERROR, 3), (logging.CRITICAL, 2)],
+    )
+    def test_a_line_begins_with_its_priority_and_has_no_time(self, level, priority, capsys):
+        logs.configure("journal", verbose=True)
+        logger.log(level, "hello")
+        assert capsys.readouterr().err == f"<{priority}>hello\n"
+
+    def test_every_line_of_a_message_has_the_priority(self, capsys):
+        logs.configure("journal", verbose=False)
+        fail()
+        lines = capsys.readouterr().err.splitlines()
+        assert [line for line in lines if not line.startswith("<3>")] == []
+        assert lines[-1] == "<3>to divide by"
+
+
+class TestForPrograms:
+    def test_a_line_is_an_object_with_the_fields_of_the_caller(self, capsys):
+        logs.configure("json", verbose=False)
+        logger.info("run %d of backup started", 12, extra=FIELDS)
+        entry = json.loads(capsys.readouterr().err)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", entry.pop("time"))
+        assert entry == {
+            "level": "info",
+            "message": "run 12 of backup started",
+            "logger": "kala.engine",
+            "action": "run_started",
+            "run_id": 12,
+        }
+
+    def test_an_exception_is_a_field(self, capsys):
+        logs.configure("json", verbose=False)
+        fail()
+        entry = json.loads(capsys.readouterr().err)
+        assert entry["exception"].startswith("Traceback")
+
+    def test_a_field_of_any_type_is_told(self, capsys, tmp_path):
+        logs.configure("json", verbose=False)
+        logger.info("hello", extra={"fields": {"error": ValueError("no")}})
+        assert json.loads(capsys.readouterr().err)["error"] == "no"
+
+
+class TestAuto:
+    """Run as processes, as what stderr is counts."""
+
+    PROGRAM = """
+import logging
+from kala.service import logs
+logs.configure("auto", verbose=False)
+logging.getLogger("kala").info("hello")
+"""
+
+    def said(self, stream: str) -> str:
+        read, write = os.pipe()
+        stat = os.fstat(write)
+        environ = os.environ | {"JOURNAL_STREAM": stream.format(f"{stat.st_dev}:{stat.st_ino}")}
+        subprocess.run([sys.executable, "-c", self.PROGRAM], env=environ, stderr=write, timeout=10, check=True)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            return pipe.read()
+
+    def test_a_stderr_that_goes_to_journald_is_written_for_it(self):
+        assert self.said("{}") == "<6>hello\n"
+
+    def test_a_stderr_that_was_redirected_is_written_for_people(self):
+        assert re.fullmatch(r"\d{4}.* hello\n", self.said("1:1"))
+
+
+class TestFile:
+    def test_a_rotated_file_is_made_anew(self, tmp_path, capsys):
+        logs.configure("auto", verbose=False, log_file=tmp_path / "log")
+        logger.info("one")
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        logger.info("two")
+        assert (tmp_path / "log.1").read_text().endswith(" one\n")
+        assert (tmp_path / "log").read_text().endswith(" two\n")
+        assert capsys.readouterr().err == ""
+
+    def test_a_file_that_cannot_be_opened_is_an_error_at_the_start(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            logs.configure("auto", verbose=False, log_file=tmp_path / "gone" / "log")
+
+    def test_a_file_that_cannot_be_opened_again_fails_nobody_and_is_written_when_it_can(self, tmp_path, capsys):
+        place = tmp_path / "logs"
+        place.mkdir()
+        logs.configure("auto", verbose=False, log_file=place / "log")
+        place.rename(tmp_path / "away")
+        logger.info("one")
+        logger.info("two")
+        place.mkdir()
+        logger.info("three")
+        assert (place / "log").read_text().endswith(" three\n")
+        assert capsys.readouterr().err == ""
