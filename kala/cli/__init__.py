@@ -1,0 +1,45 @@
+"""The `kala` command. A command's module is imported when it is called, so that no command pays for another's."""
+
+from importlib import import_module
+
+import click
+
+from kala import __version__
+from kala.cli.exits import sentences
+
+_COMMANDS = {
+    "serve": "kala.cli.serve:serve",
+    "run": "kala.cli.run:run",
+    "config": "kala.cli.config:config",
+    "version": "kala.cli.version:version",
+}
+
+
+class _Commands(click.Group):
+    """The commands by name, in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        module, _, name = _COMMANDS.get(cmd_name, "").partition(":")
+        command: click.Command | None = getattr(import_module(module), name) if module else None
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        with sentences():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="kala %(version)s")
+def commands() -> None:
+    """Kala starts commands and HTTP calls when they are due, keeps what happened, and says so.
+
+    Start with `kala serve`; `kala COMMAND --help` tells more about each.
+    """
+
+
+def main() -> None:
+    """Run the command that the arguments name. The name is given, as `python -m kala` has another."""
+    commands(prog_name="kala")

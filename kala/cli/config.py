@@ -1,0 +1,53 @@
+"""`kala config`: which settings are in force, and why."""
+
+import json
+from pathlib import Path
+
+import click
+import msgspec
+
+from kala.cli.settings import loader, settings
+from kala.config import Loaded
+
+
+@click.group()
+def config() -> None:
+    """Look at Kala's settings."""
+
+
+@config.command()
+@settings
+@click.option("--json", "as_json", is_flag=True, help="For programs: {key: {value, origin}}. [default: off]")
+def show(config_file: str | None, *, as_json: bool, **flags: object) -> None:
+    """Show each setting's value and where it came from; also a check: wrong settings exit with 2.
+
+    The output is a settings file itself.
+    """
+    loaded = loader(config_file, flags)()
+    click.echo(_json(loaded) if as_json else _table(loaded))
+
+
+def _json(loaded: Loaded) -> str:
+    return json.dumps({key: {"value": _plain(value), "origin": loaded.origins[key]} for key, value in _items(loaded)})
+
+
+def _table(loaded: Loaded) -> str:
+    rows = [(key, _toml(value), loaded.origins[key]) for key, value in _items(loaded)]
+    key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return "\n".join(f"{key:{key_width}} = {value:{value_width}}  # {origin}" for key, value, origin in rows)
+
+
+def _items(loaded: Loaded) -> list[tuple[str, object]]:
+    return list(msgspec.structs.asdict(loaded.config).items())
+
+
+def _toml(value: object) -> str:
+    """TOML's texts, numbers and lists look like JSON's, but for escaped surrogates and a bare DEL."""
+    return json.dumps(_plain(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(value: object) -> object:
+    """As a file has it: TOML knows no null."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,44 @@
+"""How a command fails: one sentence on stderr and an exit code that a script can tell apart, never a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+
+EXIT_CODES: dict[type[KalaError], int] = {Invalid: 2, NotFound: 4, Conflict: 5, Forbidden: 6, Busy: 7, KalaError: 1}
+"""3 is left to commands that have a result of their own to tell."""
+
+
+class _Sentence(click.ClickException):
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance, but declares it otherwise
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"kala: {self.message}", file=file, err=True)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn the errors that a user can act on into sentences. A reader that left (`| head`) is click's to handle."""
+    try:
+        yield
+    except KalaError as error:
+        raise _Sentence(str(error), exit_code(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _Sentence(_os_sentence(error), EXIT_CODES[KalaError]) from error
+
+
+def exit_code(error: KalaError) -> int:
+    """The code of the nearest kind that the table knows."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+def _os_sentence(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason

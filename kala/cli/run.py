@@ -1,0 +1,45 @@
+"""`kala run`: one command exactly as a job would run it, for trying out what will be scheduled."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from kala.core.run import Outcome, State
+from kala.engine import command as engine_command
+from kala.engine import environment
+from kala.engine.control import Control
+from kala.engine.output import Output
+
+_KEPT_BYTES = 1024 * 1024
+
+
+class _Shown(Output):
+    """Output that is shown as it comes, all of it."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@click.command()
+@click.argument("command")
+def run(command: str) -> None:
+    """Run COMMAND exactly as a job would, and show its output and outcome.
+
+    It gets the environment that jobs get, no standard input, and a process group of its own. The exit status is 0 when
+    the run succeeded and 1 when it did not.
+    """
+    outcome = _execute(command)
+    reason = f": {outcome.message}" if outcome.message else ""
+    click.echo(f"kala: {outcome.state} after {outcome.duration / 1e9:.3f} s{reason}", err=True)
+    sys.exit(0 if outcome.state is State.SUCCEEDED else 1)
+
+
+def _execute(command: str) -> Outcome:
+    environ = environment.for_commands(os.environ)
+    with tempfile.TemporaryDirectory(prefix="kala-") as folder, _Shown(Path(folder) / "out", _KEPT_BYTES) as output:
+        return engine_command.execute(command, environ=environ, folder=Path.cwd(), output=output, control=Control())

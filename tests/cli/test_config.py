@@ -1,0 +1,83 @@
+import json
+import string
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kala.cli import commands
+from kala.config import KEYS, load
+
+
+def shown(*arguments: str, **environ: str):
+    return CliRunner().invoke(commands, ["config", "show", *arguments], env={"HOME": "/home/ann"} | environ)
+
+
+@pytest.fixture
+def empty_file(tmp_path):
+    path = tmp_path / "kala.toml"
+    path.touch()
+    return str(path)
+
+
+def test_every_setting_is_shown_with_its_value_and_origin_in_columns(empty_file):
+    lines = shown("--config", empty_file, "-p", "99", KALA_WORKERS="7").output.splitlines()
+    assert [line.split()[0] for line in lines] == list(KEYS)
+    assert len({line.index(" = ") for line in lines}) == len({line.index("  # ") for line in lines}) == 1
+    assert [line.split() for line in lines if "default" not in line] == [
+        ["port", "=", "99", "#", "--port"],
+        ["workers", "=", "7", "#", "KALA_WORKERS"],
+    ]
+
+
+def test_json_is_for_programs(empty_file):
+    settings = json.loads(shown("--config", empty_file, "--no-persist", "--json").output)
+    assert settings["persist"] == {"value": False, "origin": "--no-persist"}
+    assert settings["data_dir"] == {"value": "/home/ann/.local/share/kala", "origin": "default"}
+
+
+def test_the_file_may_be_named_by_a_variable(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("port = 5")
+    assert json.loads(shown("--json", KALA_CONFIG=str(file)).output)["port"] == {"value": 5, "origin": str(file)}
+
+
+def test_a_repeated_flag_gathers(empty_file):
+    arguments = ["--config", empty_file, "--allowed-host", "a", "--allowed-host", "b,c", "--json"]
+    assert json.loads(shown(*arguments).output)["allowed_hosts"]["value"] == ["a", "b", "c"]
+
+
+def test_wrong_settings_exit_with_2_and_a_sentence(empty_file):
+    result = shown("--config", empty_file, "--workers", "many")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "kala: --workers: 'many' cannot be used; give a number from 1 to 10000\n",
+    )
+
+
+def test_a_file_that_is_not_there_is_told():
+    assert shown("--config", "/nowhere").stderr == "kala: --config: '/nowhere' does not exist; give a TOML file\n"
+
+
+@settings(max_examples=30)
+@given(
+    owner=st.text(alphabet=string.printable + "ä€🙂\x7f"), host=st.sampled_from(["a", "b.c"]), grace=st.floats(0, 1e9)
+)
+def test_what_is_shown_is_a_file_that_means_the_same(owner, host, grace):
+    environ = {"HOME": "/home/ann", "KALA_ALLOWED_HOSTS": f"{host},d", "KALA_CONFIG": "/dev/null"}
+    with TemporaryDirectory() as place:
+        file = Path(place, "kala.toml")
+        file.write_text(shown("-o", owner, "--kill-grace", f"{grace:f}", **environ).output)
+        flags = {"default_owner": owner, "kill_grace": f"{grace:f}"}
+        assert load({}, {}, [file]).config == load(flags, environ, []).config
+
+
+@pytest.mark.parametrize("command", [["serve"], ["config", "show"]])
+def test_help_tells_every_setting_with_its_default(command):
+    output = " ".join(CliRunner().invoke(commands, [*command, "--help"]).output.split())
+    for name, key in KEYS.items():
+        assert " ".join(key.meaning.split()) in output, name
+    assert output.count("[default: ") >= len(KEYS) - 1

@@ -1,0 +1,50 @@
+import errno
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kala.cli.exits import exit_code, sentences
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+
+
+def outcome_of(error: Exception):
+    @click.command()
+    def command():
+        with sentences():
+            raise error
+
+    return CliRunner().invoke(command)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(Invalid, 2), (NotFound, 4), (Conflict, 5), (Forbidden, 6), (Busy, 7), (KalaError, 1)]
+)
+def test_each_kind_of_error_has_an_exit_code_and_a_sentence(kind, code):
+    result = outcome_of(kind("the job is gone; look for another"))
+    assert (result.exit_code, result.stderr) == (code, "kala: the job is gone; look for another\n")
+
+
+def test_a_finer_kind_exits_as_the_kind_it_is_of():
+    class TooLong(Invalid):
+        pass
+
+    assert exit_code(TooLong()) == 2
+
+
+def test_an_error_of_the_system_names_the_file():
+    result = outcome_of(PermissionError(errno.EACCES, "Permission denied", "/var/lib/kala"))
+    assert (result.exit_code, result.stderr) == (1, "kala: /var/lib/kala: Permission denied\n")
+
+
+def test_an_error_of_the_system_without_a_file_is_a_sentence_too():
+    assert outcome_of(OSError(errno.ENOSPC, "No space left on device")).stderr == "kala: No space left on device\n"
+    assert outcome_of(OSError("odd")).stderr == "kala: odd\n"
+
+
+def test_a_reader_that_left_is_no_error_worth_a_sentence():
+    assert outcome_of(BrokenPipeError(errno.EPIPE, "Broken pipe")).stderr == ""
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    assert isinstance(outcome_of(ZeroDivisionError()).exception, ZeroDivisionError)

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from kala import __version__
+from kala.cli import commands
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"]])
+def test_the_version_can_be_asked_for_in_both_ways(arguments):
+    assert CliRunner().invoke(commands, arguments).output == f"kala {__version__}\n"
+
+
+def test_help_names_every_command_with_a_sentence():
+    output = CliRunner().invoke(commands, ["-h"]).output
+    assert [line.split()[0] for line in output.partition("Commands:\n")[2].splitlines()] == [
+        "serve",
+        "run",
+        "config",
+        "version",
+    ]
+
+
+def test_an_unknown_command_is_a_wrong_call():
+    result = CliRunner().invoke(commands, ["frobnicate"])
+    assert (result.exit_code, "No such command" in result.output) == (2, True)
+
+
+def test_python_m_kala_calls_itself_kala():
+    done = subprocess.run([sys.executable, "-m", "kala"], capture_output=True, text=True, timeout=10, check=False)
+    assert done.stderr.startswith("Usage: kala [OPTIONS]")
+
+
+def test_a_client_command_imports_no_part_of_the_server():
+    heavy = "{'cherrypy', 'cheroot', 'peewee', 'jinja2', 'requests', 'daemon', 'kala.config', 'msgspec'}"
+    program = f"import sys, kala.cli; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout.split() == []
