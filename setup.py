@@ -34,6 +34,7 @@ setup(
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.18",
+            "pip-tools>=7.5",
             "pytest>=9",
             "pytest-timeout>=2.4",
             "ruff>=0.14",

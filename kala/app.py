@@ -15,6 +15,7 @@ from kala.api.routes import table
 from kala.api.server import Server, listen
 from kala.api.system import SystemRoutes
 from kala.config import Config
+from kala.core.errors import Busy
 from kala.engine.engine import Engine
 from kala.engine.executor import Executor
 from kala.engine.feed import Feed
@@ -78,8 +79,11 @@ class App:
 
     def status(self) -> str:
         """One line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
-        with self._store.reading() as session:
-            totals = session.jobs.totals()
+        try:
+            with self._store.reading() as session:
+                totals = session.jobs.totals()
+        except Busy as error:
+            return str(error)
         jobs = f"{totals.jobs:,} job{'' if totals.jobs == 1 else 's'}"
         return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from peewee import DatabaseError, SqliteDatabase
-from playhouse.pool import PooledSqliteDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.store.jobs import Jobs
@@ -42,6 +42,7 @@ class Store:
         self.outputs = data_dir / "output"
         self._lock = _own(data_dir, self.outputs)
         path = data_dir / "kala.db"
+        path.touch(mode=0o600)  # commands can hold secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
         self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_PATIENCE)
         self._reading = PooledSqliteDatabase(
@@ -72,19 +73,19 @@ class Store:
 
         Raises Busy where the database cannot be written. The first use ties the writing connection to its thread.
         """
-        with _writing(), self._writing.atomic():
+        with _reachable("written"), self._writing.atomic():
             yield
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is written inside a transaction and inside this is undone alone when it raises. Raises Busy likewise."""
-        with _writing(), self._writing.savepoint():
+        with _reachable("written"), self._writing.savepoint():
             yield
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent view of what is committed, for the calling thread."""
-        with self._reading.connection_context(), self._reading.atomic("DEFERRED"):
+        """One consistent view of what is committed, for the calling thread. Raises Busy where it cannot be read."""
+        with _reachable("read"), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
 
     def release_writer(self) -> None:
@@ -97,11 +98,11 @@ class Store:
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def _reachable(wanted: str) -> Iterator[None]:
     try:
         yield
-    except DatabaseError as error:
-        raise Busy(f"storage: the database cannot be written: {error}; nothing was changed") from error
+    except (DatabaseError, MaxConnectionsExceeded) as error:
+        raise Busy(f"storage: the database cannot be {wanted}: {error}; nothing was changed") from error
 
 
 def _own(data_dir: Path, outputs: Path) -> int:

@@ -1,0 +1,66 @@
+# What developers and CI call. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SOURCES := kala tests examples setup.py
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
+	$(BIN)/kala serve --data-dir data
+
+.PHONY: test
+test: lint  ## everything that CI runs: lint, types, unit and system tests
+	$(BIN)/python -m pytest
+
+.PHONY: unit
+unit: $(VENV)/dev  ## the quick tests alone
+	$(BIN)/python -m pytest --ignore tests/system --ignore tests/test_examples.py
+
+.PHONY: lint
+lint: $(VENV)/dev  ## ruff and mypy
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(VENV)/dev  ## let ruff put the sources in form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+.PHONY: lock
+lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file packaging/run.lock setup.py
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra dev \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--constraint packaging/run.lock --output-file packaging/dev.lock setup.py
+
+.PHONY: clean
+clean:  ## remove what was built; ./data stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Each stamp says that the environment holds what its lock file names.
+$(VENV)/run: packaging/run.lock setup.py | $(BIN)/python
+	$(PIP) install --require-hashes -r packaging/run.lock
+	$(PIP) install --no-deps --editable .
+	touch $@
+
+$(VENV)/dev: packaging/dev.lock $(VENV)/run
+	$(PIP) install --require-hashes -r packaging/dev.lock
+	touch $@
+
+# Debian's Python has the module venv without what it needs, until python3-venv is installed.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(MAKE) --silent venv-package && $(PYTHON) -m venv $(VENV); }
+
+.PHONY: venv-package
+venv-package:
+	@if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+	else echo 'kala: Python lacks its venv package; install it first: sudo apt install python3-venv' >&2; exit 1; fi

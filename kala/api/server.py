@@ -1,0 +1,266 @@
+"""The HTTP server that Kala listens with: cheroot, for any WSGI application, on a socket that is ready to use.
+
+One thread watches all connections ("kala-http"); a pool of workers runs the application. A connection costs a worker
+only from the last byte of a request's head to the last byte of its answer: clients that are silent, idle or slow to
+say what they want cost none.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import selectors
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from cheroot import connections, wsgi
+from cheroot.workers import threadpool
+
+from kala.api.request import HEAD_LIMIT, Connection
+from kala.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+# Connections that the kernel completes before we accept them: a burst waits instead of being turned away.
+BACKLOG = 1024
+# Waiting connections up to which an answer keeps its connection open. Half of the 1,024 descriptors that a process gets
+# by default; runs, their pipes and the database have the other half.
+KEEP_ALIVE_LIMIT = 512
+# What stop() grants, beyond its timeout, to workers whose sockets were just cut off.
+_GRACE = 0.5
+# How long new connections wait when no descriptor is left to accept them with.
+_STARVED_PAUSE = 0.1
+_DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
+
+_log = logging.getLogger("kala.http")
+
+
+def listen(interface: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises Invalid, naming the address and the reason."""
+    try:
+        family, *_, found = socket.getaddrinfo(interface, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        # The port as it was given: getaddrinfo makes 4464 of 70000.
+        return _bound(family, (found[0], port, *found[2:]))
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        address = f"[{interface}]:{port}" if ":" in interface else f"{interface}:{port}"
+        text = f"interface: cannot listen on {address}: {reason}; give an address of this machine and a free port"
+        raise Invalid(text) from error
+
+
+def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    with contextlib.ExitStack() as on_error:
+        listener = on_error.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        on_error.pop_all()
+    return listener
+
+
+class Server:
+    """Serves `app` on `listener`, from one start() to one stop(); either may be called again, and from any thread.
+
+    `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or an answer, and the
+    time that it takes to send the head of a request. A body above `max_body` bytes is refused.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        listener: socket.socket,
+        *,
+        threads: int = 16,
+        max_body: int = 1024 * 1024,
+        idle_timeout: float = 10,
+    ) -> None:
+        if listener.family != socket.AF_UNIX:
+            # Accepted connections inherit it; without it an answer may wait 40 ms for the client's delayed ACK.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._http = _Http(app, listener, threads, max_body, idle_timeout)
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The real host and port; a Unix socket's path and 0."""
+        bound = self._http.bind_addr
+        return (bound, 0) if isinstance(bound, str) else bound
+
+    def start(self) -> None:
+        """Return when requests are served. A server that was stopped stays stopped."""
+        with self._lock:
+            if not self._stopped and not self._http.ready:
+                self._http.prepare()
+
+    def stop(self, timeout: float) -> None:
+        """Accept no more, let requests in flight finish for `timeout` seconds, then cut them off.
+
+        Returns within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
+        """
+        with self._lock:
+            self._stopped = True
+            if self._http.ready:
+                self._http.stop(timeout)
+            self._listener.close()
+
+
+class _Connections(connections.ConnectionManager):
+    """The connections that wait, new ones too, watched by one thread. cheroot gives a new one to a worker at once."""
+
+    _selector: Any
+
+    def __init__(self, http: "_Http") -> None:
+        super().__init__(http)
+        self._starved = False
+        self._wake = os.eventfd(0)
+        # Under the listener's name: when woken, the loop accepts, finds nothing, and sees that it shall stop.
+        self._selector.register(self._wake, selectors.EVENT_READ, data=http)
+
+    def put(self, conn: Connection) -> None:
+        """Take a connection that has just come, or that was served."""
+        conn.last_used = time.time()
+        self.hold(conn)
+
+    def hold(self, conn: Connection) -> None:
+        """Watch a connection until it is ready for a worker; one with a pipelined request is ready at once."""
+        if conn.ready:
+            self.server.requests.put(conn)
+        else:
+            self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
+
+    def stop(self) -> None:
+        """In place of cheroot's, which waits until the loop comes round by itself."""
+        self._stop_requested = True
+        os.eventfd_write(self._wake, 1)
+
+    def close_idle(self) -> None:
+        self._expire(threshold=float("inf"))  # type: ignore[attr-defined]  # not in cheroot's stubs
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._wake)
+
+    def _from_server_socket(self, server_socket: socket.socket) -> None:
+        """Accept. Returns nothing, as what it returns would go to a worker."""
+        try:
+            conn = super()._from_server_socket(server_socket)  # type: ignore[misc]  # not in cheroot's stubs
+        except OSError as error:
+            self._starve(error)
+            return
+        self._starved = False
+        if conn:
+            self.put(conn)
+
+    def _starve(self, error: OSError) -> None:
+        """Pause: the listener stays readable, and the loop would be a busy one, filling the log."""
+        if not self._starved:
+            _log.warning("cannot accept connections for now: %s", error)
+        self._starved = True
+        time.sleep(_STARVED_PAUSE)
+
+
+class _Workers(threadpool.ThreadPool):
+    """cheroot's pool, but of daemon threads, and with a stop that ends."""
+
+    _threads: list[threadpool.WorkerThread]
+    _queue: "queue.Queue[Any]"
+
+    def stop(self, timeout: float = 0) -> None:
+        """In place of cheroot's, which waits for ever for a handler that hangs."""
+        self._dismiss()
+        self._join(timeout)
+        self._drop_waiting()
+        for worker in self._threads:
+            if conn := worker.conn:
+                # The worker may be closing it at the same time, which is as good.
+                with contextlib.suppress(OSError):
+                    conn.socket.shutdown(socket.SHUT_RDWR)
+        self._dismiss()
+        self._join(_GRACE)
+
+    def _spawn_worker(self) -> threadpool.WorkerThread:
+        worker = threadpool.WorkerThread(self.server)  # type: ignore[no-untyped-call]  # cheroot's stubs
+        worker.name = worker.name.replace("Thread", "kala-http")
+        worker.daemon = True
+        worker.start()
+        return worker
+
+    def _dismiss(self) -> None:
+        for worker in self._threads:
+            if worker.is_alive():
+                self._queue.put(_DISMISSED)
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for worker in self._threads:
+            worker.join(max(0, deadline - time.monotonic()))
+
+    def _drop_waiting(self) -> None:
+        """So that a worker that comes back to life serves nobody: what the application stands on may be gone."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting = self._queue.get_nowait()
+                if waiting is not _DISMISSED:
+                    waiting.close()
+
+
+class _Http(wsgi.Server):
+    """cheroot's server, on a socket that is bound already."""
+
+    ConnectionClass = Connection
+    software = "Kala"
+    max_request_header_size = HEAD_LIMIT
+    keep_alive_conn_limit = KEEP_ALIVE_LIMIT
+    # In place of a property: when a worker dies, cheroot sets it, and that would stop the server for the others.
+    interrupt = None
+
+    def __init__(
+        self, app: "WSGIApplication", listener: socket.socket, threads: int, max_body: int, idle_timeout: float
+    ) -> None:
+        address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
+        super().__init__(address, app, server_name="Kala")
+        self.socket = listener
+        self.requests = _Workers(self, min=threads, max=threads)
+        self.max_request_body_size = max_body
+        self.timeout = idle_timeout
+        self.expiration_interval = min(1.0, idle_timeout / 4)
+
+    def prepare(self) -> None:
+        """In place of cheroot's, which binds a socket itself, or takes descriptor 3 when systemd set LISTEN_PID."""
+        self.socket.setblocking(False)
+        self._connections = _Connections(self)
+        self._thread = threading.Thread(target=self.serve, name="kala-http", daemon=True)
+        self.requests.start()
+        self.ready = True
+        self._thread.start()
+
+    def serve(self) -> None:
+        """In place of cheroot's, which has another thread for a queue that is never full here."""
+        while self.ready:
+            try:
+                self._connections.run(self.expiration_interval)
+            except Exception:  # noqa: BLE001 - without this thread Kala would be alive and deaf
+                _log.exception("the HTTP server met an error and goes on")
+
+    def process_conn(self, conn: Connection) -> None:
+        """Called by the loop for a connection that became readable."""
+        conn.take()
+        self._connections.hold(conn)
+
+    def stop(self, timeout: float = 0) -> None:
+        self.ready = False
+        self._connections.stop()
+        self._thread.join(_GRACE)
+        self.socket.close()
+        self._connections.close_idle()
+        self.requests.stop(timeout)
+        self._connections.close()
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Warn of what is wrong; that a client went away is not."""
+        _log.log(logging.WARNING if level >= logging.WARNING else logging.DEBUG, msg, exc_info=traceback)
