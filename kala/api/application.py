@@ -28,7 +28,7 @@ _STATUS: dict[type[KalaError], int] = {
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
 
 
-class _Request(_cprequest.Request):
+class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
     """CherryPy's request, without its error pages: what it refuses by itself becomes one of our errors."""
 
     def process_headers(self) -> None:

@@ -205,9 +205,7 @@ class Request(server.HTTPRequest):
             f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        # A client that is gone, or reads nothing, goes without its error.
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            self.conn.wfile.write(head.encode() + body)
+        self.conn.wfile.write(head.encode() + body)
 
     def _refuse(self, status: str, text: str) -> bool:
         self.simple_response(status, text)

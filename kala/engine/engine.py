@@ -73,6 +73,7 @@ class Engine:
         self._runs = RunWriter(store.writer, zone)
         self._jobs = JobWriter(store.writer, self._runs, zone)
         self._running: set[int] = set()
+        self._next_due: datetime | None = None
         self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
         self._is_draining = False
         self._is_stopping = False
@@ -126,10 +127,19 @@ class Engine:
             return
         started.set_result(None)
         while not self._is_stopping:
-            self._beat()
-            asked = self._gather()
-            self.step(asked, datetime.now(UTC))
+            self._turn()
         self._store.release_writer()
+
+    def _turn(self) -> None:
+        asked = self._gather()
+        try:
+            self.step(asked, datetime.now(UTC))
+        except Exception:
+            # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
+            logger.exception("a step of the engine failed")
+            self._put_off([*self._unwritten, *asked], Busy("Kala made a mistake; its log tells more"))
+        else:
+            self._beat()
 
     def _done(self, run: Run, outcome: Outcome) -> None:
         self.ask(Done(run, outcome))
@@ -143,10 +153,11 @@ class Engine:
         return asked
 
     def _patience(self) -> float:
-        if self._unwritten or self._is_failing:
+        if self._is_failing:
             return _PAUSE
-        due = None if self._is_draining else self._store.writer.jobs.next_due()
-        wait = (due - datetime.now(UTC)).total_seconds() if due else self._longest_wait
+        if self._is_draining or self._next_due is None:
+            return self._longest_wait
+        wait = (self._next_due - datetime.now(UTC)).total_seconds()
         return min(max(wait, 0.0), self._longest_wait)
 
     def recover(self, now: datetime) -> None:
@@ -155,6 +166,7 @@ class Engine:
         lost = Outcome(state=State.LOST, ended_at=now, message=_LOST)
         self._runs.begin(0)
         with self._store.transaction():
+            self._next_due = self._store.writer.jobs.next_due()
             for run in self._store.writer.runs.running():
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
                 self._runs.finish(run, lost, now)
@@ -164,12 +176,13 @@ class Engine:
         self._notice_gap(now)
         asked = [*self._unwritten, *(one for one in asked if not self._obey(*one))]
         ended = [message.run.id for message, _ in asked if isinstance(message, Done)]
-        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
+        free = self._executor.workers - len(self._running) + len(ended)
         try:
             with self._store.transaction():
                 effects = self._runs.begin(free)
-                answers = [self._apply(message, answer, now) for message, answer in asked]
+                answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
+                self._next_due = self._store.writer.jobs.next_due()
         except Busy as error:
             self._put_off(asked, error)
             return
@@ -203,17 +216,19 @@ class Engine:
         self._is_failing = True
         self._unwritten = [one for one in asked if isinstance(one[0], Done)]
         for message, answer in asked:
-            if not isinstance(message, Done):
+            if not isinstance(message, Done) and not answer.done():
                 answer.set_exception(error)
 
-    def _apply(self, message: Message, answer: "Future[Any]", now: datetime) -> Callable[[], None]:
+    def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
+        mark = effects.mark()
         try:
             with self._store.savepoint():
                 result = self._do(message, now)
         except Busy:
             raise
         except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the asker waits
+            effects.undo(mark)
             return partial(self._refuse, message, answer, error)
         return partial(answer.set_result, result)
 

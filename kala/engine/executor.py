@@ -40,11 +40,15 @@ class Executor:
         self._folder = Path.cwd()
 
     def start(self, done: Callable[[Run, Outcome], None]) -> None:
-        """Start the workers; `done` gets each run that ended, in the worker's thread."""
+        """Start the workers; `done` gets each run that ended, in the worker's thread. Raises Invalid for too many."""
         names = [f"kala-worker-{number}" for number in range(self.workers)]
         self._threads = [Thread(target=self._work, args=(done,), name=name, daemon=True) for name in names]
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError as error:
+                sentence = f"workers: the system allows only {number} of {self.workers} threads; give fewer"
+                raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
         control = Control()

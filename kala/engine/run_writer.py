@@ -21,20 +21,29 @@ class Effects:
         self.ends: list[Run] = []
         self.changes: list[Change] = []
 
+    def mark(self) -> tuple[int, int, int]:
+        """Where it stands, for undo."""
+        return len(self.starts), len(self.ends), len(self.changes)
+
+    def undo(self, mark: tuple[int, int, int]) -> None:
+        """Forget what came after the mark, because its savepoint was undone."""
+        for entries, length in zip((self.starts, self.ends, self.changes), mark, strict=True):
+            del entries[length:]
+
 
 class RunWriter:
-    """Moves runs. `free` is how many more may start; it is given anew for each step."""
+    """Moves runs. Until a step has looked for runs that wait, no new one is put before them."""
 
     def __init__(self, session: Session, zone: tzinfo) -> None:
         self._jobs = session.jobs
         self._runs = session.runs
         self._zone = zone
-        self._has_backlog = True
         self.begin(0)
 
     def begin(self, free: int) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
+        self._has_backlog = True
         self._effects = Effects()
         return self._effects
 
@@ -61,8 +70,7 @@ class RunWriter:
         self._add(run, job, now)
 
     def _add(self, run: Run, job: Job, now: datetime) -> Run:
-        if run.waiting or self._has_backlog or not self._free:
-            self._has_backlog = self._has_backlog or not run.waiting
+        if run.waiting or self._has_backlog or self._is_full():
             run = self._runs.add(run)
             self._tell(run)
             return run
@@ -71,15 +79,15 @@ class RunWriter:
         return run
 
     def _started(self, run: Run, job: Job, now: datetime) -> None:
-        self._free -= 1
         self._jobs.count_attempt(job.id, now)
         self._effects.starts.append((run, job))
         self._tell(run)
 
+    def _is_full(self) -> bool:
+        return len(self._effects.starts) >= self._free
+
     def start_ready(self, now: datetime) -> None:
         """Start queued runs that wait for nothing but a worker, oldest first, as far as there are workers."""
-        if not self._has_backlog or not self._free:
-            return
         ready = self._runs.ready(self._free)
         self._has_backlog = len(ready) == self._free
         for run in ready:
@@ -101,18 +109,22 @@ class RunWriter:
 
     def finish(self, run: Run, outcome: Outcome, now: datetime) -> None:
         """Write how a run ended, count it, and queue what follows from it."""
-        run = self._runs.finish(run, outcome)
-        self._effects.ends.append(run)
-        self._tell(run)
-        job = self._jobs.get(run.job_id)
-        if job is None:
+        ended = self._runs.finish(run, outcome)
+        if not ended:
             return
+        self._effects.ends.append(ended)
+        self._tell(ended)
+        job = self._jobs.get(ended.job_id)
+        if job:
+            self._follow_up(job, ended, outcome, now)
+
+    def _follow_up(self, job: Job, run: Run, outcome: Outcome, now: datetime) -> None:
         follow = policy.follow(job.spec, run, now)
         self._count(run, outcome, follow)
         if follow.retry:
             self._retry(job, run, now)
             return
-        self._release(job)
+        self._runs.release(job.id)
         self._queue_followers(job, run, follow, now)
         self.settle(job)
 
@@ -121,10 +133,6 @@ class RunWriter:
             self._jobs.count_success(run.job_id, outcome.ended_at)
         elif outcome.state in FAILURES:
             self._jobs.count_error(run.job_id, outcome.ended_at, is_final=not follow.retry)
-
-    def _release(self, job: Job) -> None:
-        if self._runs.release(job.id):
-            self._has_backlog = True
 
     def _queue_followers(self, job: Job, run: Run, follow: Follow, now: datetime) -> None:
         if follow.children:

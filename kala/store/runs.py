@@ -78,11 +78,13 @@ class Runs:
         self._sql(_START, (to_column(now), run.id))
         return msgspec.structs.replace(run, state=State.RUNNING, started_at=now)
 
-    def finish(self, run: Run, outcome: Outcome) -> Run:
-        """Move a running run to its end."""
+    def finish(self, run: Run, outcome: Outcome) -> Run | None:
+        """Move a running run to its end; None where it has ended before."""
         times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
         how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
-        self._sql(_FINISH, (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id))
+        values = (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)
+        if not self._sql(_FINISH, values).rowcount:
+            return None
         return msgspec.structs.replace(run, state=outcome.state, outcome=outcome)
 
     def ready(self, limit: int) -> list[Run]:
@@ -97,9 +99,9 @@ class Runs:
         """Whether a run for a slot of the job is queued."""
         return bool(self._sql(_IS_SLOT_WAITING, (job_id,)).fetchone()[0])
 
-    def release(self, job_id: str) -> bool:
-        """Let the oldest waiting run of the job start, and say whether there was one."""
-        return bool(self._sql(_RELEASE, (job_id,)).rowcount)
+    def release(self, job_id: str) -> None:
+        """Let the oldest waiting run of the job start."""
+        self._sql(_RELEASE, (job_id,))
 
     def cancel_queued(self, job_id: str, now: datetime, reason: str) -> None:
         self._sql(_CANCEL_QUEUED, (to_column(now), reason, job_id))
