@@ -187,9 +187,10 @@ class Request(server.HTTPRequest):
         return _SizedBody(self.conn.rfile, int(self.inheaders.get(b"Content-Length", 0)))
 
     def send_headers(self) -> None:
-        """Close after the answer if there is body left that would be taken for the next request."""
+        """Close after the answer if there is body left that would be taken for the next request; name no software."""
         if not self._body.complete:
             self.close_connection = self.conn.unread = True
+        self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
         super().send_headers()
 
     def write(self, chunk: bytes) -> None:

@@ -1,5 +1,6 @@
 """ISO 8601 durations with real months: `P1M` is a month, `P1D` a day of the calendar, `PT24H` 24 hours."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import isodate
@@ -7,6 +8,8 @@ import msgspec
 
 from kala.core.errors import Invalid
 
+_LETTERS = re.compile(r"P[0-9.,YMWDTHS]+", re.ASCII)
+_CALENDAR_YEARS = 10_000
 _EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
 
 
@@ -49,7 +52,7 @@ def parse(text: str, field: str) -> Duration:
     """Read an ISO 8601 duration (clause 5.5.2); raises Invalid, naming `field`, where it is not one."""
     try:
         date, _, time = text.partition("T")
-        if not text.startswith("P") or text.endswith(("P", "T")) or "-" in text:
+        if not _LETTERS.fullmatch(text) or text.endswith("T"):
             raise ValueError(text)
         return _join(isodate.parse_duration(date) if date != "P" else timedelta(), time)
     except (ValueError, isodate.ISO8601Error):
@@ -65,4 +68,7 @@ def _join(date: timedelta | isodate.Duration, time: str) -> Duration:
         months, days = date.years * 12 + date.months, date.tdelta
     if not isinstance(exact, timedelta) or not isinstance(days, timedelta) or months != int(months) or days.seconds:
         raise ValueError(date)
-    return Duration(int(months), days.days, exact)
+    joined = Duration(int(months), days.days, exact)
+    if joined.months > 12 * _CALENDAR_YEARS or joined.days + exact.days > 366 * _CALENDAR_YEARS:
+        raise OverflowError(joined)
+    return joined

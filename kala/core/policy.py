@@ -73,11 +73,13 @@ def claim(job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is
     if not job.spec.schedule:
         return Claim(job.next_due, None)
     plan = schedule.parse(job.spec.schedule, zone)
-    following = plan.next_after(now)
-    if is_waiting or (job.next_due < watching_since and job.spec.resume_at_next_scheduled_time):
+    slot, following = plan.latest_until(now), plan.next_after(now)
+    is_left_out = job.next_due < watching_since and job.spec.resume_at_next_scheduled_time
+    # Without a slot, the server's zone is another than when the job was planned, and by it the job is due later.
+    if is_waiting or is_left_out or slot is None:
         return Claim(None, following)
     is_last = plan.runs is not None and job.slots_started + 1 >= plan.runs
-    return Claim(plan.latest_until(now), None if is_last else following)
+    return Claim(slot, None if is_last else following)
 
 
 def follow(spec: Spec, run: Run, now: datetime) -> Follow:
@@ -97,8 +99,10 @@ def _may_retry(spec: Spec, run: Run, now: datetime) -> bool:
         return False
     if not spec.epsilon:
         return True
-    slot = run.slot or run.queued_at
-    return now <= duration.parse(spec.epsilon, "epsilon").after(slot)
+    try:
+        return now <= duration.parse(spec.epsilon, "epsilon").after(run.slot or run.queued_at)
+    except OverflowError:
+        return True  # it reaches beyond the calendar
 
 
 def comes_again(job: Job) -> bool:

@@ -58,20 +58,20 @@ class Every(msgspec.Struct, frozen=True):
     def next_after(self, instant: datetime) -> datetime | None:
         """The earliest slot later than `instant`, in UTC, or None where the calendar ends."""
         try:
-            return self._slot(self._slots_until(instant))
+            return self._slot(self._slots_until(instant.astimezone(UTC)))
         except OverflowError:
             return None
 
     def latest_until(self, instant: datetime) -> datetime | None:
         """The latest slot that is not later than `instant`, in UTC, or None."""
-        count = self._slots_until(instant)
+        count = self._slots_until(instant.astimezone(UTC))
         return self._slot(count - 1) if count else None
 
     def _slot(self, number: int) -> datetime:
         return self.interval.after(self.start, number)
 
     def _slots_until(self, instant: datetime) -> int:
-        elapsed = instant - self.start
+        elapsed = instant - self.start.astimezone(UTC)
         if elapsed < timedelta():
             return 0
         calendar = self.interval.months or self.interval.days

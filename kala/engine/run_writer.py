@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, tzinfo
+from typing import Any
 
 import msgspec
 
@@ -27,7 +28,8 @@ class Effects:
 
     def undo(self, mark: tuple[int, int, int]) -> None:
         """Forget what came after the mark, because its savepoint was undone."""
-        for entries, length in zip((self.starts, self.ends, self.changes), mark, strict=True):
+        lists: tuple[list[Any], ...] = (self.starts, self.ends, self.changes)
+        for entries, length in zip(lists, mark, strict=True):
             del entries[length:]
 
 
