@@ -11,8 +11,8 @@ from cherrypy import _cprequest
 from cherrypy.lib.httputil import parse_query_string
 
 from kala.api import guard, routes
+from kala.api.body import BodyTooLarge, read_body
 from kala.api.exchange import Answer, Call
-from kala.api.request import BodyTooLarge, read_body
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
 logger = logging.getLogger("kala.api")
@@ -101,7 +101,6 @@ def _error(status: int, sentence: str) -> Answer:
 def _write(answer: Answer) -> bytes | Iterator[bytes]:
     response = cherrypy.serving.response
     response.status = answer.status
-    response.headers["Server"] = "Kala"
     response.headers["Content-Type"] = "application/json"
     response.headers.update(answer.headers)
     response.stream = not isinstance(answer.body, bytes)

@@ -49,5 +49,3 @@ def json(value: Any, status: int = 200) -> Answer:
 
 def no_content() -> Answer:
     return Answer(204)
-
-

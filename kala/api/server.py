@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from cheroot import connections, wsgi
 from cheroot.workers import threadpool
 
-from kala.api.request import HEAD_LIMIT, Connection
+from kala.api.connection import Connection
+from kala.api.request import HEAD_LIMIT
 from kala.core.errors import Invalid
 
 if TYPE_CHECKING:

@@ -1,0 +1,62 @@
+"""A client's connection: what waits for its next request, and what is left of it after its last."""
+
+import contextlib
+import re
+import socket
+import time
+
+from cheroot import server
+
+from kala.api.request import HEAD_LIMIT, Request
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+
+
+class Connection(server.HTTPConnection):
+    """A client's connection: a whole head is taken in before a worker sees it, and the last answer gets through."""
+
+    RequestHandlerClass = Request
+    rbufsize = HEAD_LIMIT
+    # Whether the client may have sent, or be sending, more than was read.
+    unread = False
+    # Whether there is nothing more to wait for: the client closed its side, or the head fills the buffer.
+    _ended = False
+    # Whether the last answer was given.
+    _leaving = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker could go on without waiting for the client."""
+        return self._ended or (not self._leaving and bool(_HEAD_END.search(self._buffered())))
+
+    def take(self) -> None:
+        """Take in what has come. Only for a readable socket, where it does not wait."""
+        if self._leaving:
+            self.rfile.read(len(self._buffered()))
+        before = len(self._buffered())
+        if not before and not self._leaving:
+            self.last_used = time.time()
+        # A reset is an end, too, and so is a read that once timed out: whoever reads on finds it.
+        with contextlib.suppress(OSError):
+            self.rfile.peek(before + 1)
+        self._ended = len(self._buffered()) == before
+
+    def communicate(self) -> bool:
+        """Serve one request; say whether to keep the connection, if only to read what is still being sent."""
+        self._ended = False
+        if self._leaving:
+            return False
+        kept = bool(super().communicate())  # type: ignore[no-untyped-call]  # cheroot's stubs
+        return kept or (self.unread and self._leave())
+
+    def _leave(self) -> bool:
+        """End our side only: closing with bytes unread makes the kernel reset the connection and lose the answer."""
+        self._leaving = True
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:  # The client was faster.
+            return False
+        return True
+
+    def _buffered(self) -> bytes:
+        return self.rfile.peek(0) if self.rfile.has_data() else b""

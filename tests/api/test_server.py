@@ -1,0 +1,809 @@
+"""What the HTTP server promises, whatever application it serves."""
+
+import contextlib
+import errno
+import http.client
+import json
+import logging
+import os
+import resource
+import socket
+import struct
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from kala.api import request, server
+from kala.api.body import BodyTooLarge, read_body
+from kala.api.server import Server, listen
+from kala.core.errors import Invalid
+
+PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
+SHORT = 0.25  # An idle timeout that a test waits for.
+LONG = 60  # An idle timeout that no test reaches.
+GET = b"GET / HTTP/1.1\r\nHost: kala\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: kala\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+MAX_BODY = 1000
+
+
+def answer(start_response, status, body, *headers):
+    data = json.dumps(body).encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(data))), *headers])
+    return [data]
+
+
+def echo(environ, start_response):
+    """An application as Kala's: reads the whole body, and makes 400 and 413 of what is wrong with it."""
+    try:
+        body = read_body(environ).decode("latin-1")
+    except BodyTooLarge as error:
+        return answer(start_response, "413 Content Too Large", {"error": str(error)})
+    except Invalid as error:
+        return answer(start_response, "400 Bad Request", {"error": str(error)})
+    what = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"], "body": body}
+    return answer(start_response, "200 OK", what)
+
+
+def ignore_body(_environ, start_response):
+    return answer(start_response, "200 OK", "read nothing")
+
+
+class Gate:
+    """An application that keeps a request to /wait until the gate opens; it answers any other at once."""
+
+    def __init__(self):
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.waited = 0
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/wait":
+            self.waited += 1
+            self.entered.release()
+            self.open.wait(LONG)
+        return answer(start_response, "200 OK", "x" * 500_000)
+
+
+class Client:
+    """A client that says exactly what it is told, and reads one answer at a time."""
+
+    def __init__(self, address):
+        family = socket.AF_UNIX if address[1] == 0 else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.file = self.socket.makefile("rb")
+        self.socket.settimeout(PATIENCE)
+        try:
+            self.socket.connect(address[0] if family == socket.AF_UNIX else address)
+        except OSError:
+            self.close()
+            raise
+
+    def ask(self, data, method="GET"):
+        self.socket.sendall(data)
+        return self.answer(method)
+
+    def answer(self, method="GET"):
+        version, status, reason = self.file.readline().decode().rstrip().split(" ", 2)
+        headers = http.client.parse_headers(self.file)
+        return SimpleNamespace(
+            version=version, status=int(status), reason=reason, headers=headers, body=self._body(method, headers)
+        )
+
+    def _body(self, method, headers):
+        if method == "HEAD" or "Content-Length" not in headers:
+            return b""
+        return self.file.read(int(headers["Content-Length"]))
+
+    def is_closed(self):
+        """Wait until the server closed the connection; false where it sent something instead."""
+        try:
+            return self.file.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def after():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(after):
+    def start(app=echo, listener=None, **options):
+        options = {"threads": 1, "max_body": MAX_BODY, "idle_timeout": LONG} | options
+        started = Server(app, listener or listen("127.0.0.1", 0), **options)
+        after.callback(started.stop, PATIENCE)
+        started.start()
+        return started
+
+    return start
+
+
+@pytest.fixture
+def connect(after):
+    def to(started):
+        client = Client(started.address)
+        after.callback(client.close)
+        return client
+
+    return to
+
+
+@pytest.fixture
+def gate():
+    """A gate that opens at the end of the test, so that no worker is left waiting at it."""
+    made = Gate()
+    yield made
+    made.open.set()
+
+
+@pytest.fixture
+def log(caplog):
+    """The warnings of the HTTP server, and of any other."""
+    caplog.set_level(logging.WARNING)
+    return caplog
+
+
+def in_background(after, call, *args):
+    thread = threading.Thread(target=call, args=args, daemon=True)
+    after.callback(thread.join, PATIENCE)
+    thread.start()
+    return thread
+
+
+def threads_named(name):
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
+# Listening
+
+
+def test_it_takes_a_free_port_when_asked_for_port_zero_and_tells_it(serve, connect):
+    started = serve()
+    host, port = started.address
+    assert host == "127.0.0.1"
+    assert port > 0
+    assert connect(started).ask(GET).status == 200
+
+
+def test_it_listens_on_ipv6(serve, connect):
+    try:
+        listener = listen("::1", 0)
+    except Invalid:
+        pytest.skip("this machine has no IPv6")
+    assert connect(serve(listener=listener)).ask(GET).status == 200
+
+
+def test_it_serves_a_unix_socket_that_somebody_else_bound(serve, connect, tmp_path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "kala.sock"))
+    listener.listen()
+    started = serve(listener=listener)
+    assert started.address == (str(tmp_path / "kala.sock"), 0)
+    assert connect(started).ask(GET).status == 200
+
+
+def test_it_uses_the_socket_that_it_was_given_though_systemd_speaks_of_another(serve, connect, monkeypatch):
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    assert connect(serve()).ask(GET).status == 200
+
+
+def test_a_port_in_use_is_refused_with_the_address_and_the_reason(after):
+    port = after.enter_context(listen("127.0.0.1", 0)).getsockname()[1]
+    with pytest.raises(Invalid, match=rf"^interface: cannot listen on 127\.0\.0\.1:{port}: Address already in use; "):
+        listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("interface", "port", "said"),
+    [
+        ("203.0.113.1", 80, "203.0.113.1:80: Cannot assign requested address; "),
+        ("2001:db8::1", 80, "[2001:db8::1]:80: "),
+        ("no such host", 80, "no such host:80: Name or service not known; "),
+        ("a..b", 80, "a..b:80: "),
+        ("127.0.0.1", 70000, "127.0.0.1:70000: "),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_refused_in_a_sentence(interface, port, said):
+    with pytest.raises(Invalid) as refused:
+        listen(interface, port)
+    assert str(refused.value).startswith(f"interface: cannot listen on {said}")
+
+
+def test_a_port_can_be_had_again_right_after_a_stop(serve, connect):
+    first = serve()
+    connect(first).ask(GET)
+    first.stop(PATIENCE)
+    assert connect(serve(listener=listen(*first.address))).ask(GET).status == 200
+
+
+class RecordingListener(socket.socket):
+    """A listener that shows the sockets that it accepts."""
+
+    def accept(self):
+        self.accepted, address = super().accept()
+        return self.accepted, address
+
+
+def test_an_accepted_connection_does_not_delay_small_answers(serve, connect):
+    listener = RecordingListener(fileno=listen("127.0.0.1", 0).detach())
+    connect(serve(listener=listener)).ask(GET)
+    assert listener.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+class StarvedListener(socket.socket):
+    """A listener for which the process has no descriptor left, five times."""
+
+    refusals = 5
+
+    def accept(self):
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return super().accept()
+
+
+def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
+    monkeypatch.setattr(server, "_STARVED_PAUSE", 0.01)
+    listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
+    assert connect(serve(listener=listener)).ask(GET).status == 200
+    assert [record.getMessage() for record in log.records] == [
+        "cannot accept connections for now: [Errno 24] Too many open files"
+    ]
+
+
+class BrokenListener(socket.socket):
+    """A listener that fails once, in a way that nobody foresaw."""
+
+    broken = True
+
+    def accept(self):
+        if self.broken:
+            self.broken = False
+            raise RuntimeError("unforeseen")
+        return super().accept()
+
+
+def test_an_unforeseen_error_in_the_watching_thread_is_logged_and_does_not_end_it(serve, connect, log):
+    listener = BrokenListener(fileno=listen("127.0.0.1", 0).detach())
+    assert connect(serve(listener=listener)).ask(GET).status == 200
+    assert [record.getMessage() for record in log.records] == ["the HTTP server met an error and goes on"]
+
+
+# Clients that wait, and workers that do not
+
+
+def test_fifty_silent_connections_do_not_delay_a_request(serve, connect):
+    started = serve(threads=1)
+    silent = [connect(started) for _ in range(50)]
+    assert connect(started).ask(GET).status == 200
+    assert silent[0].ask(GET).status == 200
+
+
+@pytest.mark.parametrize("half", [b"G", b"GET / HT", GET[:-2], GET[:-1], b"\r\n"])
+def test_fifty_connections_that_stop_within_a_head_do_not_delay_a_request(serve, connect, half):
+    started = serve(threads=1)
+    for _ in range(50):
+        connect(started).socket.sendall(half)
+    assert connect(started).ask(GET).status == 200
+
+
+def test_a_head_may_come_in_pieces_while_others_are_served(serve, connect):
+    started = serve(threads=1)
+    slow = connect(started)
+    for piece in (GET[:5], GET[5:20], GET[20:-1]):
+        slow.socket.sendall(piece)
+        assert connect(started).ask(GET).status == 200
+    assert slow.ask(GET[-1:]).status == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", GET[:-2], GET + b"GET /"])
+def test_a_connection_that_asks_nothing_whole_is_closed_after_the_idle_timeout(serve, connect, sent):
+    client = connect(serve(idle_timeout=SHORT))
+    client.socket.sendall(sent)
+    if sent.startswith(GET):
+        client.answer()
+    assert client.is_closed()
+
+
+def test_five_hundred_idle_keep_alive_connections_do_not_hinder_a_request(serve, connect):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    started = serve(threads=1)
+    idle = [connect(started) for _ in range(500)]
+    for client in idle:
+        assert "Connection" not in client.ask(GET).headers
+    assert connect(started).ask(GET).status == 200
+    assert idle[0].ask(GET).status == 200
+
+
+def test_above_the_keep_alive_limit_a_connection_closes_after_its_answer(serve, connect, monkeypatch):
+    monkeypatch.setattr(server._Http, "keep_alive_conn_limit", 3)
+    started = serve()
+    clients = [connect(started) for _ in range(6)]
+    assert clients[-1].ask(GET).headers["Connection"] == "close"
+    assert clients[-1].is_closed()
+
+
+def test_a_blocked_handler_does_not_delay_others(serve, connect, gate):
+    started = serve(gate, threads=2)
+    connect(started).socket.sendall(GET.replace(b"/", b"/wait", 1))
+    assert gate.entered.acquire(timeout=PATIENCE)
+    for _ in range(5):
+        assert connect(started).ask(GET).status == 200
+
+
+def test_when_every_worker_is_blocked_requests_wait_and_are_answered_after(serve, connect, gate):
+    started = serve(gate, threads=2)
+    blocked = [connect(started) for _ in range(2)]
+    for client in blocked:
+        client.socket.sendall(GET.replace(b"/", b"/wait", 1))
+        assert gate.entered.acquire(timeout=PATIENCE)
+    waiting = [connect(started) for _ in range(10)]
+    for client in waiting:
+        client.socket.sendall(GET)
+    gate.open.set()
+    assert [client.answer().status for client in blocked + waiting] == [200] * 12
+
+
+# Starting and stopping
+
+
+def test_stop_lets_a_request_in_flight_get_its_whole_answer(serve, connect, gate, after):
+    started = serve(gate)
+    idle, busy = connect(started), connect(started)
+    idle.ask(GET)
+    busy.socket.sendall(GET.replace(b"/", b"/wait", 1))
+    assert gate.entered.acquire(timeout=PATIENCE)
+    stopping = in_background(after, started.stop, PATIENCE)
+    assert idle.is_closed()  # The sign that the stop has begun.
+    gate.open.set()
+    answered = busy.answer()
+    assert answered.headers["Connection"] == "close"
+    assert len(json.loads(answered.body)) == 500_000
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+
+
+def test_stop_does_not_wait_for_a_handler_that_hangs_and_closes_its_connection(serve, connect, gate):
+    started = serve(gate, threads=2)
+    hung = connect(started)
+    hung.socket.sendall(GET.replace(b"/", b"/wait", 1))
+    assert gate.entered.acquire(timeout=PATIENCE)
+    began = time.monotonic()
+    started.stop(0.2)
+    assert 0.2 <= time.monotonic() - began < 1.2
+    assert hung.is_closed()
+    assert not threads_named("kala-http")
+    assert all(worker.daemon for worker in started._http.requests._threads)
+
+
+def test_a_request_that_waited_for_a_worker_in_vain_is_not_served_after_stop(serve, connect, gate):
+    started = serve(gate)
+    hung, waiting = connect(started), connect(started)
+    for client in (hung, waiting):
+        client.socket.sendall(GET.replace(b"/", b"/wait", 1))
+    assert gate.entered.acquire(timeout=PATIENCE)
+    workers = started._http.requests._threads
+    started.stop(0)
+    gate.open.set()
+    assert hung.is_closed()
+    assert waiting.is_closed()
+    for worker in workers:
+        worker.join(PATIENCE)
+    assert gate.waited == 1
+
+
+def test_stop_ends_every_thread_and_closes_the_listener(serve, connect):
+    before = threading.active_count()
+    listener = listen("127.0.0.1", 0)
+    started = serve(listener=listener, threads=4)
+    assert threads_named("kala-http")
+    started.stop(PATIENCE)
+    assert threading.active_count() == before
+    assert listener.fileno() == -1
+    with pytest.raises(ConnectionRefusedError):
+        connect(started)
+
+
+def test_stop_leaves_no_descriptor_open(serve, connect):
+    before = set(Path("/proc/self/fd").iterdir())
+    started = serve()
+    client = connect(started)
+    client.ask(GET)
+    started.stop(PATIENCE)
+    client.close()
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_start_and_stop_may_be_called_again(serve, connect):
+    started = serve()
+    started.start()
+    assert connect(started).ask(GET).status == 200
+    started.stop(PATIENCE)
+    started.stop(PATIENCE)
+
+
+def test_a_server_that_was_stopped_stays_stopped(serve, connect):
+    started = serve()
+    started.stop(PATIENCE)
+    started.start()
+    assert not threads_named("kala-http")
+    with pytest.raises(ConnectionRefusedError):
+        connect(started)
+
+
+def test_a_server_that_never_started_closes_its_listener_when_stopped():
+    listener = listen("127.0.0.1", 0)
+    Server(echo, listener).stop(PATIENCE)
+    assert listener.fileno() == -1
+
+
+def test_ten_threads_may_start_and_stop_it_at_once(after):
+    started = Server(echo, listen("127.0.0.1", 0), threads=1)
+    barrier = threading.Barrier(10)
+
+    def start_and_stop():
+        barrier.wait(PATIENCE)
+        started.start()
+        started.stop(PATIENCE)
+
+    threads = [in_background(after, start_and_stop) for _ in range(10)]
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not threads_named("kala-http")
+
+
+# What the server says by itself
+
+
+def test_the_server_header_names_kala_and_no_version_whatever_the_application_says(serve, connect):
+    def talkative(_environ, start_response):
+        return answer(start_response, "200 OK", "", ("Server", "CherryPy/18.10.0"))
+
+    started = serve(talkative)
+    assert connect(started).ask(GET).headers.get_all("Server") == ["Kala"]
+    assert connect(started).ask(b"nonsense\r\n\r\n").headers.get_all("Server") == ["Kala"]
+
+
+def test_a_request_is_not_logged(serve, connect, log, capfd):
+    connect(serve()).ask(GET)
+    assert not log.records
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret"), FileNotFoundError(2, "secret"), SystemExit("secret")])
+def test_a_handler_that_raises_is_logged_and_the_client_hears_no_more_than_500(serve, connect, log, error, capfd):
+    def broken(_environ, _start_response):
+        raise error
+
+    started = serve(broken)
+    for _ in range(2):
+        answered = connect(started).ask(GET)
+        assert answered.status == 500
+        assert json.loads(answered.body) == {"error": "Internal Server Error"}
+    started.stop(PATIENCE)
+    assert {(record.name, record.levelname) for record in log.records} == {("kala.http", "WARNING")}
+    assert "secret" in log.text
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_leaves_within_an_answer_is_not_logged(serve, connect, log):
+    closed = threading.Event()
+
+    def endless(_environ, start_response):
+        start_response("200 OK", [])
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            closed.set()
+
+    started = serve(endless)
+    client = connect(started)
+    client.socket.sendall(GET)
+    client.file.read(200_000)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert closed.wait(PATIENCE)
+    started.stop(PATIENCE)
+    assert not log.records
+
+
+def test_a_client_that_leaves_within_a_head_is_not_logged(serve, connect, log):
+    started = serve()
+    for linger in (0, 1):
+        client = connect(started)
+        client.socket.sendall(GET[:10])
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", linger, 0))
+        client.close()
+    assert connect(started).ask(GET).status == 200
+    started.stop(PATIENCE)
+    assert not log.records
+
+
+# Requests that are not what they should be
+
+MALFORMED = {
+    "a line that is not a request": (b"nonsense\r\n\r\n", 400),
+    "two empty lines": (b"\r\n\r\n", 400),
+    "no version": (b"GET /\r\n\r\n", 400),
+    "a version that is none": (b"GET / HTTP/x.y\r\nHost: a\r\n\r\n", 400),
+    "a version that a lenient parser takes for 1.1": (b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n", 400),
+    "a method in small letters": (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a method with a control character": (b"GE\0T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a method that needs a proxy": (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+    "a path that does not begin with a slash": (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a path with a control character": (b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a path that is not ASCII": (b"GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a path that the URL parser chokes on": (b"GET //[ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a target of another host": (b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "a request line without end": (b"GET /" + b"a" * 70_000, 414),
+    "lines that end in LF alone": (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+    "a header line without a colon": (b"GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n", 400),
+    "a header without a name": (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
+    "a blank before a header's colon": (POST + b"Content-Length : 1\r\n\r\na", 400),
+    "a header that goes on in the next line": (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
+    "a first header that begins with a blank": (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
+    "a header with a control character": (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", 400),
+    "headers without end": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 12_000, 431),
+    "a header without end": (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"b" * 70_000, 431),
+    "a head that ends too early": (None, 400),
+    "no Host in HTTP/1.1": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two Hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "a Content-Length that is not a number": (POST + b"Content-Length: one\r\n\r\na", 400),
+    "a Content-Length that is negative": (POST + b"Content-Length: -1\r\n\r\na", 400),
+    "a Content-Length that a lenient parser takes for 10": (POST + b"Content-Length: 1_0\r\n\r\na", 400),
+    "a Content-Length that is empty": (POST + b"Content-Length:\r\n\r\n", 400),
+    "two Content-Lengths that differ": (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+    "two Content-Lengths that agree": (POST + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400),
+    "a Content-Length above any limit": (POST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+    "a Content-Length above ours": (POST + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
+    "a Transfer-Encoding that is not chunked": (POST + b"Transfer-Encoding: gzip\r\n\r\n", 400),
+    "a Transfer-Encoding that is more than chunked": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 400),
+    "two Transfer-Encodings": (POST + b"Transfer-Encoding: chunked\r\n" * 2 + b"\r\n0\r\n\r\n", 400),
+    "a Transfer-Encoding in HTTP/1.0": (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "both Transfer-Encoding and Content-Length": (
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_request_gets_its_reason_in_json_and_costs_nothing_else(serve, connect, log, what):
+    sent, status = MALFORMED[what]
+    started = serve(threads=1)
+    client = connect(started)
+    client.socket.sendall(sent or GET[:-2])
+    if sent is None:
+        client.socket.shutdown(socket.SHUT_WR)
+    answered = client.answer()
+    assert answered.status == status
+    assert answered.headers["Content-Type"] == "application/json"
+    assert answered.headers["Connection"] == "close"
+    assert json.loads(answered.body)["error"]
+    assert client.is_closed()
+    assert connect(started).ask(GET).status == 200
+    assert not log.records
+
+
+def test_a_header_with_an_underscore_cannot_pass_for_another(serve, connect):
+    seen = {}
+
+    def look(environ, start_response):
+        seen.update(environ)
+        return answer(start_response, "200 OK", "")
+
+    connect(serve(look)).ask(b"GET / HTTP/1.1\r\nHost: kala\r\nX-User: me\r\nX_User: you\r\n\r\n")
+    assert seen["HTTP_X_USER"] == "me"
+
+
+def test_a_header_that_is_repeated_becomes_one_list(serve, connect):
+    def look(environ, start_response):
+        return answer(start_response, "200 OK", environ["HTTP_ORIGIN"])
+
+    answered = connect(serve(look)).ask(b"GET / HTTP/1.1\r\nHost: kala\r\nOrigin: a\r\nOrigin: b\r\n\r\n")
+    assert json.loads(answered.body) == "a, b"
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + b"Content-Length: 11\r\n\r\nhello world",
+        CHUNKED + b"5\r\nhello\r\n6;note=x\r\n world\r\n0\r\n\r\n",
+        CHUNKED + b"B\r\nhello world\r\n00\r\nTrailer: x\r\nAnother: y\r\n\r\n",
+    ],
+)
+def test_a_body_is_read_whole_and_the_connection_serves_the_next_request(serve, connect, sent):
+    client = connect(serve())
+    for _ in range(3):
+        assert json.loads(client.ask(sent).body)["body"] == "hello world"
+    assert json.loads(client.ask(GET).body)["body"] == ""
+
+
+def test_a_body_may_be_as_large_as_the_limit(serve, connect):
+    client = connect(serve())
+    sized = POST + b"Content-Length: %d\r\n\r\n" % MAX_BODY + b"x" * MAX_BODY
+    chunked = CHUNKED + b"1\r\nx\r\n" * MAX_BODY + b"0\r\n\r\n"
+    assert [client.ask(sent).status for sent in (sized, chunked)] == [200, 200]
+
+
+def test_a_large_body_comes_through_unchanged(serve):
+    started = serve(max_body=3_000_000)
+    data = os.urandom(1_000_000).hex().encode()
+    for body in (data, iter([data[:700_000], data[700_000:]])):
+        client = http.client.HTTPConnection(*started.address, timeout=PATIENCE)
+        client.request("POST", "/", body)
+        assert json.loads(client.getresponse().read())["body"].encode() == data
+        client.close()
+
+
+def test_a_body_above_the_limit_gets_413_before_any_of_it_is_sent(serve, connect):
+    def forbidden(_environ, _start_response):
+        pytest.fail("the application was called")
+
+    answered = connect(serve(forbidden)).ask(POST + b"Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n")
+    assert answered.status == 413
+    assert json.loads(answered.body) == {
+        "error": "body: larger than 1000 bytes, the most that this server takes; send less"
+    }
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_busy_sending_too_much_gets_the_whole_413_and_no_reset(serve, chunked):
+    client = http.client.HTTPConnection(*serve().address, timeout=PATIENCE)
+    client.request("POST", "/", iter([b"x" * 100_000] * 50) if chunked else b"x" * 5_000_000)
+    answered = client.getresponse()
+    assert answered.status == 413
+    assert json.loads(answered.read())["error"].startswith("body: larger than 1000 bytes")
+    client.close()
+
+
+def test_a_client_busy_sending_a_head_without_end_gets_the_whole_414_and_no_reset(serve, connect):
+    assert connect(serve()).ask(b"GET /" + b"x" * 5_000_000).status == 414
+
+
+def test_who_keeps_sending_after_the_last_answer_is_cut_off(serve, connect):
+    client = connect(serve(idle_timeout=SHORT))
+    assert client.ask(POST + b"Content-Length: 1001\r\n\r\n").status == 413
+
+    def send_for_ever():
+        while True:
+            client.socket.sendall(b"x" * 10_000)
+
+    with pytest.raises(ConnectionError):
+        send_for_ever()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status", "said"),
+    [
+        (b"x\r\n", 400, "body: 'x\\r\\n' is not the size of a chunk"),
+        (b"-1\r\na\r\n", 400, "body: '-1\\r\\n' is not the size of a chunk"),
+        (b"0x1\r\na\r\n", 400, "body: '0x1\\r\\n' is not the size of a chunk"),
+        (b"1\na\r\n", 400, "body: '1\\n' is not the size of a chunk"),
+        (b"1" * 100_000, 400, "body: '1111"),
+        (b"1\r\nab\r\n0\r\n\r\n", 400, "body: a chunk is longer than its size says"),
+        (b"0\r\n" + b"A: b\r\n" * 33 + b"\r\n", 400, "body: more than 32 lines follow the last chunk"),
+        (b"3e9\r\n", 413, "body: larger than 1000 bytes"),
+        (b"ffffffffffffffff\r\n", 413, "body: larger than 1000 bytes"),
+        (b"1\r\nx\r\n" * 1001 + b"0\r\n\r\n", 413, "body: larger than 1000 bytes"),
+    ],
+)
+def test_a_broken_chunked_body_is_told_to_the_application_and_ends_the_connection(serve, connect, chunks, status, said):
+    client = connect(serve())
+    answered = client.ask(CHUNKED + chunks)
+    assert answered.status == status
+    assert json.loads(answered.body)["error"].startswith(said)
+    assert client.is_closed()
+
+
+@pytest.mark.parametrize(
+    "sent", [POST + b"Content-Length: 9\r\n\r\nabc", CHUNKED, CHUNKED + b"9\r\nabc", CHUNKED + b"3\r\nabc\r\n0\r\n"]
+)
+def test_a_body_that_is_cut_short_is_invalid(serve, connect, sent):
+    client = connect(serve())
+    client.socket.sendall(sent)
+    client.socket.shutdown(socket.SHUT_WR)
+    answered = client.answer()
+    assert answered.status == 400
+    assert json.loads(answered.body)["error"].startswith("body: the connection ended before the body did")
+
+
+def test_a_body_that_stalls_is_invalid_after_the_idle_timeout(serve, connect, log):
+    started = serve(idle_timeout=SHORT)
+    client = connect(started)
+    answered = client.ask(POST + b"Content-Length: 9\r\n\r\nabc")
+    assert answered.status == 400
+    assert json.loads(answered.body)["error"].startswith("body: stopped coming before its end")
+    assert client.is_closed()
+    client.close()
+    assert connect(started).ask(GET).status == 200
+    assert not log.records
+
+
+@pytest.mark.parametrize("head", [POST + b"Content-Length: %d\r\n\r\n" % len(GET), CHUNKED])
+def test_a_body_that_the_application_left_is_not_taken_for_the_next_request(serve, connect, head):
+    client = connect(serve(ignore_body))
+    answered = client.ask(head + GET)
+    assert answered.status == 200
+    assert answered.headers["Connection"] == "close"
+    assert client.is_closed()
+
+
+def test_a_connection_after_a_chunked_body_holds_no_worker(serve, connect):
+    started = serve(threads=1)
+    assert connect(started).ask(CHUNKED + b"1\r\na\r\n0\r\n\r\n").status == 200
+    assert connect(started).ask(GET).status == 200
+
+
+def test_a_client_that_expects_100_continue_gets_it_before_it_sends(serve, connect):
+    client = connect(serve())
+    client.socket.sendall(POST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+    assert client.answer().status == 100
+    assert json.loads(client.ask(b"abc").body)["body"] == "abc"
+
+
+# Several requests on a connection
+
+
+def test_pipelined_requests_are_answered_in_their_order(serve, connect):
+    client = connect(serve())
+    client.socket.sendall(
+        GET.replace(b"/", b"/1", 1)
+        + POST.replace(b"/", b"/2", 1)
+        + b"Content-Length: 3\r\n\r\nabc"
+        + CHUNKED.replace(b"/", b"/3", 1)
+        + b"3\r\nabc\r\n0\r\n\r\n"
+        + GET.replace(b"/", b"/4", 1)
+    )
+    assert [json.loads(client.answer().body)["path"] for _ in range(4)] == ["/1", "/2", "/3", "/4"]
+
+
+def test_pipelined_requests_are_all_answered_though_the_client_has_closed_its_side(serve, connect):
+    client = connect(serve())
+    client.socket.sendall(GET * 3)
+    client.socket.shutdown(socket.SHUT_WR)
+    assert [client.answer().status for _ in range(3)] == [200] * 3
+    assert client.is_closed()
+
+
+def test_an_answer_to_head_has_no_body_and_keeps_the_connection(serve, connect):
+    client = connect(serve())
+    answered = client.ask(b"HEAD / HTTP/1.1\r\nHost: kala\r\n\r\n", "HEAD")
+    assert int(answered.headers["Content-Length"]) > 0
+    assert client.ask(GET).status == 200
+
+
+def test_http_10_is_served_without_a_host_and_closed_after(serve, connect):
+    client = connect(serve())
+    assert client.ask(b"GET / HTTP/1.0\r\n\r\n").status == 200
+    assert client.is_closed()
+
+
+def test_http_10_may_keep_its_connection(serve, connect):
+    client = connect(serve())
+    for _ in range(2):
+        assert client.ask(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").headers["Connection"] == "Keep-Alive"
+
+
+def test_a_head_may_be_as_large_as_64_kib(serve, connect):
+    filler = b"a" * (request.HEAD_LIMIT - len(GET) - len("A: \r\n"))
+    sent = GET[:-2] + b"A: " + filler + b"\r\n\r\n"
+    assert len(sent) == 64 * 1024
+    assert connect(serve()).ask(sent).status == 200
