@@ -109,7 +109,8 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """HTTP headers as Go writes them: `{"Accept": ["text/plain", "text/html"]}`."""
     if not isinstance(value, dict):
         raise refuse(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
-    return tuple((_token(field, name), _values(f"{field}.{name}", given)) for name, given in value.items())
+    given = {name: values for name, values in value.items() if values is not None}
+    return tuple((_token(field, name), _values(f"{field}.{name}", values)) for name, values in given.items())
 
 
 def _token(field: str, name: str) -> str:

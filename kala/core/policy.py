@@ -100,7 +100,7 @@ def _may_retry(spec: Spec, run: Run, now: datetime) -> bool:
     if not spec.epsilon:
         return True
     try:
-        return now <= duration.parse(spec.epsilon, "epsilon").after(run.slot or run.queued_at)
+        return now <= duration.parse(spec.epsilon, "epsilon").after(run.due_at)
     except OverflowError:
         return True  # it reaches beyond the calendar
 

@@ -57,8 +57,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. `slot` is the due time it stands for, None where nothing was due; `attempt` is 0 for the first.
 
-    `cause_run` is the run that led to this one: the parent's, the failed one, the retried one. `waiting` tells why a
-    queued run may not start yet; "" means that it only needs a worker.
+    `due_at` is the slot, or where there is none the time at which the first attempt was asked for. `cause_run` is the
+    run that led to this one: the parent's, the failed one, the retried one. `waiting` tells why a queued run may not
+    start yet; "" means that it only needs a worker.
     """
 
     id: int = 0
@@ -66,6 +67,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     job_name: str
     cause: Cause
     queued_at: datetime
+    due_at: datetime
     state: State = State.QUEUED
     waiting: str = ""
     cause_run: int | None = None
@@ -77,3 +79,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 WAITS_FOR_JOB = "job"
 """`Run.waiting` of a run that starts when the job's run before it has ended."""
+
+WAITS_FOR_ENABLING = "disabled"
+"""`Run.waiting` of a run that starts when its job, disabled since the run was queued, is enabled."""

@@ -55,7 +55,7 @@ def _start(line: str, environ: Mapping[str, str], folder: Path) -> "subprocess.P
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, environ, folder)
-    return _spawn(["/bin/sh", "-c", line], environ, folder)
+    return _spawn(["/bin/sh", "-c", "--", line], environ, folder)  # a line may begin with a dash
 
 
 def plain_words(line: str) -> list[str]:

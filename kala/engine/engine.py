@@ -122,6 +122,7 @@ class Engine:
         try:
             self.recover(datetime.now(UTC))
             self._executor.start(self._done)
+            self.step([], datetime.now(UTC))
         except BaseException as error:  # noqa: BLE001  it is raised where start() waits
             started.set_exception(error)
             return

@@ -15,7 +15,6 @@ from kala.engine.run_writer import RunWriter
 from kala.store.store import Session
 
 _DELETED = "the job was deleted"
-_DISABLED = "the job was disabled"
 
 
 class JobWriter:
@@ -33,6 +32,8 @@ class JobWriter:
         job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
         self._check_references(job)
         self._jobs.add(job)
+        self._check_circle(job)
+        self._moves.tell_job(job.id, "created")
         return job
 
     def update(self, job_id: str, revise: Callable[[Spec], Spec], now: datetime) -> Job:
@@ -41,14 +42,16 @@ class JobWriter:
         spec = revise(before.spec)
         policy.check(spec, self._zone)
         job = policy.replan(before, spec, self._zone, now)
+        self._check_references(job)
         if before.spec.disabled and not spec.disabled:
             job = policy.enable(job, self._zone, now)
+            self._runs.resume(job_id)
         if spec.disabled:
-            self._runs.cancel_queued(job_id, now, _DISABLED)
-        self._check_references(job)
+            self._runs.hold(job_id)
         self._jobs.save(job)
         self._check_circle(job)
         self._moves.settle(job)
+        self._moves.tell_job(job_id, "updated")
         return self._get(job_id)
 
     def delete(self, job_id: str, now: datetime) -> list[str]:
@@ -58,8 +61,9 @@ class JobWriter:
         children = {child for parent in doomed for child in self._jobs.children(parent)}
         callers = {caller for job in doomed for caller in self._jobs.having_on_failure(job)}
         for one in doomed:
-            self._runs.cancel_queued(one, now, _DELETED)
+            self._moves.cancel_queued(now, _DELETED, one)
             self._jobs.delete(one)
+            self._moves.tell_job(one, "deleted")
         for survivor in (children | callers).difference(doomed):
             self._forget(survivor, set(doomed))
         return doomed
@@ -70,10 +74,12 @@ class JobWriter:
         on_failure = "" if job.spec.on_failure_job in gone else job.spec.on_failure_job
         spec = msgspec.structs.replace(job.spec, parents=parents, on_failure_job=on_failure)
         self._jobs.save(msgspec.structs.replace(job, spec=spec))
+        self._moves.tell_job(job_id, "updated")
 
     def delete_all(self, now: datetime) -> None:
-        self._runs.cancel_all_queued(now, _DELETED)
+        self._moves.cancel_queued(now, _DELETED)
         self._jobs.delete_all()
+        self._moves.tell_job("*", "deleted")
 
     def start(self, job_id: str, now: datetime) -> Run:
         job = self._get(job_id)

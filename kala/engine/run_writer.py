@@ -54,9 +54,16 @@ class RunWriter:
     ) -> Run:
         """Write a new run of a job. It starts at once where nothing is before it; otherwise it waits for its turn."""
         waiting = WAITS_FOR_JOB if self._runs.is_live(job.id) else ""
-        run = Run(job_id=job.id, job_name=job.spec.name, cause=cause, queued_at=now, waiting=waiting, slot=slot)
-        if after:
-            run = msgspec.structs.replace(run, cause_run=after.id)
+        run = Run(
+            job_id=job.id,
+            job_name=job.spec.name,
+            cause=cause,
+            cause_run=after.id if after else None,
+            queued_at=now,
+            due_at=slot or now,
+            slot=slot,
+            waiting=waiting,
+        )
         return self._add(run, job, now)
 
     def _retry(self, job: Job, failed: Run, now: datetime) -> None:
@@ -66,6 +73,7 @@ class RunWriter:
             cause=Cause.RETRY,
             cause_run=failed.id,
             queued_at=now,
+            due_at=failed.due_at,
             slot=failed.slot,
             attempt=failed.attempt + 1,
         )
@@ -147,6 +155,16 @@ class RunWriter:
             job = self._jobs.get(job_id)
             if job and not job.spec.disabled:
                 self.queue(job, cause, now, after=after)
+
+    def cancel_queued(self, now: datetime, reason: str, job_id: str | None = None) -> None:
+        """Cancel the runs of a job, or of all, that have not started."""
+        for run in self._runs.queued(job_id):
+            self._runs.cancel_queued(run, now, reason)
+            self._tell(msgspec.structs.replace(run, state=State.CANCELLED))
+
+    def tell_job(self, job_id: str, what: str) -> None:
+        """Let the feed know of a job's change."""
+        self._effects.changes.append(Change("job", job_id, what))
 
     def settle(self, job: Job) -> None:
         """Mark the job as done, or not, by what is still to come."""

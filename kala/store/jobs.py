@@ -144,7 +144,7 @@ class Jobs:
         self._link(job)
 
     def _link(self, job: Job) -> None:
-        for parent in job.spec.parents:
+        for parent in dict.fromkeys(job.spec.parents):
             self._sql(_LINK, (parent, job.id))
 
     def delete(self, job_id: str) -> None:

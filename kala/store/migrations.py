@@ -52,6 +52,7 @@ _FIRST = (
         state TEXT NOT NULL,
         waiting TEXT NOT NULL,
         queued_at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
         started_at INTEGER,
         ended_at INTEGER,
         duration INTEGER,

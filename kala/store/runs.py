@@ -11,12 +11,12 @@ from kala.core.run import Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 
 _COLUMNS = """
-    id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, started_at,
+    id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at,
     ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
 """
 _INSERT = """
-    INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, started_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _GET = f"SELECT {_COLUMNS} FROM run WHERE id = ?"
 _RUNNING = f"SELECT {_COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
@@ -43,8 +43,12 @@ _RELEASE = """
     UPDATE run SET waiting = '' WHERE id = (
         SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id LIMIT 1)
 """
-_CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND job_id = ?"
-_CANCEL_ALL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued'"
+_HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
+_RESUME = "UPDATE run SET waiting = 'job' WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?"
+_IS_RUNNING = "SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)"
+_QUEUED = f"SELECT {_COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
+_ALL_QUEUED = f"SELECT {_COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' ORDER BY id"
+_CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
 # The newest attempts of a job that came to an end, before a given run.
 _ATTEMPTS = f"""
     SELECT {_COLUMNS} FROM run INDEXED BY run_job
@@ -62,7 +66,7 @@ class Runs:
     def add(self, run: Run) -> Run:
         """Write a new run; what comes back has its id."""
         values = (run.job_id, run.job_name, run.cause, run.cause_run, to_nullable(run.slot), run.attempt)
-        times = (to_column(run.queued_at), to_nullable(run.started_at))
+        times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
         cursor = self._sql(_INSERT, (*values, run.state, run.waiting, *times))
         return msgspec.structs.replace(run, id=cursor.lastrowid)
 
@@ -103,11 +107,23 @@ class Runs:
         """Let the oldest waiting run of the job start."""
         self._sql(_RELEASE, (job_id,))
 
-    def cancel_queued(self, job_id: str, now: datetime, reason: str) -> None:
-        self._sql(_CANCEL_QUEUED, (to_column(now), reason, job_id))
+    def hold(self, job_id: str) -> None:
+        """Let the job's queued runs wait until the job is enabled."""
+        self._sql(_HOLD, (job_id,))
 
-    def cancel_all_queued(self, now: datetime, reason: str) -> None:
-        self._sql(_CANCEL_ALL_QUEUED, (to_column(now), reason))
+    def resume(self, job_id: str) -> None:
+        """Let the runs that were held take their turns again."""
+        self._sql(_RESUME, (job_id,))
+        if not self._sql(_IS_RUNNING, (job_id,)).fetchone()[0]:
+            self.release(job_id)
+
+    def queued(self, job_id: str | None = None) -> list[Run]:
+        """The queued runs of a job, or of all, oldest first."""
+        rows = self._sql(_QUEUED, (job_id,)) if job_id else self._sql(_ALL_QUEUED)
+        return [_run(row) for row in rows.fetchall()]
+
+    def cancel_queued(self, run: Run, now: datetime, reason: str) -> None:
+        self._sql(_CANCEL_QUEUED, (to_column(now), reason, run.id))
 
     def attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
         """The newest runs of a job that were started and ended, oldest first."""
@@ -116,7 +132,7 @@ class Runs:
 
 
 def _run(row: tuple[Any, ...]) -> Run:
-    run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, started_at, *end = row
+    run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at, *end = row
     return Run(
         id=run_id,
         job_id=job_id,
@@ -128,6 +144,7 @@ def _run(row: tuple[Any, ...]) -> Run:
         state=State(state),
         waiting=waiting,
         queued_at=from_column(queued_at),
+        due_at=from_column(due_at),
         started_at=from_nullable(started_at),
         outcome=_outcome(State(state), end),
     )

@@ -59,6 +59,7 @@ class RunRow(Model):
     state = TextField()
     waiting = TextField()
     queued_at = IntegerField()
+    due_at = IntegerField()
     started_at = IntegerField(null=True)
     ended_at = IntegerField(null=True)
     duration = IntegerField(null=True)
