@@ -14,12 +14,14 @@ class Control:
     def __init__(self) -> None:
         self._lock = Lock()
         self._end: Callable[[bool], None] | None = None
+        self._is_forced = False
         self.reason = ""
 
     def cancel(self, reason: str, *, force: bool = False) -> None:
         """Ask for the end, kindly or by `force`. The first reason given is the one that is recorded."""
         with self._lock:
             self.reason = self.reason or reason
+            self._is_forced = self._is_forced or force
             if self._end:
                 self._end(force)
 
@@ -29,7 +31,7 @@ class Control:
         with self._lock:
             self._end = end
             if self.reason:
-                end(False)
+                end(self._is_forced)
         try:
             yield
         finally:

@@ -113,10 +113,10 @@ class Engine:
 
     def stop(self) -> None:
         """End the loop, once it has written all that was sent before. Idempotent."""
-        if self._thread:
+        thread = self._thread
+        if thread and thread.is_alive():
             self.ask(Stop())
-            self._thread.join()
-            self._thread = None
+            thread.join()
 
     def _loop(self, started: "Future[None]") -> None:
         try:
@@ -177,7 +177,7 @@ class Engine:
         self._notice_gap(now)
         asked = [*self._unwritten, *(one for one in asked if not self._obey(*one))]
         ended = [message.run.id for message, _ in asked if isinstance(message, Done)]
-        free = self._executor.workers - len(self._running) + len(ended)
+        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
         try:
             with self._store.transaction():
                 effects = self._runs.begin(free)
@@ -207,8 +207,9 @@ class Engine:
 
     def _start_due(self, now: datetime) -> None:
         if not self._is_draining:
-            self._runs.start_ready(now)
+            # In this order, so that a slot that comes due becomes part of one that still waits for its turn.
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
+            self._runs.start_ready(now)
 
     def _put_off(self, asked: Sequence[Asked], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
@@ -222,6 +223,7 @@ class Engine:
 
     def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
+        logger.debug("asked: %s", type(message).__name__)
         mark = effects.mark()
         try:
             with self._store.savepoint():

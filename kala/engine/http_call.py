@@ -52,7 +52,9 @@ def execute(call: HttpCall, *, output: Output, control: Control) -> Outcome:
         with control.ends_by(line.cut):
             status = _request(call, line, output)
     except Exception as error:  # noqa: BLE001  requests, urllib3 and the socket have no common ancestor to name
-        problem = _cause(error)
+        cause = _innermost(error)
+        problem = (isinstance(cause, OSError) and cause.strerror) or str(cause)
+        line.is_late = line.is_late or isinstance(cause, TimeoutError)  # the socket's clock can ring before ours
     finally:
         deadline.cancel()
     output.close()
@@ -73,16 +75,24 @@ def _request(call: HttpCall, line: _Lifeline, output: Output) -> int:
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
+        session.auth = _no_auth
         session.mount("http://", _adapter(line.hold))
         session.mount("https://", _adapter(line.hold))
         headers = {name: ", ".join(values) for name, values in call.headers}
         body = call.body.encode() or None
+        if body and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"  # as in Go's Kala, whose users send JSON
         with session.request(
             call.method, call.url, data=body, headers=headers, timeout=call.timeout, stream=True
         ) as response:
             for chunk in response.iter_content(_CHUNK):
                 output.write(chunk)
             return response.status_code
+
+
+def _no_auth(request: Any) -> Any:
+    """In place of what a .netrc file of Kala's user would add: a job sends what it says, and nothing else."""
+    return request
 
 
 def _adapter(hold: Callable[[socket.socket], None]) -> Any:
@@ -98,8 +108,14 @@ def _adapter(hold: Callable[[socket.socket], None]) -> Any:
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
-    adapter = HTTPAdapter()
+    class Adapter(HTTPAdapter):
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **kwargs)
+            manager.pool_classes_by_scheme = pools
+            return manager
+
     pools = {"http": showing(HTTPConnectionPool), "https": showing(HTTPSConnectionPool)}
+    adapter = Adapter()
     adapter.poolmanager.pool_classes_by_scheme = pools
     return adapter
 
@@ -117,8 +133,8 @@ def _judge(call: HttpCall, status: int | None, problem: str, line: _Lifeline, co
     return State.FAILED, f"{call.method} {call.url} answered {status}, expected {expected}"
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the one a person can act on: `Connection refused`, not a pool's name."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is not None
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+def _innermost(error: BaseException) -> BaseException:
+    """The reason that a person can act on, `Connection refused`, and not a connection pool's view of it."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return error

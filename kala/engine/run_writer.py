@@ -34,18 +34,20 @@ class Effects:
 
 
 class RunWriter:
-    """Moves runs. Until a step has looked for runs that wait, no new one is put before them."""
+    """Moves runs. A new one starts at once only where none waits for a worker."""
 
     def __init__(self, session: Session, zone: tzinfo) -> None:
         self._jobs = session.jobs
         self._runs = session.runs
         self._zone = zone
-        self.begin(0)
+        self._free = 0
+        self._has_backlog = True
+        self._effects = Effects()
 
     def begin(self, free: int) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
-        self._has_backlog = True
+        self._has_backlog = bool(self._runs.ready(1))
         self._effects = Effects()
         return self._effects
 
@@ -81,6 +83,7 @@ class RunWriter:
 
     def _add(self, run: Run, job: Job, now: datetime) -> Run:
         if run.waiting or self._has_backlog or self._is_full():
+            self._has_backlog = self._has_backlog or not run.waiting
             run = self._runs.add(run)
             self._tell(run)
             return run
@@ -98,9 +101,8 @@ class RunWriter:
 
     def start_ready(self, now: datetime) -> None:
         """Start queued runs that wait for nothing but a worker, oldest first, as far as there are workers."""
-        ready = self._runs.ready(self._free)
-        self._has_backlog = len(ready) == self._free
-        for run in ready:
+        free = self._free - len(self._effects.starts)
+        for run in self._runs.ready(free):
             job = self._jobs.get(run.job_id)
             assert job, run
             self._started(self._runs.start(run, now), job, now)
@@ -134,7 +136,8 @@ class RunWriter:
         if follow.retry:
             self._retry(job, run, now)
             return
-        self._runs.release(job.id)
+        if self._runs.release(job.id):
+            self._has_backlog = True
         self._queue_followers(job, run, follow, now)
         self.settle(job)
 

@@ -38,10 +38,11 @@ _IS_SLOT_WAITING = """
     SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id = ? AND cause = 'schedule')
 """
-# The oldest of a job's waiting runs may start.
+# The oldest of the runs that wait for the job's run before them may start.
 _RELEASE = """
     UPDATE run SET waiting = '' WHERE id = (
-        SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id LIMIT 1)
+        SELECT id FROM run INDEXED BY run_queued
+        WHERE state = 'queued' AND job_id = ? AND waiting = 'job' ORDER BY id LIMIT 1)
 """
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
 _RESUME = "UPDATE run SET waiting = 'job' WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?"
@@ -103,16 +104,16 @@ class Runs:
         """Whether a run for a slot of the job is queued."""
         return bool(self._sql(_IS_SLOT_WAITING, (job_id,)).fetchone()[0])
 
-    def release(self, job_id: str) -> None:
-        """Let the oldest waiting run of the job start."""
-        self._sql(_RELEASE, (job_id,))
+    def release(self, job_id: str) -> bool:
+        """Let the oldest waiting run of the job start, and say whether there is one."""
+        return bool(self._sql(_RELEASE, (job_id,)).rowcount)
 
     def hold(self, job_id: str) -> None:
         """Let the job's queued runs wait until the job is enabled."""
         self._sql(_HOLD, (job_id,))
 
     def resume(self, job_id: str) -> None:
-        """Let the runs that were held take their turns again."""
+        """Let the runs that were held because their job was disabled take their turns again."""
         self._sql(_RESUME, (job_id,))
         if not self._sql(_IS_RUNNING, (job_id,)).fetchone()[0]:
             self.release(job_id)
