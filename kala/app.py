@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from kala.api.application import application
 from kala.api.jobs import JobRoutes
 from kala.api.routes import table
 from kala.api.server import Server, listen
+from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy
@@ -25,6 +27,8 @@ from kala.zone import local_zone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
 _SWITCH_SECONDS = 1e-4
+# Answers that are followed at a time, at most; and at most a quarter of the descriptors, as runs need theirs.
+_STREAMS = 1000
 # How long requests in flight may take to finish when Kala stops.
 _REQUEST_SECONDS = 5.0
 # How long a run may take to be recorded once its processes are killed.
@@ -63,8 +67,10 @@ class App:
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
         self._jobs = JobRoutes(self._engine, self._store, self._config)
-        routes = table(self._jobs, SystemRoutes(self._store))
-        self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener)
+        routes = table(self._jobs, SystemRoutes(self._store, self.feed))
+        self.streamer = Streamer(min(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self.feed.subscribe(self.streamer.wake)
+        self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
         self._server.start()
         self._started.callback(self._server.stop, _REQUEST_SECONDS)
         host, port = self._server.address

@@ -2,17 +2,18 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import cherrypy
 import msgspec
 from cherrypy import _cprequest
-from cherrypy.lib.httputil import parse_query_string
 
 from kala.api import guard, routes
 from kala.api.body import BodyTooLarge, read_body
-from kala.api.exchange import Answer, Call
+from kala.api.exchange import Answer, Call, Source
+from kala.api.request import STREAM
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
 logger = logging.getLogger("kala.api")
@@ -26,22 +27,27 @@ _STATUS: dict[type[KalaError], int] = {
     Busy: 503,
 }
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
+# What is between Kala and the client shall pass a stream on as it comes.
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
     """CherryPy's request, without its error pages: what it refuses by itself becomes one of our errors."""
 
     def process_headers(self) -> None:
-        try:
-            super().process_headers()
-        except cherrypy.HTTPError as error:
-            raise Invalid(f"headers: {error.args[1]}; send them as HTTP asks") from None
+        """In place of CherryPy's, which decodes and parses headers that nobody here asks for, and fails at odd ones."""
+        self.headers.update((name.title(), value) for name, value in self.header_list)
+        self.headers.pop("Content-Disposition", None)
 
     def process_query_string(self) -> None:
         try:
-            self.params = parse_query_string(self.query_string)
+            given = parse_qsl(self.query_string, keep_blank_values=True, errors="strict")
         except UnicodeDecodeError:
             raise Invalid("query: not UTF-8; percent-encode UTF-8 in the URL's query") from None
+        for name, value in given:
+            if name in self.params:
+                raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; give it once")
+            self.params[name] = value
 
     def handle_error(self) -> None:
         _answer_error()
@@ -77,17 +83,12 @@ class _Dispatcher:
         route, named, allowed = routes.find(self._table, path, method)
         if route is None:
             return _write(_no_route(path, request.method, allowed))
-        return _write(route(Call(named, _query(request.params), read_body(request.wsgi_environ))))
-
-
-def _query(params: Mapping[str, Any]) -> dict[str, str]:
-    for name, value in params.items():
-        if not isinstance(value, str):
-            raise Invalid(f"{name}: given more than once; give it once")
-    return dict(params)
+        query, body = dict(request.params), read_body(request.wsgi_environ)
+        return _write(route(Call(named, query, body, request.headers)))
 
 
 def _no_route(path: str, method: str, allowed: list[str]) -> Answer:
+    path, method = path[:100], method[:20]
     if not allowed:
         return _error(404, f"there is nothing at {path!r}; the API is below /api/v1/")
     answer = _error(405, f"{method} is not possible at {path!r}; use {' or '.join(allowed)}")
@@ -100,11 +101,23 @@ def _error(status: int, sentence: str) -> Answer:
 
 def _write(answer: Answer) -> bytes | Iterator[bytes]:
     response = cherrypy.serving.response
+    body, headers = answer.body, answer.headers
+    if isinstance(body, Source):
+        _hand_over(body)
+        body, headers = iter(()), {**_STREAM_HEADERS, **headers}
     response.status = answer.status
     response.headers["Content-Type"] = "application/json"
-    response.headers.update(answer.headers)
-    response.stream = not isinstance(answer.body, bytes)
-    return answer.body
+    response.headers.update(headers)
+    response.stream = not isinstance(body, bytes)
+    return body
+
+
+def _hand_over(source: Source) -> None:
+    request = cherrypy.serving.request
+    if request.method == "HEAD":
+        source.close()
+    else:
+        request.wsgi_environ[STREAM](source)
 
 
 def _answer_error() -> None:

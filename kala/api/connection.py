@@ -1,14 +1,18 @@
 """A client's connection: what waits for its next request, and what is left of it after its last."""
 
 import contextlib
+import logging
 import re
 import socket
 import time
 
 from cheroot import server
 
+from kala.api.exchange import Source
 from kala.api.request import HEAD_LIMIT, Request
+from kala.core.errors import Busy
 
+_log = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 
@@ -19,6 +23,9 @@ class Connection(server.HTTPConnection):
     rbufsize = HEAD_LIMIT
     # Whether the client may have sent, or be sending, more than was read.
     unread = False
+    # What the rest of the answer comes from, where it is a stream, and whether its parts are framed as chunks.
+    source: Source | None = None
+    is_chunked = False
     # Whether there is nothing more to wait for: the client closed its side, or the head fills the buffer.
     _ended = False
     # Whether the last answer was given.
@@ -47,7 +54,38 @@ class Connection(server.HTTPConnection):
         if self._leaving:
             return False
         kept = bool(super().communicate())  # type: ignore[no-untyped-call]  # cheroot's stubs
+        if not kept:
+            self.end_stream()
         return kept or (self.unread and self._leave())
+
+    def stream(self, source: Source) -> None:
+        """Let the source give the body of the answer, once its head is sent. Raises Busy when there are too many."""
+        try:
+            self.server.streamer.admit()
+        except Busy:
+            _close(source)
+            raise
+        self.source = source
+
+    def end_stream(self) -> None:
+        """Read no more from the source, if there is one, and make room for another stream."""
+        source, self.source = self.source, None
+        if source is not None:
+            self.server.streamer.leave()
+            _close(source)
+
+    def finish(self) -> None:
+        """After the whole of a stream was sent: see to it that the client gets its end, then close."""
+        self.socket.settimeout(self.server.timeout)
+        if self._leave():
+            self.server.put_conn(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self.end_stream()
+        with contextlib.suppress(OSError):  # The client was faster.
+            super().close()
 
     def _leave(self) -> bool:
         """End our side only: closing with bytes unread makes the kernel reset the connection and lose the answer."""
@@ -60,3 +98,10 @@ class Connection(server.HTTPConnection):
 
     def _buffered(self) -> bytes:
         return self.rfile.peek(0) if self.rfile.has_data() else b""
+
+
+def _close(source: Source) -> None:
+    try:
+        source.close()
+    except Exception:  # noqa: BLE001 - a source's fault must not cost a worker, nor the other streams
+        _log.exception("the source of a stream could not be closed")

@@ -1,30 +1,39 @@
 """One request and its answer, as the routes see them: no web framework in sight."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from kala.api import fields
 
+# What a source gives at once: so much is kept for each client that does not read.
+PART = 64 * 1024
+
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A request: what its path names, what its query asks, and its whole body."""
+    """A request: what its path names, what its query asks, its whole body, and its headers."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    headers: Mapping[str, str] = {}
 
     def number(self, name: str, low: int) -> int | None:
         """A whole number of at least `low` in the query, or None where it is not given."""
         given = self.query.get(name)
         if given is None:
             return None
-        if not (given.isascii() and given.isdigit() and low <= int(given[:20]) < 2**63):
+        if not (given.isascii() and given.isdigit() and len(given) < 19 and int(given) >= low):
             raise fields.refuse(name, given, f"a whole number of at least {low}")
         return int(given)
+
+    def text(self, name: str) -> str | None:
+        """A text of one line in the query, or None where it is not given."""
+        given = self.query.get(name)
+        return None if given is None else fields.line(name, given)
 
     def flag(self, name: str) -> bool | None:
         given = self.query.get(name)
@@ -35,11 +44,22 @@ class Call(msgspec.Struct, frozen=True):
         return _FLAGS[given.lower()]
 
 
+@runtime_checkable
+class Source(Protocol):
+    """Where the bytes of a long answer come from, at the pace of its client. Read by the one thread for all streams."""
+
+    def read(self) -> bytes | None:
+        """Without waiting, at most PART bytes; empty where there is nothing at the moment, None at the end."""
+
+    def close(self) -> None:
+        """Called once, whatever became of the answer, and by any thread where it never began."""
+
+
 class Answer(msgspec.Struct, frozen=True):
-    """A response. A body that comes in parts is sent as it comes."""
+    """A response. An iterator's parts are sent by the worker that has the request; a source holds no worker."""
 
     status: int = 200
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | Iterator[bytes] | Source = b""
     headers: Mapping[str, str] = {}
 
 

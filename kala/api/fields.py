@@ -12,7 +12,7 @@ from kala.core.errors import Invalid
 Check = Callable[[str, Any], Any]
 
 _SHOWN = 80
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
@@ -21,10 +21,19 @@ _LONGEST_COMMAND = 128 * 1024 - 1
 
 def refuse(field: str, value: Any, wanted: str) -> Invalid:
     """The error for a value that is not what is wanted, with the value cut to a readable length."""
-    shown = msgspec.json.encode(value).decode(errors="replace") if _is_encodable(value) else ascii(value)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}…"
-    return Invalid(f"{field}: {shown} is not {wanted}")
+    return Invalid(f"{field}: {shown(value)} is not {wanted}")
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, for a sentence: on one line, and cut to a readable length."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        text = ascii(value)
+    except RecursionError:
+        return "a value nested so deeply"
+    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[: _SHOWN + 1])
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _is_encodable(value: Any) -> bool:
@@ -90,7 +99,12 @@ def url(field: str, value: Any) -> str:
     address = line(field, value)
     try:
         parts = urlsplit(address)
-        is_complete = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_complete = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", parts.netloc)
+        )
     except ValueError:
         is_complete = False
     if not is_complete:
@@ -120,8 +134,12 @@ def _token(field: str, name: str) -> str:
 
 
 def _values(field: str, value: Any) -> tuple[str, ...]:
-    found: tuple[str, ...] = listed(line)(field, value)
-    for one in found:
-        if not one.isascii():
-            raise refuse(field, one, "ASCII, as HTTP headers are")
-    return found
+    if not isinstance(value, list):
+        raise refuse(field, value, "a list")
+    return tuple(_value(f"{field}[{index}]", one) for index, one in enumerate(value))
+
+
+def _value(field: str, value: Any) -> str:
+    if not line(field, value).isascii() or value.startswith(" "):
+        raise refuse(field, value, "ASCII that begins with no blank, as HTTP headers do")
+    return str(value)

@@ -1,6 +1,7 @@
 """The routes about jobs."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import chain
 
 import msgspec
@@ -10,6 +11,7 @@ from kala.api.exchange import Answer, Call, json, no_content
 from kala.config import Config
 from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
+from kala.engine import template
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.store.jobs import Filter
@@ -30,36 +32,37 @@ class JobRoutes:
 
     def create(self, call: Call) -> Answer:
         spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
+        template.check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
 
     def search(self, call: Call) -> Answer:
         wanted = Filter(
             limit=call.number("limit", 1),
-            after=call.query.get("after", ""),
-            q=call.query.get("q", ""),
-            owner=call.query.get("owner"),
+            q=call.text("q") or "",
+            owner=call.text("owner"),
             disabled=call.flag("disabled"),
             done=call.flag("done"),
         )
-        parts = self._parts(wanted)
+        parts = self._parts(wanted, call.text("after") or "")
         first = next(parts)
         rest = next(parts, None)
         if rest is None:
             return Answer(body=b'{"jobs":{' + first + b"}}")
         return Answer(body=_joined(first, rest, parts))
 
-    def _parts(self, wanted: Filter) -> Iterator[bytes]:
+    def _parts(self, wanted: Filter, last: str) -> Iterator[bytes]:
         """The jobs in parts, each read on its own, so that a slow reader holds nothing of the database."""
-        left, after = wanted.limit, wanted.after
+        left, after = wanted.limit, None
         while True:
             size = _PAGE if left is None else min(left, _PAGE)
             with self._store.reading() as session:
+                after = (session.jobs.seq(last) if last else 0) if after is None else after
                 page = list(session.jobs.search(msgspec.structs.replace(wanted, limit=size, after=after)))
+                after = session.jobs.seq(page[-1].id) if page else after
             yield msgspec.json.encode({job.id: wire.job(job) for job in page})[1:-1]
             left = None if left is None else left - len(page)
             if len(page) < _PAGE or left == 0:
                 return
-            after = page[-1].id
 
     def get(self, call: Call) -> Answer:
         job_id = call.path["id"]
@@ -77,7 +80,11 @@ class JobRoutes:
         return self._update(call, lambda spec: wire.merge(spec, changes))
 
     def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
-        self._engine.call(UpdateJob(call.path["id"], revise))
+        job_id = call.path["id"]
+        with self._store.reading() as session:
+            job = _found(session.jobs.get(job_id), job_id)
+        template.check(msgspec.structs.replace(job, spec=revise(job.spec)))
+        self._engine.call(UpdateJob(job_id, revise))
         return self.get(call)
 
     def delete(self, call: Call) -> Answer:
@@ -113,7 +120,7 @@ class JobRoutes:
 
 def _found(job: Job | None, job_id: str) -> Job:
     if job is None:
-        raise NotFound(f"there is no job with the id {job_id!r}")
+        raise NotFound(f"there is no job with the id {job_id[:100]!r}")
     return job
 
 

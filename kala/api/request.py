@@ -15,6 +15,8 @@ from kala.api.body import BodyTooLarge, ChunkedBody, SizedBody, shown
 
 # Request line and headers together: more than any client sends, and little enough to hold for every connection.
 HEAD_LIMIT = 64 * 1024
+# The name in WSGI's environ of what makes the answer a stream: a function that takes a Source, and may raise Busy.
+STREAM = "kala.stream"
 
 _CRLF = b"\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -61,12 +63,20 @@ class Request(server.HTTPRequest):
         """In place of cheroot's, which has its own bodies, and lets a handler's SystemExit end the server."""
         self._body = self._open_body()
         self.rfile = io.BufferedReader(self._body)
+        gateway = self.server.gateway(self)
+        gateway.env[STREAM] = self.conn.stream
         try:
-            self.server.gateway(self).respond()
+            gateway.respond()
         except SystemExit as error:
             raise RuntimeError("a request handler tried to end the process") from error
         self.ensure_headers_sent()
-        if self.chunked_write:
+        self._end_answer()
+
+    def _end_answer(self) -> None:
+        """Keep the connection of a stream for as long as it takes; it closes then, as the head has said."""
+        if self.conn.source is not None:
+            self.conn.is_chunked, self.close_connection = self.chunked_write, False
+        elif self.chunked_write:
             self.conn.wfile.write(b"0\r\n\r\n")
 
     def _open_body(self) -> SizedBody:
@@ -75,9 +85,11 @@ class Request(server.HTTPRequest):
         return SizedBody(self.conn.rfile, int(self.inheaders.get(b"Content-Length", 0)))
 
     def send_headers(self) -> None:
-        """Close after the answer if there is body left that would be taken for the next request; name no software."""
+        """Close after a stream, and if there is body left that would be taken for a request; name no software."""
         if not self._body.complete:
             self.close_connection = self.conn.unread = True
+        if self.conn.source is not None:
+            self.close_connection = True
         self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
         super().send_headers()
 

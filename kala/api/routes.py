@@ -22,6 +22,7 @@ def table(jobs: JobRoutes, system: SystemRoutes) -> Table:
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
         _route("/api/v1/job/enable/{id}", POST=jobs.enable),
         _route("/api/v1/stats", GET=system.stats),
+        _route("/api/v1/events", GET=system.events),
     ]
 
 

@@ -2,13 +2,13 @@
 
 One thread watches all connections ("kala-http"); a pool of workers runs the application. A connection costs a worker
 only from the last byte of a request's head to the last byte of its answer: clients that are silent, idle or slow to
-say what they want cost none.
+say what they want cost none, and an answer that is a stream goes over to the streams' thread after its head.
 """
 
 import contextlib
+import errno
 import logging
 import os
-import queue
 import selectors
 import socket
 import threading
@@ -16,11 +16,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cheroot import connections, wsgi
-from cheroot.workers import threadpool
 
 from kala.api.connection import Connection
 from kala.api.request import HEAD_LIMIT
-from kala.core.errors import Invalid
+from kala.api.streamer import Streamer
+from kala.api.workers import Workers
+from kala.core.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -30,17 +31,16 @@ BACKLOG = 1024
 # Waiting connections up to which an answer keeps its connection open. Half of the 1,024 descriptors that a process gets
 # by default; runs, their pipes and the database have the other half.
 KEEP_ALIVE_LIMIT = 512
-# What stop() grants, beyond its timeout, to workers whose sockets were just cut off.
+# What stop() grants to the watching thread.
 _GRACE = 0.5
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1
-_DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
 
 _log = logging.getLogger("kala.http")
 
 
 def listen(interface: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises Invalid, naming the address and the reason."""
+    """A listening socket; port 0 takes a free one. Raises Conflict for an address in use, Invalid for other reasons."""
     try:
         family, *_, found = socket.getaddrinfo(interface, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         # The port as it was given: getaddrinfo makes 4464 of 70000.
@@ -49,7 +49,7 @@ def listen(interface: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         address = f"[{interface}]:{port}" if ":" in interface else f"{interface}:{port}"
         text = f"interface: cannot listen on {address}: {reason}; give an address of this machine and a free port"
-        raise Invalid(text) from error
+        raise (Conflict if getattr(error, "errno", 0) == errno.EADDRINUSE else Invalid)(text) from error
 
 
 def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
@@ -66,7 +66,8 @@ class Server:
     """Serves `app` on `listener`, from one start() to one stop(); either may be called again, and from any thread.
 
     `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or an answer, and the
-    time that it takes to send the head of a request. A body above `max_body` bytes is refused.
+    time that it takes to send the head of a request. A body above `max_body` bytes is refused. The streamer starts and
+    stops with the server.
     """
 
     def __init__(
@@ -77,11 +78,13 @@ class Server:
         threads: int = 16,
         max_body: int = 1024 * 1024,
         idle_timeout: float = 10,
+        streamer: Streamer | None = None,
     ) -> None:
         if listener.family != socket.AF_UNIX:
             # Accepted connections inherit it; without it an answer may wait 40 ms for the client's delayed ACK.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._http = _Http(app, listener, threads, max_body, idle_timeout)
+        self._streamer = streamer or Streamer()
+        self._http = _Http(app, listener, threads, max_body, idle_timeout, streamer=self._streamer)
         self._listener = listener
         self._lock = threading.Lock()
         self._stopped = False
@@ -96,15 +99,17 @@ class Server:
         """Return when requests are served. A server that was stopped stays stopped."""
         with self._lock:
             if not self._stopped and not self._http.ready:
+                self._streamer.start()
                 self._http.prepare()
 
     def stop(self, timeout: float) -> None:
-        """Accept no more, let requests in flight finish for `timeout` seconds, then cut them off.
+        """Cut off streams, accept no more, let requests in flight finish for `timeout` seconds, then cut them off.
 
         Returns within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
         """
         with self._lock:
             self._stopped = True
+            self._streamer.stop()
             if self._http.ready:
                 self._http.stop(timeout)
             self._listener.close()
@@ -165,51 +170,6 @@ class _Connections(connections.ConnectionManager):
         time.sleep(_STARVED_PAUSE)
 
 
-class _Workers(threadpool.ThreadPool):
-    """cheroot's pool, but of daemon threads, and with a stop that ends."""
-
-    _threads: list[threadpool.WorkerThread]
-    _queue: "queue.Queue[Any]"
-
-    def stop(self, timeout: float = 0) -> None:
-        """In place of cheroot's, which waits for ever for a handler that hangs."""
-        self._dismiss()
-        self._join(timeout)
-        self._drop_waiting()
-        for worker in self._threads:
-            if conn := worker.conn:
-                # The worker may be closing it at the same time, which is as good.
-                with contextlib.suppress(OSError):
-                    conn.socket.shutdown(socket.SHUT_RDWR)
-        self._dismiss()
-        self._join(_GRACE)
-
-    def _spawn_worker(self) -> threadpool.WorkerThread:
-        worker = threadpool.WorkerThread(self.server)  # type: ignore[no-untyped-call]  # cheroot's stubs
-        worker.name = worker.name.replace("Thread", "kala-http")
-        worker.daemon = True
-        worker.start()
-        return worker
-
-    def _dismiss(self) -> None:
-        for worker in self._threads:
-            if worker.is_alive():
-                self._queue.put(_DISMISSED)
-
-    def _join(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        for worker in self._threads:
-            worker.join(max(0, deadline - time.monotonic()))
-
-    def _drop_waiting(self) -> None:
-        """So that a worker that comes back to life serves nobody: what the application stands on may be gone."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                waiting = self._queue.get_nowait()
-                if waiting is not _DISMISSED:
-                    waiting.close()
-
-
 class _Http(wsgi.Server):
     """cheroot's server, on a socket that is bound already."""
 
@@ -221,12 +181,20 @@ class _Http(wsgi.Server):
     interrupt = None
 
     def __init__(
-        self, app: "WSGIApplication", listener: socket.socket, threads: int, max_body: int, idle_timeout: float
+        self,
+        app: "WSGIApplication",
+        listener: socket.socket,
+        threads: int,
+        max_body: int,
+        idle_timeout: float,
+        *,
+        streamer: Streamer,
     ) -> None:
         address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
         super().__init__(address, app, server_name="Kala")
         self.socket = listener
-        self.requests = _Workers(self, min=threads, max=threads)
+        self.requests = Workers(self, min=threads, max=threads)
+        self.streamer = streamer
         self.max_request_body_size = max_body
         self.timeout = idle_timeout
         self.expiration_interval = min(1.0, idle_timeout / 4)
@@ -252,6 +220,13 @@ class _Http(wsgi.Server):
         """Called by the loop for a connection that became readable."""
         conn.take()
         self._connections.hold(conn)
+
+    def put_conn(self, conn: Connection) -> None:
+        """Called by a worker for a connection that it served and that shall not be closed."""
+        if conn.source is None:
+            super().put_conn(conn)
+        else:
+            self.streamer.adopt(conn, conn.source, conn.is_chunked)
 
     def stop(self, timeout: float = 0) -> None:
         self.ready = False

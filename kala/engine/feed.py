@@ -1,7 +1,8 @@
 """What changed, told after the commit to whoever waits for it."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from secrets import token_hex
 from threading import Condition
 
 import msgspec
@@ -18,9 +19,14 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Feed:
-    """The newest changes, numbered from 1. Owned by its lock: the engine publishes, any thread reads."""
+    """The newest changes, numbered from 1. Owned by its lock: the engine publishes, any thread reads.
+
+    `token` tells this feed's numbers from those of the feeds that were there before Kala was started anew.
+    """
 
     def __init__(self) -> None:
+        self.token = token_hex(4)
+        self._listeners: list[Callable[[], None]] = []
         self._changed = Condition()
         self._changes: deque[tuple[int, Change]] = deque(maxlen=_KEPT)
         self._last = 0
@@ -32,9 +38,31 @@ class Feed:
             self._changes.extend(enumerate(changes, start=self._last + 1))
             self._last += len(changes)
             self._changed.notify_all()
+        for listener in self._listeners:
+            listener()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call the listener whenever something changed, in the engine's thread: it is quick, and never raises."""
+        self._listeners.append(listener)
+
+    @property
+    def last(self) -> int:
+        """The number of the newest change."""
+        return self._last
 
     def after(self, number: int, timeout: float) -> list[tuple[int, Change]]:
         """The kept changes later than `number`, as soon as there is one; empty after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._last > number, timeout)
-            return [numbered for numbered in self._changes if numbered[0] > number]
+            return self._later(max(number, self._last - len(self._changes)), _KEPT)
+
+    def since(self, number: int, limit: int) -> list[tuple[int, Change]] | None:
+        """The changes later than `number`, the first `limit` of them; None where some are not kept any more."""
+        with self._changed:
+            if not self._last - len(self._changes) <= number <= self._last:
+                return None
+            return self._later(number, limit)
+
+    def _later(self, number: int, limit: int) -> list[tuple[int, Change]]:
+        first = number - self._last
+        return [self._changes[place] for place in range(first, min(0, first + limit))]

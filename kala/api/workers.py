@@ -1,0 +1,58 @@
+"""The pool of threads that run the application: cheroot's, but one that ends when it shall."""
+
+import contextlib
+import queue
+import socket
+import time
+from typing import Any
+
+from cheroot.workers import threadpool
+
+# What stop() grants, beyond its timeout, to workers whose sockets were just cut off.
+_GRACE = 0.5
+_DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
+
+
+class Workers(threadpool.ThreadPool):
+    """cheroot's pool, but of daemon threads, and with a stop that ends."""
+
+    _threads: list[threadpool.WorkerThread]
+    _queue: "queue.Queue[Any]"
+
+    def stop(self, timeout: float = 0) -> None:
+        """In place of cheroot's, which waits for ever for a handler that hangs."""
+        self._dismiss()
+        self._join(timeout)
+        self._drop_waiting()
+        for worker in self._threads:
+            if conn := worker.conn:
+                # The worker may be closing it at the same time, which is as good.
+                with contextlib.suppress(OSError):
+                    conn.socket.shutdown(socket.SHUT_RDWR)
+        self._dismiss()
+        self._join(_GRACE)
+
+    def _spawn_worker(self) -> threadpool.WorkerThread:
+        worker = threadpool.WorkerThread(self.server)  # type: ignore[no-untyped-call]  # cheroot's stubs
+        worker.name = worker.name.replace("Thread", "kala-http")
+        worker.daemon = True
+        worker.start()
+        return worker
+
+    def _dismiss(self) -> None:
+        # Counted before the first of them can end, as it may not be the first in the list.
+        for _ in [worker for worker in self._threads if worker.is_alive()]:
+            self._queue.put(_DISMISSED)
+
+    def _join(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for worker in self._threads:
+            worker.join(max(0, deadline - time.monotonic()))
+
+    def _drop_waiting(self) -> None:
+        """So that a worker that comes back to life serves nobody: what the application stands on may be gone."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting = self._queue.get_nowait()
+                if waiting is not _DISMISSED:
+                    waiting.close()
