@@ -151,9 +151,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insecure_no_auth: Annotated[
         bool, Key(_ON_OFF, "Listen where others can reach Kala; whoever can then runs commands as Kala's user.")
     ] = False
-    verbose: Annotated[
-        bool, Key(_ON_OFF, "Log also what is asked of the engine, and broken requests.", "-v")
-    ] = False
+    verbose: Annotated[bool, Key(_ON_OFF, "Log also what is asked of the engine, and broken requests.", "-v")] = False
     log_format: Annotated[
         Literal["auto", "text", "journal", "json"],
         Key(_LOG_FORMAT, "How log lines look; auto is journal under systemd, else text."),

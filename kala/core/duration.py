@@ -10,6 +10,7 @@ from kala.core.errors import Invalid
 
 _LETTERS = re.compile(r"P[0-9.,YMWDTHS]+", re.ASCII)
 _CALENDAR_YEARS = 10_000
+_DAY = timedelta(days=1)
 _EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
 
 
@@ -66,7 +67,7 @@ def _join(date: timedelta | isodate.Duration, time: str) -> Duration:
     months, days = 0, date
     if isinstance(date, isodate.Duration):
         months, days = date.years * 12 + date.months, date.tdelta
-    if not isinstance(exact, timedelta) or not isinstance(days, timedelta) or months != int(months) or days.seconds:
+    if not isinstance(exact, timedelta) or not isinstance(days, timedelta) or months != int(months) or days % _DAY:
         raise ValueError(date)
     joined = Duration(int(months), days.days, exact)
     if joined.months > 12 * _CALENDAR_YEARS or joined.days + exact.days > 366 * _CALENDAR_YEARS:

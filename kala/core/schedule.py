@@ -16,7 +16,10 @@ from kala.core.duration import Duration
 from kala.core.errors import Invalid
 
 _REPEAT = re.compile(r"R(\d{0,9})", re.ASCII)
-_START = re.compile(r"\d{4}-?(\d\d-?\d\d|W\d\d-?\d|\d{3})T\d\d.*", re.ASCII)
+_START = re.compile(
+    r"\d{4}(-?(0[1-9]|1[0-2])-?\d\d|(?P<week>-?W(0[1-9]|[1-4]\d|5[0-3])-?[1-7])|(?P<day>-?(?!000)\d{3}))T\d\d.*",
+    re.ASCII,
+)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 # The most by which the same wall-clock time can move between two days, with room: zones have skipped whole days.
 _ZONE_SHIFT = timedelta(days=2)
@@ -109,9 +112,15 @@ def parse(text: str, zone: tzinfo) -> Schedule:
 
 def _parse_start(text: str, zone: tzinfo) -> datetime:
     try:
-        if not _START.fullmatch(text):
+        match = _START.fullmatch(text)
+        if not match:
             raise ValueError(text)
         start: datetime = isodate.parse_datetime(text)
+        # isodate goes on into the next year where this one has no such day or week.
+        if (match["day"] and start.year != int(text[:4])) or (
+            match["week"] and start.isocalendar().year != int(text[:4])
+        ):
+            raise ValueError(text)
         offset = start.utcoffset()
         start = start.replace(tzinfo=zone if offset is None else timezone(offset))
         start.astimezone(UTC)

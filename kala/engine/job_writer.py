@@ -10,7 +10,6 @@ from kala.core import graph, policy
 from kala.core.errors import Conflict, Invalid, NotFound
 from kala.core.job import Job, Spec
 from kala.core.run import Cause, Run
-from kala.engine import template
 from kala.engine.run_writer import RunWriter
 from kala.store.store import Session
 
@@ -90,11 +89,10 @@ class JobWriter:
     def _get(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)
         if job is None:
-            raise NotFound(f"there is no job with the id {job_id!r}")
+            raise NotFound(f"there is no job with the id {job_id[:100]!r}")
         return job
 
     def _check_references(self, job: Job) -> None:
-        template.check(job)
         named = [("parent_jobs", parent) for parent in job.spec.parents]
         if job.spec.on_failure_job:
             named.append(("on_failure_job", job.spec.on_failure_job))

@@ -6,7 +6,7 @@ Only the job's own delimiters mean something. Blocks and comments are written wi
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(job: Job) -> None:
-    """Raise Invalid where the job's template cannot be rendered."""
+    """Raise Invalid where the job's template cannot be rendered. A template may loop for long: not for the engine."""
     render(job)
 
 
@@ -40,8 +40,9 @@ def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
     try:
         return _environment(left, right).from_string(plain).render(fields)
     except Exception as error:  # noqa: BLE001  a template is its author's program: any error in it is the job's
+        reason = " ".join(str(error).split())[:200]
         raise Invalid(
-            f"TemplateDelimiters: the template cannot be rendered: {error}; mend it or leave them out"
+            f"TemplateDelimiters: the template cannot be rendered: {reason}; mend it or leave them out"
         ) from None
 
 
@@ -61,7 +62,20 @@ def _environment(left: str, right: str) -> "SandboxedEnvironment":
     from jinja2 import StrictUndefined  # noqa: PLC0415
     from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
 
-    return SandboxedEnvironment(
+    class Environment(SandboxedEnvironment):
+        """Refuses what makes a number or a text without end of a few characters."""
+
+        intercepted_binops = frozenset(["*", "**", "%"])
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**" and not (abs(left) < 10**6 and abs(right) < 100):
+                raise OverflowError("numbers that large are not possible here")
+            if operator == "*" and any(isinstance(one, (str, list, tuple)) for one in (left, right)):
+                raise OverflowError("texts and lists cannot be multiplied here")
+            return super().call_binop(context, operator, left, right)
+
+    return Environment(
+        optimized=False,
         variable_start_string=left,
         variable_end_string=right,
         block_start_string=f"{left}%",

@@ -99,7 +99,9 @@ def _open_standard_streams() -> None:
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)
-            if null != fd:
+            if null == fd:
+                os.set_inheritable(fd, True)
+            else:
                 os.dup2(null, fd)
                 os.close(null)
             setattr(sys, name, os.fdopen(fd, "w" if fd else "r"))

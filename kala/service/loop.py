@@ -1,8 +1,9 @@
 """The life of the service, from its start to the signal that ends it, in the main thread."""
 
 import logging
-import queue
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -18,6 +19,7 @@ from kala.service.notify import Notifier
 
 _logger = logging.getLogger("kala.service")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS_AT_ONCE = 1024
 _STATUS_SECONDS = 1.0
 _SLICE_SECONDS = 0.1
 # What closing the database and the listening sockets may take beyond the two graces, as told to systemd.
@@ -51,29 +53,35 @@ class App(Protocol):
 
 
 class Signals:
-    """The signals as they came. Handlers only put them in a queue, which is safe wherever they interrupt.
+    """The signals as they came. Python's own C handler writes each to a socket, so that none is lost.
 
-    They are caught, not blocked: a blocked signal would stay blocked in every command that Kala starts.
+    A queue would lose some: one that comes when the main thread is about to wait for a lock wakes nobody. They are
+    caught, not blocked: a blocked signal would stay blocked in every command that Kala starts.
     """
 
     def __init__(self) -> None:
-        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._came, self._sent = socket.socketpair()
+        self._sent.setblocking(False)
+        self._waiting: list[int] = []
+        signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
         for number in (*_STOP_SIGNALS, signal.SIGHUP):
-            signal.signal(number, self._note)
+            signal.signal(number, _ignore)
 
     def wait(self, timeout: float | None) -> int | None:
         """The next signal, or None when none came in time."""
-        try:
-            return self._came.get(timeout=timeout)
-        except queue.Empty:
-            return None
+        ready, _, _ = select.select([self._came], [], [], 0 if self._waiting else timeout)
+        if ready:
+            # Of several that come at once the handler of the last runs first; a reload shall not come after a stop.
+            self._waiting = sorted([*self._waiting, *self._came.recv(_SIGNALS_AT_ONCE)])
+        return self._waiting.pop(0) if self._waiting else None
 
     def stop_came(self) -> bool:
         """Whether another signal to stop is among those that came meanwhile."""
         return any(number in _STOP_SIGNALS for number in iter(lambda: self.wait(0), None))
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self._came.put(number)
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """A handler in Python must be there for the one in C to be; that one has done all there is to do."""
 
 
 class Loop:

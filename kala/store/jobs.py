@@ -58,10 +58,10 @@ _SPEC = msgspec.json.Decoder(Spec)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list, in the order of their creation. `after` is the id of the job before the first one."""
+    """Which jobs to list, in the order of their creation. `after` is the place of the job before the first one."""
 
     limit: int | None = None
-    after: str = ""
+    after: int = 0
     q: str = ""
     owner: str | None = None
     disabled: bool | None = None
@@ -104,14 +104,15 @@ class Jobs:
         return map(_job, self._sql(*query.bind(self._database).sql()))
 
     def _conditions(self, wanted: Filter) -> Iterator[Expression]:
-        yield _ROW.seq > (self._seq(wanted.after) if wanted.after else 0)
+        yield _ROW.seq > wanted.after
         if wanted.q:
             yield _ROW.name.contains(wanted.q)
         for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
             if value is not None:
                 yield getattr(_ROW, column) == value
 
-    def _seq(self, job_id: str) -> int:
+    def seq(self, job_id: str) -> int:
+        """A job's place in the order of creation. Raises NotFound."""
         row = self._sql(_SEQ, (job_id,)).fetchone()
         if not row:
             raise NotFound(f"after: there is no job with the id {job_id!r}; give the id of the last job that you have")

@@ -89,7 +89,11 @@ class Store:
             yield self._reader
 
     def release_writer(self) -> None:
-        """Close the calling thread's writing connection; the engine's thread says this when it ends."""
+        """Close the calling thread's writing connection; the engine's thread says this when it ends.
+
+        The last connection to close takes the write-ahead log into the database, which a reading one cannot.
+        """
+        self._reading.close_all()
         self._writing.close()
 
     def close(self) -> None:
