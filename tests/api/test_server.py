@@ -19,7 +19,7 @@ import pytest
 from kala.api import request, server
 from kala.api.body import BodyTooLarge, read_body
 from kala.api.server import Server, listen
-from kala.core.errors import Invalid
+from kala.core.errors import Conflict, Invalid
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
 SHORT = 0.25  # An idle timeout that a test waits for.
@@ -200,7 +200,7 @@ def test_it_uses_the_socket_that_it_was_given_though_systemd_speaks_of_another(s
 
 def test_a_port_in_use_is_refused_with_the_address_and_the_reason(after):
     port = after.enter_context(listen("127.0.0.1", 0)).getsockname()[1]
-    with pytest.raises(Invalid, match=rf"^interface: cannot listen on 127\.0\.0\.1:{port}: Address already in use; "):
+    with pytest.raises(Conflict, match=rf"^interface: cannot listen on 127\.0\.0\.1:{port}: Address already in use; "):
         listen("127.0.0.1", port)
 
 

@@ -1,0 +1,167 @@
+"""A whole Kala for the tests of its API, over real HTTP."""
+
+import gc
+import http.client
+import json
+import socket
+import sys
+import time
+from concurrent.futures import wait
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
+
+import pytest
+
+from kala.app import App
+from kala.config import Config
+from kala.core.job import Command, Spec
+from kala.engine.messages import CreateJob, Drain
+
+# How long an answer may take, and how long what Kala does by itself. A test that passes does not wait so long.
+PATIENCE = 5
+LONG_PATIENCE = 30
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        assert self.headers["Content-Type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The sentence that says what was wrong."""
+        assert set(self.json) == {"error"}
+        return self.json["error"]
+
+
+class Api:
+    """A program that talks to one Kala, and waits for what its runs do."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.host, self.port = app._server.address
+        self._connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """One request. A body that is not bytes is sent as its JSON; `Content_Type` in headers is `Content-Type`."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            self._connection.request(method, path, data, named)
+            response = self._connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def send(self, sent: bytes, *, method: str = "", then_close: bool = False) -> Answer:
+        """What is answered to exactly these bytes, of which `%HOST%` is replaced by Kala's own address."""
+        with closing(socket.create_connection((self.host, self.port), PATIENCE)) as connection:
+            connection.sendall(sent.replace(b"%HOST%", f"{self.host}:{self.port}".encode()))
+            if then_close:
+                connection.shutdown(socket.SHUT_WR)
+            response = http.client.HTTPResponse(connection, method=method or sent.partition(b" ")[0].decode("latin-1"))
+            response.begin()
+            return Answer(response.status, response.headers, response.read())
+
+    def create(self, **fields: Any) -> str:
+        """The id of a new job, which does nothing before 2099 where nothing else is said."""
+        given = {"name": "job", "command": "true"} | ({} if fields.get("parent_jobs") else {"schedule": FAR}) | fields
+        answer = self.ask("POST", "/api/v1/job/", given)
+        assert answer.status == 201, answer.body
+        return answer.json["id"]
+
+    def create_many(self, count: int, **fields: Any) -> list[str]:
+        """The ids of many new jobs, made without HTTP."""
+        specs = [Spec(name=f"job {i}", action=Command("true"), schedule=FAR, **fields) for i in range(count)]
+        made = [self.app._engine.ask(CreateJob(spec)) for spec in specs]
+        assert not wait(made, LONG_PATIENCE).not_done
+        return [future.result().id for future in made]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]
+
+    def jobs(self, query: str = "") -> list[str]:
+        """The ids of the jobs that a list has, in its order."""
+        return list(self.ask("GET", f"/api/v1/job/{query}").json["jobs"])
+
+    def totals(self) -> dict[str, Any]:
+        """The sums over all jobs, without the time at which they were taken."""
+        return {
+            name: value for name, value in self.ask("GET", "/api/v1/stats/").json["Stats"].items() if name != "created"
+        }
+
+    def await_job(self, job_id: str, **wanted: Any) -> dict[str, Any]:
+        """The job, as soon as it is as wanted."""
+        deadline, seen = time.monotonic() + LONG_PATIENCE, 0
+        while True:
+            job = self.job(job_id)
+            if wanted.items() <= job.items():
+                return job
+            changes = self.app.feed.after(seen, deadline - time.monotonic())
+            assert changes, f"never {wanted}, but {job}"
+            seen = changes[-1][0]
+
+    @contextmanager
+    def configured(self, **settings: Any):
+        """For as long as it lasts, Kala has these settings, as after a reload."""
+        before = self.app._config
+        self.app.reload(Config(**{name: getattr(before, name) for name in before.__struct_fields__} | settings))
+        try:
+            yield
+        finally:
+            self.app.reload(before)
+
+    def renew(self) -> "Api":
+        """Without jobs, and with a new connection, as Kala closes one that was idle for long."""
+        self.close()
+        assert self.ask("DELETE", "/api/v1/job/all/").status == 204
+        return self
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _running(folder):
+    interval = sys.getswitchinterval()
+    app = App(Config(data_dir=folder, port=0, workers=8), beat=lambda: None)
+    try:
+        app.start()
+        with closing(Api(app)) as api:
+            yield api
+    finally:
+        app.stop()
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+
+
+@pytest.fixture(scope="module")
+def _live(tmp_path_factory):
+    with _running(tmp_path_factory.mktemp("live")) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def _still(tmp_path_factory):
+    with _running(tmp_path_factory.mktemp("still")) as api:
+        api.app._engine.call(Drain())
+        yield api
+
+
+@pytest.fixture
+def api(_live):
+    """A Kala without jobs."""
+    return _live.renew()
+
+
+@pytest.fixture
+def still(_still):
+    """A Kala without jobs that starts no run, whatever it is given."""
+    return _still.renew()

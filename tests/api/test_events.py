@@ -1,0 +1,271 @@
+"""What changes is told to whoever follows it: in order, without a gap, and after it is on disk."""
+
+import contextlib
+import http.client
+import json
+import time
+from typing import Any, NamedTuple
+
+import pytest
+
+from kala.api.events import EventSource
+from kala.api.exchange import PART
+from kala.engine.feed import Change, Feed
+
+PATIENCE = 10  # How long a test waits for what must happen. A test that passes does not wait so long.
+
+
+class Event(NamedTuple):
+    id: str
+    name: str
+    data: Any
+
+
+class Reader:
+    """Reads events as a browser does (WHATWG HTML, 9.2.6)."""
+
+    def __init__(self, *lines):
+        self.retry, self.last_id, self.comments = 0, "", []
+        self.events = list(self._events(lines))
+
+    def _events(self, lines):
+        name, data = "message", []
+        for line in lines:
+            field, _, value = line.partition(": ")
+            if not line:
+                if data:
+                    yield Event(self.last_id, name, json.loads("\n".join(data)))
+                name, data = "message", []
+            elif field == "":
+                self.comments.append(value)
+            elif field == "id":
+                self.last_id = value
+            elif field == "event":
+                name = value
+            elif field == "data":
+                data.append(value)
+            elif field == "retry":
+                self.retry = int(value)
+            else:
+                pytest.fail(f"not a line of an event: {line!r}")
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def read(source):
+    """All that the source has at the moment."""
+    parts = b"".join(iter(source.read, b""))
+    assert not parts or parts.endswith(b"\n\n")
+    return Reader(*parts.decode().split("\n")[:-1])
+
+
+def changes(count, what="running"):
+    return [Change("run", str(i), what) for i in range(count)]
+
+
+@pytest.fixture
+def feed():
+    made = Feed()
+    made.publish(changes(3, "before"))
+    return made
+
+
+# What a source says
+
+
+def test_its_first_line_tells_when_to_come_back(feed):
+    assert EventSource(feed).read().startswith(b"retry: 2000\n")
+
+
+def test_a_new_follower_hears_what_changes_from_now_on_in_its_order(feed):
+    source = EventSource(feed)
+    feed.publish([Change("job", "a", "created"), Change("run", "7", "running")])
+    feed.publish([Change("run", "7", "succeeded")])
+    assert read(source).events == [
+        (f"{feed.token}-4", "job", {"id": "a", "what": "created"}),
+        (f"{feed.token}-5", "run", {"id": "7", "what": "running"}),
+        (f"{feed.token}-6", "run", {"id": "7", "what": "succeeded"}),
+    ]
+    assert read(source).events == []
+
+
+def test_an_event_is_written_as_the_standard_has_it(feed):
+    source = EventSource(feed)
+    source.read()
+    feed.publish([Change("job", "a\nb", "created")])
+    assert source.read() == f'id: {feed.token}-4\nevent: job\ndata: {{"id":"a\\nb","what":"created"}}\n\n'.encode()
+
+
+def test_a_follower_that_comes_back_hears_what_it_missed(feed):
+    feed.publish(changes(5))
+    told = read(EventSource(feed, f"{feed.token}-6"))
+    assert [event.id for event in told.events] == [f"{feed.token}-7", f"{feed.token}-8"]
+
+
+def test_a_follower_that_lost_its_connection_before_the_first_event_misses_nothing_either(feed):
+    opened = read(EventSource(feed))
+    feed.publish(changes(1))
+    assert [event.id for event in read(EventSource(feed, opened.last_id)).events] == [f"{feed.token}-4"]
+
+
+@pytest.mark.parametrize("unknown", ["0123abcd-2", "{token}-4", "{token}-x", "{token}", "{token}-1\n", "0", "\xe9"])
+def test_who_comes_from_another_time_is_told_to_fetch_anew(feed, unknown):
+    source = EventSource(feed, unknown.replace("{token}", feed.token))
+    assert read(source).events == [(f"{feed.token}-3", "refetch", {})]
+    feed.publish(changes(1))
+    assert [event.name for event in read(source).events] == ["run"]
+
+
+def test_after_a_restart_numbers_are_not_taken_for_the_old_ones(feed):
+    again = Feed()
+    again.publish(changes(9))
+    assert [event.name for event in read(EventSource(again, f"{feed.token}-3")).events] == ["refetch"]
+
+
+def test_who_was_away_for_too_long_is_told_to_fetch_anew(feed):
+    feed.publish(changes(10_000))
+    assert [event.name for event in read(EventSource(feed, f"{feed.token}-2")).events] == ["refetch"]
+    assert len(read(EventSource(feed, f"{feed.token}-3")).events) == 10_000
+
+
+def test_who_reads_too_slowly_is_told_to_fetch_anew_and_goes_on(feed):
+    source = EventSource(feed)
+    feed.publish(changes(10_001))
+    assert read(source).events == [(f"{feed.token}-10004", "refetch", {})]
+    feed.publish(changes(1))
+    assert [event.id for event in read(source).events] == [f"{feed.token}-10005"]
+
+
+def test_much_that_changed_comes_in_parts_that_fit(feed):
+    source = EventSource(feed)
+    feed.publish([Change("subject", "12345678-1234-1234-1234-123456789012", "timed_out")] * 10_000)
+    parts = list(iter(source.read, b""))
+    assert max(map(len, parts)) <= PART
+    assert b"".join(parts).count(b"event: ") == 10_000
+
+
+def test_silence_is_broken_every_15_seconds(feed):
+    clock = Clock()
+    source = EventSource(feed, clock=clock)
+    source.read()
+    heard = []
+    for _ in range(60):
+        clock.now += 1
+        heard.append(source.read())
+    assert [heard.index(part, i) for i, part in enumerate(heard) if part] == [14, 29, 44, 59]
+    assert set(heard) == {b"", b": still here\n\n"}
+
+
+def test_an_event_is_a_sign_of_life_too(feed):
+    clock = Clock()
+    source = EventSource(feed, clock=clock)
+    source.read()
+    clock.now += 14
+    feed.publish(changes(1))
+    assert read(source).events
+    clock.now += 14
+    assert source.read() == b""
+    clock.now += 1
+    assert read(source).comments == ["still here"]
+
+
+# What the feed adds for it
+
+
+def test_a_feed_wakes_its_listeners_after_a_change_can_be_read(feed):
+    seen = []
+    feed.subscribe(lambda: seen.append(feed.since(3, 10)))
+    feed.publish([])
+    feed.publish(changes(1))
+    assert seen == [[(4, Change("run", "0", "running"))]]
+
+
+# The route
+
+
+class Follower:
+    """A client of GET /api/v1/events."""
+
+    def __init__(self, api, **headers):
+        self._connection = http.client.HTTPConnection(api.host, api.port, timeout=PATIENCE)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._connection.request("GET", "/api/v1/events", headers=named)
+        self.response = self._connection.getresponse()
+
+    def until(self, name, what, subject=None):
+        """What it is told, up to the first such event, about this subject or any."""
+        lines = []
+        while True:
+            lines.append(self.response.readline().decode().removesuffix("\n"))
+            events = Reader(*lines).events
+            last = events[-1] if events else Event("", "", {})
+            if (last.name, last.data.get("what")) == (name, what) and subject in (None, last.data["id"]):
+                return events
+
+    def close(self):
+        self.response.close()
+        self._connection.close()
+
+
+@pytest.fixture
+def follow(api):
+    with contextlib.ExitStack() as stack:
+        yield lambda **headers: stack.enter_context(contextlib.closing(Follower(api, **headers)))
+
+
+def test_the_answer_is_a_stream_of_events(follow):
+    headers = follow().response.headers
+    assert headers["Content-Type"] == "text/event-stream"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_head_gets_only_the_head(api):
+    answer = api.ask("HEAD", "/api/v1/events")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Content-Type"] == "text/event-stream"
+
+
+def test_an_event_comes_when_what_it_tells_is_on_disk(api, follow):
+    follower = follow()
+    job_id = api.create(schedule="")
+    told = follower.until("job", "created")
+    assert told[-1].data["id"] == job_id
+    assert api.job(told[-1].data["id"])["name"] == "job"
+
+
+def test_a_run_is_followed_from_its_start_to_its_end(api, follow):
+    follower = follow()
+    job_id = api.create()
+    assert api.ask("POST", f"/api/v1/job/start/{job_id}").status == 204
+    run_id = follower.until("run", "running")[-1].data["id"]
+    assert follower.until("run", "succeeded", run_id)
+
+
+def test_over_http_a_follower_that_comes_back_hears_what_it_missed(api, follow):
+    follower = follow()
+    api.create()
+    known = follower.until("job", "created")[-1].id
+    follower.close()
+    missed = api.create()
+    assert follow(Last_Event_ID=known).until("job", "created")[-1].data["id"] == missed
+
+
+def test_an_event_comes_within_a_fraction_of_a_second(api, follow):
+    follower, took = follow(), []
+    for _ in range(5):
+        api.create()
+        began = time.monotonic()
+        follower.until("job", "created")
+        took.append(time.monotonic() - began)
+    assert sorted(took)[2] < 0.1
+
+
+def test_more_followers_than_workers_hinder_nobody(api, follow):
+    followers = [follow() for _ in range(50)]
+    job_id = api.create()
+    assert {follower.until("job", "created")[-1].data["id"] for follower in followers} == {job_id}

@@ -1,0 +1,236 @@
+"""Single JSON values: which are accepted, what they become, and what is said of the others."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.api import fields
+from kala.core.errors import Invalid
+
+NOT_A_TEXT = [None, True, False, 0, 1, 1.5, 10**30, [], ["a"], {}, {"a": 1}]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def assert_refused(check: fields.Check, value: object, *words: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        check("field", value)
+    sentence = str(refusal.value)
+    assert sentence.startswith("field")
+    assert "\n" not in sentence
+    assert all(word in sentence for word in words)
+
+
+class TestRefusing:
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (None, "null"),
+            (True, "true"),
+            (1.5, "1.5"),
+            (10**30, "1000000000000000000000000000000"),
+            ("a\nb", r'"a\nb"'),
+            ("ä", '"ä"'),
+            (["a", 1], '["a",1]'),
+            ({"a": None}, '{"a":null}'),
+            ("\ud800", r"'\ud800'"),
+            ({"a": ["\udfff"]}, r"{'a': ['\udfff']}"),
+            ("x" * 100, f'"{"x" * 79}…'),
+        ],
+    )
+    def test_the_sentence_names_the_field_the_value_as_json_and_what_would_be_right(self, value, shown):
+        assert str(fields.refuse("name", value, "a text")) == f"name: {shown} is not a text"
+
+    @given(JSON)
+    def test_any_json_value_can_be_shown_on_one_short_line(self, value):
+        sentence = str(fields.refuse("name", value, "what it should be"))
+        assert len(sentence) < 120
+        assert "\n" not in sentence
+
+    @pytest.mark.parametrize("depth", [10, 500, 900, 990])
+    def test_a_value_nested_so_deeply_that_it_can_hardly_be_written_is_refused_like_any_other(self, depth):
+        assert len(str(fields.refuse("name", nested(depth), "a text"))) < 120
+
+
+class TestText:
+    @pytest.mark.parametrize(
+        "value", ["", "a", "ä€\N{PILE OF POO}", "a\nb\tc", "\x01\x7f\x85", "\u2028", "x" * 100_000]
+    )
+    @pytest.mark.parametrize("check", [fields.text, fields.command])
+    def test_any_text_is_accepted_as_it_is(self, check, value):
+        assert check("field", value) == value
+
+    @pytest.mark.parametrize("check", [fields.text, fields.line, fields.command, fields.url, fields.method])
+    @pytest.mark.parametrize("value", NOT_A_TEXT)
+    def test_what_is_no_text_is_refused(self, check, value):
+        assert_refused(check, value, "is not a text")
+
+    @pytest.mark.parametrize("check", [fields.text, fields.line, fields.command, fields.url, fields.method])
+    @pytest.mark.parametrize("value", ["\0", "a\0b", "\ud800", "a\udfffb", "\udc00\ud800"])
+    def test_nul_and_lone_surrogates_cannot_be_passed_on(self, check, value):
+        assert_refused(check, value, "is not a text without NUL characters and lone surrogates")
+
+
+class TestLine:
+    @pytest.mark.parametrize("value", ["", "a", " a ", "ä€\N{PILE OF POO}", "x" * 1000, "\N{NO-BREAK SPACE}"])
+    def test_one_line_is_accepted_as_it_is(self, value):
+        assert fields.line("field", value) == value
+
+    @pytest.mark.parametrize(
+        "value", ["a\nb", "a\r", "\t", "\x01", "\x1b[31m", "\x7f", "a\x85b", "\x9b31m", "a\u2028b", "a\u2029"]
+    )
+    def test_control_characters_and_what_ends_a_line_are_refused(self, value):
+        assert_refused(fields.line, value, "is not one line without control characters")
+
+    def test_a_thousand_characters_are_the_most(self):
+        assert_refused(fields.line, "ä" * 1001, "is not at most 1000 characters long")
+
+
+class TestCommand:
+    @pytest.mark.parametrize("value", ["x" * 131_071, "ä" * 65_535])
+    def test_it_may_be_as_long_as_linux_takes(self, value):
+        assert fields.command("field", value) == value
+
+    @pytest.mark.parametrize("value", ["x" * 131_072, "ä" * 65_536])
+    def test_a_longer_one_is_refused(self, value):
+        assert_refused(fields.command, value, "is not at most 131071 bytes long")
+
+
+class TestFlag:
+    @pytest.mark.parametrize("value", [True, False])
+    def test_true_and_false_are_accepted(self, value):
+        assert fields.flag("field", value) is value
+
+    @pytest.mark.parametrize("value", [None, 0, 1, "true", "", [], {}])
+    def test_nothing_else_is(self, value):
+        assert_refused(fields.flag, value, "is not true or false")
+
+
+class TestWhole:
+    @pytest.mark.parametrize("value", [1, 5, 9])
+    def test_a_number_within_the_limits_is_accepted(self, value):
+        assert fields.whole(1, 9)("field", value) == value
+
+    @pytest.mark.parametrize(
+        "value", [0, 10, -1, 10**30, -(10**30), 1.0, 5.5, 1e300, True, False, "5", "", None, [5], {}]
+    )
+    def test_any_other_value_is_refused(self, value):
+        assert_refused(fields.whole(1, 9), value, "is not a whole number from 1 to 9")
+
+
+class TestListed:
+    check = staticmethod(fields.listed(fields.whole(1, 9)))
+
+    @pytest.mark.parametrize(("value", "found"), [([], ()), ([1], (1,)), ([3, 1, 3, 2, 1], (3, 1, 2))])
+    def test_a_list_keeps_its_order_and_repeated_values_count_once(self, value, found):
+        assert self.check("field", value) == found
+
+    @pytest.mark.parametrize("value", [None, 1, "1", {}, {"0": 1}, True])
+    def test_what_is_no_list_is_refused(self, value):
+        assert_refused(self.check, value, "is not a list")
+
+    @pytest.mark.parametrize("value", [[1, 0], [1, None], [1, [1]], [1, "1"], [1, True]])
+    def test_a_wrong_value_in_it_is_named_by_its_place(self, value):
+        assert_refused(self.check, value, "field[1]: ")
+
+
+class TestUrl:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "http://a",
+            "https://example.org/hook?x=1&y=%20#z",
+            "HTTP://EXAMPLE.ORG/",
+            "http://user:secret@example.org:8080/",
+            "http://127.0.0.1:1/",
+            "http://[::1]:65535/",
+            "http://bücher.example/ä",
+            "http://example.org:/",
+        ],
+    )
+    def test_a_complete_one_is_accepted_as_it_is(self, value):
+        assert fields.url("field", value) == value
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "",
+            "example.org",
+            "/hook",
+            "//example.org/hook",
+            "ftp://example.org/",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "http:",
+            "http://",
+            "http:///hook",
+            "http://:80/",
+            "http://@/",
+            "http://example.org:0/",
+            "http://example.org:65536/",
+            "http://example.org:-1/",
+            "http://example.org:x/",
+            "http://[::1/",
+            "http://[nonsense]/",
+            "http://exa mple.org/",
+        ],
+    )
+    def test_any_other_is_refused(self, value):
+        assert_refused(fields.url, value, "is not a complete http or https URL")
+
+
+class TestMethod:
+    @pytest.mark.parametrize(
+        ("value", "found"), [("", "GET"), ("GET", "GET"), ("post", "POST"), ("M-SEARCH", "M-SEARCH")]
+    )
+    def test_it_is_a_word_in_capitals_and_get_where_empty(self, value, found):
+        assert fields.method("field", value) == found
+
+    @pytest.mark.parametrize("value", [" ", "GET ", "G T", "GET\n", "GET\r\nX: y", "GÉT", "G:T", "G/T", "\x7f"])
+    def test_what_is_no_word_of_http_is_refused(self, value):
+        assert_refused(fields.method, value, "is not an HTTP method")
+
+
+class TestHeaders:
+    @pytest.mark.parametrize(
+        ("value", "found"),
+        [
+            ({}, ()),
+            ({"Accept": ["text/plain", "text/html"]}, (("Accept", ("text/plain", "text/html")),)),
+            ({"b": ["2"], "a": ["1"]}, (("b", ("2",)), ("a", ("1",)))),
+            ({"X": [""]}, (("X", ("",)),)),
+            ({"X": ["b", "a", "b"]}, (("X", ("b", "a", "b")),)),
+            ({"X": None, "Y": ["1"]}, (("Y", ("1",)),)),
+        ],
+    )
+    def test_they_keep_their_order_and_all_their_values_and_null_is_not_given(self, value, found):
+        assert fields.headers("field", value) == found
+
+    @pytest.mark.parametrize("value", [None, [], "Accept: x", 1, [["Accept", "x"]]])
+    def test_what_is_no_object_is_refused(self, value):
+        assert_refused(fields.headers, value, "is not an object of lists")
+
+    @pytest.mark.parametrize("name", ["", " ", "X Y", "X:", "X\r\nY", "X\0", "Ä", "\ud800", "(X)", 'X"'])
+    def test_a_name_that_http_does_not_know_is_refused(self, name):
+        assert_refused(fields.headers, {name: ["a"]}, "is not the name of an HTTP header")
+
+    @pytest.mark.parametrize("value", ["a", 1, {}, {"0": "a"}, True])
+    def test_values_that_are_no_list_are_refused(self, value):
+        assert_refused(fields.headers, {"X": value}, "field.X: ", "is not a list")
+
+    @pytest.mark.parametrize("value", [*NOT_A_TEXT, "a\r\nY: b", "a\nb", "a\0b", "\t", "\x7f", "ä", "€"])
+    def test_a_value_that_http_cannot_carry_is_refused(self, value):
+        assert_refused(fields.headers, {"X": ["ok", value]}, "field.X")
+
+    def test_a_value_that_begins_with_a_blank_is_refused_as_no_client_sends_it(self):
+        assert_refused(fields.headers, {"X": [" a"]}, "field.X")

@@ -1,0 +1,227 @@
+"""Who may call: programs, and Kala's own pages; not what another web site made a visitor's browser send."""
+
+import json
+import socket
+
+import pytest
+
+from kala.api import guard
+from kala.core.errors import Forbidden, Invalid
+
+BODY = json.dumps({"name": "evil", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}).encode()
+
+
+def post(*headers: str, host: str | None = "%HOST%") -> bytes:
+    """A request that makes a job, if it is let in. %HOST% stands for Kala's own address."""
+    lines = ["POST /api/v1/job/ HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *headers]
+    return "\r\n".join([*lines, f"Content-Length: {len(BODY)}", "", ""]).encode("latin-1") + BODY
+
+
+def assert_refused(still, sent: bytes, status: int, error: str) -> None:
+    answer = still.send(sent)
+    assert answer.status == status
+    assert answer.error.startswith(error)
+    assert still.jobs() == []
+
+
+def assert_let_in(still, sent: bytes) -> None:
+    answer = still.send(sent)
+    assert answer.status == 201, answer.body
+    assert still.jobs() == [answer.json["id"]]
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "http://evil.example",
+            "https://evil.example",
+            "http://%HOST%.evil.example",
+            "http://evil.example/%HOST%",
+            "http://evil.example?http://%HOST%",
+            "http://%HOST%@evil.example",
+            "http://localhost",
+            "http://127.0.0.1",
+            "http://127.0.0.1:1",
+            "http://%HOST%/",
+            "http://%HOST%1",
+            "%HOST%",
+            "ftp://%HOST%",
+            "file://",
+            "chrome-extension://abc",
+            "null",
+            "",
+            "*",
+            "http://%HOST%, http://evil.example",
+            "=?utf-8?q?http=3A//evil.example?=",
+            "http://evil.example" * 1000,
+        ],
+    )
+    def test_another_origin_is_refused(self, still, origin):
+        assert_refused(still, post(f"Origin: {origin}"), 403, "Origin: ")
+
+    def test_two_origins_are_refused(self, still):
+        assert_refused(still, post("Origin: http://%HOST%", "Origin: http://evil.example"), 403, "Origin: ")
+
+    @pytest.mark.parametrize("name", ["Origin", "origin", "ORIGIN"])
+    def test_an_origin_is_seen_however_its_name_is_written(self, still, name):
+        assert_refused(still, post(f"{name}: http://evil.example"), 403, "Origin: ")
+
+    @pytest.mark.parametrize("origin", ["http://%HOST%", "https://%HOST%", "HTTP://%HOST%"])
+    def test_kalas_own_origin_is_let_in(self, still, origin):
+        assert_let_in(still, post(f"Origin: {origin}"))
+
+    def test_kalas_own_origin_is_the_name_that_it_is_called_by_whatever_its_case(self, still):
+        host = f"LocalHost:{still.port}"
+        assert_let_in(still, post(f"Origin: http://localhost:{still.port}", host=host))
+
+    def test_its_address_and_its_name_are_two_origins(self, still):
+        assert_refused(still, post(f"Origin: http://localhost:{still.port}"), 403, "Origin: ")
+
+    def test_a_program_has_no_origin(self, still):
+        assert_let_in(still, post())
+
+
+class TestFetchMetadata:
+    @pytest.mark.parametrize(
+        "site", ["cross-site", "same-site", "Cross-Site", "", "nonsense", "same-origin, cross-site"]
+    )
+    def test_what_another_site_sent_is_refused(self, still, site):
+        assert_refused(still, post(f"Sec-Fetch-Site: {site}"), 403, "Sec-Fetch-Site: ")
+
+    @pytest.mark.parametrize("site", ["same-origin", "none"])
+    def test_what_kalas_own_pages_or_a_persons_address_bar_sent_is_let_in(self, still, site):
+        assert_let_in(still, post(f"Sec-Fetch-Site: {site}"))
+
+    def test_a_foreign_site_cannot_be_hidden_by_a_second_header(self, still):
+        sent = post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin")
+        assert_refused(still, sent, 403, "Sec-Fetch-Site: ")
+
+    def test_kalas_own_origin_does_not_excuse_a_foreign_site(self, still):
+        assert_refused(still, post("Origin: http://%HOST%", "Sec-Fetch-Site: cross-site"), 403, "Sec-Fetch-Site: ")
+
+    def test_a_foreign_origin_is_not_excused_by_the_same_site(self, still):
+        sent = post("Origin: http://evil.example", "Sec-Fetch-Site: same-origin")
+        assert_refused(still, sent, 403, "Origin: ")
+
+
+class TestHost:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.example",
+            "evil.example:8000",
+            "evil.example.",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "evil-localhost",
+            "user@evil.example",
+            "127.0.0.1@evil.example",
+            "0x7f000001",
+            "127.1",
+            "2130706433",
+            "[evil.example]",
+            "[]:8000",
+            ":8000",
+            ".",
+            "*",
+            "evil.example, localhost",
+            "évil.example",
+            "=?utf-8?q?evil?=",
+            "x" * 10_000,
+        ],
+    )
+    def test_a_name_that_is_not_kalas_is_refused(self, still, host):
+        assert_refused(still, post(host=host), 403, "Host: ")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "%HOST%",
+            "127.0.0.1",
+            "127.0.0.1:8000",
+            "192.0.2.1",
+            "[::1]",
+            "[::1]:8000",
+            "[2001:db8::1]:80",
+            "localhost",
+            "localhost:8000",
+            "LOCALHOST:8000",
+            "localhost.",
+            "LocalHost.:8000",
+            socket.gethostname(),
+            f"{socket.gethostname().upper()}.:8000",
+        ],
+    )
+    def test_an_address_localhost_and_the_machines_name_are_let_in(self, still, host):
+        assert_let_in(still, post(host=host))
+
+    @pytest.mark.parametrize("host", ["kala.example", "Kala.Example", "kala.example:443", "KALA.EXAMPLE.:8000"])
+    def test_an_allowed_name_is_let_in_as_soon_as_it_is_allowed(self, still, host):
+        assert_refused(still, post(host=host), 403, "Host: ")
+        with still.configured(allowed_hosts=("scheduler.example", "kala.example")):
+            assert_let_in(still, post(f"Origin: https://{host.lower()}", host=host))
+
+    def test_a_name_below_an_allowed_one_is_refused(self, still):
+        with still.configured(allowed_hosts=("kala.example",)):
+            assert_refused(still, post(host="evil.kala.example"), 403, "Host: ")
+            assert_refused(still, post(host="evilkala.example"), 403, "Host: ")
+
+    def test_a_host_is_needed(self, still):
+        assert_refused(still, post(host=None), 400, "Host: missing")
+        assert_refused(still, post(host=""), 400, "Host: missing")
+
+    def test_http_10_does_not_excuse_a_missing_host(self, still):
+        assert_refused(still, post(host=None).replace(b"HTTP/1.1", b"HTTP/1.0"), 400, "Host: missing")
+
+    @pytest.mark.parametrize("second", ["%HOST%", "evil.example"])
+    def test_two_hosts_are_refused(self, still, second):
+        assert_refused(still, post(f"Host: {second}"), 400, "Host: given twice")
+
+    def test_another_hosts_url_in_the_request_line_is_refused(self, still):
+        sent = post().replace(b"POST /", b"POST http://evil.example/")
+        answer = still.send(sent)
+        assert answer.status == 400
+        assert answer.error
+        assert still.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/job/"),
+        ("GET", "/api/v1/stats/"),
+        ("GET", "/api/v1/job/{id}/"),
+        ("PUT", "/api/v1/job/{id}/"),
+        ("PATCH", "/api/v1/job/{id}/"),
+        ("DELETE", "/api/v1/job/{id}/"),
+        ("DELETE", "/api/v1/job/all/"),
+        ("POST", "/api/v1/job/start/{id}/"),
+        ("POST", "/api/v1/job/disable/{id}/"),
+        ("OPTIONS", "/api/v1/job/"),
+        ("GET", "/nowhere"),
+    ],
+)
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}]
+)
+def test_every_route_is_guarded_and_a_refused_request_does_nothing(still, method, path, headers):
+    job_id = still.create()
+    before = still.ask("GET", f"/api/v1/job/{job_id}/").body
+    answer = still.ask(method, path.format(id=job_id), BODY, **headers)
+    assert answer.status == 403
+    assert answer.error
+    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+    assert still.ask("GET", f"/api/v1/job/{job_id}/").body == before
+
+
+def test_the_error_shows_no_more_than_a_hundred_characters_of_what_was_sent():
+    for headers in ({"Host": "x" * 1000}, {"Host": "localhost", "Origin": "x" * 1000}):
+        with pytest.raises(Forbidden) as refusal:
+            guard.check(headers, ())
+        assert len(str(refusal.value)) < 250
+
+
+def test_without_a_host_there_is_nothing_to_check():
+    with pytest.raises(Invalid, match="Host: missing"):
+        guard.check({}, ())

@@ -1,0 +1,653 @@
+"""Jobs over HTTP: how they are made, shown, changed, listed, started and deleted."""
+
+import gzip
+import http.client
+import http.server
+import json
+import threading
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kala.api import jobs as job_routes
+from kala.api.exchange import Call
+
+NEVER = "0001-01-01T00:00:00Z"
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+COUNTS = {
+    "success_count": 0,
+    "last_success": NEVER,
+    "error_count": 0,
+    "last_error": NEVER,
+    "last_attempted_run": NEVER,
+}
+REMOTE = {
+    "url": "https://example.org/hook",
+    "method": "POST",
+    "body": "hello",
+    "headers": {"Accept": ["text/plain", "text/html"], "X-Key": ["1"]},
+    "timeout": 5,
+    "expected_response_codes": [201, 204],
+}
+
+
+def soon(ask):
+    """The answer to `ask(schedule)` with one that starts in a moment; in a longer one where that has passed by then."""
+    for seconds in (0.05, 0.5, 3):
+        answer = ask(f"R0/{(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}")
+        if answer.status < 400:
+            break
+    return answer
+
+
+def create_soon(api) -> str:
+    """The id of a job that is due in a moment."""
+    return soon(
+        lambda start: api.ask("POST", "/api/v1/job/", {"name": "a", "command": "true", "schedule": start})
+    ).json["id"]
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+class TestMakingAJob:
+    def test_the_answer_is_its_id_a_uuid(self, still):
+        answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"})
+        assert answer.status == 201
+        assert list(answer.json) == ["id"]
+        assert str(uuid.UUID(answer.json["id"])) == answer.json["id"]
+
+    def test_what_is_not_given_has_its_default(self, still):
+        job_id = still.create(name="backup", command="tar cf b.tar data")
+        assert still.ask("GET", f"/api/v1/job/{job_id}/").json == {
+            "job": {
+                "id": job_id,
+                "name": "backup",
+                "command": "tar cf b.tar data",
+                "owner": "",
+                "disabled": False,
+                "dependent_jobs": None,
+                "parent_jobs": None,
+                "on_failure_job": "",
+                "schedule": FAR,
+                "retries": 0,
+                "epsilon": "",
+                "next_run_at": "2099-01-01T00:00:00Z",
+                "resume_at_next_scheduled_time": False,
+                "type": 0,
+                "remote_properties": {
+                    "url": "",
+                    "method": "",
+                    "body": "",
+                    "headers": None,
+                    "timeout": 0,
+                    "expected_response_codes": None,
+                },
+                "TemplateDelimiters": "",
+                **COUNTS,
+                "metadata": {**COUNTS, "number_of_finished_runs": 0},
+                "stats": None,
+                "is_done": False,
+            }
+        }
+
+    def test_all_that_is_given_is_kept(self, still):
+        first, second, third = still.create(), still.create(), still.create()
+        given = {
+            "name": "päckchen \N{SNOWMAN}",
+            "command": "echo {{ .Name }}",
+            "owner": "me@example.org",
+            "disabled": True,
+            "parent_jobs": [second, first],
+            "on_failure_job": third,
+            "retries": 3,
+            "epsilon": "PT1H",
+            "TemplateDelimiters": "{{ }}",
+            "resume_at_next_scheduled_time": True,
+            "type": 0,
+        }
+        job = still.job(still.create(**given))
+        assert given.items() <= job.items()
+
+    def test_a_remote_job_keeps_its_properties(self, still):
+        job = still.job(still.create(type=1, command=None, remote_properties=REMOTE))
+        assert (job["type"], job["command"], job["remote_properties"]) == (1, "", REMOTE)
+
+    def test_a_remote_job_gets_half_a_minute_and_expects_200_where_it_says_nothing(self, still):
+        for empty in ({}, {"method": "", "timeout": 0, "expected_response_codes": []}):
+            job = still.job(still.create(type=1, remote_properties={"url": "http://example.org", **empty}))
+            assert job["remote_properties"] == {
+                "url": "http://example.org",
+                "method": "GET",
+                "body": "",
+                "headers": None,
+                "timeout": 30,
+                "expected_response_codes": [200],
+            }
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "multipart/form-data; boundary=x",
+            "text/plain; charset=latin-1",
+            "text/plain; charset=nonsense",
+            "nonsense",
+            ";;;",
+            "",
+        ],
+    )
+    def test_any_content_type_will_do(self, still, content_type):
+        body = {"name": "ä", "command": "true", "schedule": FAR}
+        answer = still.ask("POST", "/api/v1/job/", body, Content_Type=content_type)
+        assert answer.status == 201
+        assert still.job(answer.json["id"])["name"] == "ä"
+
+    def test_a_chunked_body_will_do(self, still):
+        body = json.dumps({"name": "a", "command": "true", "schedule": FAR}).encode()
+        chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+        head = b"POST /api/v1/job/ HTTP/1.1\r\nHost: %HOST%\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert still.send(head + chunks).status == 201
+
+    def test_field_names_match_in_any_case(self, still):
+        given = {"NAME": "a", "Command": "true", "sChEdUlE": FAR, "templatedelimiters": "[[ ]]", "RETRIES": 2}
+        job = still.job(still.ask("POST", "/api/v1/job/", given).json["id"])
+        assert (job["name"], job["schedule"], job["TemplateDelimiters"], job["retries"]) == ("a", FAR, "[[ ]]", 2)
+
+    def test_remote_field_names_match_in_any_case(self, still):
+        given = {name.upper(): value for name, value in REMOTE.items()}
+        job = still.job(still.create(type=1, REMOTE_PROPERTIES=given))
+        assert job["remote_properties"] == REMOTE
+
+    def test_of_a_name_given_twice_the_last_counts_as_in_go(self, still):
+        body = b'{"name": "a", "command": "true", "name": "b", "schedule": "%s"}' % FAR.encode()
+        assert still.job(still.ask("POST", "/api/v1/job/", body).json["id"])["name"] == "b"
+
+    def test_null_means_not_given(self, still):
+        job = still.job(still.create())
+        unset = still.job(still.create(**dict.fromkeys(set(job) - {"name", "command", "schedule"})))
+        assert unset == job | {"id": unset["id"]}
+
+    def test_null_means_not_given_within_remote_properties(self, still):
+        given = dict.fromkeys(REMOTE) | {"url": "http://example.org"}
+        job = still.job(still.create(type=1, remote_properties=given))
+        assert (job["remote_properties"]["method"], job["remote_properties"]["headers"]) == ("GET", None)
+
+    def test_a_header_that_is_null_is_not_given(self, still):
+        given = REMOTE | {"headers": {"Accept": None, "X-Key": ["1"]}}
+        job = still.job(still.create(type=1, remote_properties=given))
+        assert job["remote_properties"]["headers"] == {"X-Key": ["1"]}
+
+    def test_a_header_keeps_all_of_its_values_in_their_order(self, still):
+        given = REMOTE | {"headers": {"X": ["b", "a", "b"]}}
+        job = still.job(still.create(type=1, remote_properties=given))
+        assert job["remote_properties"]["headers"] == {"X": ["b", "a", "b"]}
+
+    def test_unknown_fields_are_ignored(self, still):
+        job = still.job(still.create(colour="red", commands=["x"], remote_properties={"tls": {"verify": False}}))
+        assert not {"colour", "commands"} & set(job)
+
+    def test_fields_that_are_kalas_own_are_ignored(self, still):
+        own = {
+            "id": UNKNOWN,
+            "dependent_jobs": [UNKNOWN],
+            "next_run_at": "2031-01-01T00:00:00Z",
+            "is_done": True,
+            "stats": [{"job_id": UNKNOWN}],
+            "success_count": 5,
+            "error_count": "many",
+            "last_success": 1,
+            "last_error": {},
+            "last_attempted_run": "yesterday",
+            "metadata": {"success_count": 5},
+        }
+        plain, job = still.job(still.create()), still.job(still.create(**own))
+        assert job == plain | {"id": job["id"]}
+
+    def test_a_job_that_names_no_owner_gets_the_default_one(self, still):
+        with still.configured(default_owner="ops@example.org"):
+            owners = [still.job(still.create(**given))["owner"] for given in ({}, {"owner": None}, {"owner": "me@b"})]
+        assert owners == ["ops@example.org", "ops@example.org", "me@b"]
+
+    def test_names_need_not_be_unique(self, still):
+        assert still.create(name="a") != still.create(name="a")
+
+    def test_a_name_may_have_a_thousand_characters_and_a_command_128_kib(self, still):
+        name, command = "ä" * 1000, "x" * (128 * 1024 - 1)
+        job = still.job(still.create(name=name, command=command))
+        assert (job["name"], job["command"]) == (name, command)
+
+    def test_a_command_may_have_lines_tabs_and_other_control_characters(self, still):
+        command = "cat <<E\n\ta\r\n\x01\x1b[0m\x7f\nE"
+        assert still.job(still.create(command=command))["command"] == command
+
+    @pytest.mark.parametrize(
+        ("schedule", "next_run_at"),
+        [
+            ("R0/2099-01-01T00:00:00Z", "2099-01-01T00:00:00Z"),
+            ("R2/2099-01-01T02:00:00+02:00/P1M", "2099-01-01T00:00:00Z"),
+            ("R/2099-01-01T00:00:00.123456Z/PT1S", "2099-01-01T00:00:00.123456Z"),
+            ("R/2099-W01-1T00:00:00Z/P1W", "2098-12-29T00:00:00Z"),
+            ("R/9999-12-31T23:59:59Z/P1Y", "9999-12-31T23:59:59Z"),
+        ],
+    )
+    def test_next_run_at_is_the_start_of_the_schedule_in_utc(self, still, schedule, next_run_at):
+        assert still.job(still.create(schedule=schedule))["next_run_at"] == next_run_at
+
+    def test_a_disabled_job_has_no_next_run(self, still):
+        assert still.job(still.create(disabled=True))["next_run_at"] == NEVER
+
+
+class TestRunningAJob:
+    def test_a_job_without_a_schedule_runs_once_at_once_and_is_done(self, api):
+        job = api.await_job(api.create(schedule=None), is_done=True)
+        (run,) = job["stats"]
+        assert run["success"] is True
+        assert (job["success_count"], job["error_count"], job["next_run_at"]) == (1, 0, NEVER)
+
+    def test_its_counts_stand_at_the_top_and_in_its_metadata(self, api):
+        job = api.await_job(api.create(schedule=None, command="false", retries=1), is_done=True)
+        counts = {name: job[name] for name in COUNTS}
+        assert job["metadata"] == counts | {"number_of_finished_runs": 1}
+        assert (counts["success_count"], counts["error_count"], counts["last_success"]) == (0, 2, NEVER)
+        assert instant(counts["last_attempted_run"]) <= instant(counts["last_error"])
+
+    def test_a_due_job_runs(self, api):
+        job = api.await_job(create_soon(api), is_done=True)
+        assert job["success_count"] == 1
+
+    def test_start_runs_it_now_and_its_schedule_stays(self, api):
+        job_id = api.create()
+        assert api.ask("POST", f"/api/v1/job/start/{job_id}/").status == 204
+        job = api.await_job(job_id, success_count=1)
+        assert (job["next_run_at"], job["is_done"]) == ("2099-01-01T00:00:00Z", False)
+
+    def test_start_answers_before_the_run_has_ended(self, api):
+        job_id = api.create(command="sleep 5")
+        assert api.ask("POST", f"/api/v1/job/start/{job_id}/").status == 204
+        assert api.job(job_id)["metadata"]["number_of_finished_runs"] == 0
+
+    def test_a_disabled_job_cannot_be_started(self, api):
+        job_id = api.create(disabled=True, on_failure_job=api.create())
+        answer = api.ask("POST", f"/api/v1/job/start/{job_id}/")
+        assert answer.status == 409
+        assert "is disabled; enable it" in answer.error
+        assert api.job(job_id)["last_attempted_run"] == NEVER
+
+    def test_disable_and_enable_may_be_said_twice(self, still):
+        job_id = still.create()
+        for what, is_disabled, next_run_at in (("disable", True, NEVER), ("enable", False, "2099-01-01T00:00:00Z")):
+            for _ in range(2):
+                assert still.ask("POST", f"/api/v1/job/{what}/{job_id}/").status == 204
+                job = still.job(job_id)
+                assert (job["disabled"], job["next_run_at"]) == (is_disabled, next_run_at)
+
+    def test_a_child_runs_after_its_parent(self, api):
+        parent = api.create()
+        child = api.create(parent_jobs=[parent])
+        assert api.job(parent)["dependent_jobs"] == [child]
+        api.ask("POST", f"/api/v1/job/start/{parent}/")
+        assert api.await_job(child, success_count=1)["parent_jobs"] == [parent]
+
+    def test_an_on_failure_job_runs_after_a_failure(self, api):
+        cleaner = api.create()
+        api.create(schedule=None, command="false", on_failure_job=cleaner)
+        api.await_job(cleaner, success_count=1)
+
+    def test_an_epsilon_beyond_the_calendar_lets_every_retry_run(self, api):
+        job_id = api.create(schedule=None, command="false", retries=1, epsilon="P9999Y")
+        assert api.await_job(job_id, is_done=True)["error_count"] == 2
+
+
+class TestCallingAUrl:
+    @pytest.fixture
+    def hook(self):
+        """A server that keeps the requests it gets, and answers with the status that their path names."""
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.server.got.append((self.command, self.path, dict(self.headers), body))
+                self.send_response(int(self.path.strip("/")))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.got, server.url = [], f"http://127.0.0.1:{server.server_port}"
+            thread = threading.Thread(target=server.serve_forever, args=[0.01])
+            thread.start()
+            yield server
+            server.shutdown()
+            thread.join()
+
+    def test_a_remote_job_sends_its_method_headers_and_body(self, api, hook):
+        properties = REMOTE | {"url": f"{hook.url}/201"}
+        job = api.await_job(api.create(type=1, schedule=None, remote_properties=properties), is_done=True)
+        assert job["success_count"] == 1
+        ((method, path, headers, body),) = hook.got
+        assert (method, path, body) == ("POST", "/201", b"hello")
+        assert (headers["Accept"], headers["X-Key"]) == ("text/plain, text/html", "1")
+
+    def test_a_status_that_is_not_expected_is_an_error(self, api, hook):
+        properties = {"url": f"{hook.url}/500"}
+        job = api.await_job(api.create(type=1, schedule=None, remote_properties=properties), is_done=True)
+        assert (job["success_count"], job["error_count"], len(hook.got)) == (0, 1, 1)
+
+    def test_its_url_and_body_may_be_templates(self, api, hook):
+        properties = {"url": hook.url + "/{{ .Retries }}", "method": "POST", "body": "{{ name }}"}
+        fields = {"type": 1, "schedule": None, "retries": 200, "TemplateDelimiters": "{{ }}"}
+        job = api.await_job(api.create(**fields, name="hello", remote_properties=properties), is_done=True)
+        assert job["success_count"] == 1
+        assert [(path, body) for _, path, _, body in hook.got] == [("/200", b"hello")]
+
+
+class TestReplacingAJob:
+    def test_put_answers_with_the_job_as_it_is_now(self, still):
+        job_id = still.create()
+        answer = still.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "b", "command": "false", "schedule": FAR})
+        assert answer.status == 200
+        assert answer.json == still.ask("GET", f"/api/v1/job/{job_id}/").json
+        assert (answer.json["job"]["id"], answer.json["job"]["name"]) == (job_id, "b")
+
+    def test_put_sets_what_is_not_given_to_its_default(self, still):
+        plain = still.job(still.create())
+        job_id = still.create(name="b", owner="me@b", retries=3, epsilon="PT1H", disabled=True)
+        still.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "job", "command": "true", "schedule": FAR})
+        assert still.job(job_id) == plain | {"id": job_id}
+
+    def test_put_gives_the_default_owner_to_a_job_that_names_none(self, still):
+        job_id = still.create(owner="me@b")
+        with still.configured(default_owner="ops@example.org"):
+            still.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "job", "command": "true", "schedule": FAR})
+        assert still.job(job_id)["owner"] == "ops@example.org"
+
+    def test_put_keeps_history_and_counts(self, api):
+        job_id = api.create(schedule=None, command="false")
+        before = api.await_job(job_id, is_done=True)
+        after = api.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "b", "command": "true", "schedule": FAR}).json["job"]
+        kept = ("stats", "metadata", *COUNTS)
+        assert [after[name] for name in kept] == [before[name] for name in kept]
+        assert (after["is_done"], after["next_run_at"]) == (False, "2099-01-01T00:00:00Z")
+
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    def test_what_get_returned_changes_nothing(self, api, method):
+        first = api.create()
+        last = api.create(schedule=None, command="false", retries=1, on_failure_job=first)
+        api.await_job(last, is_done=True)
+        api.await_job(first, success_count=1)
+        ids = [
+            first,
+            last,
+            api.create(parent_jobs=[first], owner="me@b", disabled=True),
+            api.create(type=1, remote_properties=REMOTE, TemplateDelimiters="{{ }}", epsilon="PT1H", retries=2),
+            api.create(schedule="R2/2099-01-31T08:00:00/P1M", resume_at_next_scheduled_time=True),
+        ]
+        for job_id in ids:
+            before = api.ask("GET", f"/api/v1/job/{job_id}/").body
+            assert api.ask(method, f"/api/v1/job/{job_id}/", json.loads(before)["job"]).body == before
+            assert api.ask("GET", f"/api/v1/job/{job_id}/").body == before
+
+    def test_a_start_that_has_passed_may_stay_but_not_come_anew(self, api):
+        old, new = create_soon(api), api.create()
+        job = api.await_job(old, is_done=True)
+        assert api.ask("PUT", f"/api/v1/job/{old}/", job | {"name": "b"}).status == 200
+        assert api.ask("PATCH", f"/api/v1/job/{new}/", {"schedule": job["schedule"]}).status == 400
+
+    def test_a_new_schedule_counts_at_once(self, api):
+        job_id = api.create()
+        soon(lambda start: api.ask("PATCH", f"/api/v1/job/{job_id}/", {"schedule": start}))
+        assert api.await_job(job_id, is_done=True)["success_count"] == 1
+
+    def test_a_job_that_loses_its_schedule_is_not_due_any_more(self, still):
+        job_id = still.create()
+        job = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"schedule": None}).json["job"]
+        assert (job["schedule"], job["next_run_at"]) == ("", NEVER)
+
+    def test_a_child_may_change_its_parents(self, still):
+        first, second = still.create(), still.create()
+        child = still.create(parent_jobs=[first])
+        still.ask("PATCH", f"/api/v1/job/{child}/", {"parent_jobs": [second]})
+        assert [still.job(job_id)["dependent_jobs"] for job_id in (first, second)] == [None, [child]]
+        still.ask("PATCH", f"/api/v1/job/{child}/", {"parent_jobs": None, "schedule": FAR})
+        assert still.job(second)["dependent_jobs"] is None
+
+    def test_put_may_disable_and_enable(self, still):
+        job_id = still.create()
+        for is_disabled in (True, False):
+            given = {"name": "a", "command": "true", "schedule": FAR, "disabled": is_disabled}
+            job = still.ask("PUT", f"/api/v1/job/{job_id}/", given).json["job"]
+            assert job["disabled"] is is_disabled
+            assert still.totals()["disabled_jobs"] == is_disabled
+
+
+class TestPatchingAJob:
+    @pytest.mark.parametrize(
+        ("patch", "changed"),
+        [
+            ({}, {}),
+            ({"name": "b"}, {"name": "b"}),
+            ({"NAME": "b"}, {"name": "b"}),
+            ({"owner": None}, {"owner": ""}),
+            ({"retries": None, "epsilon": None}, {"retries": 0, "epsilon": ""}),
+            ({"disabled": True}, {"disabled": True, "next_run_at": NEVER}),
+            ({"schedule": "R/2098-01-01T00:00:00Z/P1D"},) * 2,
+            ({"id": UNKNOWN, "stats": 1, "is_done": True, "metadata": {"success_count": 5}, "unknown": None}, {}),
+        ],
+    )
+    def test_only_what_is_given_changes(self, still, patch, changed):
+        job_id = still.create(owner="me@b", retries=2, epsilon="PT1H")
+        before = still.job(job_id)
+        if "schedule" in changed:
+            changed = changed | {"next_run_at": "2098-01-01T00:00:00Z"}
+        answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", patch)
+        assert answer.status == 200
+        assert answer.json["job"] == still.job(job_id) == before | changed
+
+    @pytest.mark.parametrize(
+        ("patch", "changed"),
+        [
+            ({}, {}),
+            ({"timeout": 7}, {"timeout": 7}),
+            ({"Timeout": None}, {"timeout": 30}),
+            ({"method": None, "body": None}, {"method": "GET", "body": ""}),
+            ({"expected_response_codes": [200]}, {"expected_response_codes": [200]}),
+            ({"expected_response_codes": None}, {"expected_response_codes": [200]}),
+            ({"headers": None}, {"headers": None}),
+            ({"headers": {"X-New": ["2"]}}, {"headers": REMOTE["headers"] | {"X-New": ["2"]}}),
+            ({"headers": {"x-key": ["2"]}}, {"headers": REMOTE["headers"] | {"X-Key": ["2"]}}),
+            ({"headers": {"X-Key": None}}, {"headers": {"Accept": ["text/plain", "text/html"]}}),
+            ({"headers": {"X-Key": None, "accept": None}}, {"headers": None}),
+            ({"headers": {"X-None": None}}, {}),
+        ],
+    )
+    def test_remote_properties_are_merged_too(self, still, patch, changed):
+        job_id = still.create(type=1, remote_properties=REMOTE)
+        answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"remote_properties": patch})
+        assert answer.status == 200, answer.body
+        assert answer.json["job"]["remote_properties"] == REMOTE | changed
+
+    def test_a_command_becomes_a_call_and_back(self, still):
+        job_id = still.create()
+        job = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"type": 1, "remote_properties": REMOTE}).json["job"]
+        assert (job["type"], job["command"], job["remote_properties"]) == (1, "", REMOTE)
+        job = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"type": 0, "command": "false"}).json["job"]
+        assert (job["type"], job["command"], job["remote_properties"]["url"]) == (0, "false", "")
+
+    def test_two_patches_at_the_same_time_are_both_kept(self, still):
+        job_id = still.create()
+        patches = [{"name": "b"}, {"owner": "me@b"}, {"retries": 5}, {"epsilon": "PT1H"}, {"command": "false"}]
+
+        def patch(fields):
+            with closing(http.client.HTTPConnection(still.host, still.port, timeout=5)) as connection:
+                connection.request("PATCH", f"/api/v1/job/{job_id}/", json.dumps(fields))
+                assert connection.getresponse().status == 200
+
+        threads = [threading.Thread(target=patch, args=[fields]) for fields in patches]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        job = still.job(job_id)
+        assert all(fields.items() <= job.items() for fields in patches)
+
+
+class TestDeletingJobs:
+    def test_a_deleted_job_is_gone(self, still):
+        gone, left = still.create(), still.create()
+        assert still.ask("DELETE", f"/api/v1/job/{gone}/").status == 204
+        assert still.ask("GET", f"/api/v1/job/{gone}/").status == 404
+        assert still.ask("GET", f"/api/v1/job/stats/{gone}/").status == 404
+        assert still.ask("DELETE", f"/api/v1/job/{gone}/").status == 404
+        assert still.jobs() == [left]
+
+    def test_a_child_without_another_parent_goes_with_its_parent(self, still):
+        first, second = still.create(), still.create()
+        only, both = still.create(parent_jobs=[first]), still.create(parent_jobs=[first, second])
+        still.ask("DELETE", f"/api/v1/job/{first}/")
+        assert still.jobs() == [second, both]
+        assert still.job(both)["parent_jobs"] == [second]
+        assert still.ask("GET", f"/api/v1/job/{only}/").status == 404
+
+    def test_a_deleted_child_leaves_its_parent(self, still):
+        parent = still.create()
+        still.ask("DELETE", f"/api/v1/job/{still.create(parent_jobs=[parent])}/")
+        assert still.job(parent)["dependent_jobs"] is None
+
+    def test_a_deleted_on_failure_job_is_no_longer_named(self, still):
+        cleaner = still.create()
+        job_id = still.create(on_failure_job=cleaner)
+        still.ask("DELETE", f"/api/v1/job/{cleaner}/")
+        assert still.job(job_id)["on_failure_job"] == ""
+
+    def test_all_of_them_can_go_at_once(self, still):
+        still.create(parent_jobs=[still.create()])
+        assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+        assert still.ask("GET", "/api/v1/job/").json == {"jobs": {}}
+        assert still.totals()["jobs"] == 0
+
+
+class TestListingJobs:
+    def test_a_list_has_each_job_as_get_has_it_under_its_id_in_the_order_of_creation(self, still):
+        ids = [still.create(name=name) for name in "cab"]
+        assert still.ask("GET", "/api/v1/job/").json == {"jobs": {job_id: still.job(job_id) for job_id in ids}}
+        assert still.jobs() == ids
+
+    @pytest.fixture
+    def some(self, still):
+        """Jobs by their names: what each filter is to find."""
+        made = {
+            "Nightly backup": still.create(name="Nightly backup", owner="ann@example.org"),
+            "backup 100%": still.create(name="backup 100%", owner="bob@example.org", disabled=True),
+            "report_a": still.create(name="report_a", owner="ann@example.org", disabled=True),
+            "report b": still.create(name="report b"),
+        }
+        still.ask("PATCH", f"/api/v1/job/{made['report b']}/", {"schedule": None})
+        return made
+
+    @pytest.mark.parametrize(
+        ("query", "names"),
+        [
+            ("", ["Nightly backup", "backup 100%", "report_a", "report b"]),
+            ("?", ["Nightly backup", "backup 100%", "report_a", "report b"]),
+            ("?q=", ["Nightly backup", "backup 100%", "report_a", "report b"]),
+            ("?unknown=1", ["Nightly backup", "backup 100%", "report_a", "report b"]),
+            ("?q=backup", ["Nightly backup", "backup 100%"]),
+            ("?q=BACKUP", ["Nightly backup", "backup 100%"]),
+            ("?q=report+b", ["report b"]),
+            ("?q=report%20b", ["report b"]),
+            ("?q=%25", ["backup 100%"]),
+            ("?q=_", ["report_a"]),
+            ("?q=%27%20OR%201=1", []),
+            ("?q=\\", []),
+            ("?q=*", []),
+            ("?owner=ann@example.org", ["Nightly backup", "report_a"]),
+            ("?owner=ann", []),
+            ("?owner=", ["report b"]),
+            ("?disabled=true", ["backup 100%", "report_a"]),
+            ("?disabled=1", ["backup 100%", "report_a"]),
+            ("?disabled=False", ["Nightly backup", "report b"]),
+            ("?done=true", ["report b"]),
+            ("?done=0", ["Nightly backup", "backup 100%", "report_a"]),
+            ("?owner=ann@example.org&disabled=true", ["report_a"]),
+            ("?q=backup&limit=1", ["Nightly backup"]),
+            ("?limit=3", ["Nightly backup", "backup 100%", "report_a"]),
+            ("?limit=999999999999999999", ["Nightly backup", "backup 100%", "report_a", "report b"]),
+        ],
+    )
+    def test_filters_narrow_a_list(self, still, some, query, names):
+        assert still.jobs(query) == [some[name] for name in names]
+
+    def test_a_filter_of_the_name_compares_text_beyond_ascii(self, still):
+        job_id = still.create(name="Übung")
+        still.create(name="Uebung")
+        assert still.jobs("?q=%C3%9Cb") == [job_id]
+
+    def test_after_goes_on_where_a_page_ended(self, still):
+        ids = still.create_many(7)
+        found, query = [], "?limit=3"
+        while page := still.jobs(query):
+            found += page
+            query = f"?limit=3&after={page[-1]}"
+        assert found == ids
+
+    def test_after_and_filters_go_together(self, still, some):
+        assert still.jobs(f"?q=report&after={some['report_a']}") == [some["report b"]]
+
+    def test_after_an_unknown_job_is_404(self, still):
+        answer = still.ask("GET", f"/api/v1/job/?after={UNKNOWN}")
+        assert answer.status == 404
+        assert answer.error.startswith(f"after: there is no job with the id '{UNKNOWN}'")
+
+    @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2500])
+    def test_a_long_list_is_complete_however_it_is_cut_into_parts(self, still, count):
+        ids = still.create_many(count)
+        assert still.jobs() == ids
+        assert still.jobs("?limit=1001") == ids[:1001]
+        assert still.jobs(f"?limit=1500&after={ids[0]}") == ids[1:1501]
+
+    def test_a_long_list_reaches_a_client_that_knows_no_chunks(self, still):
+        ids = still.create_many(1500)
+        answer = still.send(b"GET /api/v1/job/ HTTP/1.0\r\nHost: %HOST%\r\n\r\n")
+        assert "Transfer-Encoding" not in answer.headers
+        assert list(answer.json["jobs"]) == ids
+
+    def test_head_of_a_long_list_is_an_answer_without_a_body(self, still):
+        still.create_many(1500)
+        assert still.ask("HEAD", "/api/v1/job/").body == b""
+        assert still.ask("GET", "/api/v1/stats/").status == 200
+
+    def test_a_client_that_leaves_within_a_long_list_costs_nothing(self, still):
+        ids = still.create_many(2500)
+        for _ in range(5):
+            connection = http.client.HTTPConnection(still.host, still.port, timeout=5)
+            connection.request("GET", "/api/v1/job/")
+            assert connection.getresponse().read(10) == b'{"jobs":{"'
+            connection.close()
+        assert still.jobs("?limit=3") == ids[:3]
+
+    def test_a_list_stays_whole_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
+        monkeypatch.setattr(job_routes, "_PAGE", 2)
+        ids = still.create_many(7)
+        routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config)
+        parts = routes.search(Call(path={}, query={}, body=b"")).body
+        sent = next(parts) + next(parts)
+        for job_id in ids[2:4]:
+            still.ask("DELETE", f"/api/v1/job/{job_id}/")
+        assert list(json.loads(sent + b"".join(parts))["jobs"]) == ids
+        assert still.jobs() == ids[:2] + ids[4:]
+
+
+def test_a_body_that_is_compressed_is_not_understood(still):
+    answer = still.ask("POST", "/api/v1/job/", gzip.compress(b"{}"), Content_Encoding="gzip")
+    assert answer.status == 400

@@ -1,0 +1,132 @@
+"""Which paths there are, which methods they know, and how they answer, whatever is behind them."""
+
+import pytest
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+JOB = {"name": "job", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
+
+ROUTES = [
+    ("POST", "/api/v1/job", JOB, 201),
+    ("GET", "/api/v1/job", None, 200),
+    ("GET", "/api/v1/job/{id}", None, 200),
+    ("PUT", "/api/v1/job/{id}", JOB, 200),
+    ("PATCH", "/api/v1/job/{id}", {}, 200),
+    ("DELETE", "/api/v1/job/{id}", None, 204),
+    ("DELETE", "/api/v1/job/all", None, 204),
+    ("GET", "/api/v1/job/stats/{id}", None, 200),
+    ("POST", "/api/v1/job/start/{id}", None, 204),
+    ("POST", "/api/v1/job/disable/{id}", None, 204),
+    ("POST", "/api/v1/job/enable/{id}", None, 204),
+    ("GET", "/api/v1/stats", None, 200),
+]
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+ALLOWED = {
+    "/api/v1/job": "GET, POST",
+    "/api/v1/job/all": "DELETE, GET, PATCH, PUT",
+    "/api/v1/job/{id}": "DELETE, GET, PATCH, PUT",
+    "/api/v1/job/stats/{id}": "GET",
+    "/api/v1/job/start/{id}": "POST",
+    "/api/v1/job/disable/{id}": "POST",
+    "/api/v1/job/enable/{id}": "POST",
+    "/api/v1/stats": "GET",
+}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
+def test_each_route_answers_with_and_without_its_last_slash(still, route, slash):
+    method, path, body, status = route
+    answer = still.ask(method, path.format(id=still.create()) + slash, body)
+    assert answer.status == status
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(("method", "path"), [route[:2] for route in ROUTES if route[3] == 204])
+def test_a_204_has_no_body(still, method, path):
+    answer = still.ask(method, path.format(id=still.create()))
+    assert answer.body == b""
+    assert "Content-Length" not in answer.headers
+    assert "Transfer-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(("method", "path", "body"), [route[:3] for route in ROUTES if "{id}" in route[1]])
+def test_an_unknown_id_is_404_and_the_error_names_it(still, method, path, body, slash):
+    answer = still.ask(method, path.format(id=UNKNOWN) + slash, body)
+    assert answer.status == 404
+    assert answer.error == f"there is no job with the id '{UNKNOWN}'"
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("path", ALLOWED)
+def test_a_method_that_a_path_does_not_know_is_405_with_those_that_it_does(still, path, slash):
+    url = path.format(id=still.create()) + slash
+    for method in {*METHODS} - {*ALLOWED[path].split(", ")}:
+        answer = still.ask(method, url)
+        assert answer.status == 405
+        assert answer.headers["Allow"] == ALLOWED[path]
+        assert answer.error.startswith(f"{method} is not possible at '{url}'; use ")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1", "/api/v2/job/", "/API/v1/job/", "/api/v1/jobs", "/api/v1/job/a/b", "/favicon.ico"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
+def test_any_other_path_is_404_in_json(still, method, path):
+    answer = still.ask(method, path, JOB)
+    assert answer.status == 404
+    assert answer.error == f"there is nothing at '{path}'; the API is below /api/v1/"
+
+
+def test_a_percent_encoded_path_is_the_same_path(still):
+    assert still.ask("GET", "/api/v1/%6aob/").status == 200
+
+
+def test_a_wrong_method_does_nothing(still):
+    job_id = still.create()
+    for method in ("GET", "PUT", "DELETE"):
+        still.ask(method, f"/api/v1/job/disable/{job_id}/")
+    assert still.job(job_id)["disabled"] is False
+
+
+@pytest.mark.parametrize("path", [route[1] for route in ROUTES if route[0] == "GET"])
+def test_head_answers_like_get_without_a_body(still, path):
+    path = path.format(id=still.create())
+    head, get = still.ask("HEAD", path), still.ask("GET", path)
+    assert head.status == 200
+    assert head.body == b""
+    names = ("Content-Type", "Content-Length", "Server")
+    assert [head.headers[name] for name in names] == [get.headers[name] for name in names]
+    assert still.ask("GET", "/api/v1/stats/").status == 200
+
+
+def test_head_of_an_unknown_job_is_404_without_a_body(still):
+    answer = still.ask("HEAD", f"/api/v1/job/{UNKNOWN}/")
+    assert (answer.status, answer.body) == (404, b"")
+
+
+def test_head_of_what_can_only_be_posted_is_405_and_does_nothing(still):
+    job_id = still.create()
+    answer = still.ask("HEAD", f"/api/v1/job/disable/{job_id}/")
+    assert (answer.status, answer.headers["Allow"], answer.body) == (405, "POST", b"")
+    assert still.job(job_id)["disabled"] is False
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stats/", "/nowhere"])
+def test_the_server_header_names_no_version(still, path):
+    assert still.ask("GET", path).headers.get_all("Server") == ["Kala"]
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_a_body_that_a_route_does_not_want_is_read_and_ignored(still, method):
+    still.create()
+    assert still.ask(method, "/api/v1/job/all/", b"not JSON" * 1000).status in (204, 404)
+    assert still.ask("GET", "/api/v1/stats/").status == 200
+
+
+@pytest.mark.parametrize(
+    "cookie", ["theme=dark", "user@other=1", "a=b; expires=never", "{}", 'a="b', "=?x?q?y?=", "a" * 10_000]
+)
+def test_a_cookie_of_another_program_on_this_host_does_no_harm(still, cookie):
+    assert still.ask("GET", "/api/v1/stats/", Cookie=cookie).status == 200

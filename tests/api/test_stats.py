@@ -1,0 +1,131 @@
+"""What became of runs: the sums over all jobs, and the runs of one job."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+class TestTheSums:
+    def test_without_jobs_they_are_zero_and_their_times_never(self, still):
+        stats = still.ask("GET", "/api/v1/stats/").json
+        created = stats["Stats"].pop("created")
+        assert stats == {
+            "Stats": {
+                "active_jobs": 0,
+                "disabled_jobs": 0,
+                "jobs": 0,
+                "error_count": 0,
+                "success_count": 0,
+                "next_run_at": NEVER,
+                "last_attempted_run": NEVER,
+            }
+        }
+        assert abs(datetime.now(UTC) - instant(created)) < timedelta(seconds=5)
+
+    def test_they_count_jobs_disabled_ones_apart(self, still):
+        still.create()
+        still.create()
+        still.create(disabled=True)
+        totals = still.totals()
+        assert (totals["jobs"], totals["active_jobs"], totals["disabled_jobs"]) == (3, 2, 1)
+
+    def test_the_next_run_is_the_earliest_of_the_jobs_that_are_not_disabled(self, still):
+        still.create(schedule="R/2098-01-01T00:00:00Z/PT1H", disabled=True)
+        still.create(schedule="R/2099-03-01T00:00:00Z/PT1H")
+        still.create(schedule="R/2099-02-01T00:00:00Z/PT1H")
+        assert still.totals()["next_run_at"] == "2099-02-01T00:00:00Z"
+
+    def test_they_count_what_succeeded_and_every_attempt_that_failed(self, api):
+        good = api.create(schedule=None)
+        bad = api.create(schedule=None, command="false", retries=2)
+        api.await_job(good, is_done=True)
+        job = api.await_job(bad, is_done=True)
+        totals = api.totals()
+        assert (totals["success_count"], totals["error_count"]) == (1, 3)
+        assert instant(totals["last_attempted_run"]) >= instant(job["last_attempted_run"])
+
+    def test_a_deleted_job_takes_its_counts_with_it(self, api):
+        job_id = api.create(schedule=None)
+        api.await_job(job_id, is_done=True)
+        api.ask("DELETE", f"/api/v1/job/{job_id}/")
+        assert api.totals() | {"last_attempted_run": ""} == {
+            "active_jobs": 0,
+            "disabled_jobs": 0,
+            "jobs": 0,
+            "error_count": 0,
+            "success_count": 0,
+            "next_run_at": NEVER,
+            "last_attempted_run": "",
+        }
+
+
+class TestTheRunsOfAJob:
+    def test_a_job_that_never_ran_has_null(self, still):
+        assert still.ask("GET", f"/api/v1/job/stats/{still.create()}/").json == {"job_stats": None}
+
+    def test_a_run_has_its_job_time_attempt_end_and_duration_in_nanoseconds(self, api):
+        before = datetime.now(UTC)
+        job_id = api.create(schedule=None, command="sleep 0.05")
+        job = api.await_job(job_id, is_done=True)
+        stats = api.ask("GET", f"/api/v1/job/stats/{job_id}/").json
+        (run,) = stats["job_stats"]
+        ran_at, duration, run_id = run.pop("ran_at"), run.pop("execution_duration"), run.pop("run_id")
+        assert stats == {"job_stats": [{"job_id": job_id, "number_of_retries": 0, "success": True}]}
+        assert before <= instant(job["last_attempted_run"]) <= instant(ran_at) <= instant(job["last_success"])
+        assert ran_at.endswith("Z")
+        assert type(duration) is int
+        assert 50_000_000 <= duration < 5_000_000_000
+        assert run_id > 0
+
+    def test_each_attempt_is_a_run_oldest_first(self, api):
+        job_id = api.create(schedule=None, command="false", retries=2)
+        api.await_job(job_id, is_done=True)
+        runs = api.ask("GET", f"/api/v1/job/stats/{job_id}").json["job_stats"]
+        assert [run["number_of_retries"] for run in runs] == [0, 1, 2]
+        assert [run["success"] for run in runs] == [False] * 3
+        assert sorted(run["ran_at"] for run in runs) == [run["ran_at"] for run in runs]
+
+    def test_in_a_list_a_job_carries_none(self, api):
+        job_id = api.create(schedule=None)
+        api.await_job(job_id, is_done=True)
+        assert api.job(job_id)["stats"]
+        assert api.ask("GET", "/api/v1/job/").json["jobs"][job_id]["stats"] is None
+
+    def test_a_run_that_is_running_is_not_among_them(self, api):
+        job_id = api.create(schedule=None, command="sleep 5")
+        running = api.await_job(job_id, is_done=False)
+        assert (running["stats"], running["success_count"]) == (None, 0)
+        assert api.ask("GET", f"/api/v1/job/stats/{job_id}/").json == {"job_stats": None}
+
+
+@pytest.fixture(scope="class")
+def often(_live):
+    """A Kala, and in it a job that ran 105 times: once, and 104 retries."""
+    api = _live.renew()
+    job_id = api.create(schedule=None, command="false", retries=104)
+    api.await_job(job_id, is_done=True)
+    return api, job_id
+
+
+class TestALongHistory:
+    def test_a_job_carries_its_newest_hundred_and_its_stats_have_all(self, often):
+        api, job_id = often
+        within = [run["number_of_retries"] for run in api.job(job_id)["stats"]]
+        every = [run["number_of_retries"] for run in api.ask("GET", f"/api/v1/job/stats/{job_id}/").json["job_stats"]]
+        assert within == list(range(5, 105))
+        assert every == list(range(105))
+
+    def test_limit_gives_the_newest_and_before_those_that_came_earlier(self, often):
+        api, job_id = often
+        found, query = [], "?limit=20"
+        while page := api.ask("GET", f"/api/v1/job/stats/{job_id}/{query}").json["job_stats"]:
+            assert len(page) <= 20
+            found = [run["number_of_retries"] for run in page] + found
+            query = f"?limit=20&before={page[0]['run_id']}"
+        assert found == list(range(105))

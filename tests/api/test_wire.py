@@ -1,0 +1,364 @@
+"""Kala's v1 JSON to and from core types, without HTTP."""
+
+import json
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.api import wire
+from kala.core.errors import Invalid
+from kala.core.job import Command, Counts, HttpCall, Job, Spec
+from kala.core.run import Cause, Outcome, Run, State
+from kala.store.jobs import Totals
+
+NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+NEVER = "0001-01-01T00:00:00Z"
+MINIMAL = {"name": "a", "command": "true"}
+CALL = HttpCall(
+    url="http://example.org/",
+    method="PUT",
+    body="b",
+    headers=(("A", ("1", "2")), ("B", ("3",))),
+    timeout=5,
+    expected_codes=(201, 202),
+)
+
+# Specs, as a request can say them
+
+text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
+token = st.text("ABCXYZabcxyz-_!#'", min_size=1, max_size=5)
+header_value = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=10)
+headers = st.dictionaries(token, st.lists(header_value, unique=True, max_size=3).map(tuple), max_size=3).filter(
+    lambda found: len({name.lower() for name in found}) == len(found)
+)
+commands = st.builds(Command, text.filter(str.strip))
+calls = st.builds(
+    HttpCall,
+    url=st.sampled_from(["http://example.org", "https://user@[::1]:8080/ä?b=c#d"]),
+    method=token.map(str.upper),
+    body=text,
+    headers=headers.map(lambda found: tuple(found.items())),
+    timeout=st.integers(1, 24 * 60 * 60),
+    expected_codes=st.lists(st.integers(100, 599), min_size=1, max_size=3, unique=True).map(tuple),
+)
+
+
+def specs(action: st.SearchStrategy) -> st.SearchStrategy[Spec]:
+    return st.builds(
+        Spec,
+        name=line.filter(str.strip),
+        action=action,
+        schedule=line,
+        parents=st.lists(line, max_size=3, unique=True).map(tuple),
+        on_failure_job=line,
+        owner=line,
+        disabled=st.booleans(),
+        retries=st.integers(0, 1_000_000),
+        epsilon=line,
+        template_delimiters=line,
+        resume_at_next_scheduled_time=st.booleans(),
+    )
+
+
+any_spec = specs(commands | calls)
+patches = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": line.filter(str.strip),
+        "OWNER": st.none() | line,
+        "Disabled": st.none() | st.booleans(),
+        "retries": st.none() | st.integers(0, 9),
+        "parent_jobs": st.none() | st.lists(line, max_size=2),
+        "TemplateDelimiters": st.none() | line,
+        "unknown": st.none() | st.lists(st.integers()),
+        "stats": st.integers(),
+        "remote_properties": st.fixed_dictionaries(
+            {},
+            optional={
+                "Body": st.none() | text,
+                "timeout": st.none() | st.integers(0, 9),
+                "headers": st.none()
+                | st.dictionaries(token.map(str.lower), st.none() | st.lists(header_value), max_size=2),
+            },
+        ),
+    },
+)
+
+
+def shown(spec: Spec) -> dict:
+    """A job's JSON as a client reads it, of a job that has this spec."""
+    job = Job(id="1", spec=spec, created_at=NOON, next_due=None)
+    return json.loads(msgspec.json.encode(wire.job(job)))
+
+
+def parsed(**given: object) -> Spec:
+    return wire.parse_spec(MINIMAL | given)
+
+
+class TestParsingABody:
+    @pytest.mark.parametrize(
+        ("body", "found"),
+        [
+            (b"{}", {}),
+            (b' \r\n\t{"a": 1}\n', {"a": 1}),
+            ('{"ä": "\\ud83d\\udca9"}'.encode(), {"ä": "\N{PILE OF POO}"}),
+            (b'{"a": 1, "a": 2}', {"a": 2}),
+            (b'{"a": -0, "b": 1e2, "c": [null, true]}', {"a": 0, "b": 100.0, "c": [None, True]}),
+        ],
+    )
+    def test_an_object_is_read(self, body, found):
+        assert wire.parse_object(body) == found
+
+    @pytest.mark.parametrize("body", [b"", b" ", b"\r\n\t "])
+    def test_an_empty_body_is_told_what_to_hold(self, body):
+        with pytest.raises(Invalid, match="body: empty; give a JSON object, such as"):
+            wire.parse_object(body)
+
+    @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"a"', b"true", b'[{"name": "a"}]'])
+    def test_any_other_value_is_refused(self, body):
+        with pytest.raises(Invalid, match=r"body: .* is not a JSON object"):
+            wire.parse_object(body)
+
+    @pytest.mark.parametrize(
+        "body", [b"{", b"{}}", b"{} x", b"{'a': 1}", b'{"a": NaN}', b'{"a": 1e400}', b"\xff", b"\0"]
+    )
+    def test_what_is_no_json_is_refused_with_the_place(self, body):
+        with pytest.raises(Invalid, match="body: not JSON: "):
+            wire.parse_object(body)
+
+    @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+    def test_nesting_without_end_is_refused(self, opening):
+        with pytest.raises(Invalid, match="body: nested too deeply"):
+            wire.parse_object(b'{"a":' + opening * 100_000)
+
+
+class TestParsingASpec:
+    def test_a_name_and_a_command_are_enough(self):
+        assert wire.parse_spec(MINIMAL) == Spec(name="a", action=Command("true"))
+
+    def test_every_field_has_its_place(self):
+        spec = parsed(
+            schedule="R/2099-01-01T00:00:00Z/PT1H",
+            parent_jobs=["p", "q", "p"],
+            on_failure_job="f",
+            owner="o",
+            disabled=True,
+            retries=3,
+            epsilon="PT1H",
+            TemplateDelimiters="{{ }}",
+            resume_at_next_scheduled_time=True,
+            type=0,
+        )
+        assert spec == Spec(
+            name="a",
+            action=Command("true"),
+            schedule="R/2099-01-01T00:00:00Z/PT1H",
+            parents=("p", "q"),
+            on_failure_job="f",
+            owner="o",
+            disabled=True,
+            retries=3,
+            epsilon="PT1H",
+            template_delimiters="{{ }}",
+            resume_at_next_scheduled_time=True,
+        )
+
+    def test_a_remote_job_becomes_an_http_call(self):
+        properties = {
+            "url": "http://example.org/",
+            "method": "put",
+            "body": "b",
+            "headers": {"A": ["1", "2"], "B": ["3"]},
+            "timeout": 5,
+            "expected_response_codes": [201, 202],
+        }
+        assert parsed(type=1, remote_properties=properties).action == CALL
+
+    def test_a_url_with_a_template_in_it_need_not_be_complete_yet(self):
+        spec = parsed(type=1, remote_properties={"url": "{{ owner }}"}, TemplateDelimiters="{{ }}")
+        assert spec.action == HttpCall("{{ owner }}")
+
+    @pytest.mark.parametrize("given", [{}, {"owner": None}])
+    def test_the_default_owner_is_for_a_job_that_names_none(self, given):
+        assert wire.parse_spec(MINIMAL | given, "me@b").owner == "me@b"
+
+    @pytest.mark.parametrize("owner", ["", "you@b"])
+    def test_the_default_owner_does_not_replace_one_that_is_named(self, owner):
+        assert wire.parse_spec(MINIMAL | {"owner": owner}, "me@b").owner == owner
+
+    @pytest.mark.parametrize("name", [None, "", " ", "\N{NO-BREAK SPACE}"])
+    def test_a_name_is_needed(self, name):
+        with pytest.raises(Invalid, match="name: missing or blank"):
+            parsed(name=name)
+
+    @pytest.mark.parametrize("command", [None, "", " \n\t"])
+    def test_a_command_is_needed(self, command):
+        with pytest.raises(Invalid, match="command: missing or blank"):
+            parsed(command=command)
+
+    @pytest.mark.parametrize("properties", [None, {}, {"url": None}, {"url": ""}, {"method": "GET"}])
+    def test_a_remote_job_needs_a_url(self, properties):
+        with pytest.raises(Invalid, match=r"remote_properties\.url: missing"):
+            parsed(type=1, remote_properties=properties)
+
+    @pytest.mark.parametrize("properties", [[], "http://a", 1, True])
+    def test_remote_properties_are_an_object(self, properties):
+        with pytest.raises(Invalid, match=r"remote_properties: .* is not a JSON object"):
+            parsed(remote_properties=properties)
+
+    def test_a_wrong_value_is_named_as_the_request_spelt_it(self):
+        with pytest.raises(Invalid, match=r"^Retries: "):
+            parsed(Retries="many")
+        with pytest.raises(Invalid, match=r"^remote_properties\.TimeOut: "):
+            parsed(remote_properties={"TimeOut": "long"})
+
+    @given(any_spec)
+    def test_what_a_job_shows_is_what_it_was_made_of(self, spec):
+        assert wire.parse_spec(shown(spec), "default@owner") == spec
+
+
+class TestMerging:
+    @given(any_spec)
+    def test_an_empty_patch_changes_nothing(self, spec):
+        assert wire.merge(spec, {}) == spec
+
+    @given(any_spec)
+    def test_what_a_job_shows_changes_nothing(self, spec):
+        assert wire.merge(spec, shown(spec)) == spec
+
+    @given(any_spec, patches)
+    def test_a_patch_twice_is_a_patch_once(self, spec, patch):
+        once = wire.merge(spec, patch)
+        assert wire.merge(once, patch) == once
+
+    @given(specs(commands), any_spec)
+    def test_what_another_job_shows_makes_an_equal_of_it(self, spec, other):
+        assert wire.merge(spec, shown(other)) == other
+
+    @given(any_spec, patches)
+    def test_it_means_what_rfc_7396_says(self, spec, patch):
+        def merged(target, patch):
+            """The procedure of its section 2, for names in any case."""
+            if not isinstance(patch, dict):
+                return patch
+            result = dict(target) if isinstance(target, dict) else {}
+            for key, value in patch.items():
+                name = next((known for known in result if known.lower() == key.lower()), key)
+                if value is None:
+                    result.pop(name, None)
+                else:
+                    result[name] = merged(result.get(name), value)
+            return result
+
+        assert wire.merge(spec, patch) == wire.parse_spec(merged(shown(spec), patch))
+
+    @pytest.mark.parametrize(
+        ("patch", "headers"),
+        [
+            ({"A": ["9"]}, (("A", ("9",)), ("B", ("3",)))),
+            ({"a": ["9"]}, (("A", ("9",)), ("B", ("3",)))),
+            ({"C": ["9"]}, (("A", ("1", "2")), ("B", ("3",)), ("C", ("9",)))),
+            ({"A": None}, (("B", ("3",)),)),
+            ({"C": None}, CALL.headers),
+            ({"a": None, "b": None}, ()),
+            (None, ()),
+            ({}, CALL.headers),
+        ],
+    )
+    def test_single_headers_can_be_set_and_taken_away(self, patch, headers):
+        spec = Spec(name="a", action=CALL)
+        found = wire.merge(spec, {"remote_properties": {"headers": patch}})
+        assert found.action == msgspec.structs.replace(CALL, headers=headers)
+
+    @pytest.mark.parametrize(
+        ("patch", "field"),
+        [
+            ({"name": None}, "name"),
+            ({"command": ""}, "command"),
+            ({"type": 1}, "remote_properties.url"),
+            ({"remote_properties": 5}, "remote_properties"),
+            ({"remote_properties": {"headers": {"X": 5}}}, "remote_properties.headers.X"),
+        ],
+    )
+    def test_what_would_not_do_for_a_new_job_will_not_do_here(self, patch, field):
+        with pytest.raises(Invalid, match=f"^{field}: "):
+            wire.merge(Spec(name="a", action=Command("true")), patch)
+
+    @given(any_spec, patches)
+    def test_the_spec_itself_is_left_as_it_was(self, spec, patch):
+        before = msgspec.json.encode(spec)
+        wire.merge(spec, patch)
+        assert msgspec.json.encode(spec) == before
+
+
+class TestShowingAJob:
+    def test_counts_and_times_stand_at_the_top_and_in_the_metadata(self):
+        counts = Counts(5, 4, 3, NOON, None, NOON)
+        job = Job(id="1", spec=wire.parse_spec(MINIMAL), created_at=NOON, next_due=NOON, counts=counts)
+        found = json.loads(msgspec.json.encode(wire.job(job)))
+        common = {
+            "success_count": 5,
+            "last_success": "2030-01-01T12:00:00.123456Z",
+            "error_count": 4,
+            "last_error": NEVER,
+            "last_attempted_run": "2030-01-01T12:00:00.123456Z",
+        }
+        assert found["metadata"] == common | {"number_of_finished_runs": 3}
+        assert {name: found[name] for name in common} == common
+        assert "number_of_finished_runs" not in found
+
+    @pytest.mark.parametrize(
+        ("disabled", "next_due", "shown_at"),
+        [(False, NOON, "2030-01-01T12:00:00.123456Z"), (False, None, NEVER), (True, NOON, NEVER), (True, None, NEVER)],
+    )
+    def test_the_next_run_is_never_for_a_job_that_is_disabled_or_not_due(self, disabled, next_due, shown_at):
+        job = Job(id="1", spec=parsed(disabled=disabled), created_at=NOON, next_due=next_due)
+        assert json.loads(msgspec.json.encode(wire.job(job)))["next_run_at"] == shown_at
+
+    def test_lists_are_null_where_they_are_empty(self):
+        job = Job(id="1", spec=parsed(), created_at=NOON, next_due=None)
+        found = wire.job(job, [])
+        assert [found[name] for name in ("parent_jobs", "dependent_jobs", "stats")] == [None] * 3
+        found = wire.job(msgspec.structs.replace(job, spec=parsed(parent_jobs=["p"]), children=("c",)))
+        assert [found[name] for name in ("parent_jobs", "dependent_jobs", "stats")] == [["p"], ["c"], None]
+
+
+class TestShowingRuns:
+    RUN = Run(
+        id=7, job_id="1", job_name="a", cause=Cause.RETRY, queued_at=NOON, due_at=NOON, attempt=2, started_at=NOON
+    )
+
+    @pytest.mark.parametrize("state", [state for state in State if state not in (State.QUEUED, State.RUNNING)])
+    def test_only_a_run_that_succeeded_is_a_success(self, state):
+        outcome = Outcome(state=state, ended_at=NOON, duration=1_500_000_000)
+        run = msgspec.structs.replace(self.RUN, state=state, outcome=outcome)
+        assert json.loads(msgspec.json.encode(wire.stat(run))) == {
+            "job_id": "1",
+            "ran_at": "2030-01-01T12:00:00.123456Z",
+            "number_of_retries": 2,
+            "success": state is State.SUCCEEDED,
+            "execution_duration": 1_500_000_000,
+            "run_id": 7,
+        }
+
+    def test_a_run_that_never_started_ran_never_and_took_nothing(self):
+        found = json.loads(msgspec.json.encode(wire.stat(msgspec.structs.replace(self.RUN, started_at=None))))
+        assert (found["ran_at"], found["execution_duration"]) == (NEVER, 0)
+
+
+def test_the_sums_tell_active_jobs_from_disabled_ones_and_never_where_there_is_no_time():
+    totals = Totals(jobs=5, disabled=2, successes=3, errors=4, last_attempt=None, next_due=NOON)
+    assert json.loads(msgspec.json.encode(wire.stats(totals, NOON))) == {
+        "active_jobs": 3,
+        "disabled_jobs": 2,
+        "jobs": 5,
+        "error_count": 4,
+        "success_count": 3,
+        "next_run_at": "2030-01-01T12:00:00.123456Z",
+        "last_attempted_run": NEVER,
+        "created": "2030-01-01T12:00:00.123456Z",
+    }

@@ -1,0 +1,49 @@
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from kala.store.store import Store
+
+# A machine that is busy with other things must not fail a law.
+settings.register_profile("kala", deadline=None)
+settings.load_profile("kala")
+
+Undone = Callable[[], AbstractContextManager[Store]]
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    store = Store(folder)
+    try:
+        yield store
+    finally:
+        store.release_writer()
+        store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a folder of its own; this test's thread is the one that writes."""
+    with opened(tmp_path / "kala") as store:
+        yield store
+
+
+class _UndoError(Exception):
+    """Ends a transaction so that nothing of it stays."""
+
+
+@pytest.fixture(scope="session")
+def undone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undone]:
+    """For laws, whose every example needs an empty store: `with undone() as store`. What is written goes afterwards."""
+    with opened(tmp_path_factory.mktemp("kala")) as store:
+
+        @contextmanager
+        def undone() -> Iterator[Store]:
+            with suppress(_UndoError), store.transaction():
+                yield store
+                raise _UndoError
+
+        yield undone

@@ -1,0 +1,267 @@
+"""What a schedule means: `R[n]/START/INTERVAL`, ISO 8601 repeating intervals."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from kala.core.errors import Invalid
+from kala.core.schedule import parse
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MICROSECOND = timedelta(microseconds=1)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def slots(text: str, count: int) -> list[datetime]:
+    """The first slots of a schedule, in UTC; the server lives in Berlin."""
+    plan = parse(text, BERLIN)
+    found: list[datetime] = []
+    slot = plan.next_after(plan.start.astimezone(UTC) - MICROSECOND)
+    while slot and len(found) < count:
+        found.append(slot)
+        slot = plan.next_after(slot)
+    return found
+
+
+def on_the_wall(text: str, count: int) -> list[str]:
+    """The first slots as a clock in Berlin shows them."""
+    return [f"{slot.astimezone(BERLIN):%Y-%m-%d %H:%M %Z}" for slot in slots(text, count)]
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        pytest.param("R/2030-01-01T08:00:00Z/PT1H", None, id="R repeats for ever"),
+        pytest.param("R0/2030-01-01T08:00:00Z/PT1H", 1, id="R0 runs once"),
+        pytest.param("R1/2030-01-01T08:00:00Z/PT1H", 2, id="R1 is the first run and one repeat"),
+        pytest.param("R2/2030-01-01T08:00:00Z/PT1H", 3, id="R2 is the first run and two repeats"),
+        pytest.param("R999999999/2030-01-01T08:00:00Z/PT1H", 1_000_000_000, id="R999999999 is the most"),
+        pytest.param("R0/2030-01-01T08:00:00Z", 1, id="R0 needs no interval"),
+        pytest.param("R0/2030-01-01T08:00:00Z/", 1, id="R0 with an empty interval"),
+    ],
+)
+def test_the_number_after_r_counts_the_repeats_after_the_first_run(text, runs):
+    assert parse(text, BERLIN).runs == runs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("R0/2030-01-01T08:00:00Z", ["2030-01-01T08:00:00Z"], id="once"),
+        pytest.param(
+            "R/2030-01-01T08:00:00Z/PT10S",
+            ["2030-01-01T08:00:00Z", "2030-01-01T08:00:10Z", "2030-01-01T08:00:20Z"],
+            id="seconds",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00Z/PT1H30M",
+            ["2030-01-01T08:00:00Z", "2030-01-01T09:30:00Z", "2030-01-01T11:00:00Z"],
+            id="hours and minutes",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00Z/P1W",
+            ["2030-01-01T08:00:00Z", "2030-01-08T08:00:00Z", "2030-01-15T08:00:00Z"],
+            id="weeks",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00-07:00/P1D",
+            ["2030-01-01T15:00:00Z", "2030-01-02T15:00:00Z"],
+            id="an offset behind UTC",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00+05:30/P1D",
+            ["2030-01-01T02:30:00Z", "2030-01-02T02:30:00Z"],
+            id="an offset with minutes",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00/P1D",
+            ["2030-01-01T07:00:00Z", "2030-01-02T07:00:00Z"],
+            id="no offset is the server's zone",
+        ),
+        pytest.param(
+            "R/2030-01-01T08:00:00.25Z/PT1.5S",
+            ["2030-01-01T08:00:00.250Z", "2030-01-01T08:00:01.750Z", "2030-01-01T08:00:03.250Z"],
+            id="fractions of a second",
+        ),
+        pytest.param("R/20300101T080000Z/P1D", ["2030-01-01T08:00:00Z"], id="the basic form"),
+        pytest.param("R/2030-W01-2T08:00:00Z/P1D", ["2030-01-01T08:00:00Z"], id="a week date"),
+        pytest.param("R/2030-032T08:00:00Z/P1D", ["2030-02-01T08:00:00Z"], id="a day of the year"),
+        pytest.param("R/2030-01-01T08:30Z/P1D", ["2030-01-01T08:30:00Z"], id="seconds may be left out"),
+        pytest.param(
+            "R/2030-01-31T08:00:00Z/P1M",
+            ["2030-01-31T08:00:00Z", "2030-02-28T08:00:00Z", "2030-03-31T08:00:00Z", "2030-04-30T08:00:00Z"],
+            id="a month without the day uses its last, the next has it again",
+        ),
+        pytest.param(
+            "R/2028-02-29T08:00:00Z/P1Y",
+            [
+                "2028-02-29T08:00:00Z",
+                "2029-02-28T08:00:00Z",
+                "2030-02-28T08:00:00Z",
+                "2031-02-28T08:00:00Z",
+                "2032-02-29T08:00:00Z",
+            ],
+            id="29 February comes back in the next leap year",
+        ),
+        pytest.param(
+            "R/2030-01-31T08:00:00Z/P1M1DT1H",
+            ["2030-01-31T08:00:00Z", "2030-03-01T09:00:00Z", "2030-04-02T10:00:00Z"],
+            id="months first, then days, then time",
+        ),
+    ],
+)
+def test_slots_lie_on_the_grid_that_start_and_interval_give(text, expected):
+    assert slots(text, len(expected)) == [at(slot) for slot in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "R/2030-03-30T08:00:00/P1D",
+            ["2030-03-30 08:00 CET", "2030-03-31 08:00 CEST", "2030-04-01 08:00 CEST"],
+            id="P1D keeps the wall clock when summer comes",
+        ),
+        pytest.param(
+            "R/2030-10-26T08:00:00/P1D",
+            ["2030-10-26 08:00 CEST", "2030-10-27 08:00 CET", "2030-10-28 08:00 CET"],
+            id="P1D keeps the wall clock when summer goes",
+        ),
+        pytest.param(
+            "R/2030-03-30T08:00:00/PT24H",
+            ["2030-03-30 08:00 CET", "2030-03-31 09:00 CEST", "2030-04-01 09:00 CEST"],
+            id="PT24H is 24 hours when summer comes",
+        ),
+        pytest.param(
+            "R/2030-10-26T08:00:00/PT24H",
+            ["2030-10-26 08:00 CEST", "2030-10-27 07:00 CET", "2030-10-28 07:00 CET"],
+            id="PT24H is 24 hours when summer goes",
+        ),
+        pytest.param(
+            "R/2030-03-30T02:30:00/P1D",
+            ["2030-03-30 02:30 CET", "2030-03-31 03:30 CEST", "2030-04-01 02:30 CEST"],
+            id="a time that the change leaves out comes an hour later, that day only",
+        ),
+        pytest.param(
+            "R/2030-10-26T02:30:00/P1D",
+            ["2030-10-26 02:30 CEST", "2030-10-27 02:30 CEST", "2030-10-28 02:30 CET"],
+            id="a time that comes twice counts the first time, once",
+        ),
+        pytest.param(
+            "R/2030-10-27T01:30:00/PT1H",
+            ["2030-10-27 01:30 CEST", "2030-10-27 02:30 CEST", "2030-10-27 02:30 CET", "2030-10-27 03:30 CET"],
+            id="PT1H comes in both of the doubled hours",
+        ),
+        pytest.param(
+            "R/2030-03-30T08:00:00+01:00/P1D",
+            ["2030-03-30 08:00 CET", "2030-03-31 09:00 CEST"],
+            id="a start with an offset knows no summer",
+        ),
+        pytest.param(
+            "R/2030-02-28T02:30:00/P1M",
+            ["2030-02-28 02:30 CET", "2030-03-28 02:30 CET", "2030-04-28 02:30 CEST"],
+            id="months keep the wall clock too",
+        ),
+    ],
+)
+def test_in_the_servers_zone_days_and_months_follow_the_wall_clock_and_time_elapses(text, expected):
+    assert on_the_wall(text, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hundredth"),
+    [
+        ("R/2030-01-01T08:00:00Z/PT10S", "2030-01-01T08:16:30Z"),
+        ("R/2030-01-01T08:00:00Z/PT1.1S", "2030-01-01T08:01:48.900Z"),
+        ("R/2030-01-01T08:00:00Z/P1D", "2030-04-10T08:00:00Z"),
+        ("R/2030-01-31T08:00:00Z/P1M", "2038-04-30T08:00:00Z"),
+    ],
+)
+def test_the_hundredth_slot_has_not_drifted(text, hundredth):
+    assert slots(text, 100)[-1] == at(hundredth)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "schedule: '' is not R[n]/START/INTERVAL"),
+        ("tomorrow", "schedule: 'tomorrow' is not R[n]/START/INTERVAL"),
+        ("2030-01-01T08:00:00Z/PT1H", "schedule: '2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
+        ("R-1/2030-01-01T08:00:00Z/PT1H", "schedule: 'R-1/2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
+        ("R1.5/2030-01-01T08:00:00Z/PT1H", "schedule: 'R1.5/2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
+        ("R/2030-01-01T08:00:00Z/PT1H/P1D", "schedule: 'R/2030-01-01T08:00:00Z/PT1H/P1D' is not R[n]/START/INTERVAL"),
+        ("R//PT1H", "schedule: the start '' is not an ISO 8601 date and time"),
+        ("R/2030-01-01/PT1H", "schedule: the start '2030-01-01' is not an ISO 8601 date and time"),
+        ("R/2030-02-30T08:00:00Z/PT1H", "schedule: the start '2030-02-30T08:00:00Z' is not an ISO 8601 date and time"),
+        ("R/2030-13-01T08:00:00Z/PT1H", "schedule: the start '2030-13-01T08:00:00Z' is not an ISO 8601 date and time"),
+        ("R/2030-366T08:00:00Z/PT1H", "schedule: the start '2030-366T08:00:00Z' is not an ISO 8601 date and time"),
+        ("R/2030-W53-1T08:00:00Z/PT1H", "schedule: the start '2030-W53-1T08:00:00Z' is not an ISO 8601 date and time"),
+        ("R/2030-01-01T25:00:00Z/PT1H", "schedule: the start '2030-01-01T25:00:00Z' is not an ISO 8601 date and time"),
+        (
+            "R/2030-01-01T08:00:00+25:00/PT1H",
+            "schedule: the start '2030-01-01T08:00:00+25:00' is not an ISO 8601 date and time",
+        ),
+        (
+            "R0/9999-12-31T23:59:59-10:00",
+            "schedule: the start '9999-12-31T23:59:59-10:00' is not an ISO 8601 date and time",
+        ),
+        ("R/2030-01-01T08:00:00Z", "schedule: a job that repeats needs an interval"),
+        ("R2/2030-01-01T08:00:00Z/", "schedule: a job that repeats needs an interval"),
+        ("R/2030-01-01T08:00:00Z/hourly", "schedule interval: 'hourly' is not an ISO 8601 duration"),
+        ("R/2030-01-01T08:00:00Z/P1D\n", "schedule interval: 'P1D\\n' is not an ISO 8601 duration"),
+        ("R0/2030-01-01T08:00:00Z/hourly", "schedule interval: 'hourly' is not an ISO 8601 duration"),
+        ("R/2030-01-01T08:00:00Z/PT0S", "schedule: the interval 'PT0S' is too short"),
+        ("R/2030-01-01T08:00:00Z/PT0.999S", "schedule: the interval 'PT0.999S' is too short"),
+        ("R/2030-01-01T08:00:00Z/P0D", "schedule: the interval 'P0D' is too short"),
+        ("R/2030-01-01T08:00:00Z/P99999999Y", "schedule interval: 'P99999999Y' is longer than the calendar"),
+        ("R/2030-01-01T08:00:00Z/P9999999999D", "schedule interval: 'P9999999999D' is longer than the calendar"),
+    ],
+)
+def test_a_text_that_is_no_schedule_is_refused_by_a_sentence_that_names_it(text, complaint):
+    with pytest.raises(Invalid) as refusal:
+        parse(text, BERLIN)
+    assert str(refusal.value).startswith(complaint)
+    assert "; give " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("R/9999-12-31T00:00:00Z/P1D", "9999-12-31T00:00:00Z"),
+        ("R/9999-12-31T23:59:59Z/PT1S", "9999-12-31T23:59:59Z"),
+        ("R/9998-12-31T00:00:00Z/P1Y", "9999-12-31T00:00:00Z"),
+        ("R/9999-12-01T00:00:00Z/P1M", "9999-12-01T00:00:00Z"),
+        ("R/2030-01-01T00:00:00Z/P9000Y", "2030-01-01T00:00:00Z"),
+        ("R/2030-01-01T00:00:00Z/P999999D", "9999-12-31T23:59:59Z"),
+        ("R0/9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_where_the_calendar_ends_no_slot_comes_after(text, instant):
+    assert parse(text, BERLIN).next_after(at(instant)) is None
+
+
+def test_the_last_slot_of_the_calendar_is_still_found_at_its_very_end():
+    plan = parse("R/9999-12-30T12:00:00Z/P1D", BERLIN)
+    assert plan.latest_until(at("9999-12-31T23:59:59Z")) == at("9999-12-31T12:00:00Z")
+
+
+def test_before_the_start_there_is_no_latest_slot():
+    plan = parse("R/2030-01-01T08:00:00Z/PT1H", BERLIN)
+    assert plan.latest_until(at("2030-01-01T07:59:59.999999Z")) is None
+
+
+def test_a_schedule_that_is_due_once_has_a_slot_until_its_start_and_none_after():
+    plan = parse("R0/2030-01-01T08:00:00Z", BERLIN)
+    start = at("2030-01-01T08:00:00Z")
+    assert [plan.next_after(start - MICROSECOND), plan.next_after(start)] == [start, None]
+    assert [plan.latest_until(start - MICROSECOND), plan.latest_until(start)] == [None, start]
+
+
+def test_an_instant_may_be_given_in_any_zone():
+    plan = parse("R/2030-10-26T08:00:00/PT1H", BERLIN)
+    instant = datetime.fromisoformat("2030-10-28T08:30:00").replace(tzinfo=BERLIN)
+    assert plan.next_after(instant) == plan.next_after(instant.astimezone(UTC))

@@ -1,0 +1,168 @@
+"""Kala without threads: a test moves the clock, says how runs end, and looks at what is on disk."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from kala.core.job import Command, Job, Spec
+from kala.core.run import Outcome, Run, State
+from kala.engine.engine import Engine
+from kala.engine.feed import Feed
+from kala.engine.messages import CreateJob, DeleteJob, Done, Drain, Message, StartJob, UpdateJob
+from kala.store.jobs import Filter
+from kala.store.store import Store
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+class Workers:
+    """An executor that only notes what it is given."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.given: list[Run] = []
+        self.noticed: Callable[[Run], None] = lambda run: None
+
+    def start(self, done: Callable[[Run, Outcome], None]) -> None:
+        pass
+
+    def submit(self, run: Run, job: Job) -> None:
+        self.given.append(run)
+        self.noticed(run)
+
+
+class Kala:
+    """An engine that is driven by hand. It is noon until a test says otherwise."""
+
+    def __init__(self, folder: Path, workers: int = 8) -> None:
+        self.now = NOON
+        self._folder = folder
+        self._workers = workers
+        self.boot()
+
+    def boot(self) -> None:
+        self.store = Store(self._folder, "normal")  # no test cuts the power
+        self.workers = Workers(self._workers)
+        self.feed = Feed()
+        self.engine = Engine(self.store, self.workers, self.feed, UTC)
+        self.engine.recover(self.now)
+
+    def close(self) -> None:
+        self.store.release_writer()
+        self.store.close()
+
+    def restart(self, **down: float) -> None:
+        """The process dies, whatever it was doing; a new one finds its files some time later."""
+        self.close()
+        self.now += timedelta(**down)
+        self.boot()
+        self.step()
+
+    def step(self, *messages: Message) -> list["Future[Any]"]:
+        asked = [(message, Future()) for message in messages]
+        self.engine.step(asked, self.now)
+        return [answer for _, answer in asked]
+
+    def ask(self, message: Message) -> Any:
+        [answer] = self.step(message)
+        return answer.result(timeout=0)
+
+    def passes(self, **time: float) -> None:
+        """Time passes; then the engine looks at the clock once."""
+        self.now += timedelta(**time)
+        self.step()
+
+    def create(self, **fields: object) -> str:
+        return self.ask(CreateJob(spec(**fields))).id
+
+    def update(self, job: str, **fields: object) -> Job:
+        return self.ask(UpdateJob(job, lambda spec: msgspec.structs.replace(spec, **fields)))
+
+    def disable(self, job: str) -> None:
+        self.update(job, disabled=True)
+
+    def enable(self, job: str) -> None:
+        self.update(job, disabled=False)
+
+    def delete(self, job: str) -> list[str]:
+        return self.ask(DeleteJob(job))
+
+    def start(self, job: str) -> Run:
+        return self.ask(StartJob(job))
+
+    def drain(self) -> None:
+        self.ask(Drain())
+
+    def succeed(self, job: str) -> None:
+        self.step(self.done(job))
+
+    def fail(self, job: str) -> None:
+        self.step(self.done(job, State.FAILED))
+
+    def done(self, job: str, state: State = State.SUCCEEDED, message: str = "") -> Done:
+        """What the executor says when the running run of a job ends."""
+        [run] = [run for run in self.workers.given if run.job_id == job and self.run(run.id).state == "running"]
+        return Done(run, Outcome(state=state, ended_at=self.now, message=message))
+
+    # What is on disk, as a reader sees it.
+
+    def job(self, job: str) -> Job | None:
+        with self.store.reading() as session:
+            return session.jobs.get(job)
+
+    def jobs(self) -> list[str]:
+        with self.store.reading() as session:
+            return [job.id for job in session.jobs.search(Filter())]
+
+    def run(self, number: int) -> Run | None:
+        with self.store.reading() as session:
+            return session.runs.get(number)
+
+    def runs(self, job: str | None = None) -> list[Run]:
+        """All runs, or those of a job, oldest first."""
+        with self.store.reading() as session:
+            found = list(takewhile(bool, map(session.runs.get, count(1))))
+        return [run for run in found if job in (None, run.job_id)]
+
+    def story(self, job: str) -> list[str]:
+        """The runs of a job as cause and state: `schedule succeeded`, `retry running`."""
+        return [f"{run.cause} {run.state}" for run in self.runs(job)]
+
+    def slots(self, job: str) -> list[str]:
+        """The hour and minute of the slots that a job's scheduled runs stand for."""
+        return [f"{run.slot:%H:%M}" for run in self.runs(job) if run.cause == "schedule"]
+
+
+def spec(**fields: object) -> Spec:
+    return Spec(**{"name": "backup", "action": Command("true")} | fields)
+
+
+@pytest.fixture
+def new_kala(tmp_path: Path) -> Iterator[Callable[..., Kala]]:
+    """A Kala with options, such as `new_kala(workers=1)`."""
+    made: list[Kala] = []
+
+    def new(**options: int) -> Kala:
+        made.append(Kala(tmp_path / "kala", **options))
+        return made[-1]
+
+    yield new
+    for kala in made:
+        kala.close()
+
+
+@pytest.fixture(scope="session")
+def kala_type() -> type[Kala]:
+    """For tests that make one Kala after the other by themselves."""
+    return Kala
+
+
+@pytest.fixture
+def kala(new_kala: Callable[..., Kala]) -> Kala:
+    return new_kala()

@@ -1,0 +1,308 @@
+"""Commands mean what `/bin/sh -c` makes of them; their output is kept, and nothing of them stays behind."""
+
+import os
+import select
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kala.core.run import Outcome
+from kala.engine import command
+from kala.engine.control import Control
+from kala.engine.output import Output
+
+ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C"}
+PATIENCE = 10
+
+
+class Watched(Output):
+    """An output that tells when something was printed."""
+
+    def __init__(self, path: Path, limit: int = 1 << 20) -> None:
+        super().__init__(path, limit)
+        self.path = path
+        self._awaited: list[tuple[bytes, Event]] = []
+        self._seen = b""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._seen += data
+        for text, event in self._awaited:
+            if text in self._seen:
+                event.set()
+
+    def expect(self, text: bytes) -> Event:
+        event = Event()
+        self._awaited.append((text, event))
+        return event
+
+    def text(self) -> str:
+        return self.path.read_bytes().decode() if self.path.exists() else ""
+
+
+@pytest.fixture
+def output(tmp_path):
+    with Watched(tmp_path / "1.out") as output:
+        yield output
+
+
+@pytest.fixture
+def run(tmp_path, output):
+    """Run a line; what comes back is its outcome and what it printed."""
+
+    def run(line: str, folder: Path = tmp_path) -> tuple[Outcome, str]:
+        outcome = command.execute(line, environ=ENVIRON, folder=folder, output=output, control=Control())
+        return outcome, output.text()
+
+    return run
+
+
+def by_the_shell(line: str, folder: Path | None = None) -> tuple[int, str]:
+    done = subprocess.run(
+        ["/bin/sh", "-c", "--", line],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRON,
+        cwd=folder,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode()
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or goes in time."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    ready, _, _ = select.select([descriptor], [], [], PATIENCE)
+    os.close(descriptor)
+    return bool(ready)
+
+
+class TestALine:
+    @pytest.mark.parametrize(
+        ("line", "printed"),
+        [
+            ("echo hello", "hello\n"),
+            ("printf 'b\\na\\n' | sort", "a\nb\n"),
+            ("printf 'b\\na\\n' | sort > c; cat c", "a\nb\n"),
+            ("echo one > c && echo two >> c && cat < c", "one\ntwo\n"),
+            ("echo 'single  $HOME' \"double  $LANG\"", "single  $HOME double  C\n"),
+            ('NAME=ann; echo "I am $NAME"', "I am ann\n"),
+            ("echo `echo backticks` $(echo substitution)", "backticks substitution\n"),
+            ("echo a; echo b >&2; echo c", "a\nb\nc\n"),
+            ("false || echo or; true && echo and", "or\nand\n"),
+            ("for i in 1 2 3; do echo $i; done", "1\n2\n3\n"),
+            ("cat <<END\nhere\nEND", "here\n"),
+            ("echo one\necho two", "one\ntwo\n"),
+            ("echo x # a comment", "x\n"),
+            ("X=1 sh -c 'echo $X'", "1\n"),
+            ("echo  many\t blanks ", "many blanks\n"),
+            ("touch b a; echo ?", "a b\n"),
+        ],
+    )
+    def test_is_understood_as_the_shell_understands_it(self, run, line, printed):
+        assert run(line)[1] == printed
+
+    @pytest.mark.parametrize(
+        ("line", "code"), [("exit 3", 3), ("cd /", 0), ("test 1 = 2", 1), (":", 0), ("umask 022", 0), ("false", 1)]
+    )
+    def test_may_be_a_builtin_of_the_shell(self, run, line, code):
+        assert run(line)[0].exit_code == code
+
+    def test_that_names_no_program_fails_with_127_and_the_shells_message(self, run):
+        outcome, printed = run("no-such-program --with arguments")
+        assert (outcome.state, outcome.exit_code, outcome.message) == ("failed", 127, "exit status 127")
+        assert printed == by_the_shell("no-such-program --with arguments")[1]
+        assert "no-such-program: not found" in printed
+
+    def test_that_names_a_file_that_is_no_program_fails_with_126(self, run, tmp_path):
+        (tmp_path / "notes.txt").write_text("not a program")
+        assert run("./notes.txt")[0].exit_code == 126
+
+    def test_may_be_a_script_without_a_first_line_that_names_its_shell(self, run, tmp_path):
+        (tmp_path / "script").write_text("echo I ran with $1\n")
+        (tmp_path / "script").chmod(0o755)
+        assert run("./script care")[1] == "I ran with care\n"
+
+    def test_that_begins_with_a_dash_is_a_command_and_no_option_of_the_shell(self, run):
+        assert run("-x")[0].exit_code == 127
+
+    def test_runs_in_its_folder(self, run, tmp_path):
+        assert run("pwd; echo $PWD; /bin/pwd")[1] == f"{tmp_path}\n" * 3
+
+    def test_gets_the_environment_and_nothing_else(self, run, tmp_path):
+        assert sorted(run("env")[1].splitlines()) == ["LANG=C", "PATH=/usr/bin:/bin", f"PWD={tmp_path}"]
+
+    def test_gets_an_empty_input(self, run):
+        assert run("cat; wc -c")[1] == "0\n"
+
+    def test_has_a_session_and_a_process_group_of_its_own(self, run):
+        [pid, group, session] = run("cut -d ' ' -f 1,5,6 /proc/$$/stat; true")[1].split()
+        assert pid == group == session
+
+    def test_cannot_start_in_a_folder_that_is_not_there(self, run, tmp_path):
+        outcome, _ = run("true", folder=tmp_path / "gone")
+        assert outcome.state == "failed"
+        assert outcome.message == f"the command cannot be started in {tmp_path}/gone: No such file or directory"
+
+    def test_cannot_be_longer_than_the_system_allows(self, run):
+        assert run("echo " + "x" * 200_000)[0].message.endswith(": Argument list too long")
+
+
+class TestAPlainLine:
+    """One without shell syntax is started without the shell: that costs half as much, and means the same."""
+
+    @pytest.mark.parametrize("line", ["ls", "ls -l /tmp", "/bin/echo a=b %x @y +1", "  date\t+%s ", "./run.sh --a=1,2"])
+    def test_is_started_directly(self, line):
+        assert command.plain_words(line) == line.split()
+
+    @pytest.mark.parametrize("syntax", list("|&;<>()$`\\\"'*?[]#~{}!^\n\r\x00é"))
+    def test_has_nothing_that_a_shell_could_change(self, syntax):
+        assert command.plain_words(f"ls a{syntax}b") == []
+        assert command.plain_words(f"ls{syntax}") == []
+
+    @pytest.mark.parametrize("line", ["", " ", "X=1", "X=1 ls", "cd /tmp", "echo x", ". ./x", "exec ls", "time ls"])
+    def test_does_not_begin_with_what_only_a_shell_can_do(self, line):
+        assert command.plain_words(line) == []
+
+    @settings(max_examples=60)
+    @given(st.lists(st.text("aZ09_@%+:,./=-", min_size=1, max_size=6), max_size=4), st.sampled_from([" ", "  ", "\t"]))
+    def test_prints_the_same_as_by_the_shell(self, tmp_path_factory, words, blank):
+        line = blank.join(["/bin/echo", *words])
+        assert command.plain_words(line)
+        with Watched(tmp_path_factory.getbasetemp() / "plain.out") as output:
+            outcome = command.execute(line, environ=ENVIRON, folder=Path("/"), output=output, control=Control())
+        assert (outcome.exit_code, output.text()) == by_the_shell(line)
+
+    @pytest.mark.parametrize("word", ["-", "--", "+x", "%1", "@", ",", "a:b", "/", "/tmp", ".hidden", "no/such/path"])
+    def test_fails_as_by_the_shell(self, run, tmp_path, word):
+        outcome, printed = run(word)
+        assert (outcome.exit_code, printed) == by_the_shell(word, tmp_path)
+
+
+class TestTheOutcome:
+    def test_of_success_has_the_code_0_and_no_message(self, run):
+        outcome, _ = run("true")
+        assert (outcome.state, outcome.exit_code, outcome.message) == ("succeeded", 0, "")
+
+    def test_of_failure_has_the_code_and_says_it(self, run):
+        outcome, _ = run("exit 3")
+        assert (outcome.state, outcome.exit_code, outcome.message) == ("failed", 3, "exit status 3")
+
+    @pytest.mark.parametrize(
+        ("number", "message"),
+        [(9, "killed by SIGKILL"), (11, "killed by SIGSEGV"), (15, "killed by SIGTERM"), (40, "killed by signal 40")],
+    )
+    def test_of_a_command_that_a_signal_killed_names_the_signal(self, run, number, message):
+        outcome, _ = run(f"kill -{number} $$")
+        assert (outcome.state, outcome.exit_code, outcome.signal) == ("failed", None, number)
+        assert outcome.message == message
+
+    def test_has_the_size_of_what_was_printed(self, run):
+        outcome, _ = run("echo hello")
+        assert (outcome.output_size, outcome.output_cut) == (6, False)
+
+    def test_says_where_output_was_cut(self, tmp_path):
+        with Watched(tmp_path / "2.out", limit=1000) as output:
+            outcome = command.execute(
+                "head -c 300000 /dev/zero", environ=ENVIRON, folder=tmp_path, output=output, control=Control()
+            )
+        assert "bytes were cut out here" in output.text()
+        assert (outcome.output_size, outcome.output_cut) == (output.path.stat().st_size, True)
+
+    def test_has_no_file_where_nothing_was_printed(self, run, output):
+        run("true")
+        assert not output.path.exists()
+
+    def test_has_the_time_that_it_took(self, run):
+        assert 50_000_000 <= run("sleep 0.05")[0].duration < PATIENCE * 10**9
+
+
+class TestWhatStays:
+    def test_of_the_process_group_is_killed_when_the_command_ends(self, run):
+        _, printed = run("sleep 60 & echo $!")
+        assert has_ended(int(printed))
+
+    def test_is_nothing_even_of_what_ignores_a_kind_request(self, run):
+        _, printed = run("sh -c 'trap \"\" TERM HUP; echo $$ > pid; sleep 60' & until [ -s pid ]; do :; done; cat pid")
+        assert has_ended(int(printed))
+
+    def test_does_not_keep_the_run_where_it_left_the_group_and_holds_the_output(self, run, monkeypatch):
+        assert command._DRAIN_SECONDS <= 1
+        monkeypatch.setattr(command, "_DRAIN_SECONDS", 0.1)
+        outcome, printed = run("setsid sh -c 'echo $$ > pid; sleep 60' & until [ -s pid ]; do :; done; cat pid; exit 4")
+        os.kill(int(printed), 9)
+        assert outcome.exit_code == 4
+        assert outcome.duration < PATIENCE * 10**9
+
+    def test_after_it_left_the_group_may_still_print_for_a_moment(self, run):
+        late = "setsid sh -c 'echo 1 > there; sleep 0.05; echo late' & until [ -s there ]; do :; done; echo early"
+        assert run(late)[1] == "early\nlate\n"
+
+    def test_in_the_pipe_when_the_command_ends_is_kept(self, run):
+        _, printed = run("head -c 60000 /dev/zero | tr '\\0' x")
+        assert printed == "x" * 60_000
+
+    def test_running_keeps_its_run_though_it_closed_its_output(self, run):
+        outcome, _ = run("exec >&- 2>&-; sleep 0.05; exit 5")
+        assert outcome.exit_code == 5
+        assert outcome.duration >= 50_000_000
+
+
+class TestCancelling:
+    @pytest.fixture
+    def began(self, tmp_path, output):
+        """Start a line in the background; what comes back is its control and where its outcome will be."""
+        with ThreadPoolExecutor() as pool:
+
+            def began(line: str):
+                control, is_ready = Control(), output.expect(b"ready")
+                outcome = pool.submit(
+                    command.execute, line, environ=ENVIRON, folder=tmp_path, output=output, control=control
+                )
+                assert is_ready.wait(PATIENCE)
+                return control, outcome
+
+            yield began
+
+    def test_asks_the_whole_group_to_terminate(self, began, output):
+        control, outcome = began("trap 'echo bye; exit 0' TERM; echo ready; sleep 60 & wait")
+        control.cancel("stopped by ann@example.org")
+        ended = outcome.result(PATIENCE)
+        assert (ended.state, ended.message) == ("cancelled", "stopped by ann@example.org")
+        assert output.text() == "ready\nbye\n"
+
+    def test_kills_by_force_what_does_not_want_to_go(self, began, output):
+        stays = output.expect(b"I stay")
+        control, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
+        control.cancel("stopped by ann@example.org")
+        assert stays.wait(PATIENCE)
+        control.cancel("Kala stops", force=True)
+        ended = outcome.result(PATIENCE)
+        assert (ended.state, ended.signal) == ("cancelled", 9)
+
+    def test_records_the_first_reason_that_was_given(self, began):
+        control, outcome = began("echo ready; sleep 60")
+        control.cancel("first")
+        control.cancel("second")
+        assert outcome.result(PATIENCE).message == "first"
+
+    def test_before_the_start_ends_it_as_soon_as_it_starts(self, tmp_path, output):
+        control = Control()
+        control.cancel("stopped by ann@example.org")
+        outcome = command.execute("sleep 60", environ=ENVIRON, folder=tmp_path, output=output, control=control)
+        assert (outcome.state, outcome.signal) == ("cancelled", 15)
+
+    def test_after_the_end_changes_nothing(self, tmp_path, output):
+        control = Control()
+        outcome = command.execute("true", environ=ENVIRON, folder=tmp_path, output=output, control=control)
+        control.cancel("too late", force=True)
+        assert outcome.state == "succeeded"

@@ -1,0 +1,41 @@
+"""How one thread ends what another one runs."""
+
+from kala.engine.control import Control
+
+
+def test_a_request_to_end_is_carried_out_as_the_running_thread_says():
+    asked, control = [], Control()
+    with control.ends_by(asked.append):
+        control.cancel("kindly")
+        control.cancel("by force", force=True)
+    assert asked == [False, True]
+
+
+def test_a_request_that_came_before_is_carried_out_as_soon_as_it_can_be():
+    asked, control = [], Control()
+    control.cancel("early")
+    with control.ends_by(asked.append):
+        assert asked == [False]
+
+
+def test_force_that_was_asked_for_before_is_not_forgotten():
+    asked, control = [], Control()
+    control.cancel("kindly")
+    control.cancel("by force", force=True)
+    with control.ends_by(asked.append):
+        assert asked[-1] is True
+
+
+def test_a_request_that_comes_after_is_not_carried_out_on_what_has_gone():
+    asked, control = [], Control()
+    with control.ends_by(asked.append):
+        pass
+    control.cancel("late", force=True)
+    assert asked == []
+
+
+def test_the_first_reason_is_the_one_that_is_recorded():
+    control = Control()
+    control.cancel("first")
+    control.cancel("second")
+    assert control.reason == "first"

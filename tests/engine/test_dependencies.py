@@ -1,0 +1,249 @@
+"""Who runs after whom: parents and children, and what becomes of them when one of them goes."""
+
+import pytest
+
+from kala.core.errors import Invalid
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
+
+
+@pytest.fixture
+def parent(kala) -> str:
+    """A job that runs only when it is started by hand, as its slot is far away."""
+    return kala.create(name="parent", schedule="R/2040-01-01T00:00:00Z/P1D")
+
+
+def run_well(kala, job: str) -> None:
+    kala.start(job)
+    kala.succeed(job)
+
+
+class TestAChild:
+    def test_runs_after_its_parent_succeeded_and_not_before(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(parent)
+        assert kala.runs(child) == []
+        kala.succeed(parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_does_not_run_when_its_parent_fails(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(parent)
+        kala.fail(parent)
+        assert kala.runs(child) == []
+
+    def test_runs_after_each_success_of_its_parent(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        for _ in range(3):
+            run_well(kala, parent)
+            kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded"] * 3
+
+    def test_runs_once_for_a_parent_that_succeeded_at_a_retry(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.update(parent, retries=1)
+        kala.start(parent)
+        kala.fail(parent)
+        kala.succeed(parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_runs_after_each_of_its_parents(self, kala, parent):
+        other = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent, other))
+        for one in (parent, other):
+            run_well(kala, one)
+            kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded"] * 2
+
+    def test_knows_the_run_of_its_parent(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        run_well(kala, parent)
+        assert kala.runs(child)[0].cause_run == kala.runs(parent)[0].id
+
+    def test_that_still_runs_when_its_parent_succeeds_again_runs_once_more_after_that(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        run_well(kala, parent)
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running", "parent queued"]
+        kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded", "parent running"]
+
+    def test_that_fails_does_not_run_its_own_children(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        grandchild = kala.create(parents=(child,))
+        run_well(kala, parent)
+        kala.fail(child)
+        assert kala.runs(grandchild) == []
+
+    def test_is_not_done_while_it_has_a_parent(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        run_well(kala, parent)
+        kala.succeed(child)
+        assert not kala.job(child).is_done
+
+
+class TestSeveralChildren:
+    def test_run_in_the_order_of_their_creation(self, kala, parent):
+        children = [kala.create(parents=(parent,)) for _ in range(4)]
+        run_well(kala, parent)
+        assert [run.job_id for run in kala.workers.given[1:]] == children
+
+    def test_run_in_the_order_of_their_creation_on_a_single_worker(self, new_kala):
+        kala = new_kala(workers=1)
+        parent = kala.create(schedule=HOURLY)
+        children = [kala.create(parents=(parent,)) for _ in range(4)]
+        run_well(kala, parent)
+        for child in children:
+            kala.succeed(child)
+        assert [run.job_id for run in kala.workers.given[1:]] == children
+
+
+class TestADisabledChild:
+    def test_is_skipped_and_so_are_its_children(self, kala, parent):
+        child = kala.create(parents=(parent,), disabled=True)
+        grandchild = kala.create(parents=(child,))
+        run_well(kala, parent)
+        assert kala.runs(child) + kala.runs(grandchild) == []
+
+    def test_does_not_keep_its_siblings(self, kala, parent):
+        kala.create(parents=(parent,), disabled=True)
+        sibling = kala.create(parents=(parent,))
+        run_well(kala, parent)
+        assert kala.story(sibling) == ["parent running"]
+
+    def test_does_not_make_up_for_it_when_it_is_enabled(self, kala, parent):
+        child = kala.create(parents=(parent,), disabled=True)
+        run_well(kala, parent)
+        kala.enable(child)
+        kala.passes(hours=1)
+        assert kala.runs(child) == []
+
+
+class TestAChain:
+    def test_runs_one_after_the_other(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        grandchild = kala.create(parents=(child,))
+        run_well(kala, parent)
+        kala.succeed(child)
+        kala.succeed(grandchild)
+        assert [run.job_id for run in kala.workers.given] == [parent, child, grandchild]
+
+    def test_goes_on_after_a_restart_between_two_of_its_jobs(self, new_kala):
+        kala = new_kala(workers=1)
+        parent = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent,))
+        grandchild = kala.create(parents=(child,))
+        kala.start(parent)
+        kala.drain()
+        kala.succeed(parent)
+        kala.restart(minutes=1)
+        kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded"]
+        assert kala.story(grandchild) == ["parent running"]
+
+    def test_ends_where_a_run_was_lost(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(parent)
+        kala.restart(minutes=1)
+        assert kala.story(parent) == ["manual lost"]
+        assert kala.runs(child) == []
+
+
+class TestACircle:
+    def test_of_two_jobs_is_refused_by_a_sentence_that_shows_it(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        with pytest.raises(Invalid) as refusal:
+            kala.update(parent, parents=(child,), schedule="")
+        assert str(refusal.value) == (
+            "parent_jobs, on_failure_job: jobs would start each other in a circle: "
+            f"{parent} -> {child} -> {parent}; cut it"
+        )
+
+    def test_of_one_job_is_refused(self, kala, parent):
+        with pytest.raises(Invalid, match="in a circle"):
+            kala.update(parent, parents=(parent,), schedule="")
+
+    def test_of_many_jobs_is_refused(self, kala, parent):
+        last = parent
+        for _ in range(5):
+            last = kala.create(parents=(last,))
+        with pytest.raises(Invalid, match="in a circle"):
+            kala.update(parent, parents=(last,), schedule="")
+
+    def test_through_an_on_failure_job_is_refused(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        with pytest.raises(Invalid, match="in a circle"):
+            kala.update(child, on_failure_job=parent)
+
+    def test_of_a_job_that_is_its_own_on_failure_job_is_refused(self, kala, parent):
+        with pytest.raises(Invalid, match="in a circle"):
+            kala.update(parent, on_failure_job=parent)
+
+    def test_of_a_new_job_whose_on_failure_job_is_its_own_parent_is_refused(self, kala, parent):
+        with pytest.raises(Invalid, match="in a circle"):
+            kala.create(parents=(parent,), on_failure_job=parent)
+        assert kala.jobs() == [parent]
+
+    def test_that_was_refused_changed_nothing(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        before = kala.job(parent), kala.job(child)
+        with pytest.raises(Invalid):
+            kala.update(parent, parents=(child,), schedule="")
+        assert (kala.job(parent), kala.job(child)) == before
+
+    def test_is_none_where_two_ways_lead_to_the_same_job(self, kala, parent):
+        left, right = kala.create(parents=(parent,)), kala.create(parents=(parent,))
+        bottom = kala.create(parents=(left, right))
+        run_well(kala, parent)
+        kala.succeed(left)
+        kala.succeed(right)
+        assert kala.story(bottom) == ["parent running", "parent queued"]
+
+
+class TestDeleting:
+    def test_a_child_frees_its_parents(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        assert kala.delete(child) == [child]
+        run_well(kala, parent)
+        assert kala.job(parent).children == ()
+        assert kala.runs(child) == []
+
+    def test_a_parent_deletes_the_children_that_have_no_other_and_theirs(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        grandchild = kala.create(parents=(child,))
+        assert kala.delete(parent) == [parent, child, grandchild]
+        assert kala.jobs() == []
+
+    def test_a_parent_leaves_the_children_that_have_another(self, kala, parent):
+        other = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent, other))
+        kala.delete(parent)
+        assert kala.jobs() == [other, child]
+        assert kala.job(child).spec.parents == (other,)
+
+    def test_a_parent_leaves_a_child_that_still_runs_after_its_other_parent(self, kala, parent):
+        other = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent, other))
+        kala.delete(parent)
+        run_well(kala, other)
+        assert kala.story(child) == ["parent running"]
+
+    def test_a_parent_cancels_the_queued_runs_of_the_children_that_go_with_it(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(child)
+        kala.start(child)
+        kala.delete(parent)
+        assert kala.story(child) == ["manual running", "manual cancelled"]
+
+    def test_a_running_parent_starts_no_child_when_it_ends(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(parent)
+        kala.delete(parent)
+        kala.succeed(parent)
+        assert kala.runs(child) == []
+
+    def test_an_on_failure_job_that_goes_with_its_parent_frees_its_callers(self, kala, parent):
+        alarm = kala.create(parents=(parent,))
+        caller = kala.create(schedule=HOURLY, on_failure_job=alarm)
+        kala.delete(parent)
+        assert kala.job(caller).spec.on_failure_job == ""

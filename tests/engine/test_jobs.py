@@ -1,0 +1,233 @@
+"""What becomes of a job: created, changed, started, deleted."""
+
+import pytest
+
+from kala.core.errors import Invalid, NotFound
+from kala.engine.messages import DeleteAllJobs, DeleteJob, StartJob, UpdateJob
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
+NOBODY = "4fbd6f5c-8f2c-4d7a-9d5b-0d3b0a5a6c11"
+
+
+class TestANewJob:
+    def test_without_schedule_and_parents_runs_once_at_its_creation(self, kala):
+        job = kala.create()
+        assert kala.story(job) == ["creation running"]
+        kala.succeed(job)
+        kala.passes(hours=9)
+        assert kala.story(job) == ["creation succeeded"]
+
+    def test_without_schedule_and_parents_is_done_when_its_run_has_ended(self, kala):
+        job = kala.create()
+        assert not kala.job(job).is_done
+        kala.succeed(job)
+        assert kala.job(job).is_done
+
+    def test_that_failed_for_good_is_done_too(self, kala):
+        job = kala.create(retries=1)
+        kala.fail(job)
+        assert not kala.job(job).is_done
+        kala.fail(job)
+        assert kala.job(job).is_done
+
+    def test_with_parents_waits_for_them_and_is_not_done(self, kala):
+        parent = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent,))
+        assert kala.runs(child) == []
+        assert not kala.job(child).is_done
+
+    def test_that_is_disabled_does_not_run_until_it_is_enabled(self, kala):
+        job = kala.create(disabled=True)
+        kala.passes(hours=1)
+        assert kala.runs(job) == []
+        kala.enable(job)
+        assert kala.story(job) == ["creation running"]
+
+    def test_has_an_id_of_its_own(self, kala):
+        assert kala.create() != kala.create()
+
+    def test_knows_when_it_was_created(self, kala):
+        assert kala.job(kala.create()).created_at == kala.now
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"schedule": HOURLY, "parents": (NOBODY,)}, "schedule: a job runs by its schedule or after its parents"),
+            ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
+            ({"schedule": "hourly"}, "schedule: 'hourly' is not"),
+            ({"epsilon": "soon"}, "epsilon: 'soon' is not"),
+            ({"parents": (NOBODY,)}, f"parent_jobs: there is no job with the id '{NOBODY}'"),
+            ({"on_failure_job": NOBODY}, f"on_failure_job: there is no job with the id '{NOBODY}'"),
+        ],
+    )
+    def test_that_is_not_acceptable_is_refused_and_leaves_nothing_behind(self, kala, fields, complaint):
+        with pytest.raises(Invalid, match=f"^{complaint}"):
+            kala.create(**fields)
+        assert kala.jobs() == []
+
+    def test_that_names_a_parent_twice_is_its_child_once(self, kala):
+        parent = kala.create(schedule=HOURLY)
+        child = kala.create(parents=(parent, parent))
+        assert kala.job(parent).children == (child,)
+
+
+class TestAChange:
+    def test_with_the_same_schedule_keeps_plan_and_repeats(self, kala):
+        job = kala.create(schedule=HOURLY.replace("R", "R1"))
+        kala.passes(hours=1)
+        kala.succeed(job)
+        kala.update(job, name="other", owner="ann@example.org")
+        for _ in range(2):
+            kala.passes(hours=1)
+        kala.succeed(job)
+        assert kala.slots(job) == ["13:00", "14:00"]
+        assert kala.job(job).is_done
+
+    def test_with_another_schedule_plans_anew_and_counts_repeats_from_the_start(self, kala):
+        job = kala.create(schedule=HOURLY.replace("R", "R0"))
+        kala.passes(hours=1)
+        kala.succeed(job)
+        kala.update(job, schedule="R1/2030-01-01T13:30:00Z/PT1H")
+        assert not kala.job(job).is_done
+        for minutes in (30, 60, 60):
+            kala.passes(minutes=minutes)
+            if not kala.job(job).is_done:
+                kala.succeed(job)
+        assert kala.slots(job) == ["13:00", "13:30", "14:30"]
+
+    def test_keeps_id_history_and_counts(self, kala):
+        job = kala.create()
+        kala.succeed(job)
+        changed = kala.update(job, name="other")
+        assert (changed.id, changed.spec.name, changed.counts.successes) == (job, "other", 1)
+        assert kala.story(job) == ["creation succeeded"]
+
+    def test_does_not_run_a_job_again_that_ran_at_its_creation(self, kala):
+        job = kala.create()
+        kala.succeed(job)
+        kala.update(job, name="other")
+        kala.passes(hours=1)
+        assert kala.story(job) == ["creation succeeded"]
+
+    def test_gets_the_job_as_it_is_so_that_no_other_change_is_lost(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.update(job, name="other")
+        kala.update(job, owner="ann@example.org")
+        assert (kala.job(job).spec.name, kala.job(job).spec.owner) == ("other", "ann@example.org")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"schedule": "R/2029-01-01T13:00:00Z/PT1H"},
+            {"parents": (NOBODY,), "schedule": ""},
+            {"on_failure_job": NOBODY},
+            {"epsilon": "soon"},
+        ],
+    )
+    def test_that_is_not_acceptable_changes_nothing(self, kala, fields):
+        job = kala.create(schedule=HOURLY)
+        before = kala.job(job)
+        with pytest.raises(Invalid):
+            kala.update(job, **fields)
+        assert kala.job(job) == before
+
+    def test_of_a_job_that_does_not_exist_is_refused(self, kala):
+        with pytest.raises(NotFound, match=f"^there is no job with the id '{NOBODY}'$"):
+            kala.ask(UpdateJob(NOBODY, lambda spec: spec))
+
+
+class TestAStartByHand:
+    def test_runs_at_once_beside_the_schedule(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.start(job)
+        kala.succeed(job)
+        kala.passes(hours=1)
+        assert kala.story(job) == ["manual succeeded", "schedule running"]
+
+    def test_answers_with_the_run_that_is_on_disk(self, kala):
+        job = kala.create(schedule=HOURLY)
+        answer = kala.start(job)
+        assert kala.run(answer.id).job_id == job
+
+    def test_of_each_caller_gets_a_run_of_its_own_one_after_another(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.step(StartJob(job), StartJob(job), StartJob(job))
+        assert kala.story(job) == ["manual running", "manual queued", "manual queued"]
+        kala.succeed(job)
+        assert kala.story(job) == ["manual succeeded", "manual running", "manual queued"]
+        kala.succeed(job)
+        assert kala.story(job) == ["manual succeeded", "manual succeeded", "manual running"]
+
+    def test_runs_a_job_again_that_is_done(self, kala):
+        job = kala.create()
+        kala.succeed(job)
+        kala.start(job)
+        kala.succeed(job)
+        assert kala.story(job) == ["creation succeeded", "manual succeeded"]
+
+    def test_of_a_job_that_does_not_exist_is_refused(self, kala):
+        with pytest.raises(NotFound, match=f"^there is no job with the id '{NOBODY}'$"):
+            kala.start(NOBODY)
+
+
+class TestADeletedJob:
+    def test_is_gone(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.delete(job)
+        kala.passes(hours=1)
+        assert (kala.jobs(), kala.runs()) == ([], [])
+
+    def test_keeps_its_history(self, kala):
+        job = kala.create()
+        kala.succeed(job)
+        kala.delete(job)
+        assert kala.story(job) == ["creation succeeded"]
+
+    def test_has_its_queued_runs_cancelled_with_the_reason(self, kala):
+        job = kala.create()
+        queued = kala.start(job)
+        kala.delete(job)
+        assert kala.run(queued.id).outcome.message == "the job was deleted"
+        assert kala.story(job) == ["creation running", "manual cancelled"]
+
+    def test_still_has_the_end_of_its_running_run_recorded(self, kala):
+        job = kala.create(retries=3)
+        kala.delete(job)
+        kala.fail(job)
+        assert kala.story(job) == ["creation failed"]
+
+    def test_is_no_longer_the_on_failure_job_of_others(self, kala):
+        alarm = kala.create(schedule=HOURLY)
+        job = kala.create(on_failure_job=alarm)
+        kala.delete(alarm)
+        assert kala.job(job).spec.on_failure_job == ""
+
+    def test_that_does_not_exist_is_refused(self, kala):
+        with pytest.raises(NotFound, match=f"^there is no job with the id '{NOBODY}'$"):
+            kala.delete(NOBODY)
+
+    def test_cannot_be_deleted_again(self, kala):
+        job = kala.create(schedule=HOURLY)
+        first, second = kala.step(DeleteJob(job), DeleteJob(job))
+        assert first.result() == [job]
+        assert isinstance(second.exception(), NotFound)
+
+
+class TestAllJobs:
+    def test_can_be_deleted_together(self, kala):
+        parent = kala.create(schedule=HOURLY)
+        kala.create(parents=(parent,))
+        running = kala.create()
+        kala.start(running)
+        kala.ask(DeleteAllJobs())
+        kala.succeed(running)
+        kala.passes(hours=1)
+        assert kala.jobs() == []
+        assert kala.story(running) == ["creation succeeded", "manual cancelled"]
+
+    def test_that_were_deleted_together_leave_room_for_new_ones(self, kala):
+        kala.create(schedule=HOURLY)
+        kala.ask(DeleteAllJobs())
+        job = kala.create()
+        assert kala.jobs() == [job]
+        assert kala.story(job) == ["creation running"]

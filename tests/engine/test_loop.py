@@ -1,0 +1,201 @@
+"""The loop in its own thread: it takes what is asked, wakes when something is due, and ends when it is told to."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from queue import Queue
+from threading import Event, Thread
+
+import pytest
+
+from kala.core.errors import Busy, Invalid
+from kala.core.job import Command, Job, Spec
+from kala.core.run import Outcome, Run, State
+from kala.engine import engine as module
+from kala.engine.engine import Engine
+from kala.engine.feed import Feed
+from kala.engine.messages import CreateJob, Drain, StartJob
+from kala.store.store import Store
+
+SPEC = Spec(name="backup", action=Command("true"))
+LATER = Spec(name="later", action=Command("true"), schedule="R/2040-01-01T00:00:00Z/P1D")
+PATIENCE = 5  # seconds until a test gives up on what should come at once
+
+
+class Workers:
+    """An executor whose runs end when a test says so; `given` is where it waits for the next one."""
+
+    workers = 4
+
+    def __init__(self) -> None:
+        self.given: Queue[Run] = Queue()
+
+    def start(self, done: Callable[[Run, Outcome], None]) -> None:
+        self._done = done
+
+    def submit(self, run: Run, job: Job) -> None:
+        self.given.put(run)
+
+    def end(self, run: Run) -> None:
+        self._done(run, Outcome(state=State.SUCCEEDED, ended_at=datetime.now(UTC)))
+
+
+@pytest.fixture
+def workers():
+    return Workers()
+
+
+@pytest.fixture
+def new_engine(tmp_path, workers):
+    """An engine on the files of the one before it, which has stopped."""
+    stores, engines = [], []
+
+    def stop():
+        for engine in engines:
+            engine.stop()
+        for store in stores:
+            store.close()
+        engines.clear()
+        stores.clear()
+
+    def new(**options) -> Engine:
+        stop()
+        stores.append(Store(tmp_path / "kala"))
+        engines.append(Engine(stores[0], workers, Feed(), UTC, **options))
+        return engines[0]
+
+    yield new
+    stop()
+
+
+@pytest.fixture
+def engine(new_engine):
+    engine = new_engine()
+    engine.start()
+    return engine
+
+
+class TestAsking:
+    def test_answers_each_of_many_callers(self, engine):
+        answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
+        assert len({answer.result(PATIENCE).id for answer in answers}) == 100
+
+    def test_raises_what_was_wrong_where_the_caller_waits(self, engine):
+        with pytest.raises(Invalid, match=r"^schedule: 'hourly' is not"):
+            engine.call(CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly")))
+
+    def test_ends_in_busy_where_no_answer_comes_in_time(self, new_engine, monkeypatch):
+        monkeypatch.setattr(module, "_ANSWER_SECONDS", 0)
+        with pytest.raises(Busy, match=r"^no answer within 0 s; look whether it was done, then ask again$"):
+            new_engine().call(CreateJob(LATER))
+
+    def test_of_a_fault_in_kala_itself_answers_that_too(self, engine, workers, monkeypatch):
+        monkeypatch.setattr(workers, "submit", lambda run, job: 1 / 0)
+        with pytest.raises(Busy):
+            engine.call(CreateJob(SPEC))
+
+
+class TestTheLoop:
+    def test_starts_a_run_that_is_due_at_once(self, engine, workers):
+        job = engine.call(CreateJob(SPEC))
+        assert workers.given.get(timeout=PATIENCE).job_id == job.id
+
+    def test_wakes_by_itself_when_a_slot_is_due(self, engine, workers):
+        soon = datetime.now(UTC) + timedelta(seconds=0.2)
+        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
+        run = workers.given.get(timeout=PATIENCE)
+        assert run.slot == soon <= run.started_at
+
+    def test_goes_on_when_a_run_ends(self, engine, workers):
+        parent = engine.call(CreateJob(SPEC))
+        child = engine.call(CreateJob(Spec(name="child", action=Command("true"), parents=(parent.id,))))
+        workers.end(workers.given.get(timeout=PATIENCE))
+        assert workers.given.get(timeout=PATIENCE).job_id == child.id
+
+    def test_starts_what_was_queued_before_as_soon_as_it_begins(self, new_engine, workers):
+        first = new_engine()
+        first.start()
+        job = first.call(CreateJob(LATER))
+        first.call(Drain())
+        first.call(StartJob(job.id))
+        new_engine().start()
+        assert workers.given.get(timeout=PATIENCE).job_id == job.id
+
+    def test_beats_again_and_again_without_anything_to_do(self, new_engine):
+        beats = Queue()
+        new_engine(beat=lambda: beats.put(1), beat_interval=0.01).start()
+        assert sum(beats.get(timeout=PATIENCE) for _ in range(5)) == 5
+
+    def test_that_cannot_begin_raises_where_it_is_started(self, new_engine, tmp_path):
+        engine = new_engine()
+        engine._store._writing.timeout = 0
+        other = sqlite3.connect(tmp_path / "kala" / "kala.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Busy):
+            engine.start()
+        other.close()
+
+
+class TestBeingIdle:
+    def test_is_so_from_the_start(self, engine):
+        assert engine.wait_idle(0)
+
+    def test_is_not_so_while_a_run_is_running(self, engine, workers):
+        engine.call(CreateJob(SPEC))
+        workers.given.get(timeout=PATIENCE)
+        engine.call(Drain())
+        assert not engine.wait_idle(0)
+
+    def test_is_so_when_the_last_run_has_been_recorded(self, engine, workers):
+        engine.call(CreateJob(SPEC))
+        run = workers.given.get(timeout=PATIENCE)
+        engine.call(Drain())
+        workers.end(run)
+        assert engine.wait_idle(PATIENCE)
+        assert engine._store.writer.runs.running() == []
+
+
+class TestStopping:
+    def test_comes_after_all_that_was_asked_before(self, engine):
+        answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
+        engine.stop()
+        assert all(answer.done() for answer in answers)
+
+    def test_can_be_asked_for_again(self, engine):
+        engine.stop()
+        engine.stop()
+
+    def test_of_an_engine_that_never_started_does_nothing(self, new_engine):
+        new_engine().stop()
+
+    def test_does_not_mind_that_another_thread_has_stopped_it_meanwhile(self, engine, monkeypatch):
+        ask = engine.ask
+
+        def ask_while_another_stops(message):
+            monkeypatch.setattr(engine, "ask", ask)
+            other = Thread(target=engine.stop)
+            other.start()
+            other.join(PATIENCE)
+            return ask(message)
+
+        monkeypatch.setattr(engine, "ask", ask_while_another_stops)
+        engine.stop()
+
+    def test_can_be_asked_for_by_ten_threads_at_once(self, engine):
+        go, faults = Event(), []
+
+        def stop():
+            go.wait()
+            try:
+                engine.stop()
+            except BaseException as fault:  # noqa: BLE001  the test is about there being none
+                faults.append(fault)
+
+        threads = [Thread(target=stop) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        go.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert faults == []
+        assert not any(thread.is_alive() for thread in threads)

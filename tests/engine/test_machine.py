@@ -1,0 +1,244 @@
+"""Whatever people do and however often Kala dies: no slot runs twice, no job beside itself, nothing is forgotten."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from kala.core.errors import Conflict
+from kala.core.job import Job
+from kala.core.run import FAILURES, MOVES, Cause, Run, State
+from kala.core.schedule import parse
+from kala.engine.messages import StartJob
+from kala.store.jobs import Filter
+
+WORKERS = 2
+JOBS = 4  # few, so that much happens to each of them
+
+
+class View(msgspec.Struct):
+    """What is on disk after a step, and which runs the workers were given since the last restart."""
+
+    now: datetime
+    jobs: list[Job]
+    runs: list[Run]
+    given: list[int]
+
+    def of(self, state: State) -> list[Run]:
+        return [run for run in self.runs if run.state is state]
+
+    @property
+    def ready(self) -> list[Run]:
+        return [run for run in self.of(State.QUEUED) if not run.waiting]
+
+
+def no_slot_runs_twice(view: View) -> None:
+    slots = Counter((run.job_id, run.slot, run.attempt) for run in view.runs if run.slot)
+    assert [slot for slot, times in slots.items() if times > 1] == []
+
+
+def no_job_runs_beside_itself(view: View) -> None:
+    live = Counter(run.job_id for run in [*view.of(State.RUNNING), *view.ready])
+    assert [job for job, runs in live.items() if runs > 1] == []
+
+
+def no_run_waits_for_a_worker_that_is_free(view: View) -> None:
+    assert len(view.of(State.RUNNING)) == WORKERS or not view.ready
+
+
+def no_more_runs_than_workers(view: View) -> None:
+    assert len(view.of(State.RUNNING)) <= WORKERS
+
+
+def no_run_waits_for_nothing(view: View) -> None:
+    before = {run.job_id for run in [*view.of(State.RUNNING), *view.ready]}
+    disabled = {job.id for job in view.jobs if job.spec.disabled}
+    assert {run.job_id for run in view.of(State.QUEUED) if run.waiting} <= before | disabled
+
+
+def what_is_running_was_given_to_a_worker_once(view: View) -> None:
+    assert len(view.given) == len(set(view.given))
+    assert {run.id for run in view.of(State.RUNNING)} <= set(view.given)
+
+
+def counts_are_what_history_tells(view: View) -> None:
+    retried = {run.cause_run for run in view.runs if run.cause is Cause.RETRY}
+    for job in view.jobs:
+        own = [run for run in view.runs if run.job_id == job.id]
+        successes = sum(run.state is State.SUCCEEDED for run in own)
+        failures = [run for run in own if run.state in FAILURES]
+        finished = successes + sum(run.id not in retried for run in failures)
+        assert (job.counts.successes, job.counts.errors, job.counts.finished) == (successes, len(failures), finished)
+
+
+def a_job_is_done_when_nothing_is_to_come_and_only_then(view: View) -> None:
+    live = {run.job_id for run in view.runs if run.state in MOVES}
+    for job in view.jobs:
+        comes_again = job.next_due is not None or bool(job.spec.parents)
+        assert not (job.is_done and comes_again)
+        assert job.is_done or comes_again or job.id in live
+
+
+def repeats_are_kept(view: View) -> None:
+    for job in view.jobs:
+        runs = parse(job.spec.schedule, view.now.tzinfo).runs if job.spec.schedule else None
+        assert runs is None or job.slots_started <= runs
+
+
+def no_enabled_job_is_overdue(view: View) -> None:
+    assert [job for job in view.jobs if not job.spec.disabled and job.next_due and job.next_due <= view.now] == []
+
+
+def a_finished_run_never_changes(before: View, after: View) -> None:
+    runs = {run.id: run for run in after.runs}
+    assert [run for run in before.runs if run.state not in MOVES and runs.get(run.id) != run] == []
+
+
+def no_run_of_a_disabled_job_starts(before: View, after: View) -> None:
+    disabled = {job.id for job in after.jobs if job.spec.disabled}
+    begun = {run.id for run in before.runs if run.started_at}
+    assert [run for run in after.runs if run.started_at and run.id not in begun and run.job_id in disabled] == []
+
+
+PROMISES: list[Callable[[View], None]] = [
+    no_slot_runs_twice,
+    no_job_runs_beside_itself,
+    no_run_waits_for_a_worker_that_is_free,
+    no_more_runs_than_workers,
+    no_run_waits_for_nothing,
+    what_is_running_was_given_to_a_worker_once,
+    counts_are_what_history_tells,
+    a_job_is_done_when_nothing_is_to_come_and_only_then,
+    repeats_are_kept,
+    no_enabled_job_is_overdue,
+]
+
+
+class Machine(RuleBasedStateMachine):
+    """People, time and accidents, in any order."""
+
+    def __init__(self, kala_type) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.kala = kala_type(Path(self._folder.name), workers=WORKERS)
+        self.latest = self.kala.now
+        self.before = self.view = self.look()
+
+    def look(self) -> View:
+        with self.kala.store.reading() as session:
+            jobs = list(session.jobs.search(Filter()))
+        return View(self.kala.now, jobs, self.kala.runs(), [run.id for run in self.kala.workers.given])
+
+    def teardown(self) -> None:
+        try:
+            self.every_queued_run_gets_its_turn()
+        finally:
+            self.kala.close()
+            self._folder.cleanup()
+
+    def every_queued_run_gets_its_turn(self) -> None:
+        for job in self.kala.jobs():
+            self.kala.enable(job)
+        while running := self.look().of(State.RUNNING):
+            self.kala.step(*[self.kala.done(run.job_id) for run in running])
+        assert [run for run in self.kala.runs() if run.state in MOVES] == []
+
+    @invariant()
+    def every_promise_is_kept(self):
+        self.before, self.view = self.view, self.look()
+        for promise in PROMISES:
+            promise(self.view)
+        a_finished_run_never_changes(self.before, self.view)
+        no_run_of_a_disabled_job_starts(self.before, self.view)
+
+    # What people do.
+
+    @precondition(lambda self: len(self.view.jobs) < JOBS)
+    @rule(
+        data=st.data(),
+        repeat=st.sampled_from(["", "R", "R0", "R1", "R2"]),
+        minutes=st.sampled_from([7, 30, 60]),
+        fields=st.fixed_dictionaries(
+            {"retries": st.integers(0, 2)},
+            optional={"disabled": st.just(True), "resume_at_next_scheduled_time": st.just(True)},
+        ),
+    )
+    def create(self, data, repeat, minutes, fields):
+        on_failure_job = data.draw(st.sampled_from(["", *self.kala.jobs()]))
+        schedule = repeat and self.schedule(repeat, minutes)
+        self.kala.create(schedule=schedule, on_failure_job=on_failure_job, **fields)
+
+    def schedule(self, repeat: str, minutes: int) -> str:
+        """A schedule that starts after all that ever was, so that a clock set back makes no slot come again."""
+        self.latest = max(self.latest, self.kala.now)
+        return f"{repeat}/{self.latest.replace(microsecond=1).isoformat()}/PT{minutes}M"
+
+    @precondition(lambda self: 0 < len(self.view.jobs) < JOBS)
+    @rule(data=st.data(), retries=st.integers(0, 1))
+    def create_child(self, data, retries):
+        parents = data.draw(st.lists(st.sampled_from(self.kala.jobs()), min_size=1, max_size=2, unique=True))
+        self.kala.create(parents=tuple(parents), retries=retries)
+
+    @precondition(lambda self: self.view.jobs)
+    @rule(data=st.data())
+    def disable_or_enable(self, data):
+        job = self.any_job(data)
+        self.kala.update(job, disabled=not self.kala.job(job).spec.disabled)
+
+    @precondition(lambda self: self.view.jobs)
+    @rule(data=st.data(), repeat=st.sampled_from(["R", "R1"]))
+    def plan_anew(self, data, repeat):
+        self.kala.update(self.any_job(data), schedule=self.schedule(repeat, 30), parents=())
+
+    @precondition(lambda self: self.view.jobs)
+    @rule(data=st.data())
+    def start_twice(self, data):
+        job = self.any_job(data)
+        answers = self.kala.step(StartJob(job), StartJob(job))
+        is_refused = [isinstance(answer.exception(), Conflict) for answer in answers]
+        assert is_refused == [self.kala.job(job).spec.disabled] * 2
+
+    @precondition(lambda self: self.view.jobs)
+    @rule(data=st.data())
+    def delete(self, data):
+        self.kala.delete(self.any_job(data))
+
+    def any_job(self, data) -> str:
+        """One of the jobs, more often one that is about to do something."""
+        jobs = [job.id for job in self.view.jobs]
+        live = [run.job_id for run in self.view.runs if run.state in MOVES and run.job_id in jobs]
+        return data.draw(st.sampled_from([*jobs, *live]))
+
+    # What happens by itself.
+
+    @rule(minutes=st.sampled_from([1, 7, 30, 60, 200, -90]))
+    def time_passes(self, minutes):
+        self.kala.passes(minutes=minutes)
+        self.latest = max(self.latest, self.kala.now)
+
+    @precondition(lambda self: self.view.of(State.RUNNING))
+    @rule(data=st.data(), state=st.sampled_from([State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED]))
+    def a_run_ends(self, data, state):
+        run = data.draw(st.sampled_from(self.view.of(State.RUNNING)))
+        self.kala.step(self.kala.done(run.job_id, state))
+
+    @rule(minutes=st.sampled_from([0, 10, 100]), is_crash=st.booleans())
+    def kala_restarts(self, minutes, is_crash):
+        if not is_crash:
+            self.kala.drain()
+            self.kala.step(*[self.kala.done(run.job_id) for run in self.view.of(State.RUNNING)])
+        self.kala.restart(minutes=minutes)
+        self.latest = max(self.latest, self.kala.now)
+
+
+def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_type):
+    run_state_machine_as_test(
+        lambda: Machine(kala_type),
+        settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
+    )

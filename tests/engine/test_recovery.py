@@ -1,0 +1,123 @@
+"""What a restart keeps, and what it does not do again."""
+
+from kala.core.run import State
+from kala.engine.messages import CreateJob, Drain
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
+
+
+class TestAfterACrash:
+    def test_a_run_that_was_running_is_lost(self, kala):
+        job = kala.create()
+        kala.restart(minutes=1)
+        [run] = kala.runs(job)
+        assert run.state is State.LOST
+        assert run.outcome.message == "Kala stopped while this run was running; how it ended is not known"
+        assert run.outcome.ended_at == kala.now
+
+    def test_a_lost_run_is_not_run_again(self, kala):
+        job = kala.create(retries=3)
+        kala.restart(minutes=1)
+        kala.passes(hours=1)
+        assert kala.story(job) == ["creation lost"]
+
+    def test_a_lost_run_starts_no_on_failure_job(self, kala):
+        alarm = kala.create(schedule="R/2040-01-01T00:00:00Z/P1D")
+        kala.create(on_failure_job=alarm)
+        kala.restart(minutes=1)
+        assert kala.runs(alarm) == []
+
+    def test_a_job_whose_run_was_lost_goes_on_with_its_next_slot(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.passes(hours=1)
+        kala.restart(minutes=1)
+        kala.passes(minutes=59)
+        assert kala.story(job) == ["schedule lost", "schedule running"]
+
+    def test_a_slot_that_waited_behind_the_lost_run_starts(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.passes(hours=1)
+        kala.passes(hours=1)
+        kala.restart(minutes=1)
+        assert kala.story(job) == ["schedule lost", "schedule running"]
+
+    def test_starts_by_hand_that_waited_behind_the_lost_run_all_get_their_turn(self, kala):
+        job = kala.create()
+        kala.start(job)
+        kala.start(job)
+        kala.restart(minutes=1)
+        kala.succeed(job)
+        kala.succeed(job)
+        assert kala.story(job) == ["creation lost", "manual succeeded", "manual succeeded"]
+
+    def test_a_retry_that_was_queued_is_made(self, new_kala):
+        kala = new_kala(workers=1)
+        job, other = kala.create(retries=1), kala.create()
+        kala.fail(job)
+        kala.restart(minutes=1)
+        kala.succeed(job)
+        assert kala.story(other) == ["creation lost"]
+        assert kala.story(job) == ["creation failed", "retry succeeded"]
+
+    def test_what_waited_for_a_worker_starts_oldest_first_and_once(self, new_kala):
+        kala = new_kala(workers=1)
+        jobs = [kala.create() for _ in range(3)]
+        kala.restart(minutes=1)
+        kala.succeed(jobs[1])
+        kala.succeed(jobs[2])
+        assert [kala.story(job) for job in jobs] == [["creation lost"], ["creation succeeded"], ["creation succeeded"]]
+
+    def test_a_job_that_was_done_but_for_its_lost_run_is_done(self, kala):
+        job = kala.create()
+        kala.restart(minutes=1)
+        assert kala.job(job).is_done
+
+    def test_a_deleted_jobs_run_is_lost_too(self, kala):
+        job = kala.create()
+        kala.delete(job)
+        kala.restart(minutes=1)
+        assert kala.story(job) == ["creation lost"]
+
+    def test_a_second_crash_changes_nothing_more(self, kala):
+        kala.create()
+        kala.restart(minutes=1)
+        before = kala.runs()
+        kala.restart(minutes=1)
+        assert kala.runs() == before
+
+
+class TestDraining:
+    def test_starts_nothing(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.drain()
+        kala.passes(hours=1)
+        assert kala.runs(job) == []
+
+    def test_keeps_what_is_asked_for_in_the_same_step_from_starting(self, kala):
+        [_, created] = kala.step(Drain(), CreateJob(kala.job(kala.create()).spec))
+        assert kala.runs(created.result().id) == []
+
+    def test_queues_what_is_started_by_hand_for_the_next_kala(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.drain()
+        kala.start(job)
+        assert kala.story(job) == ["manual queued"]
+        kala.restart(minutes=1)
+        assert kala.story(job) == ["manual running"]
+
+    def test_writes_how_the_last_runs_ended_and_queues_what_follows(self, kala):
+        parent = kala.create()
+        child = kala.create(parents=(parent,))
+        kala.drain()
+        kala.succeed(parent)
+        assert [kala.story(parent), kala.story(child)] == [["creation succeeded"], ["parent queued"]]
+        kala.restart(minutes=1)
+        assert kala.story(child) == ["parent running"]
+
+    def test_leaves_slots_to_the_next_kala_which_runs_the_latest_once(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.drain()
+        for _ in range(3):
+            kala.passes(hours=1)
+        kala.restart(minutes=1)
+        assert kala.slots(job) == ["15:00"]

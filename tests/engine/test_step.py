@@ -1,0 +1,280 @@
+"""A step: everything that is asked for in one transaction; what it leads to only when that is on disk."""
+
+import sqlite3
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from kala.core.errors import Busy, Invalid, NotFound
+from kala.core.job import Command, Spec
+from kala.core.run import State
+from kala.engine.feed import Change
+from kala.engine.messages import CreateJob, DeleteJob, Done, StartJob, UpdateJob
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
+SPEC = Spec(name="backup", action=Command("true"))
+INVALID = CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly"))
+NOBODY = "4fbd6f5c-8f2c-4d7a-9d5b-0d3b0a5a6c11"
+BIG = "x" * 200_000
+
+
+@contextmanager
+def disk_full(kala):
+    """The database has its pages and gets no more."""
+    kala.store._writing.pragma("max_page_count", kala.store._writing.pragma("page_count"))
+    yield
+    kala.store._writing.pragma("max_page_count", 1 << 30)
+
+
+@contextmanager
+def disk_locked(kala):
+    """Another program, such as a backup, holds the database for longer than Kala waits."""
+    kala.store._writing.connection().execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(kala.store.outputs.parent / "kala.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
+
+
+class TestAnAnswer:
+    def test_comes_when_what_was_asked_is_on_disk(self, kala):
+        seen = []
+        answer = Future()
+        answer.add_done_callback(lambda done: seen.append(kala.job(done.result().id)))
+        kala.engine.step([(CreateJob(SPEC), answer)], kala.now)
+        assert [job.spec for job in seen] == [SPEC]
+
+    def test_of_a_start_comes_when_the_run_is_on_disk(self, kala):
+        job = kala.create(schedule=HOURLY)
+        seen = []
+        answer = Future()
+        answer.add_done_callback(lambda done: seen.append(kala.run(done.result().id)))
+        kala.engine.step([(StartJob(job), answer)], kala.now)
+        assert [run.job_id for run in seen] == [job]
+
+    def test_to_what_is_not_acceptable_is_the_reason(self, kala):
+        [answer] = kala.step(INVALID)
+        assert isinstance(answer.exception(timeout=0), Invalid)
+
+
+class TestManyMessages:
+    def test_reach_the_disk_together(self, kala):
+        commits = []
+        kala.store._writing.connection().set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else 0)
+        kala.step(*[CreateJob(SPEC)] * 50)
+        assert len(kala.jobs()) == 50
+        assert len(commits) == 1
+
+    def test_are_applied_in_the_order_in_which_they_came(self, kala):
+        job = kala.create(schedule=HOURLY)
+        deleted, started = kala.step(DeleteJob(job), StartJob(job))
+        assert deleted.result() == [job]
+        assert isinstance(started.exception(), NotFound)
+
+    def test_do_not_fail_with_one_that_is_invalid(self, kala):
+        before, invalid, after = kala.step(CreateJob(SPEC), INVALID, CreateJob(SPEC))
+        assert kala.jobs() == [before.result().id, after.result().id]
+        assert isinstance(invalid.exception(), Invalid)
+
+    def test_do_not_fail_with_one_that_has_a_fault_of_its_own(self, kala, caplog):
+        job = kala.create(schedule=HOURLY)
+        broken, created = kala.step(UpdateJob(job, lambda spec: 1 / 0), CreateJob(SPEC))
+        assert isinstance(broken.exception(), ZeroDivisionError)
+        assert created.result().id in kala.jobs()
+        assert [record.getMessage() for record in caplog.records] == ["UpdateJob could not be carried out"]
+
+    def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
+        parent = kala.create()
+        child = kala.create(parents=(parent,))
+        told = kala.feed.last
+        monkeypatch.setattr(kala.engine._runs, "settle", lambda job: 1 / 0)
+        [answer] = kala.step(kala.done(parent))
+        assert isinstance(answer.exception(), ZeroDivisionError)
+        assert [kala.story(parent), kala.story(child)] == [["creation running"], []]
+        assert (kala.feed.last, len(kala.workers.given)) == (told, 1)
+
+    def test_do_not_fail_with_one_that_names_a_parent_twice(self, kala):
+        parent = kala.create(schedule=HOURLY)
+        _, created = kala.step(
+            CreateJob(Spec(name="c", action=Command("true"), parents=(parent,) * 2)), CreateJob(SPEC)
+        )
+        assert created.result().id in kala.jobs()
+
+
+class TestARun:
+    def test_is_on_disk_as_running_before_a_worker_gets_it(self, kala):
+        states = []
+        kala.workers.noticed = lambda run: states.append(kala.run(run.id).state)
+        kala.create()
+        assert states == ["running"]
+
+    def test_that_ended_is_written_and_its_followers_start_in_the_same_step(self, kala):
+        parent = kala.create()
+        child = kala.create(parents=(parent,))
+        kala.succeed(parent)
+        assert [kala.story(parent), kala.story(child)] == [["creation succeeded"], ["parent running"]]
+
+    def test_that_ended_frees_its_worker_in_the_same_step(self, new_kala):
+        kala = new_kala(workers=1)
+        first, second = kala.create(), kala.create()
+        kala.succeed(first)
+        assert kala.story(second) == ["creation running"]
+
+    def test_whose_end_is_told_twice_is_counted_once(self, kala):
+        job = kala.create()
+        done = kala.done(job)
+        kala.step(done)
+        kala.step(done)
+        assert kala.job(job).counts.successes == 1
+
+    def test_keeps_the_time_at_which_its_worker_really_started_it(self, kala):
+        job = kala.create()
+        done = kala.done(job)
+        really = kala.now + timedelta(seconds=5)
+        kala.step(Done(msgspec.structs.replace(done.run, started_at=really), done.outcome))
+        assert kala.runs(job)[0].started_at == really
+
+
+class TestADatabaseThatCannotBeWritten:
+    def test_because_it_is_full_answers_busy_and_keeps_nothing(self, kala):
+        with disk_full(kala):
+            small, big = kala.step(CreateJob(SPEC), CreateJob(Spec(name="big", action=Command(BIG))))
+        for answer in (small, big):
+            assert isinstance(answer.exception(), Busy)
+            assert str(answer.exception()) == (
+                "storage: the database cannot be written: database or disk is full; nothing was changed"
+            )
+        assert kala.jobs() == []
+
+    def test_because_another_program_holds_it_answers_busy(self, kala):
+        with disk_locked(kala):
+            [answer] = kala.step(CreateJob(SPEC))
+        assert isinstance(answer.exception(), Busy)
+        assert kala.jobs() == []
+
+    def test_starts_nothing(self, kala):
+        job = kala.create(schedule=HOURLY)
+        with disk_locked(kala):
+            kala.passes(hours=1)
+        assert (kala.workers.given, kala.runs(job)) == ([], [])
+
+    def test_tells_nobody_of_what_did_not_happen(self, kala):
+        job = kala.create()
+        before = kala.feed.after(0, timeout=0)
+        with disk_locked(kala):
+            kala.succeed(job)
+        assert kala.feed.after(0, timeout=0) == before
+
+    def test_starts_what_was_due_once_when_it_can_be_written_again(self, kala):
+        job = kala.create(schedule=HOURLY)
+        with disk_locked(kala):
+            kala.passes(hours=1)
+            kala.passes(seconds=1)
+        kala.passes(seconds=1)
+        assert kala.story(job) == ["schedule running"]
+
+    def test_keeps_how_a_run_ended_and_writes_it_when_it_can(self, kala):
+        parent = kala.create()
+        child = kala.create(parents=(parent,))
+        with disk_locked(kala):
+            kala.succeed(parent)
+            assert kala.story(parent) == ["creation running"]
+        kala.passes(seconds=1)
+        assert [kala.story(parent), kala.story(child)] == [["creation succeeded"], ["parent running"]]
+
+    def test_keeps_all_that_ended_meanwhile(self, kala):
+        jobs = [kala.create() for _ in range(3)]
+        with disk_locked(kala):
+            for job in jobs:
+                kala.succeed(job)
+        kala.passes(seconds=1)
+        assert [kala.job(job).counts.successes for job in jobs] == [1, 1, 1]
+
+    def test_does_not_start_more_runs_than_there_are_workers_afterwards(self, new_kala):
+        kala = new_kala(workers=2)
+        jobs = [kala.create() for _ in range(5)]
+        with disk_locked(kala):
+            kala.succeed(jobs[0])
+            kala.passes(seconds=1)
+        kala.passes(seconds=1)
+        assert sum(run.state is State.RUNNING for run in kala.runs()) == 2
+
+    def test_does_not_forget_what_waits_for_a_worker(self, new_kala):
+        kala = new_kala(workers=2)
+        first, second, third = kala.create(), kala.create(), kala.create()
+        kala.create(name=BIG, schedule=HOURLY)  # its run is what the disk has no room for
+        with disk_full(kala):
+            kala.now = kala.now.replace(hour=13)
+            kala.step(kala.done(first), kala.done(second))
+            assert kala.story(third) == ["creation queued"]
+        kala.passes(seconds=1)
+        assert kala.story(third) == ["creation running"]
+
+    def test_is_said_once_in_the_log_not_at_every_try(self, kala, caplog):
+        with disk_locked(kala):
+            for _ in range(3):
+                kala.passes(seconds=1)
+        assert [record.getMessage() for record in caplog.records] == [
+            "storage: the database cannot be written: database is locked; nothing was changed; trying again every 1.0 s"
+        ]
+
+
+class TestTheFeed:
+    def test_tells_of_runs_as_they_move_after_the_commit(self, new_kala):
+        kala = new_kala(workers=1)
+        first = kala.create()
+        kala.create()
+        kala.succeed(first)
+        told = [change for _, change in kala.feed.after(0, timeout=0) if change.subject == "run"]
+        assert told == [
+            Change("run", "1", "running"),
+            Change("run", "2", "queued"),
+            Change("run", "1", "succeeded"),
+            Change("run", "2", "running"),
+        ]
+
+    def test_tells_of_a_queued_run_that_was_cancelled(self, kala):
+        job = kala.create()
+        queued = kala.start(job)
+        kala.delete(job)
+        assert Change("run", str(queued.id), "cancelled") in [change for _, change in kala.feed.after(0, timeout=0)]
+
+    def test_tells_of_jobs_as_they_change(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.update(job, name="other")
+        kala.delete(job)
+        assert [change for _, change in kala.feed.after(0, timeout=0)] == [
+            Change("job", job, what) for what in ("created", "updated", "deleted")
+        ]
+
+    def test_tells_nothing_of_what_was_refused(self, kala):
+        kala.step(INVALID)
+        assert kala.feed.after(0, timeout=0) == []
+
+
+class TestTheLog:
+    @pytest.fixture
+    def log(self, caplog):
+        caplog.set_level("INFO", "kala.runs")
+        return lambda: [record.getMessage() for record in caplog.records]
+
+    def test_has_a_line_when_a_run_starts_and_one_when_it_ends(self, kala, log):
+        job = kala.create()
+        kala.succeed(job)
+        assert log() == ["backup: run 1 started (creation)", "backup: run 1 succeeded after 0.000 s"]
+
+    def test_says_why_a_run_failed(self, kala, log):
+        job = kala.create()
+        kala.step(kala.done(job, State.FAILED, "exit status 3"))
+        assert log()[-1] == "backup: run 1 failed after 0.000 s: exit status 3"
+
+    def test_has_the_same_facts_as_fields_for_machines(self, kala, caplog, log):
+        job = kala.create()
+        kala.step(kala.done(job, State.FAILED, "exit status 3"))
+        start, end = (record.fields for record in caplog.records)
+        facts = {"job_id": job, "job_name": "backup", "run_id": 1, "cause": "creation", "attempt": 0}
+        assert start == facts | {"action": "run_started", "state": "running"}
+        assert end == facts | {"action": "run_ended", "state": "failed", "exit_code": None, "duration_s": 0.0}

@@ -1,0 +1,86 @@
+"""What Kala asks at every step is answered by an index: its cost does not grow with jobs and history."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from kala.core.job import Command, Job, Spec
+from kala.core.run import Cause, Run
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SPEC = Spec(name="backup", action=Command("true"))
+RUN = Run(id=1, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+
+
+@pytest.fixture
+def plan_of(store):
+    """How SQLite answers what a function asks: the lines of its plan, with the values filled in as they were asked."""
+    connection = store._writing.connection()
+
+    def plan_of(ask) -> str:
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        ask(store.writer)
+        connection.set_trace_callback(None)
+        statement = next(one for one in asked if not one.startswith(("BEGIN", "COMMIT", "--")))
+        return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+    with store.transaction():
+        store.writer.jobs.add(Job(id="1", spec=SPEC, created_at=NOON, next_due=NOON))
+        store.writer.runs.add(RUN)
+    return plan_of
+
+
+@pytest.mark.parametrize(
+    ("index", "ask"),
+    [
+        ("job_due", lambda session: session.jobs.due(NOON, 500)),
+        ("job_due", lambda session: session.jobs.next_due()),
+        ("job_on_failure", lambda session: session.jobs.having_on_failure("1")),
+        ("dependency_child", lambda session: session.jobs.parents("1")),
+        ("run_ready", lambda session: session.runs.ready(8)),
+        ("run_running", lambda session: session.runs.running()),
+        ("run_running", lambda session: session.runs.is_live("1")),
+        ("run_queued", lambda session: session.runs.is_live("1")),
+        ("run_queued", lambda session: session.runs.is_slot_waiting("1")),
+        ("run_queued", lambda session: session.runs.release("1")),
+        ("run_queued", lambda session: session.runs.queued("1")),
+        ("run_queued", lambda session: session.runs.queued()),
+        ("run_queued", lambda session: session.runs.hold("1")),
+        ("run_job", lambda session: session.runs.attempts("1", 50)),
+    ],
+)
+def test_an_index_answers_what_is_asked(plan_of, index, ask):
+    assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan_of(ask))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: session.jobs.get("1"),
+        lambda session: session.jobs.due(NOON, 500),
+        lambda session: session.jobs.children("1"),
+        lambda session: session.jobs.plan("1", NOON, 1),
+        lambda session: session.jobs.count_success("1", NOON),
+        lambda session: session.runs.get(1),
+        lambda session: session.runs.is_live("1"),
+        lambda session: session.runs.release("1"),
+        lambda session: session.runs.cancel_queued(RUN, NOON, ""),
+        lambda session: session.runs.attempts("1", 50),
+    ],
+)
+def test_no_table_is_read_from_end_to_end(plan_of, ask):
+    assert not re.search(r"^SCAN (job|run|dependency|child)$", plan_of(ask), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: session.jobs.due(NOON, 500),
+        lambda session: session.runs.ready(8),
+        lambda session: session.runs.attempts("1", 50),
+    ],
+)
+def test_what_is_first_is_found_without_sorting(plan_of, ask):
+    assert not re.search(r"^USE TEMP B-TREE", plan_of(ask).split("CORRELATED")[0], re.MULTILINE)

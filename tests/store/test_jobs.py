@@ -1,0 +1,275 @@
+"""Jobs go into the database and come out as they were; lists are filtered, and sums kept."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.core.errors import NotFound
+from kala.core.job import Command, Counts, HttpCall, Job, Spec
+from kala.store.jobs import Filter, Totals
+from kala.store.store import Store
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def job(job_id: str, next_due: datetime | None = None, **fields: object) -> Job:
+    spec = Spec(**{"name": f"job {job_id}", "action": Command("true")} | fields)
+    return Job(id=job_id, spec=spec, created_at=NOON, next_due=next_due)
+
+
+def add(store: Store, *jobs: Job) -> None:
+    with store.transaction():
+        for one in jobs:
+            store.writer.jobs.add(one)
+
+
+def listed(store: Store, **wanted: object) -> list[str]:
+    with store.reading() as session:
+        return [one.id for one in session.jobs.search(Filter(**wanted))]
+
+
+text = st.text(st.characters(codec="utf-8"), max_size=20)
+words = st.text("abc123-", min_size=1, max_size=5)
+instants = st.datetimes(timezones=st.just(UTC))
+actions = st.builds(Command, text) | st.builds(
+    HttpCall,
+    url=text,
+    method=st.sampled_from(["GET", "POST"]),
+    body=text,
+    headers=st.lists(st.tuples(text, st.lists(text, max_size=2).map(tuple)), max_size=2).map(tuple),
+    timeout=st.integers(1, 3600),
+    expected_codes=st.lists(st.integers(100, 599), max_size=3).map(tuple),
+)
+specs = st.builds(
+    Spec,
+    name=text,
+    action=actions,
+    schedule=text,
+    parents=st.lists(words, unique=True, max_size=3).map(tuple),
+    on_failure_job=words,
+    owner=text,
+    disabled=st.booleans(),
+    retries=st.integers(0, 2**53),
+    epsilon=text,
+    template_delimiters=text,
+    resume_at_next_scheduled_time=st.booleans(),
+)
+
+
+class TestAJob:
+    @given(spec=specs, created_at=instants, next_due=st.none() | instants, slots_started=st.integers(0, 2**60))
+    def test_comes_out_as_it_went_in(self, undone, spec, created_at, next_due, slots_started):
+        given_job = Job(id="me", spec=spec, created_at=created_at, next_due=next_due, slots_started=slots_started)
+        with undone() as store:
+            add(store, given_job)
+            assert store.writer.jobs.get("me") == given_job
+
+    @given(before=specs, after=specs, next_due=st.none() | instants)
+    def test_is_saved_as_it_was_changed(self, undone, before, after, next_due):
+        with undone() as store:
+            add(store, Job(id="me", spec=before, created_at=NOON, next_due=None))
+            changed = Job(id="me", spec=after, created_at=NOON, next_due=next_due, slots_started=7, is_done=True)
+            store.writer.jobs.save(changed)
+            assert store.writer.jobs.get("me") == changed
+
+    def test_that_does_not_exist_is_none(self, store):
+        assert store.writer.jobs.get("1") is None
+
+    def test_keeps_its_counts_when_it_is_saved(self, store):
+        add(store, job("1"))
+        with store.transaction():
+            store.writer.jobs.count_success("1", NOON)
+            store.writer.jobs.save(job("1", owner="ann@example.org"))
+        assert store.writer.jobs.get("1").counts == Counts(successes=1, finished=1, last_success=NOON)
+
+    def test_knows_its_children_in_the_order_of_their_creation(self, store):
+        add(store, job("p"), job("z", parents=("p",)), job("a", parents=("p",)), job("m", parents=("p",)))
+        assert store.writer.jobs.get("p").children == ("z", "a", "m")
+        assert store.writer.jobs.children("p") == ["z", "a", "m"]
+
+    def test_that_is_saved_with_other_parents_is_the_child_of_these_alone(self, store):
+        add(store, job("p"), job("q"), job("c", parents=("p",)))
+        with store.transaction():
+            store.writer.jobs.save(job("c", parents=("q",)))
+        assert (store.writer.jobs.children("p"), store.writer.jobs.children("q")) == ([], ["c"])
+        assert store.writer.jobs.parents("c") == ["q"]
+
+    def test_that_is_deleted_leaves_no_trace_in_its_parents_and_children(self, store):
+        add(store, job("p"), job("c", parents=("p",)), job("d", parents=("c",)))
+        with store.transaction():
+            store.writer.jobs.delete("c")
+        assert store.writer.jobs.get("c") is None
+        assert store.writer.jobs.get("p").children == ()
+        assert store.writer.jobs.parents("d") == []
+
+    def test_names_those_whose_on_failure_job_it_is(self, store):
+        add(store, job("f"), job("a", on_failure_job="f"), job("b"), job("c", on_failure_job="f"))
+        assert sorted(store.writer.jobs.having_on_failure("f")) == ["a", "c"]
+
+    def test_without_an_on_failure_job_is_nobodys_caller(self, store):
+        add(store, job("a"))
+        assert store.writer.jobs.having_on_failure("") == []
+
+    def test_counts_attempts_successes_and_errors(self, store):
+        add(store, job("1"))
+        jobs = store.writer.jobs
+        with store.transaction():
+            jobs.count_attempt("1", NOON)
+            jobs.count_error("1", NOON + SECOND, is_final=False)
+            jobs.count_error("1", NOON + 2 * SECOND, is_final=True)
+            jobs.count_success("1", NOON + 3 * SECOND)
+        assert jobs.get("1").counts == Counts(
+            successes=1,
+            errors=2,
+            finished=2,
+            last_success=NOON + 3 * SECOND,
+            last_error=NOON + 2 * SECOND,
+            last_attempt=NOON,
+        )
+
+
+class TestWhatIsDue:
+    def test_are_the_enabled_jobs_whose_time_has_come_the_longest_waiting_first(self, store):
+        add(
+            store,
+            job("later", NOON + SECOND),
+            job("now", NOON),
+            job("never"),
+            job("asleep", NOON, disabled=True),
+            job("long", NOON - SECOND),
+            job("also now", NOON),
+        )
+        assert [one.id for one in store.writer.jobs.due(NOON, 10)] == ["long", "now", "also now"]
+
+    def test_is_taken_as_far_as_asked_for(self, store):
+        add(store, *(job(str(number), NOON + number * SECOND) for number in range(5)))
+        assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, 2)] == ["0", "1"]
+
+    def test_next_is_the_earliest_of_the_enabled_jobs(self, store):
+        add(store, job("1", NOON + SECOND), job("2", NOON, disabled=True), job("3"))
+        assert store.writer.jobs.next_due() == NOON + SECOND
+
+    def test_next_is_none_where_nothing_will_be_due(self, store):
+        add(store, job("1"))
+        assert store.writer.jobs.next_due() is None
+
+
+class TestAList:
+    @pytest.fixture
+    def store(self, store):
+        add(
+            store,
+            job("c", name="Backup 100%", owner="ann@example.org"),
+            job("a", name="backup_db", disabled=True),
+            job("d", name="report 100", owner="bob@example.org"),
+            job("b", name=r"c:\backup"),
+        )
+        with store.transaction():
+            store.writer.jobs.set_done("d", is_done=True)
+        return store
+
+    def test_has_all_jobs_in_the_order_of_their_creation(self, store):
+        assert listed(store) == ["c", "a", "d", "b"]
+
+    @pytest.mark.parametrize(
+        ("wanted", "expected"),
+        [
+            ({"limit": 2}, ["c", "a"]),
+            ({"limit": 2, "after": 2}, ["d", "b"]),
+            ({"after": 4}, []),
+            ({"limit": 0}, []),
+            ({"q": "backup"}, ["c", "a", "b"]),
+            ({"q": "%"}, ["c"]),
+            ({"q": "_"}, ["a"]),
+            ({"q": "\\"}, ["b"]),
+            ({"q": "100%"}, ["c"]),
+            ({"q": "p_"}, ["a"]),
+            ({"q": "nothing"}, []),
+            ({"owner": "ann@example.org"}, ["c"]),
+            ({"owner": ""}, ["a", "b"]),
+            ({"disabled": True}, ["a"]),
+            ({"disabled": False}, ["c", "d", "b"]),
+            ({"done": True}, ["d"]),
+            ({"done": False}, ["c", "a", "b"]),
+            ({"q": "backup", "disabled": False, "after": 1}, ["b"]),
+        ],
+    )
+    def test_has_only_what_is_wanted(self, store, wanted, expected):
+        assert listed(store, **wanted) == expected
+
+    def test_goes_on_after_the_place_of_a_job(self, store):
+        assert listed(store, after=store.writer.jobs.seq("a")) == ["d", "b"]
+
+    def test_cannot_start_after_a_job_that_does_not_exist(self, store):
+        with pytest.raises(NotFound) as refusal:
+            store.writer.jobs.seq("x")
+        assert str(refusal.value) == (
+            "after: there is no job with the id 'x'; give the id of the last job that you have"
+        )
+
+    def test_keeps_the_order_of_creation_when_a_job_is_deleted_and_another_made(self, store):
+        with store.transaction():
+            store.writer.jobs.delete("b")
+        add(store, job("b"))
+        assert listed(store) == ["c", "a", "d", "b"]
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "save", "success", "error", "attempt", "delete", "delete_all"]),
+        st.integers(0, 5),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+class TestTotals:
+    @given(changes)
+    def test_are_the_sums_over_all_jobs_whatever_happens(self, undone, changes):
+        with undone() as store:
+            attempts = [at for at in map(self.change, [store] * 40, count(), changes) if at]
+            jobs = list(store.writer.jobs.search(Filter()))
+            assert store.writer.jobs.totals() == Totals(
+                jobs=len(jobs),
+                disabled=sum(one.spec.disabled for one in jobs),
+                successes=sum(one.counts.successes for one in jobs),
+                errors=sum(one.counts.errors for one in jobs),
+                last_attempt=max(attempts, default=None),
+                next_due=min((one.next_due for one in jobs if one.next_due and not one.spec.disabled), default=None),
+            )
+
+    def change(self, store: Store, number: int, change: tuple[str, int, bool]) -> datetime | None:
+        """Do one of the changes; what comes back is when a run was started, if it was."""
+        what, which, flag = change
+        jobs, at = store.writer.jobs, NOON + which * SECOND
+        names = [one.id for one in jobs.search(Filter())]
+        if what == "add" or not names:
+            jobs.add(job(str(number), at if flag else None, disabled=flag and which > 3))
+            return None
+        name = names[which % len(names)]
+        match what:
+            case "save":
+                before = jobs.get(name)
+                spec = msgspec.structs.replace(before.spec, disabled=flag)
+                jobs.save(msgspec.structs.replace(before, spec=spec, next_due=at))
+            case "success":
+                jobs.count_success(name, at)
+            case "error":
+                jobs.count_error(name, at, is_final=flag)
+            case "attempt":
+                jobs.count_attempt(name, at)
+                return at
+            case "delete":
+                jobs.delete(name)
+            case "delete_all":
+                jobs.delete_all()
+        return None
+
+    def test_of_nothing_are_nothing(self, store):
+        assert store.writer.jobs.totals() == Totals(0, 0, 0, 0, None, None)

@@ -1,0 +1,215 @@
+"""Runs go into the database, move forward there, and outlive their jobs."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.core.run import WAITS_FOR_ENABLING, WAITS_FOR_JOB, Cause, Outcome, Run, State
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+DONE = Outcome(state=State.SUCCEEDED, ended_at=NOON + SECOND, duration=10**9, exit_code=0)
+
+
+def run(job: str = "1", **fields: object) -> Run:
+    return Run(
+        **{"job_id": job, "job_name": "backup", "cause": Cause.MANUAL, "queued_at": NOON, "due_at": NOON} | fields
+    )
+
+
+@pytest.fixture
+def runs(store):
+    """The runs, inside a transaction that is still open."""
+    with store.transaction():
+        yield store.writer.runs
+
+
+def started(runs, **fields: object) -> Run:
+    return runs.start(runs.add(run(**fields)), NOON)
+
+
+def ended(runs, **fields: object) -> Run:
+    return runs.finish(started(runs, **fields), DONE)
+
+
+text = st.text(st.characters(codec="utf-8"), max_size=20)
+instants = st.datetimes(timezones=st.just(UTC))
+small = st.none() | st.integers(0, 600)
+new_runs = st.builds(
+    Run,
+    job_id=text,
+    job_name=text,
+    cause=st.sampled_from(Cause),
+    queued_at=instants,
+    due_at=instants,
+    waiting=st.sampled_from(["", WAITS_FOR_JOB, WAITS_FOR_ENABLING]),
+    cause_run=st.none() | st.integers(1, 2**60),
+    slot=st.none() | instants,
+    attempt=st.integers(0, 2**31),
+)
+outcomes = st.builds(
+    Outcome,
+    state=st.sampled_from([State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED, State.LOST]),
+    ended_at=instants,
+    duration=st.integers(0, 2**60),
+    message=text,
+    exit_code=small,
+    signal=small,
+    http_status=small,
+    output_size=st.integers(0, 2**40),
+    output_cut=st.booleans(),
+)
+
+
+class TestARun:
+    @given(new_runs)
+    def test_comes_out_as_it_went_in(self, undone, given_run):
+        with undone() as store:
+            added = store.writer.runs.add(given_run)
+            assert store.writer.runs.get(added.id) == added == msgspec.structs.replace(given_run, id=added.id)
+
+    @given(new_runs, instants, outcomes)
+    def test_keeps_how_it_ended(self, undone, given_run, started_at, outcome):
+        with undone() as store:
+            runs = store.writer.runs
+            finished = runs.finish(runs.start(runs.add(given_run), started_at), outcome)
+            assert runs.get(finished.id) == finished
+            assert (finished.state, finished.started_at, finished.outcome) == (outcome.state, started_at, outcome)
+
+    def test_that_does_not_exist_is_none(self, runs):
+        assert runs.get(1) is None
+
+    def test_that_was_not_queued_is_not_started(self, runs):
+        cancelled = runs.add(run())
+        runs.cancel_queued(cancelled, NOON, "the job was deleted")
+        runs.start(cancelled, NOON)
+        assert runs.get(cancelled.id).state is State.CANCELLED
+
+    def test_that_is_finished_never_changes(self, runs):
+        finished = ended(runs)
+        assert runs.finish(finished, Outcome(state=State.FAILED, ended_at=NOON)) is None
+        assert runs.get(finished.id) == finished
+
+    def test_that_is_queued_is_not_finished_without_having_run(self, runs):
+        queued = runs.add(run())
+        runs.finish(queued, DONE)
+        assert runs.get(queued.id) == queued
+
+    def test_number_is_never_given_twice(self, store):
+        with store.transaction():
+            first = store.writer.runs.add(run())
+            store._writing.execute_sql("DELETE FROM run")
+            assert store.writer.runs.add(run()).id > first.id
+
+
+class TestTheQueue:
+    def test_has_what_only_needs_a_worker_oldest_first(self, runs):
+        queued = [runs.add(run(job)) for job in "abc"]
+        runs.add(run("a", waiting=WAITS_FOR_JOB))
+        started(runs, job="d")
+        assert runs.ready(10) == queued
+
+    def test_is_taken_as_far_as_there_are_workers(self, runs):
+        queued = [runs.add(run(job)) for job in "abc"]
+        assert runs.ready(2) == queued[:2]
+
+    def test_releases_the_oldest_waiting_run_of_a_job_alone(self, runs):
+        first, _, other = (runs.add(run(job, waiting=WAITS_FOR_JOB)) for job in "aab")
+        runs.release("a")
+        assert [one.id for one in runs.ready(10)] == [first.id]
+        assert runs.get(other.id).waiting == WAITS_FOR_JOB
+
+    def test_of_a_job_is_told_oldest_first(self, runs):
+        queued = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB))]
+        started(runs)
+        runs.add(run("2"))
+        assert runs.queued("1") == queued
+
+    def test_of_all_jobs_is_told_too(self, runs):
+        started(runs)
+        queued = [runs.add(run()), runs.add(run("2"))]
+        assert sorted(runs.queued(), key=lambda one: one.id) == queued
+
+    def test_loses_a_run_that_is_cancelled_with_the_reason(self, runs):
+        queued = runs.add(run())
+        runs.cancel_queued(queued, NOON, "the job was deleted")
+        gone = runs.get(queued.id)
+        assert (gone.state, gone.outcome.message, gone.outcome.ended_at) == ("cancelled", "the job was deleted", NOON)
+        assert runs.queued("1") == []
+
+    def test_does_not_lose_what_is_running_already(self, runs):
+        running = started(runs)
+        runs.cancel_queued(running, NOON, "the job was deleted")
+        assert runs.get(running.id) == running
+
+    def test_holds_the_runs_of_a_job_until_they_are_resumed_oldest_first(self, runs):
+        first, second, other = (runs.add(run(job)) for job in "aab")
+        runs.hold("a")
+        assert [one.id for one in runs.ready(10)] == [other.id]
+        runs.resume("a")
+        assert [one.id for one in runs.ready(10)] == [first.id, other.id]
+        assert runs.get(second.id).waiting == WAITS_FOR_JOB
+
+    def test_resumes_behind_the_run_that_is_running(self, runs):
+        started(runs)
+        queued = runs.add(run(waiting=WAITS_FOR_JOB))
+        runs.hold("1")
+        runs.resume("1")
+        assert runs.get(queued.id).waiting == WAITS_FOR_JOB
+
+
+class TestAJob:
+    @pytest.mark.parametrize(
+        ("make", "is_live"),
+        [
+            (lambda runs: runs.add(run()), True),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_JOB)), True),
+            (started, True),
+            (ended, False),
+            (lambda runs: started(runs, job="2"), False),
+            (lambda runs: None, False),
+        ],
+        ids=["queued", "waiting", "running", "ended", "another job's", "none"],
+    )
+    def test_is_live_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_live):
+        make(runs)
+        assert runs.is_live("1") is is_live
+
+    @pytest.mark.parametrize(
+        ("make", "is_waiting"),
+        [
+            (lambda runs: runs.add(run(cause=Cause.SCHEDULE)), True),
+            (lambda runs: runs.add(run(cause=Cause.SCHEDULE, waiting=WAITS_FOR_JOB)), True),
+            (lambda runs: runs.add(run(cause=Cause.MANUAL)), False),
+            (lambda runs: started(runs, cause=Cause.SCHEDULE), False),
+            (lambda runs: runs.add(run("2", cause=Cause.SCHEDULE)), False),
+        ],
+        ids=["queued", "behind another", "by hand", "running", "another job's"],
+    )
+    def test_has_a_waiting_slot_where_a_scheduled_run_is_queued(self, runs, make, is_waiting):
+        make(runs)
+        assert runs.is_slot_waiting("1") is is_waiting
+
+
+class TestAttempts:
+    def test_are_the_runs_that_started_and_ended_oldest_first(self, runs):
+        first, second = ended(runs), ended(runs)
+        started(runs)
+        runs.add(run())
+        ended(runs, job="2")
+        assert runs.attempts("1", None) == [first, second]
+
+    def test_are_the_newest_where_a_limit_is_set(self, runs):
+        _, second, third = ended(runs), ended(runs), ended(runs)
+        assert runs.attempts("1", 2) == [second, third]
+
+    def test_can_be_read_further_back_from_a_run_on(self, runs):
+        first, second, third = ended(runs), ended(runs), ended(runs)
+        assert runs.attempts("1", 2, before=third.id) == [first, second]
+
+    def test_are_none_where_a_queued_run_was_cancelled(self, runs):
+        runs.cancel_queued(runs.add(run()), NOON, "the job was deleted")
+        assert runs.attempts("1", None) == []

@@ -1,0 +1,220 @@
+"""The store opens one folder for one Kala, writes all or nothing, and lets readers see what is committed."""
+
+import sqlite3
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import peewee
+import pytest
+
+from kala.core.errors import Busy, Conflict, Invalid
+from kala.core.job import Command, Job, Spec
+from kala.store import migrations, tables
+from kala.store.store import Store
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+BIG = "x" * 100_000
+
+
+def job(number: int, name: str = "backup") -> Job:
+    return Job(id=str(number), spec=Spec(name=name, action=Command("true")), created_at=NOON, next_due=None)
+
+
+def add(store: Store, *jobs: Job) -> None:
+    with store.transaction():
+        for one in jobs:
+            store.writer.jobs.add(one)
+
+
+def ids(store: Store) -> list[str]:
+    """The jobs that a reader sees."""
+    with store.reading() as session:
+        return [job for job in "123" if session.jobs.get(job)]
+
+
+class TestTheSchema:
+    @pytest.mark.parametrize("model", tables.ALL)
+    def test_the_migrations_arrive_at_the_tables_that_the_models_describe(self, store, model):
+        def columns(database):
+            rows = database.execute_sql(f"PRAGMA table_info({model._meta.table_name})").fetchall()
+            return [(name, kind, bool(not_null)) for _, name, kind, not_null, _, _ in rows]
+
+        described = peewee.SqliteDatabase(":memory:")
+        with described.connection_context(), described.bind_ctx([model]):
+            described.create_tables([model])
+            assert columns(store._writing) == columns(described)
+
+    @pytest.mark.parametrize("model", tables.ALL)
+    def test_the_defaults_are_those_of_the_models(self, store, model):
+        rows = store._writing.execute_sql(f"PRAGMA table_info({model._meta.table_name})").fetchall()
+        written = {name: None if default is None else default.strip("'") for _, name, _, _, default, _ in rows}
+        described = {
+            name: None if field.default is None else str(field.db_value(field.default))
+            for name, field in model._meta.columns.items()
+        }
+        assert written == {name: default if default != "False" else "0" for name, default in described.items()}
+
+    def test_every_table_has_its_model(self, store):
+        found = store._writing.execute_sql("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        names = {name for (name,) in found if not name.startswith("sqlite_")}
+        assert names == {model._meta.table_name for model in tables.ALL}
+
+    def test_a_database_knows_the_last_step_that_it_took(self, store):
+        assert store._writing.pragma("user_version") == len(migrations.STEPS)
+
+    def test_a_step_that_fails_leaves_nothing_behind(self, tmp_path, monkeypatch):
+        broken = ("CREATE TABLE half (id INTEGER)", "CREATE TABLE half (id INTEGER)")
+        monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, broken))
+        with pytest.raises(Invalid, match="table half already exists"):
+            Store(tmp_path)
+        with sqlite3.connect(tmp_path / "kala.db") as database:
+            assert database.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
+            assert database.execute("PRAGMA user_version").fetchone() == (len(migrations.STEPS) - 1,)
+        database.close()
+
+
+class TestOpening:
+    def test_a_folder_that_does_not_exist_is_made_for_its_owner_alone(self, tmp_path):
+        Store(tmp_path / "var" / "kala").close()
+        assert (tmp_path / "var" / "kala").stat().st_mode & 0o777 == 0o700
+
+    def test_a_second_kala_on_the_same_folder_is_refused(self, tmp_path):
+        first = Store(tmp_path)
+        with pytest.raises(Conflict) as refusal:
+            Store(tmp_path)
+        assert str(refusal.value) == (
+            f"data_dir: another Kala runs on {tmp_path}; stop it first, or give this one its own"
+        )
+        first.close()
+
+    def test_a_folder_is_free_again_when_its_kala_has_closed_it(self, tmp_path):
+        Store(tmp_path).close()
+        Store(tmp_path).close()
+
+    def test_what_was_written_is_there_when_it_is_opened_again(self, tmp_path):
+        first = Store(tmp_path)
+        add(first, job(1))
+        first.release_writer()
+        first.close()
+        second = Store(tmp_path)
+        assert ids(second) == ["1"]
+        second.close()
+
+    def test_a_database_of_a_newer_kala_is_refused(self, tmp_path):
+        Store(tmp_path).close()
+        with sqlite3.connect(tmp_path / "kala.db") as database:
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        with pytest.raises(Conflict) as refusal:
+            Store(tmp_path)
+        assert str(refusal.value) == (
+            f"data_dir: {tmp_path}/kala.db was written by a newer Kala (schema 99, this one knows "
+            f"{len(migrations.STEPS)}); install that version again, or restore a backup made before the upgrade"
+        )
+
+    def test_a_refused_database_does_not_keep_its_folder(self, tmp_path):
+        (tmp_path / "kala.db").write_bytes(b"no database" * 100)
+        with suppress(Invalid):
+            Store(tmp_path)
+        (tmp_path / "kala.db").unlink()
+        Store(tmp_path).close()
+
+    @pytest.mark.parametrize("contents", [b"no database" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
+    def test_a_file_that_is_no_database_is_refused(self, tmp_path, contents):
+        (tmp_path / "kala.db").write_bytes(contents)
+        with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala.db cannot be used as Kala's database: "):
+            Store(tmp_path)
+
+    def test_a_folder_in_the_place_of_the_database_is_refused(self, tmp_path):
+        (tmp_path / "kala.db").mkdir()
+        with pytest.raises(Invalid, match=r"kala\.db cannot be used as Kala's database: unable to open database file"):
+            Store(tmp_path)
+
+    def test_a_file_in_the_place_of_the_folder_is_refused(self, tmp_path):
+        (tmp_path / "kala").touch()
+        with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala: .*; give a folder that Kala may write$"):
+            Store(tmp_path / "kala")
+
+    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(Invalid, match=r"file/kala: Not a directory; give a folder that Kala may write$"):
+            Store(tmp_path / "file" / "kala")
+
+    @pytest.mark.parametrize("name", ["a b", "a?mode=rw#x", "a%41", "käse"])
+    def test_the_folder_may_have_any_name(self, tmp_path, name):
+        store = Store(tmp_path / name)
+        add(store, job(1))
+        assert ids(store) == ["1"]
+        store.release_writer()
+        store.close()
+
+
+class TestWriting:
+    def test_a_reader_sees_nothing_of_what_is_not_committed_and_everything_after(self, store):
+        with store.transaction():
+            store.writer.jobs.add(job(1))
+            before = ids(store)
+        assert (before, ids(store)) == ([], ["1"])
+
+    def test_a_reader_keeps_its_view_while_the_writer_goes_on(self, store):
+        with store.reading() as session:
+            assert session.jobs.get("1") is None
+            add(store, job(1))
+            assert session.jobs.get("1") is None
+
+    def test_a_transaction_that_raises_leaves_nothing_behind(self, store):
+        with suppress(ZeroDivisionError), store.transaction():
+            store.writer.jobs.add(job(1))
+            raise ZeroDivisionError
+        assert ids(store) == []
+
+    def test_a_savepoint_that_raises_is_undone_alone(self, store):
+        with store.transaction():
+            store.writer.jobs.add(job(1))
+            with suppress(ZeroDivisionError), store.savepoint():
+                store.writer.jobs.add(job(2))
+                raise ZeroDivisionError
+            store.writer.jobs.add(job(3))
+        assert ids(store) == ["1", "3"]
+
+    def test_a_reader_cannot_write(self, store):
+        with store.reading() as session, pytest.raises(peewee.OperationalError, match="readonly"):
+            session.jobs.add(job(1))
+
+    def test_a_full_disk_is_busy_and_changes_nothing(self, store):
+        pages = store._writing.pragma("page_count")
+        store._writing.pragma("max_page_count", pages)
+        with pytest.raises(Busy) as refusal:
+            add(store, job(1), job(2, BIG))
+        assert str(refusal.value) == (
+            "storage: the database cannot be written: database or disk is full; nothing was changed"
+        )
+        assert ids(store) == []
+
+    def test_after_a_full_disk_it_writes_again(self, store):
+        pages = store._writing.pragma("page_count")
+        store._writing.pragma("max_page_count", pages)
+        with suppress(Busy), store.transaction(), store.savepoint():
+            store.writer.jobs.add(job(2, BIG))
+        store._writing.pragma("max_page_count", 1 << 30)
+        add(store, job(1))
+        assert ids(store) == ["1"]
+
+    def test_a_lock_that_another_program_holds_is_busy(self, store):
+        other = sqlite3.connect(store.outputs.parent / "kala.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        store._writing.connection().execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(Busy, match="database is locked"), store.transaction():
+            pass
+        other.close()
+
+
+def test_what_is_committed_outlives_a_power_cut_by_default(store):
+    assert store._writing.pragma("synchronous") == 2
+
+
+def test_who_prefers_speed_may_lose_the_last_moments_to_a_power_cut(tmp_path):
+    store = Store(tmp_path, "normal")
+    assert store._writing.pragma("synchronous") == 1
+    store.release_writer()
+    store.close()
