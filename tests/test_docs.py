@@ -1,0 +1,80 @@
+"""The docs name what there is: no route, field or key is missing or made up."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from kala.api import wire
+from kala.api.routes import table
+from kala.config import KEYS, RELOADABLE, Config
+from kala.core.job import Command, Job, Spec
+from kala.core.run import Cause, Run
+
+ROOT = Path(__file__).parent.parent
+API = (ROOT / "docs/api.md").read_text()
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+NOW = datetime.now(UTC)
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+
+
+def first_cells(text):
+    return [name for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
+
+
+def path_of(pattern):
+    return re.sub(r"\(\?P<(\w+)>.+?\)", r"{\1}", pattern.pattern) + "/"
+
+
+def test_the_api_page_has_a_heading_for_each_route_and_no_other():
+    known = table(Mock(), Mock())
+    routes = {f"{method} {path_of(pattern)}" for pattern, methods in known for method in methods}
+    assert set(re.findall(r"^## ([A-Z]+ /.*)$", API, re.MULTILINE)) == routes
+
+
+def job_json():
+    run = Run(id=1, job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOW, due_at=NOW)
+    return wire.job(Job(id="1", spec=Spec(name="a", action=Command("true")), created_at=NOW, next_due=None), [run])
+
+
+def test_the_api_page_tells_each_field_of_a_job_once():
+    fields = API.partition("\n## A job\n")[2].partition("\n## ")[0]
+    job = job_json()
+    assert sorted(first_cells(fields)) == sorted([*job, *job["remote_properties"]])
+
+
+def test_the_job_on_the_api_page_looks_as_kala_writes_it():
+    [text] = re.findall(r"^    ({\"job\":[^…]+?}})$", API, re.MULTILINE)
+    shown, written = json.loads(text)["job"], job_json()
+    assert list(shown) == list(written)
+    for part in ("remote_properties", "metadata"):
+        assert list(shown[part]) == list(written[part])
+    assert list(shown["stats"][0]) == list(written["stats"][0])
+
+
+def test_the_configuration_page_tells_each_key_its_default_and_whether_it_reloads():
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|.*?\| (yes|no) \|", CONFIGURATION, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(KEYS)
+    assert {name for name, _, reload in rows if reload == "yes"} == RELOADABLE
+    config = Config(data_dir=Path())
+    other = {"data_dir": "see below", "log_file": '`""`', "pid_file": '`""`'}
+    for name, default, _ in rows:
+        assert default == other.get(name, f"`{json.dumps(getattr(config, name), default=str)}`"), name
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_the_links_on_a_page_lead_somewhere(page):
+    for link in re.findall(r"\]\((?!https?:)(.+?)\)", page.read_text()):
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in headings(target), link
+
+
+def headings(page):
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
