@@ -80,9 +80,6 @@ class Server:
         idle_timeout: float = 10,
         streamer: Streamer | None = None,
     ) -> None:
-        if listener.family != socket.AF_UNIX:
-            # Accepted connections inherit it; without it an answer may wait 40 ms for the client's delayed ACK.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._streamer = streamer or Streamer()
         self._http = _Http(app, listener, threads, max_body, idle_timeout, streamer=self._streamer)
         self._listener = listener
@@ -160,6 +157,7 @@ class _Connections(connections.ConnectionManager):
             return
         self._starved = False
         if conn:
+            _send_at_once(conn.socket)
             self.put(conn)
 
     def _starve(self, error: OSError) -> None:
@@ -168,6 +166,13 @@ class _Connections(connections.ConnectionManager):
             _log.warning("cannot accept connections for now: %s", error)
         self._starved = True
         time.sleep(_STARVED_PAUSE)
+
+
+def _send_at_once(client: socket.socket) -> None:
+    """Or an answer may wait 40 ms for the client's delayed ACK. Who came before we started inherits nothing."""
+    if client.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):  # The client was faster.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _Http(wsgi.Server):

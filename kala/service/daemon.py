@@ -37,7 +37,10 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
         loop = _loop(config, load, app_factory or _kala_app)
-        loop.run(lambda: background.say_ready(log_file) if detached else None)
+        try:
+            loop.run(lambda: background.say_ready(log_file) if detached else None)
+        finally:
+            _give_up_broken_stderr()
 
 
 def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory) -> Loop:
@@ -92,6 +95,15 @@ def _listen_fds() -> list[int]:
         return []
     count = os.environ.get("LISTEN_FDS", "")
     return list(range(_FIRST_LISTEN_FD, _FIRST_LISTEN_FD + int(count))) if count.isdecimal() else []
+
+
+def _give_up_broken_stderr() -> None:
+    """A log that nobody reads any more is no failure; Python would make exit status 120 of it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        with Path(os.devnull).open("w") as null:
+            os.dup2(null.fileno(), sys.stderr.fileno())
 
 
 def _open_standard_streams() -> None:

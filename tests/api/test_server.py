@@ -241,6 +241,14 @@ def test_an_accepted_connection_does_not_delay_small_answers(serve, connect):
     assert listener.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_nor_does_one_that_was_made_before_the_server_started(serve, connect):
+    listener = RecordingListener(fileno=listen("127.0.0.1", 0).detach())
+    early = connect(SimpleNamespace(address=listener.getsockname()))
+    serve(listener=listener)
+    assert early.ask(GET).status == 200
+    assert listener.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 class StarvedListener(socket.socket):
     """A listener for which the process has no descriptor left, five times."""
 

@@ -1,10 +1,13 @@
 """Kala without threads: a test moves the clock, says how runs end, and looks at what is on disk."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -18,6 +21,7 @@ from kala.engine.messages import CreateJob, DeleteJob, Done, Drain, Message, Sta
 from kala.store.jobs import Filter
 from kala.store.store import Store
 
+MEMORY = "/dev/shm"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
@@ -40,7 +44,7 @@ class Workers:
 class Kala:
     """An engine that is driven by hand. It is noon until a test says otherwise."""
 
-    def __init__(self, folder: Path, workers: int = 8) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self.now = NOON
         self._folder = folder
         self._workers = workers
@@ -143,24 +147,28 @@ def spec(**fields: object) -> Spec:
     return Spec(**{"name": "backup", "action": Command("true")} | fields)
 
 
+@contextmanager
+def running_kala(workers: int = 8) -> Iterator[Kala]:
+    # Files in memory, where there are such: what these tests ask for does not depend on the disk.
+    with TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+        kala = Kala(Path(folder), workers)
+        try:
+            yield kala
+        finally:
+            kala.close()
+
+
 @pytest.fixture
-def new_kala(tmp_path: Path) -> Iterator[Callable[..., Kala]]:
+def new_kala() -> Iterator[Callable[..., Kala]]:
     """A Kala with options, such as `new_kala(workers=1)`."""
-    made: list[Kala] = []
-
-    def new(**options: int) -> Kala:
-        made.append(Kala(tmp_path / "kala", **options))
-        return made[-1]
-
-    yield new
-    for kala in made:
-        kala.close()
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(running_kala(**options))
 
 
 @pytest.fixture(scope="session")
-def kala_type() -> type[Kala]:
-    """For tests that make one Kala after the other by themselves."""
-    return Kala
+def kala_of_its_own() -> Callable[..., AbstractContextManager[Kala]]:
+    """For a law, whose every example needs a Kala: `with kala_of_its_own() as kala`."""
+    return running_kala
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Whatever people do and however often Kala dies: no slot runs twice, no job beside itself, nothing is forgotten."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 from hypothesis import settings
@@ -123,10 +122,10 @@ PROMISES: list[Callable[[View], None]] = [
 class Machine(RuleBasedStateMachine):
     """People, time and accidents, in any order."""
 
-    def __init__(self, kala_type) -> None:
+    def __init__(self, new_kala) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self.kala = kala_type(Path(self._folder.name), workers=WORKERS)
+        self._stack = ExitStack()
+        self.kala = self._stack.enter_context(new_kala(workers=WORKERS))
         self.latest = self.kala.now
         self.before = self.view = self.look()
 
@@ -136,11 +135,8 @@ class Machine(RuleBasedStateMachine):
         return View(self.kala.now, jobs, self.kala.runs(), [run.id for run in self.kala.workers.given])
 
     def teardown(self) -> None:
-        try:
+        with self._stack:
             self.every_queued_run_gets_its_turn()
-        finally:
-            self.kala.close()
-            self._folder.cleanup()
 
     def every_queued_run_gets_its_turn(self) -> None:
         for job in self.kala.jobs():
@@ -237,8 +233,8 @@ class Machine(RuleBasedStateMachine):
         self.latest = max(self.latest, self.kala.now)
 
 
-def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_type):
+def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_of_its_own):
     run_state_machine_as_test(
-        lambda: Machine(kala_type),
+        lambda: Machine(kala_of_its_own),
         settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
     )
