@@ -141,8 +141,16 @@ class TestALine:
     def test_gets_the_environment_and_nothing_else(self, run, tmp_path):
         assert sorted(run("env")[1].splitlines()) == ["LANG=C", "PATH=/usr/bin:/bin", f"PWD={tmp_path}"]
 
-    def test_gets_an_empty_input(self, run):
-        assert run("cat; wc -c")[1] == "0\n"
+    def test_gets_an_empty_input_not_kalas_own(self, run, tmp_path):
+        (tmp_path / "input").write_text("what somebody types")
+        kalas, given = os.dup(0), os.open(tmp_path / "input", os.O_RDONLY)
+        os.dup2(given, 0)
+        try:
+            assert run("wc -c")[1] == "0\n"
+        finally:
+            os.dup2(kalas, 0)
+            os.close(kalas)
+            os.close(given)
 
     def test_has_a_session_and_a_process_group_of_its_own(self, run):
         [pid, group, session] = run("cut -d ' ' -f 1,5,6 /proc/$$/stat; true")[1].split()

@@ -306,3 +306,4 @@ class TestCancelling:
         with Output(tmp_path / "1.out", 100) as output:
             outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), output=output, control=control)
         assert outcome.state == "cancelled"
+        assert outcome.duration < PATIENCE / 2 * 10**9

@@ -139,6 +139,14 @@ class TestTheQueue:
         kala.succeed(first)
         assert [kala.story(second), kala.story(third)] == [["creation running"], ["manual queued"]]
 
+    def test_puts_what_a_run_leads_to_behind_what_waited_for_its_end(self, new_kala):
+        kala = new_kala(workers=1)
+        parent = kala.create()
+        child = kala.create(parents=(parent,))
+        kala.start(parent)
+        kala.succeed(parent)
+        assert [kala.story(parent)[-1], kala.story(child)[-1]] == ["manual running", "parent queued"]
+
     def test_takes_what_is_due_longest_first(self, new_kala):
         kala = new_kala(workers=1)
         later = kala.create(schedule="R0/2030-01-01T13:30:00Z")

@@ -148,6 +148,14 @@ class TestMissedSlots:
         kala.passes(minutes=30)
         assert kala.slots(job) == ["16:00"]
 
+    def test_of_a_job_that_was_disabled_for_a_moment_are_left_out_likewise(self, kala):
+        job = kala.create(schedule="R/2030-01-01T12:00:10Z/PT1H", resume_at_next_scheduled_time=True)
+        kala.disable(job)
+        kala.passes(seconds=20)
+        kala.enable(job)
+        kala.passes(seconds=20)
+        assert kala.runs(job) == []
+
     def test_are_none_where_a_job_was_enabled_again_before_its_slot(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.disable(job)
