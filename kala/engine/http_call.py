@@ -27,7 +27,7 @@ class _Lifeline:
     def hold(self, connection: socket.socket) -> None:
         self._sockets.append(connection)
         if self._is_cut:
-            self.cut()
+            raise ConnectionAbortedError("cut off")
 
     def cut(self, _force: bool = False) -> None:
         self._is_cut = True
@@ -102,9 +102,12 @@ def _adapter(hold: Callable[[socket.socket], None]) -> Any:
 
     def showing(pool: Any) -> Any:
         class Connection(pool.ConnectionCls):  # type: ignore[misc]  # made from the pool's own class
+            def _new_conn(self) -> socket.socket:
+                return _connected((self._dns_host, self.port), self.timeout, hold)
+
             def connect(self) -> None:
                 super().connect()
-                hold(self.sock)
+                hold(self.sock)  # with TLS it is another one now
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
@@ -118,6 +121,23 @@ def _adapter(hold: Callable[[socket.socket], None]) -> Any:
     adapter = Adapter()
     adapter.poolmanager.pool_classes_by_scheme = pools
     return adapter
+
+
+def _connected(address: tuple[str, int], timeout: float, hold: Callable[[socket.socket], None]) -> socket.socket:
+    """What socket.create_connection does, but the socket can be cut off while it connects."""
+    problem = OSError(f"no address of {address[0]}")
+    for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            hold(connection)
+            connection.settimeout(timeout)
+            connection.connect(found)
+        except OSError as error:
+            connection.close()
+            problem = error
+        else:
+            return connection
+    raise problem
 
 
 def _judge(call: HttpCall, status: int | None, problem: str, line: _Lifeline, control: Control) -> tuple[State, str]:

@@ -131,6 +131,18 @@ def peer():
 
 
 @pytest.fixture
+def deaf():
+    """The address of a server that takes no connection, and refuses none."""
+    with socket.socket() as server, socket.socket() as first, socket.socket() as second:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)  # its queue has room for the first alone
+        for other in (first, second):
+            other.setblocking(False)
+            other.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+@pytest.fixture
 def path(tmp_path):
     return tmp_path / "1.out"
 
@@ -270,15 +282,8 @@ class TestTheTimeout:
         assert outcome.state == "timed_out"
         assert not peer.is_closing.is_set()
 
-    def test_is_for_connecting_too(self, call):
-        with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
-            deaf.bind(("127.0.0.1", 0))
-            deaf.listen(0)  # its queue has room for the first alone
-            for other in (first, second):
-                other.setblocking(False)
-                other.connect_ex(deaf.getsockname())
-            outcome = call(f"http://127.0.0.1:{deaf.getsockname()[1]}/", timeout=0.1)
-        assert outcome.state == "timed_out"
+    def test_is_for_connecting_too(self, deaf, call):
+        assert call(deaf, timeout=0.1).state == "timed_out"
 
     def test_keeps_what_came_before_it(self, peer, call, path):
         call(f"{peer.url}/drip-body-without-length", timeout=0.5)
@@ -307,3 +312,11 @@ class TestCancelling:
             outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), output=output, control=control)
         assert outcome.state == "cancelled"
         assert outcome.duration < PATIENCE / 2 * 10**9
+
+    def test_cuts_off_a_call_that_is_still_connecting(self, deaf, tmp_path):
+        control = Control()
+        control.cancel("stopped by ann@example.org")
+        with Output(tmp_path / "1.out", 100) as output:
+            outcome = http_call.execute(HttpCall(url=deaf, timeout=1), output=output, control=control)
+        assert outcome.state == "cancelled"
+        assert outcome.duration < 10**9 / 2
