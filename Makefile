@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
-SOURCES := kala tests examples setup.py
+PIP := @$(BIN)/pip --disable-pip-version-check --quiet
+SOURCES := kala tests bench examples setup.py
 
 .PHONY: help
 help:  ## list the targets
@@ -33,6 +33,10 @@ format: $(VENV)/dev  ## let ruff put the sources in form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+.PHONY: bench
+bench: $(VENV)/run  ## what a run and a page of history cost with a million runs stored
+	$(BIN)/python bench/history.py
+
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe \
@@ -48,17 +52,18 @@ clean:  ## remove what was built; ./data stays
 
 # Each stamp says that the environment holds what its lock file names.
 $(VENV)/run: packaging/run.lock setup.py | $(BIN)/python
-	$(PIP) install --require-hashes -r packaging/run.lock
+	@echo 'setting up $(VENV)'
+	$(PIP) install --use-pep517 --require-hashes -r packaging/run.lock
 	$(PIP) install --no-deps --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/dev: packaging/dev.lock $(VENV)/run
-	$(PIP) install --require-hashes -r packaging/dev.lock
-	touch $@
+	$(PIP) install --use-pep517 --require-hashes -r packaging/dev.lock
+	@touch $@
 
 # Debian's Python has the module venv without what it needs, until python3-venv is installed.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(MAKE) --silent venv-package && $(PYTHON) -m venv $(VENV); }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(MAKE) --silent venv-package && $(PYTHON) -m venv $(VENV); }
 
 .PHONY: venv-package
 venv-package:

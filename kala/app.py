@@ -12,16 +12,19 @@ from tempfile import TemporaryDirectory
 
 from kala.api.application import application
 from kala.api.jobs import JobRoutes
+from kala.api.output import Outputs
 from kala.api.routes import table
+from kala.api.runs import RunRoutes
 from kala.api.server import Server, listen
 from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy
 from kala.engine.engine import Engine
-from kala.engine.executor import Executor
+from kala.engine.executor import Executor, Limits
 from kala.engine.feed import Feed
-from kala.engine.messages import Drain
+from kala.engine.messages import Drain, JudgePools
+from kala.engine.pruner import Keep
 from kala.store.store import Store
 from kala.zone import local_zone
 
@@ -54,12 +57,16 @@ class App:
         self._store = Store(self._data_dir(), self._config.durability)
         self._started.callback(self._store.close)
         self.feed = Feed()
-        self._executor = Executor(self._config.workers, self._store.outputs, self._config.output_limit)
+        self.streamer = Streamer(min(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self._executor = Executor(self._config.workers, self._store.outputs, self._limits(), self.streamer.wake)
+        zone = local_zone(os.environ)
         self._engine = Engine(
             self._store,
             self._executor,
             self.feed,
-            local_zone(os.environ),
+            zone,
+            pools=lambda: self._config.pools,
+            keep=lambda: Keep(self._config.keep_for, self._config.keep_runs, self._config.keep_bytes),
             beat=self._beat,
             beat_interval=self._beat_interval,
         )
@@ -67,8 +74,8 @@ class App:
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
         self._jobs = JobRoutes(self._engine, self._store, self._config)
-        routes = table(self._jobs, SystemRoutes(self._store, self.feed))
-        self.streamer = Streamer(min(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor))
+        routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, zone))
         self.feed.subscribe(self.streamer.wake)
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
         self._server.start()
@@ -83,6 +90,9 @@ class App:
             return self._config.data_dir
         return Path(self._started.enter_context(TemporaryDirectory(prefix="kala-")))
 
+    def _limits(self) -> Limits:
+        return Limits(output_bytes=self._config.output_limit, kill_grace=self._config.kill_grace)
+
     def status(self) -> str:
         """One line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
         try:
@@ -96,7 +106,8 @@ class App:
     def reload(self, config: Config) -> None:
         """Take over the settings that can change while Kala runs."""
         self._config = self._jobs.config = config
-        self._executor.output_limit = config.output_limit
+        self._executor.limits = self._limits()
+        self._engine.call(JudgePools())
 
     def drain(self) -> None:
         """Start no run any more, and take no new request; those in flight are answered."""

@@ -29,6 +29,7 @@ class Kind(msgspec.Struct, frozen=True):
 
     read: Callable[[object], object]
     right: str
+    is_list: bool = False
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -83,6 +84,12 @@ def _seconds(value: object) -> float:
     return number
 
 
+def _length(value: object) -> str:
+    if _text(value):
+        duration.parse(_text(value), "")
+    return _text(value)
+
+
 def _number_or_none(value: object) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
@@ -107,14 +114,26 @@ def _names(value: object) -> tuple[str, ...]:
     return names
 
 
+def _pools(value: object) -> dict[str, int]:
+    given = [value] if isinstance(value, str) else value
+    if isinstance(given, (list, tuple)):
+        given = dict(_text(pair).strip().split("=", 1) for text in given for pair in _text(text).split(",") if pair)
+    if not isinstance(given, dict):
+        raise ValueError(value)  # noqa: TRY004 - as in _text
+    return {_text(name).strip(): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
+
+
+_POOL_SIZE = _number(0, 10000)
 _TEXT = Kind(_text, "a text")
 _ON_OFF = Kind(_switch, "true or false")
 _SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S")
 _PATH = Kind(_path, "a path")
 _PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
+_POOLS = Kind(_pools, "a table of pool names and sizes, as name=size with commas between them", is_list=True)
+_LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, or empty")
 _DURABILITY = _choice("full", "normal")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
-_NAMES = Kind(_names, "host names, as a list or with commas between them")
+_NAMES = Kind(_names, "host names, as a list or with commas between them", is_list=True)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +157,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_owner: Annotated[str, Key(_TEXT, "The owner of a job that names none, an e-mail address.", "-o")] = ""
     workers: Annotated[int, Key(_number(1, 10000), "How many runs may go on at the same time.")] = 128
     shutdown_grace: Annotated[float, Key(_SECONDS, "How long a stopping Kala lets runs finish, in seconds.")] = 30.0
-    kill_grace: Annotated[float, Key(_SECONDS, "How long a command has between SIGTERM and SIGKILL, in seconds.")] = 5.0
+    kill_grace: Annotated[float, Key(_SECONDS, "How long a command has between SIGTERM and SIGKILL, in seconds.")] = (
+        10.0
+    )
     durability: Annotated[
         Literal["full", "normal"],
         Key(_DURABILITY, "full survives a power cut; normal is faster and survives a crash of Kala."),
     ] = "full"
+    pools: Annotated[
+        dict[str, int],
+        Key(_POOLS, "How many runs may be running at a time in each pool that jobs name.", flag="--pool"),
+    ] = msgspec.field(default_factory=dict)
+    keep_for: Annotated[
+        str, Key(_LENGTH, "How long runs are kept, as an ISO 8601 duration such as P90D; empty for ever.")
+    ] = ""
+    keep_runs: Annotated[int, Key(_number(0), "How many runs of each job are kept; 0 is no limit.")] = 0
+    keep_bytes: Annotated[
+        int, Key(_number(0), "How many bytes of output are kept in all, the oldest runs go first; 0 is no limit.")
+    ] = 10 * 1024**3
     output_limit: Annotated[int, Key(_number(1024), "How many bytes of a run's output are kept.")] = 1024 * 1024
     allowed_hosts: Annotated[
         tuple[str, ...],
@@ -166,7 +198,20 @@ KEYS: dict[str, Key] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
 }
 
-RELOADABLE = frozenset({"default_owner", "verbose", "allowed_hosts", "shutdown_grace", "kill_grace", "output_limit"})
+RELOADABLE = frozenset(
+    {
+        "default_owner",
+        "verbose",
+        "allowed_hosts",
+        "shutdown_grace",
+        "kill_grace",
+        "output_limit",
+        "pools",
+        "keep_for",
+        "keep_runs",
+        "keep_bytes",
+    }
+)
 """The keys that SIGHUP changes in place; all others need a restart."""
 
 

@@ -217,6 +217,28 @@ class TestValues:
     def test_what_cannot_be_a_host_name_is_refused(self, value):
         assert refusal({"allowed_hosts": value}).startswith("--allowed-host: ")
 
+    def test_pools_are_a_table_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
+        file = written(tmp_path, "[pools]\ngpu = 2\n'big tape' = 0")
+        assert load({}, HOME, [file]).config.pools == {"gpu": 2, "big tape": 0}
+        assert from_environment(KALA_POOLS="gpu=2, big tape=0").pools == {"gpu": 2, "big tape": 0}
+        assert from_flags(pools=("gpu=2", "big tape=0")).pools == {"gpu": 2, "big tape": 0}
+        assert from_flags().pools == {}
+
+    @pytest.mark.parametrize(
+        "value",
+        ["gpu", "gpu=", "gpu=x", "gpu=-1", "gpu=10001", "gpu=1.5", "a=1=2", 5, True, {"gpu": "x"}, {"gpu": True}],
+    )
+    def test_what_cannot_be_the_pools_is_refused(self, value):
+        assert refusal({"pools": value}).startswith(f"--pool: {value!r} cannot be used; give a table of pool names")
+
+    @pytest.mark.parametrize("value", ["", "P90D", "P1M", "PT1H"])
+    def test_a_time_to_keep_runs_is_a_duration_or_none(self, value):
+        assert from_flags(keep_for=value).keep_for == value
+
+    @pytest.mark.parametrize("value", ["90", 90, "P", "soon", "-P1D", True, []])
+    def test_any_other_time_to_keep_runs_is_refused(self, value):
+        assert "cannot be used; give an ISO 8601 duration" in refusal({"keep_for": value})
+
     def test_a_choice_is_told_all_its_words(self):
         assert refusal(environ={"KALA_LOG_FORMAT": "xml"}) == (
             "KALA_LOG_FORMAT: 'xml' cannot be used; give auto, text, journal or json"
@@ -224,7 +246,15 @@ class TestValues:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [("workers", 0), ("workers", 10001), ("output_limit", 1023), ("workers", True), ("workers", 1.0)],
+        [
+            ("workers", 0),
+            ("workers", 10001),
+            ("output_limit", 1023),
+            ("workers", True),
+            ("workers", 1.0),
+            ("keep_runs", -1),
+            ("keep_bytes", -1),
+        ],
     )
     def test_a_number_out_of_its_range_is_refused(self, key, value):
         assert f"{value!r} cannot be used; give a number from" in refusal({key: value})

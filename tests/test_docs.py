@@ -30,7 +30,7 @@ def path_of(pattern):
 
 
 def test_the_api_page_has_a_heading_for_each_route_and_no_other():
-    known = table(Mock(), Mock())
+    known = table(Mock(), Mock(), Mock())
     routes = {f"{method} {path_of(pattern)}" for pattern, methods in known for method in methods}
     assert set(re.findall(r"^## ([A-Z]+ /.*)$", API, re.MULTILINE)) == routes
 

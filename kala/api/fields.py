@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ Check = Callable[[str, Any], Any]
 _SHOWN = 80
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
 _LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 _LONGEST_COMMAND = 128 * 1024 - 1
@@ -92,6 +95,50 @@ def listed(check: Check) -> Check:
         return tuple(dict.fromkeys(check(f"{field}[{index}]", one) for index, one in enumerate(value)))
 
     return check_all
+
+
+def number(low: float, high: float) -> Check:
+    def check(field: str, value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise refuse(field, value, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    return check
+
+
+def choice(kind: type[StrEnum]) -> Check:
+    """One of the words of an enumeration; an empty text is its first."""
+    words = [word.value for word in kind]
+
+    def check(field: str, value: Any) -> StrEnum:
+        if value not in ("", *words):
+            raise refuse(field, value, f"{', '.join(words[:-1])} or {words[-1]}")
+        return kind(value or words[0])
+
+    return check
+
+
+def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """Environment variables, by their names (POSIX 8.1)."""
+    if not isinstance(value, dict):
+        raise refuse(field, value, 'an object of texts, such as {"LANG": "C.UTF-8"}')
+    for name in value:
+        if not _VARIABLE.fullmatch(name):
+            raise refuse(field, name, "the name of a variable: letters, digits and _, no digit first")
+    return tuple((name, text(f"{field}.{name}", given)) for name, given in value.items() if given is not None)
+
+
+def absolute_path(field: str, value: Any) -> str:
+    """A path that means the same wherever Kala was started."""
+    if text(field, value) and not value.startswith("/"):
+        raise refuse(field, value, "an absolute path")
+    return str(value)
+
+
+def umask(field: str, value: Any) -> str:
+    if text(field, value) and not _UMASK.fullmatch(value):
+        raise refuse(field, value, 'a file mode mask in octal digits, such as "027"')
+    return str(value)
 
 
 def url(field: str, value: Any) -> str:

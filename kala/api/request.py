@@ -5,10 +5,10 @@ ends with a sentence in JSON and a closed connection.
 """
 
 import io
-import json
 import re
 from typing import Any
 
+import msgspec
 from cheroot import errors, server
 
 from kala.api.body import BodyTooLarge, ChunkedBody, SizedBody, shown
@@ -101,7 +101,7 @@ class Request(server.HTTPRequest):
     def simple_response(self, status: str, msg: str = "") -> None:
         """Answer with an error of the server's own, after which the connection closes."""
         self.close_connection = self.conn.unread = self.sent_headers = True
-        body = json.dumps({"error": msg or status[4:]}).encode()
+        body = msgspec.json.encode({"error": msg or status[4:]})
         head = (
             f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

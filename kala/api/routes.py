@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from kala.api.exchange import Answer, Call
 from kala.api.jobs import JobRoutes
+from kala.api.runs import RunRoutes
 from kala.api.system import SystemRoutes
 
 Route = Callable[[Call], Answer]
 Table = list[tuple[re.Pattern[str], dict[str, Route]]]
 
 
-def table(jobs: JobRoutes, system: SystemRoutes) -> Table:
+def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
     """The routes, the more special before the more general."""
     return [
         _route("/api/v1/job", GET=jobs.search, POST=jobs.create),
@@ -21,6 +22,13 @@ def table(jobs: JobRoutes, system: SystemRoutes) -> Table:
         _route("/api/v1/job/start/{id}", POST=jobs.start),
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
         _route("/api/v1/job/enable/{id}", POST=jobs.enable),
+        _route("/api/v1/job/{id}/runs", GET=runs.of_job),
+        _route("/api/v1/run", GET=runs.search),
+        _route("/api/v1/run/{id}", GET=runs.get, DELETE=runs.delete),
+        _route("/api/v1/run/{id}/output", GET=runs.output),
+        _route("/api/v1/run/{id}/cancel", POST=runs.cancel),
+        _route("/api/v1/schedule/preview", POST=system.preview),
+        _route("/api/v1/graph", GET=system.graph),
         _route("/api/v1/stats", GET=system.stats),
         _route("/api/v1/events", GET=system.events),
     ]

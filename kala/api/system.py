@@ -1,26 +1,61 @@
 """The routes about Kala itself."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from itertools import islice
 
-from kala.api import wire
+from kala.api import fields, graph, wire
 from kala.api.events import EventSource
 from kala.api.exchange import Answer, Call, json
+from kala.core import schedule
 from kala.engine.feed import Feed
+from kala.store.jobs import Filter
 from kala.store.store import Store
+
+_DOT = {"Content-Type": "text/vnd.graphviz; charset=utf-8"}
+_SLOTS = 10
+_MOST_SLOTS = 1000
 
 
 class SystemRoutes:
-    """What `/api/v1/stats/` and `/api/v1/events/` do."""
+    """What `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/` and `/api/v1/schedule/preview/` do."""
 
-    def __init__(self, store: Store, feed: Feed) -> None:
+    def __init__(self, store: Store, feed: Feed, zone: tzinfo) -> None:
         self._store = store
         self._feed = feed
+        self._zone = zone
 
     def stats(self, _: Call) -> Answer:
         with self._store.reading() as session:
             totals = session.jobs.totals()
         return json({"Stats": wire.stats(totals, datetime.now(UTC))})
 
+    def preview(self, call: Call) -> Answer:
+        """The next slots of a schedule; nothing is stored."""
+        given = wire.parse_object(call.body)
+        text = fields.line("schedule", given.get("schedule") or "")
+        count = fields.whole(1, _MOST_SLOTS)("count", given.get("count") or _SLOTS)
+        plan = schedule.parse(text, self._zone)
+        return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
+
+    def graph(self, call: Call) -> Answer:
+        """Which job starts which, as JSON or in the language of Graphviz."""
+        form = call.query.get("format", "json")
+        if form not in ("json", "dot"):
+            raise fields.refuse("format", form, "json or dot")
+        with self._store.reading() as session:
+            jobs = list(session.jobs.search(Filter()))
+        if form == "dot":
+            return Answer(body=graph.as_dot(jobs).encode(), headers=_DOT)
+        return json(graph.as_json(jobs))
+
     def events(self, call: Call) -> Answer:
         source = EventSource(self._feed, call.headers.get("Last-Event-ID", ""))
         return Answer(body=source, headers={"Content-Type": "text/event-stream"})
+
+
+def slots(plan: schedule.Schedule, after: datetime) -> Iterator[datetime]:
+    """The slots of a schedule later than an instant, one after the other."""
+    while (slot := plan.next_after(after)) is not None:
+        yield slot
+        after = slot

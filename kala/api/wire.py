@@ -11,7 +11,7 @@ import msgspec
 
 from kala.api import fields
 from kala.core.errors import Invalid
-from kala.core.job import Command, HttpCall, Job, Spec
+from kala.core.job import Command, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 from kala.core.run import Run, State
 from kala.store.jobs import Totals
 
@@ -19,9 +19,13 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 _DEFAULT_TIMEOUT = 30
 _MOST_RETRIES = 1_000_000
+_MOST_KEPT = 2**53
+_MOST_MISSED = 1000
+_HIGHEST_PRIORITY = 1000
 _LONGEST_TIMEOUT = 24 * 60 * 60
 
 _COMMAND, _HTTP_CALL = 0, 1
+_RESUMES = "resume_at_next_scheduled_time"
 
 _FIELDS: dict[str, fields.Check] = {
     "name": fields.line,
@@ -34,7 +38,26 @@ _FIELDS: dict[str, fields.Check] = {
     "owner": fields.line,
     "disabled": fields.flag,
     "retries": fields.whole(0, _MOST_RETRIES),
+    "retry_on": fields.listed(fields.whole(0, 255)),
+    "retry_delay": fields.line,
+    "retry_backoff": fields.number(1, 1000),
+    "retry_max_delay": fields.line,
     "epsilon": fields.line,
+    "timeout": fields.line,
+    "overlap": fields.choice(Overlap),
+    "missed": fields.choice(Missed),
+    "missed_limit": fields.whole(1, _MOST_MISSED),
+    "start_deadline": fields.line,
+    "parents_mode": fields.choice(ParentsMode),
+    "pool": fields.line,
+    "priority": fields.whole(-_HIGHEST_PRIORITY, _HIGHEST_PRIORITY),
+    "env": fields.variables,
+    "working_directory": fields.absolute_path,
+    "shell": fields.absolute_path,
+    "umask": fields.umask,
+    "keep_for": fields.line,
+    "keep_runs": fields.whole(0, _MOST_KEPT),
+    "keep_bytes": fields.whole(0, _MOST_KEPT),
     "templatedelimiters": fields.line,
     "resume_at_next_scheduled_time": fields.flag,
 }
@@ -69,6 +92,9 @@ def parse_spec(given: dict[str, Any], default_owner: str = "") -> Spec:
     name = values.pop("name", "")
     if not name.strip():
         raise Invalid("name: missing or blank; give the job a name")
+    resumes = values.pop("resume_at_next_scheduled_time", False)
+    if resumes and values.setdefault("missed", Missed.SKIP) is not Missed.SKIP:
+        raise Invalid("resume_at_next_scheduled_time: true means that missed is skip; leave one of the two out")
     action = _action(values.pop("type", _COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
     if isinstance(action, HttpCall) and not values.get("templatedelimiters"):
         fields.url("remote_properties.url", action.url)
@@ -109,17 +135,24 @@ def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCa
 
 def merge(spec: Spec, patch: dict[str, Any]) -> Spec:
     """The spec with a JSON merge patch (RFC 7396) applied to its JSON. Raises Invalid as parse_spec does."""
-    return parse_spec(_merged(_decided(spec), patch))
+    given = {name.lower(): value for name, value in patch.items()}
+    current = _decided(spec)
+    # These two say the same; the one that is given says it anew.
+    if "missed" in given:
+        current.pop(_RESUMES)
+    if _RESUMES in given and (given[_RESUMES] is True) != (spec.missed is Missed.SKIP):
+        current.pop("missed")
+    return parse_spec(_merged(current, patch))
 
 
-def _merged(target: Any, patch: Any) -> Any:
+def _merged(target: Any, patch: Any, *, is_case_kept: bool = False) -> Any:
     if not isinstance(patch, dict) or not isinstance(target, dict):
         return patch
-    names = {name.lower(): name for name in target}
+    names = {} if is_case_kept else {name.lower(): name for name in target}
     result = dict(target)
     for given, value in patch.items():
         name = names.get(given.lower(), given)
-        result[name] = _merged(result.get(name), value)
+        result[name] = _merged(result.get(name), value, is_case_kept=name == "env")
     return result
 
 
@@ -135,8 +168,27 @@ def _decided(spec: Spec) -> dict[str, Any]:
         "on_failure_job": spec.on_failure_job,
         "schedule": spec.schedule,
         "retries": spec.retries,
+        "retry_on": list(spec.retry_on) or None,
+        "retry_delay": spec.retry_delay,
+        "retry_backoff": spec.retry_backoff,
+        "retry_max_delay": spec.retry_max_delay,
         "epsilon": spec.epsilon,
-        "resume_at_next_scheduled_time": spec.resume_at_next_scheduled_time,
+        "timeout": spec.timeout,
+        "overlap": spec.overlap,
+        "missed": spec.missed,
+        "missed_limit": spec.missed_limit,
+        "start_deadline": spec.start_deadline,
+        "parents_mode": spec.parents_mode,
+        "pool": spec.pool,
+        "priority": spec.priority,
+        "env": dict(spec.env) or None,
+        "working_directory": spec.working_directory,
+        "shell": spec.shell,
+        "umask": spec.umask,
+        "keep_for": spec.keep_for,
+        "keep_runs": spec.keep_runs,
+        "keep_bytes": spec.keep_bytes,
+        _RESUMES: spec.missed is Missed.SKIP,
         "type": _COMMAND if isinstance(action, Command) else _HTTP_CALL,
         "remote_properties": _remote(action),
         "TemplateDelimiters": spec.template_delimiters,
@@ -187,6 +239,37 @@ def stat(run: Run) -> dict[str, Any]:
         "success": run.state is State.SUCCEEDED,
         "execution_duration": run.outcome.duration if run.outcome else 0,
         "run_id": run.id,
+    }
+
+
+def run(one: Run) -> dict[str, Any]:
+    """A run's JSON. `duration` is in nanoseconds as everywhere in Kala's JSON; `lateness` is in seconds."""
+    outcome = one.outcome
+    lateness = (one.started_at - one.slot).total_seconds() if one.slot and one.started_at else None
+    return {
+        "id": one.id,
+        "job_id": one.job_id,
+        "job_name": one.job_name,
+        "cause": one.cause,
+        "cause_run_id": one.cause_run,
+        "state": one.state,
+        "waiting_for": (one.waiting or "worker") if one.state is State.QUEUED else None,
+        "not_before": one.not_before,
+        "pool": one.pool,
+        "priority": one.priority,
+        "attempt": one.attempt,
+        "slot": one.slot,
+        "queued_at": one.queued_at,
+        "started_at": one.started_at,
+        "ended_at": outcome.ended_at if outcome else None,
+        "lateness": lateness,
+        "duration": outcome.duration if outcome else None,
+        "message": outcome.message if outcome else "",
+        "exit_code": outcome.exit_code if outcome else None,
+        "signal": outcome.signal if outcome else None,
+        "http_status": outcome.http_status if outcome else None,
+        "output_size": outcome.output_size if outcome else None,
+        "output_cut": outcome.output_cut if outcome else None,
     }
 
 

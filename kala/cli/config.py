@@ -43,6 +43,8 @@ def _items(loaded: Loaded) -> list[tuple[str, object]]:
 
 def _toml(value: object) -> str:
     """TOML's texts, numbers and lists look like JSON's, but for escaped surrogates and a bare DEL."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
     return json.dumps(_plain(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

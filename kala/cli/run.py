@@ -1,6 +1,7 @@
 """`kala run`: one command exactly as a job would run it, for trying out what will be scheduled."""
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -8,8 +9,8 @@ from pathlib import Path
 import click
 
 from kala.core.run import Outcome, State
-from kala.engine import command as engine_command
 from kala.engine import environment
+from kala.engine.command import Setting, execute
 from kala.engine.control import Control
 from kala.engine.output import Output
 
@@ -40,6 +41,12 @@ def run(command: str) -> None:
 
 
 def _execute(command: str) -> Outcome:
-    environ = environment.for_commands(os.environ)
-    with tempfile.TemporaryDirectory(prefix="kala-") as folder, _Shown(Path(folder) / "out", _KEPT_BYTES) as output:
-        return engine_command.execute(command, environ=environ, folder=Path.cwd(), output=output, control=Control())
+    setting = Setting(environ=environment.for_commands(os.environ), folder=Path.cwd())
+    with tempfile.TemporaryDirectory(prefix="kala-") as folder:
+        output, control = _Shown(Path(folder) / "0" / "out", _KEPT_BYTES), Control()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: control.cancel("cancelled by a signal"))
+        try:
+            return execute(command, setting, output, control)
+        finally:
+            output.close()

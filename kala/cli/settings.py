@@ -35,14 +35,14 @@ def _option(name: str) -> Callable[[_Command], _Command]:
     if _DEFAULTS[name] is True:
         names, kind = [f"{config.flag(name)}/{config.flag(name, False)}", f" /{short}"], {}
     else:
-        names, kind = [config.flag(name), *([short] if short else [])], _kind(_DEFAULTS[name])
+        names, kind = [config.flag(name), *([short] if short else [])], _kind(name)
     return click.option(*names, name, default=None, help=_help(name), **kind)
 
 
-def _kind(default: object) -> dict[str, Any]:
-    if default is False:
+def _kind(name: str) -> dict[str, Any]:
+    if _DEFAULTS[name] is False:
         return {"is_flag": True}
-    return {"multiple": True, "metavar": "TEXT"} if default == () else {"metavar": "TEXT"}
+    return {"multiple": KEYS[name].kind.is_list, "metavar": "TEXT"}
 
 
 def _help(name: str) -> str:

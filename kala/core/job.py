@@ -1,8 +1,33 @@
 """A job: what its owner decided (Spec), and what Kala knows about it (Job)."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
+
+
+class Overlap(StrEnum):
+    """What becomes of a run that comes while another of its job is queued or running."""
+
+    WAIT = "wait"  # it starts when the other has ended
+    SKIP = "skip"  # it is recorded as skipped
+    ALLOW = "allow"  # it starts beside the other
+    REPLACE = "replace"  # the other is cancelled, then it starts
+
+
+class Missed(StrEnum):
+    """What becomes of slots that passed while Kala was down or the job disabled."""
+
+    ONCE = "once"  # the latest is made up for
+    SKIP = "skip"  # none is; the job waits for its next slot
+    ALL = "all"  # each is made up for, one after the other
+
+
+class ParentsMode(StrEnum):
+    """When a job with several parents runs."""
+
+    ANY = "any"  # after each success of any of them
+    ALL = "all"  # when each of them has succeeded since its last run
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):
@@ -25,8 +50,8 @@ class HttpCall(msgspec.Struct, frozen=True, tag="http"):
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What to run, when, and how, as the job's owner gave it.
 
-    `schedule` and `epsilon` are ISO 8601 texts that parsed when they were given; "" is none. Times without an offset
-    mean the server's zone, so a text gets its meaning only together with that.
+    The schedule and the durations are ISO 8601 texts that parsed when they were given; "" is none. Times without an
+    offset mean the server's zone, so a text gets its meaning only together with that.
     """
 
     name: str
@@ -37,9 +62,27 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     disabled: bool = False
     retries: int = 0
+    retry_on: tuple[int, ...] = ()
+    retry_delay: str = ""
+    retry_backoff: float = 1.0
+    retry_max_delay: str = ""
     epsilon: str = ""
+    timeout: str = ""
+    overlap: Overlap = Overlap.WAIT
+    missed: Missed = Missed.ONCE
+    missed_limit: int = 100
+    start_deadline: str = ""
+    parents_mode: ParentsMode = ParentsMode.ANY
+    pool: str = ""
+    priority: int = 0
     template_delimiters: str = ""
-    resume_at_next_scheduled_time: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    working_directory: str = ""
+    shell: str = ""
+    umask: str = ""
+    keep_for: str = ""
+    keep_runs: int = 0
+    keep_bytes: int = 0
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -1,26 +1,40 @@
 """What follows from what happened: pure decisions over values. The engine carries them out."""
 
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 
 from kala.core import duration, schedule
 from kala.core.errors import Invalid
-from kala.core.job import Job, Spec
+from kala.core.job import Job, Missed, Spec
 from kala.core.run import FAILURES, Run, State
+
+_MOMENT = timedelta(microseconds=1)
+_CALENDAR_END = datetime.max.replace(tzinfo=UTC)
+_LONGEST_DELAY = "P1Y"
+_DURATIONS = ("retry_delay", "retry_max_delay", "epsilon", "timeout", "start_deadline", "keep_for")
+
+
+class MissedSlots(msgspec.Struct, frozen=True):
+    """Slots that passed and are not made up for, from the first to the last of them."""
+
+    count: int
+    first: datetime
+    last: datetime
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a due job starts now (None: nothing), and the slot that comes after."""
+    """What a due job starts now, what it leaves out, and when it is due next."""
 
-    slot: datetime | None
+    slots: tuple[datetime, ...]
     next_due: datetime | None
+    missed: MissedSlots | None = None
 
 
 class Follow(msgspec.Struct, frozen=True):
-    """What a finished run leads to. At most one of the three."""
+    """What a finished run leads to: a retry at an instant, or one of the others, or nothing."""
 
-    retry: bool = False
+    retry_at: datetime | None = None
     children: bool = False
     on_failure: bool = False
 
@@ -31,8 +45,9 @@ def check(spec: Spec, zone: tzinfo) -> None:
         raise Invalid("schedule: a job runs by its schedule or after its parents, not both; leave one of the two out")
     if spec.schedule:
         schedule.parse(spec.schedule, zone)
-    if spec.epsilon:
-        duration.parse(spec.epsilon, "epsilon")
+    for field in _DURATIONS:
+        if getattr(spec, field):
+            duration.parse(getattr(spec, field), field)
 
 
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
@@ -55,31 +70,44 @@ def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Job:
     return msgspec.structs.replace(job, spec=spec, next_due=due, slots_started=0)
 
 
-def enable(job: Job, zone: tzinfo, now: datetime) -> Job:
-    """The job as it wakes from being disabled: one that does not make up for what it missed waits for its next slot."""
-    if not (job.spec.schedule and job.spec.resume_at_next_scheduled_time and job.next_due and job.next_due <= now):
-        return job
-    return msgspec.structs.replace(job, next_due=schedule.parse(job.spec.schedule, zone).next_after(now))
-
-
 def claim(job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool) -> Claim:
-    """Decide what a job that is due at `job.next_due` starts.
+    """Decide what a job that is due since `job.next_due` starts.
 
-    A slot from before `watching_since` was missed: Kala was down, or the clock jumped. The job then runs once for the
-    latest slot and goes on with the grid, or waits for its next slot where it asks for that. Where a slot already
-    waits for the run before it to end, this one is part of it.
+    A slot from before `watching_since` was missed: Kala was down, the job disabled, or the clock jumped. Where a slot
+    already waits for the run before it to end, one that comes due on time is part of it.
     """
     assert job.next_due is not None
-    if not job.spec.schedule:
-        return Claim(job.next_due, None)
-    plan = schedule.parse(job.spec.schedule, zone)
-    slot, following = plan.latest_until(now), plan.next_after(now)
-    is_left_out = job.next_due < watching_since and job.spec.resume_at_next_scheduled_time
-    # Without a slot, the server's zone is another than when the job was planned, and by it the job is due later.
-    if is_waiting or is_left_out or slot is None:
-        return Claim(None, following)
-    is_last = plan.runs is not None and job.slots_started + 1 >= plan.runs
-    return Claim(slot, None if is_last else following)
+    spec = job.spec
+    if not spec.schedule:
+        return Claim((job.next_due,), None)
+    plan = schedule.parse(spec.schedule, zone)
+    following = plan.next_after(now)
+    makes_up_for_all = spec.missed is Missed.ALL
+    if is_waiting and not (makes_up_for_all and job.next_due < watching_since):
+        return Claim((), following)
+    count, newest = plan.due(job.next_due, now, spec.missed_limit if makes_up_for_all else 1)
+    slots = [slot for slot in newest if _is_in_time(spec, slot, now, watching_since)]
+    missed = _missed(plan, job.next_due, newest, count, len(slots))
+    if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
+        slots, following = slots[: plan.runs - job.slots_started], None
+    return Claim(tuple(slots), following, missed)
+
+
+def _is_in_time(spec: Spec, slot: datetime, now: datetime, watching_since: datetime) -> bool:
+    if spec.missed is Missed.SKIP and slot < watching_since:
+        return False
+    return not spec.start_deadline or _is_within(spec.start_deadline, slot, now)
+
+
+def _missed(
+    plan: schedule.Schedule, since: datetime, newest: list[datetime], count: int, taken: int
+) -> MissedSlots | None:
+    if count == taken:
+        return None
+    older = len(newest) - taken
+    # Where a zone leaves out a day, the slot of that day and the one after are the same instant.
+    last = newest[older - 1] if older else (plan.due(since, newest[0] - _MOMENT, 1)[1] or newest)[0]
+    return MissedSlots(count - taken, plan.next_after(since - _MOMENT) or since, last)
 
 
 def follow(spec: Spec, run: Run, now: datetime) -> Follow:
@@ -89,20 +117,43 @@ def follow(spec: Spec, run: Run, now: datetime) -> Follow:
         return Follow(children=True)
     if state not in FAILURES:
         return Follow()
-    if _may_retry(spec, run, now):
-        return Follow(retry=True)
+    retry_at = _retry_at(spec, run, now)
+    if retry_at:
+        return Follow(retry_at=retry_at)
     return Follow(on_failure=bool(spec.on_failure_job))
 
 
-def _may_retry(spec: Spec, run: Run, now: datetime) -> bool:
+def _retry_at(spec: Spec, run: Run, now: datetime) -> datetime | None:
     if spec.disabled or run.attempt >= spec.retries:
-        return False
-    if not spec.epsilon:
-        return True
+        return None
+    if spec.retry_on and (run.outcome is None or run.outcome.exit_code not in spec.retry_on):
+        return None
+    at = now + _retry_delay(spec, run.attempt, now)
+    return at if not spec.epsilon or _is_within(spec.epsilon, run.due_at, at) else None
+
+
+def _retry_delay(spec: Spec, attempt: int, now: datetime) -> timedelta:
+    """How long to wait before the retry of an attempt: `retry_delay`, grown by `retry_backoff` for each before it."""
+    if not spec.retry_delay:
+        return timedelta()
+    first = _end(spec.retry_delay, now) - now
+    most = _end(spec.retry_max_delay or _LONGEST_DELAY, now) - now
     try:
-        return now <= duration.parse(spec.epsilon, "epsilon").after(run.due_at)
+        return min(first * spec.retry_backoff**attempt, most)
     except OverflowError:
-        return True  # it reaches beyond the calendar
+        return most
+
+
+def _is_within(length: str, start: datetime, instant: datetime) -> bool:
+    return instant <= _end(length, start)
+
+
+def _end(length: str, start: datetime) -> datetime:
+    """The instant that lies a duration after another, or the end of the calendar where it reaches beyond that."""
+    try:
+        return duration.parse(length, "").after(start)
+    except OverflowError:
+        return _CALENDAR_END
 
 
 def comes_again(job: Job) -> bool:

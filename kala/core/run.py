@@ -70,6 +70,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     state: State = State.QUEUED
     waiting: str = ""
+    not_before: datetime | None = None
+    pool: str = ""
+    priority: int = 0
     cause_run: int | None = None
     slot: datetime | None = None
     attempt: int = 0
@@ -79,6 +82,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 WAITS_FOR_JOB = "job"
 """`Run.waiting` of a run that starts when the job's run before it has ended."""
+
+WAITS_FOR_POOL = "pool"
+"""`Run.waiting` of a run that starts when its pool has room."""
+
+WAITS_FOR_RETRY = "retry"
+"""`Run.waiting` of a retry that starts at its `not_before`."""
 
 WAITS_FOR_ENABLING = "disabled"
 """`Run.waiting` of a run that starts when its job, disabled since the run was queued, is enabled."""

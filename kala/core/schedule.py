@@ -20,6 +20,7 @@ _START = re.compile(
     r"\d{4}(-?(0[1-9]|1[0-2])-?\d\d|(?P<week>-?W(0[1-9]|[1-4]\d|5[0-3])-?[1-7])|(?P<day>-?(?!000)\d{3}))T\d\d.*",
     re.ASCII,
 )
+_MOMENT = timedelta(microseconds=1)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 # The most by which the same wall-clock time can move between two days, with room: zones have skipped whole days.
 _ZONE_SHIFT = timedelta(days=2)
@@ -40,10 +41,10 @@ class Once(msgspec.Struct, frozen=True):
         start = self.start.astimezone(UTC)
         return start if start > instant else None
 
-    def latest_until(self, instant: datetime) -> datetime | None:
-        """The latest slot that is not later than `instant`, in UTC, or None."""
+    def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
+        """How many slots lie between two instants, both included, and the newest of them in UTC, oldest first."""
         start = self.start.astimezone(UTC)
-        return start if start <= instant else None
+        return (1, [start][-newest:]) if since <= start <= until else (0, [])
 
 
 class Every(msgspec.Struct, frozen=True):
@@ -65,10 +66,11 @@ class Every(msgspec.Struct, frozen=True):
         except OverflowError:
             return None
 
-    def latest_until(self, instant: datetime) -> datetime | None:
-        """The latest slot that is not later than `instant`, in UTC, or None."""
-        count = self._slots_until(instant.astimezone(UTC))
-        return self._slot(count - 1) if count else None
+    def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
+        """How many slots lie between two instants, both included, and the newest of them in UTC, oldest first."""
+        first = self._slots_until(since.astimezone(UTC) - _MOMENT)
+        end = max(first, self._slots_until(until.astimezone(UTC)))
+        return end - first, [self._slot(number) for number in range(max(first, end - newest), end)]
 
     def _slot(self, number: int) -> datetime:
         return self.interval.after(self.start, number)

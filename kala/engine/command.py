@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
+
+import msgspec
 
 from kala.core.run import Outcome, State
 from kala.engine.control import Control
@@ -18,6 +21,10 @@ from kala.engine.output import Output
 _CHUNK = 1 << 16
 # How long output may still come once the group is gone: a process that left the group can hold the pipe.
 _DRAIN_SECONDS = 1.0
+# A process that is still there so long after SIGKILL hangs in the kernel or is another user's: the run ends without it.
+_GIVE_UP_SECONDS = 5.0
+# What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
+_SPILL_SECONDS = 1.0
 # Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
@@ -31,31 +38,43 @@ _OF_THE_SHELL = frozenset(
 )
 
 
-def execute(line: str, *, environ: Mapping[str, str], folder: Path, output: Output, control: Control) -> Outcome:
-    """Run `line` as `/bin/sh -c` means it, and wait for its end. What is left of its process group then is killed."""
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh."""
+
+    environ: Mapping[str, str]
+    folder: Path
+    shell: str = ""
+    umask: int = -1
+    timeout: float | None = None
+    kill_grace: float = 10.0
+
+
+def execute(line: str, setting: Setting, output: Output, control: Control) -> Outcome:
+    """Run `line` as `sh -c` means it, and wait for its end. What is left of its process group then is killed."""
     clock = time.monotonic_ns()
     try:
-        process = _start(line, environ, folder)
+        process = _start(line, setting)
     except OSError as error:
-        reason = f"the command cannot be started in {folder}: {error.strerror}"
+        reason = f"the command cannot be started in {setting.folder}: {error.strerror}"
         return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=reason)
-    with process:
-        try:
-            with control.ends_by(lambda force: _signal_group(process, force=force)):
-                _follow(process, output)
-        except BaseException:
-            _signal_group(process, force=True)
-            raise
-        code = process.wait()
-    return _outcome(code, time.monotonic_ns() - clock, output, control)
+    try:
+        with _Watch(process, setting, output, control) as watch:
+            watch.follow()
+    except BaseException:
+        _signal_group(process, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GIVE_UP_SECONDS)
+        raise
+    outcome = _outcome(process.poll(), control)
+    return msgspec.structs.replace(outcome, duration=time.monotonic_ns() - clock)
 
 
-def _start(line: str, environ: Mapping[str, str], folder: Path) -> "subprocess.Popen[bytes]":
-    words = plain_words(line)
+def _start(line: str, setting: Setting) -> "subprocess.Popen[bytes]":
+    words = [] if setting.shell else plain_words(line)
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
-            return _spawn(words, environ, folder)
-    return _spawn(["/bin/sh", "-c", "--", line], environ, folder)  # a line may begin with a dash
+            return _spawn(words, setting)
+    return _spawn([setting.shell or "/bin/sh", "-c", "--", line], setting)  # a line may begin with a dash
 
 
 def plain_words(line: str) -> list[str]:
@@ -66,7 +85,7 @@ def plain_words(line: str) -> list[str]:
     return [] if not words or words[0] in _OF_THE_SHELL or "=" in words[0] else words
 
 
-def _spawn(words: list[str], environ: Mapping[str, str], folder: Path) -> "subprocess.Popen[bytes]":
+def _spawn(words: list[str], setting: Setting) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
@@ -74,72 +93,133 @@ def _spawn(words: list[str], environ: Mapping[str, str], folder: Path) -> "subpr
         stderr=subprocess.STDOUT,
         bufsize=0,
         start_new_session=True,
-        cwd=folder,
-        env={**environ, "PWD": str(folder)},
+        cwd=setting.folder,
+        umask=setting.umask,
+        env={**setting.environ, "PWD": str(setting.folder)},
     )
 
 
-def _follow(process: "subprocess.Popen[bytes]", output: Output) -> None:
-    """Take the output until both it and the process have ended; end of output is not end of the process."""
-    assert process.stdout
-    pipe = process.stdout.fileno()
-    ended = os.pidfd_open(process.pid)
-    try:
-        poller = select.poll()
-        poller.register(ended, select.POLLIN)
-        poller.register(pipe, select.POLLIN)
-        is_open = _take_until(poller, pipe, ended, output)
-        _signal_group(process, force=True)
-        if is_open:
-            poller.unregister(ended)
-            _drain(poller, pipe, output)
-    finally:
-        os.close(ended)
+class _Watch:
+    """One command under way, seen through by the thread that started it.
+
+    It takes the output and waits for the process at once: the end of the output is not the end of the process, nor the
+    other way round. Requests to end it, and its own deadlines, become signals to the whole group.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", setting: Setting, output: Output, control: Control) -> None:
+        self._process = process
+        self._setting = setting
+        self._output = output
+        self._control = control
+        self._poller = select.poll()
+        self._cleanup = ExitStack()
+        self._deadline = None if setting.timeout is None else time.monotonic() + setting.timeout
+        self._kill_at: float | None = None
+        self._give_up_at: float | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            assert self._process.stdout
+            stack.callback(self._process.stdout.close)
+            self._pipe = self._process.stdout.fileno()
+            self._ended = os.pidfd_open(self._process.pid)
+            stack.callback(os.close, self._ended)
+            self._asked = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            stack.callback(os.close, self._asked)
+            stack.enter_context(self._control.heard_by(lambda: os.eventfd_write(self._asked, 1)))
+            for descriptor in (self._pipe, self._ended, self._asked):
+                self._poller.register(descriptor, select.POLLIN)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    def follow(self) -> None:
+        """Return when the command has ended, or cannot be ended."""
+        is_open = True
+        while self._give_up_at is None or time.monotonic() < self._give_up_at:
+            ready = {descriptor for descriptor, _ in self._poller.poll(self._patience())}
+            if self._pipe in ready and not self._take():
+                self._poller.unregister(self._pipe)
+                is_open = False
+            if self._ended in ready:
+                _signal_group(self._process, signal.SIGKILL)
+                if is_open:
+                    self._drain()
+                self._process.wait()
+                return
+            self._heed(self._asked in ready, bool(ready))
+
+    def _heed(self, was_asked: bool, was_busy: bool) -> None:
+        now = time.monotonic()
+        if was_asked:
+            os.eventfd_read(self._asked)
+            self._end(now)
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            reason = f"timed out after {self._setting.timeout:g} s"
+            self._control.cancel(reason, state=State.TIMED_OUT)
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill(now)
+        if not was_busy and self._output.is_only_in_memory:
+            self._output.spill()
+
+    def _end(self, now: float) -> None:
+        if self._control.is_forced:
+            self._kill(now)
+        elif self._kill_at is None:
+            _signal_group(self._process, signal.SIGTERM)
+            self._kill_at = now + self._setting.kill_grace
+
+    def _kill(self, now: float) -> None:
+        _signal_group(self._process, signal.SIGKILL)
+        self._kill_at = float("inf")
+        self._give_up_at = now + _GIVE_UP_SECONDS
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is to be done, should nothing come; None is for ever."""
+        now = time.monotonic()
+        instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
+        if self._output.is_only_in_memory:
+            instants.append(now + _SPILL_SECONDS)
+        wait = min(instants, default=float("inf")) - now
+        return None if wait == float("inf") else max(0.0, wait) * 1000
+
+    def _take(self) -> bool:
+        data = os.read(self._pipe, _CHUNK)
+        self._output.write(data)
+        return bool(data)
+
+    def _drain(self) -> None:
+        self._poller.unregister(self._ended)
+        self._poller.unregister(self._asked)
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if not self._poller.poll(left * 1000) or not self._take():
+                return
 
 
-def _take_until(poller: select.poll, pipe: int, ended: int, output: Output) -> bool:
-    is_open = True
-    while True:
-        ready = [descriptor for descriptor, _ in poller.poll()]
-        if pipe in ready and not _take(pipe, output):
-            poller.unregister(pipe)
-            is_open = False
-        if ended in ready:
-            return is_open
-
-
-def _drain(poller: select.poll, pipe: int, output: Output) -> None:
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while (left := deadline - time.monotonic()) > 0:
-        if not poller.poll(left * 1000) or not _take(pipe, output):
-            return
-
-
-def _take(pipe: int, output: Output) -> bool:
-    data = os.read(pipe, _CHUNK)
-    output.write(data)
-    return bool(data)
-
-
-def _signal_group(process: "subprocess.Popen[bytes]", *, force: bool) -> None:
+def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     # The leader is not reaped yet, so the group's number cannot be another's. A group of which every process became
     # another user's cannot be signalled; such a run ends by itself.
     with suppress(PermissionError, ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL if force else signal.SIGTERM)
+        os.killpg(process.pid, number)
 
 
-def _outcome(code: int, duration: int, output: Output, control: Control) -> Outcome:
-    output.close()
-    state = State.CANCELLED if control.reason else State.FAILED if code else State.SUCCEEDED
+def _outcome(code: int | None, control: Control) -> Outcome:
+    if code is None:
+        state = control.state
+        message = f"{control.reason}; its processes could not be killed and may still run"
+    else:
+        state = control.state if control.reason else State.FAILED if code else State.SUCCEEDED
+        message = control.reason or _message(code)
     return Outcome(
         state=state,
         ended_at=datetime.now(UTC),
-        duration=duration,
-        message=control.reason or _message(code),
-        exit_code=code if code >= 0 else None,
-        signal=-code if code < 0 else None,
-        output_size=output.size,
-        output_cut=output.is_cut,
+        message=message,
+        exit_code=code if code is not None and code >= 0 else None,
+        signal=-code if code is not None and code < 0 else None,
     )
 
 

@@ -2,38 +2,42 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
+
+from kala.core.run import State
 
 
 class Control:
-    """A request to end one run. Any thread may ask; the thread that runs it says how while it can be done.
+    """A request to end one run. Any thread may ask; the thread that runs it says how it wants to hear of it.
 
-    Its lock guards both sides, so that nothing is signalled that has already gone.
+    Its lock guards both sides, so that nobody is called who has already gone.
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._end: Callable[[bool], None] | None = None
-        self._is_forced = False
+        self._lock = RLock()  # a signal handler may ask while its thread is in here
+        self._hear: Callable[[], None] | None = None
         self.reason = ""
+        self.state = State.CANCELLED
+        self.is_forced = False
 
-    def cancel(self, reason: str, *, force: bool = False) -> None:
-        """Ask for the end, kindly or by `force`. The first reason given is the one that is recorded."""
+    def cancel(self, reason: str, *, state: State = State.CANCELLED, force: bool = False) -> None:
+        """Ask for the end, kindly or by `force`. The first reason is the one that is recorded, with its state."""
         with self._lock:
-            self.reason = self.reason or reason
-            self._is_forced = self._is_forced or force
-            if self._end:
-                self._end(force)
+            if not self.reason:
+                self.reason, self.state = reason, state
+            self.is_forced = self.is_forced or force
+            if self._hear:
+                self._hear()
 
     @contextmanager
-    def ends_by(self, end: Callable[[bool], None]) -> Iterator[None]:
-        """While this lasts, `end(force)` is how to do it; at once where it was asked for before."""
+    def heard_by(self, hear: Callable[[], None]) -> Iterator[None]:
+        """While this lasts, `hear` is called for each request; at once where there was one before."""
         with self._lock:
-            self._end = end
+            self._hear = hear
             if self.reason:
-                end(self._is_forced)
+                hear()
         try:
             yield
         finally:
             with self._lock:
-                self._end = None
+                self._hear = None

@@ -5,7 +5,7 @@ does it start runs, answer callers and tell the feed. While one commit is being 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
@@ -20,16 +20,22 @@ from kala.engine.executor import Executor
 from kala.engine.feed import Feed
 from kala.engine.job_writer import JobWriter
 from kala.engine.messages import (
+    CancelRun,
     CreateJob,
     DeleteAllJobs,
     DeleteJob,
+    DeleteRun,
     Done,
     Drain,
     Message,
+    OfJobs,
+    OfRuns,
     StartJob,
     Stop,
     UpdateJob,
 )
+from kala.engine.output import path_of
+from kala.engine.pruner import Keep, Pruner
 from kala.engine.run_writer import Effects, RunWriter
 from kala.store.store import Store
 
@@ -46,6 +52,7 @@ _GAP = timedelta(seconds=2 * _LONGEST_WAIT)
 # After the database could not be written, until the next try.
 _PAUSE = 1.0
 _ANSWER_SECONDS = 30.0
+_CANCELLED = "cancelled by request"
 _LOST = "Kala stopped while this run was running; how it ended is not known"
 
 
@@ -59,10 +66,15 @@ class Engine:
         feed: Feed,
         zone: tzinfo,
         *,
+        pools: Callable[[], Mapping[str, int]] = dict,
+        keep: Callable[[], Keep] = Keep,
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
     ) -> None:
-        """`beat` is called at least every `beat_interval` seconds for as long as the loop does its work."""
+        """`pools` has how many runs may be running at a time in each pool, `keep` what is kept of the history.
+
+        `beat` is called at least every `beat_interval` seconds for as long as the loop does its work.
+        """
         self._store = store
         self._executor = executor
         self._feed = feed
@@ -70,9 +82,10 @@ class Engine:
         self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
         self._inbox: SimpleQueue[Asked] = SimpleQueue()
         self._unwritten: list[Asked] = []
-        self._runs = RunWriter(store.writer, zone)
-        self._jobs = JobWriter(store.writer, self._runs, zone)
-        self._running: set[int] = set()
+        self._runs = RunWriter(store.writer, zone, pools)
+        self._jobs = JobWriter(store.writer, self._runs, zone, pools)
+        self._pruner = Pruner(store.writer, keep)
+        self._running: dict[int, Run] = {}
         self._next_due: datetime | None = None
         self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
         self._is_draining = False
@@ -142,8 +155,8 @@ class Engine:
         else:
             self._beat()
 
-    def _done(self, run: Run, outcome: Outcome) -> None:
-        self.ask(Done(run, outcome))
+    def _done(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
+        self.ask(Done(run, outcome, output))
 
     def _gather(self) -> list[Asked]:
         try:
@@ -165,12 +178,12 @@ class Engine:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
         self._watching_since = self._last_step = now
         lost = Outcome(state=State.LOST, ended_at=now, message=_LOST)
-        self._runs.begin(0)
+        self._runs.begin(0, ())
         with self._store.transaction():
-            self._next_due = self._store.writer.jobs.next_due()
+            self._store.writer.runs.release_pool()
             for run in self._store.writer.runs.running():
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
-                self._runs.finish(run, lost, now)
+                self._runs.finish(run, lost, None, now)
 
     def step(self, asked: Sequence[Asked], now: datetime) -> None:
         """Apply the messages and claim what is due, in one transaction; then start, answer and tell."""
@@ -180,15 +193,17 @@ class Engine:
         free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
         try:
             with self._store.transaction():
-                effects = self._runs.begin(free)
+                effects = self._runs.begin(free, [run.pool for run in self._running.values()])
                 answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
-                self._next_due = self._store.writer.jobs.next_due()
+                effects.gone += self._pruner.prune(now)
+                self._next_due = self._store.next_due()
         except Busy as error:
             self._put_off(asked, error)
             return
         self._unwritten, self._is_failing = [], False
-        self._running.difference_update(ended)
+        for run_id in ended:
+            self._running.pop(run_id, None)
         self._carry_out(effects, answers)
 
     def _notice_gap(self, now: datetime) -> None:
@@ -236,6 +251,13 @@ class Engine:
         return partial(answer.set_result, result)
 
     def _do(self, message: Message, now: datetime) -> Any:
+        if isinstance(message, OfJobs):
+            return self._do_for_jobs(message, now)
+        if isinstance(message, OfRuns):
+            return self._do_for_runs(message, now)
+        return self._store.writer.runs.release_pool()
+
+    def _do_for_jobs(self, message: OfJobs, now: datetime) -> Any:
         match message:
             case CreateJob(spec):
                 return self._jobs.create(spec, now)
@@ -247,8 +269,15 @@ class Engine:
                 return self._jobs.delete_all(now)
             case StartJob(job_id):
                 return self._jobs.start(job_id, now)
-            case Done(run, outcome):
-                return self._runs.finish(run, outcome, now)
+
+    def _do_for_runs(self, message: OfRuns, now: datetime) -> None:
+        match message:
+            case CancelRun(run_id):
+                self._runs.cancel(run_id, _CANCELLED, now)
+            case DeleteRun(run_id):
+                self._runs.delete(run_id)
+            case Done(run, outcome, output):
+                self._runs.finish(run, outcome, output, now)
 
     def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
         if not isinstance(error, KalaError):
@@ -257,10 +286,17 @@ class Engine:
 
     def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:
         for run, job in effects.starts:
-            self._running.add(run.id)
+            self._running[run.id] = run
             self._executor.submit(run, job)
+        for run in effects.ends:
+            self._executor.forget(run.id)
+            self._pruner.note(run.job_id)
+        for run, reason in effects.cancels:
+            self._executor.cancel(run.id, reason)
         for answer in answers:
             answer()
+        for run_id in effects.gone:
+            path_of(self._store.outputs, run_id).unlink(missing_ok=True)
         if self._running:
             self._idle.clear()
         else:

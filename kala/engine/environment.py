@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kala.core.run import Run
+
 _PRIVATE = frozenset(
     {
         "NOTIFY_SOCKET",
@@ -32,6 +34,19 @@ def for_commands(environ: Mapping[str, str]) -> dict[str, str]:
     elif any(name.startswith("_PYI_") for name in environ):
         kept.pop("LD_LIBRARY_PATH", None)
     return kept
+
+
+def of_run(run: Run) -> dict[str, str]:
+    """What a command learns of its run. An instant is RFC 3339 in UTC; what there is none of is empty."""
+    return {
+        "KALA_JOB_ID": run.job_id,
+        "KALA_JOB_NAME": run.job_name,
+        "KALA_RUN_ID": str(run.id),
+        "KALA_ATTEMPT": str(run.attempt),
+        "KALA_SLOT": run.slot.isoformat().replace("+00:00", "Z") if run.slot else "",
+        "KALA_CAUSE": run.cause,
+        "KALA_PARENT_RUN_ID": "" if run.cause_run is None else str(run.cause_run),
+    }
 
 
 def _is_private(name: str) -> bool:

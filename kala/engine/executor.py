@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -11,8 +12,9 @@ from threading import Lock, Thread
 
 import msgspec
 
+from kala.core import duration
 from kala.core.errors import Invalid
-from kala.core.job import Command, Job
+from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine import command, environment, http_call, template
 from kala.engine.control import Control
@@ -20,26 +22,44 @@ from kala.engine.output import Output, path_of
 
 logger = logging.getLogger("kala.executor")
 
+Done = Callable[[Run, Outcome, bytes | None], None]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL."""
+
+    output_bytes: int
+    kill_grace: float
+
+
+class _Task(msgspec.Struct, frozen=True):
+    run: Run
+    job: Job
+    control: Control
+    output: Output
+
 
 class Executor:
     """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
 
-    The queue is the only way in and `done` the only way out. The table of controls belongs to its lock; all else
-    belongs to the worker that took the run.
+    The queue is the only way in and `done` the only way out. The table of tasks belongs to its lock; all else belongs
+    to the worker that took the run.
     """
 
-    def __init__(self, workers: int, outputs: Path, output_limit: int) -> None:
+    def __init__(self, workers: int, outputs: Path, limits: Limits, printed: Callable[[], None] = lambda: None) -> None:
+        """`printed` is called, in the worker's thread, whenever a run has printed something."""
         self.workers = workers
-        self.output_limit = output_limit
+        self.limits = limits
         self._outputs = outputs
-        self._queue: SimpleQueue[tuple[Run, Job, Control] | None] = SimpleQueue()
+        self._printed = printed
+        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._lock = Lock()
-        self._controls: dict[int, Control] = {}
+        self._tasks: dict[int, _Task] = {}
         self._threads: list[Thread] = []
         self._environ: Mapping[str, str] = environment.for_commands(os.environ)
         self._folder = Path.cwd()
 
-    def start(self, done: Callable[[Run, Outcome], None]) -> None:
+    def start(self, done: Done) -> None:
         """Start the workers; `done` gets each run that ended, in the worker's thread. Raises Invalid for too many."""
         names = [f"kala-worker-{number}" for number in range(self.workers)]
         self._threads = [Thread(target=self._work, args=(done,), name=name, daemon=True) for name in names]
@@ -51,17 +71,40 @@ class Executor:
                 raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
-        control = Control()
+        task = _Task(run, job, Control(), self._output(run))
         with self._lock:
-            self._controls[run.id] = control
-        self._queue.put((run, job, control))
+            self._tasks[run.id] = task
+        self._queue.put(task)
+
+    def _output(self, run: Run) -> Output:
+        return Output(path_of(self._outputs, run.id), self.limits.output_bytes, self._printed)
+
+    def cancel(self, run_id: int, reason: str) -> None:
+        """Ask a run to end; one that has ended meanwhile is left alone."""
+        with self._lock:
+            task = self._tasks.get(run_id)
+        if task:
+            task.control.cancel(reason)
 
     def cancel_all(self, reason: str, *, force: bool = False) -> None:
         """Ask every run to end: TERM for commands, or KILL by `force`; HTTP calls are cut off."""
         with self._lock:
-            controls = list(self._controls.values())
-        for control in controls:
-            control.cancel(reason, force=force)
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            task.control.cancel(reason, force=force)
+
+    def output(self, run_id: int) -> Output | None:
+        """What a run has printed so far; None for one that is not under way, or whose end is on disk."""
+        with self._lock:
+            task = self._tasks.get(run_id)
+        return task.output if task else None
+
+    def forget(self, run_id: int) -> None:
+        """The end of a run is on disk, with its output where that is small: then its file is not needed."""
+        with self._lock:
+            task = self._tasks.pop(run_id, None)
+        if task and task.output.is_spare:
+            task.output.path.unlink(missing_ok=True)
 
     def stop(self, timeout: float) -> None:
         """End the workers, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
@@ -72,31 +115,55 @@ class Executor:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads = []
 
-    def _work(self, done: Callable[[Run, Outcome], None]) -> None:
+    def _work(self, done: Done) -> None:
         while task := self._queue.get():
-            run, job, control = task
-            run = msgspec.structs.replace(run, started_at=datetime.now(UTC))
+            started_at = datetime.now(UTC)
             try:
-                outcome = self._perform(run, job, control)
+                outcome = self._perform(task)
+                data = task.output.close()
             except Exception as error:
-                logger.exception("run %s of %s could not be carried out", run.id, run.job_name)
-                outcome = failure(f"Kala could not carry out the run: {error}")
-            with self._lock:
-                del self._controls[run.id]
-            done(run, outcome)
+                logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
+                outcome, data = failure(f"Kala could not carry out the run: {error}"), None
+                with suppress(OSError):
+                    data = task.output.close()
+            output = task.output
+            outcome = msgspec.structs.replace(outcome, output_size=output.size, output_cut=output.is_cut)
+            done(msgspec.structs.replace(task.run, started_at=started_at), outcome, data)
 
-    def _perform(self, run: Run, job: Job, control: Control) -> Outcome:
-        if control.reason:
-            return msgspec.structs.replace(failure(control.reason), state=State.CANCELLED)
+    def _perform(self, task: _Task) -> Outcome:
+        if task.control.reason:
+            return msgspec.structs.replace(failure(task.control.reason), state=task.control.state)
         try:
-            action = template.render(job)
+            action = template.render(task.job)
         except Invalid as error:
             return failure(str(error))
-        with Output(path_of(self._outputs, run.id), self.output_limit) as output:
-            if isinstance(action, Command):
-                environ, folder = self._environ, self._folder
-                return command.execute(action.line, environ=environ, folder=folder, output=output, control=control)
-            return http_call.execute(action, output=output, control=control)
+        timeout = _seconds(task.job.spec.timeout)
+        if isinstance(action, Command):
+            return command.execute(action.line, self._setting(task, timeout), task.output, task.control)
+        limit = action.timeout if timeout is None else min(action.timeout, timeout)
+        return http_call.execute(action, limit, task.output, task.control)
+
+    def _setting(self, task: _Task, timeout: float | None) -> command.Setting:
+        spec = task.job.spec
+        return command.Setting(
+            environ={**self._environ, **dict(spec.env), **environment.of_run(task.run)},
+            folder=Path(spec.working_directory) if spec.working_directory else self._folder,
+            shell=spec.shell,
+            umask=_umask(spec),
+            timeout=timeout,
+            kill_grace=self.limits.kill_grace,
+        )
+
+
+def _umask(spec: Spec) -> int:
+    return int(spec.umask, 8) if spec.umask else -1
+
+
+def _seconds(length: str) -> float | None:
+    if not length:
+        return None
+    now = datetime.now(UTC)
+    return (duration.parse(length, "timeout").after(now) - now).total_seconds()
 
 
 def failure(message: str) -> Outcome:

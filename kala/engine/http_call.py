@@ -29,7 +29,7 @@ class _Lifeline:
         if self._is_cut:
             raise ConnectionAbortedError("cut off")
 
-    def cut(self, _force: bool = False) -> None:
+    def cut(self) -> None:
         self._is_cut = True
         for connection in list(self._sockets):
             with suppress(OSError):  # it closed by itself
@@ -40,37 +40,42 @@ class _Lifeline:
         self.cut()
 
 
-def execute(call: HttpCall, *, output: Output, control: Control) -> Outcome:
-    """Make the request, following redirects as `requests` does, and judge the status of the response."""
+def execute(call: HttpCall, timeout: float, output: Output, control: Control) -> Outcome:
+    """Make the request, following redirects as `requests` does, and judge the status of the response.
+
+    All of it must be done within `timeout` seconds.
+    """
     clock = time.monotonic_ns()
     line = _Lifeline()
-    deadline = Timer(call.timeout, line.expire)
+    deadline = Timer(timeout, line.expire)
     deadline.daemon = True
     deadline.start()
     status, problem = None, ""
     try:
-        with control.ends_by(line.cut):
-            status = _request(call, line, output)
+        with control.heard_by(line.cut):
+            status = _request(call, timeout, line, output)
     except Exception as error:  # noqa: BLE001  requests, urllib3 and the socket have no common ancestor to name
         cause = _innermost(error)
         problem = (isinstance(cause, OSError) and cause.strerror) or str(cause)
         line.is_late = line.is_late or isinstance(cause, TimeoutError)  # the socket's clock can ring before ours
     finally:
         deadline.cancel()
-    output.close()
-    state, message = _judge(call, status, problem, line, control)
+    if control.reason:
+        state, message = control.state, control.reason
+    elif line.is_late:
+        state, message = State.TIMED_OUT, f"no complete response from {call.url} within {timeout:g} s"
+    else:
+        state, message = _judge(call, status, problem)
     return Outcome(
         state=state,
         ended_at=datetime.now(UTC),
         duration=time.monotonic_ns() - clock,
         message=message,
         http_status=status,
-        output_size=output.size,
-        output_cut=output.is_cut,
     )
 
 
-def _request(call: HttpCall, line: _Lifeline, output: Output) -> int:
+def _request(call: HttpCall, timeout: float, line: _Lifeline, output: Output) -> int:
     # Importing requests takes longer than starting a run, and many installations call no URL.
     import requests  # noqa: PLC0415
 
@@ -83,7 +88,7 @@ def _request(call: HttpCall, line: _Lifeline, output: Output) -> int:
         if body and not any(name.lower() == "content-type" for name in headers):
             headers["Content-Type"] = "application/json"  # as in Go's Kala, whose users send JSON
         with session.request(
-            call.method, call.url, data=body, headers=headers, timeout=call.timeout, stream=True
+            call.method, call.url, data=body, headers=headers, timeout=timeout, stream=True
         ) as response:
             for chunk in response.iter_content(_CHUNK):
                 output.write(chunk)
@@ -140,11 +145,7 @@ def _connected(address: tuple[str, int], timeout: float, hold: Callable[[socket.
     raise problem
 
 
-def _judge(call: HttpCall, status: int | None, problem: str, line: _Lifeline, control: Control) -> tuple[State, str]:
-    if control.reason:
-        return State.CANCELLED, control.reason
-    if line.is_late:
-        return State.TIMED_OUT, f"no complete response from {call.url} within {call.timeout} s"
+def _judge(call: HttpCall, status: int | None, problem: str) -> tuple[State, str]:
     if problem:
         return State.FAILED, f"{call.method} {call.url}: {problem}"
     if status in call.expected_codes:

@@ -1,6 +1,6 @@
 """The writes that change jobs. Used by the engine's thread, inside its transaction."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from uuid import uuid4
 
@@ -19,14 +19,15 @@ _DELETED = "the job was deleted"
 class JobWriter:
     """Creates, changes, deletes and starts jobs. What is not acceptable raises, and its savepoint undoes it."""
 
-    def __init__(self, session: Session, runs: RunWriter, zone: tzinfo) -> None:
+    def __init__(self, session: Session, runs: RunWriter, zone: tzinfo, pools: Callable[[], Mapping[str, int]]) -> None:
         self._jobs = session.jobs
         self._runs = session.runs
         self._moves = runs
         self._zone = zone
+        self._pools = pools
 
     def create(self, spec: Spec, now: datetime) -> Job:
-        policy.check(spec, self._zone)
+        spec = self._complete(spec)
         due = policy.first_due(spec, self._zone, now)
         job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
         self._check_references(job)
@@ -38,20 +39,40 @@ class JobWriter:
     def update(self, job_id: str, revise: Callable[[Spec], Spec], now: datetime) -> Job:
         """Change a job's spec and plan it anew at once; its id, history and counts stay."""
         before = self._get(job_id)
-        spec = revise(before.spec)
-        policy.check(spec, self._zone)
+        spec = self._complete(revise(before.spec))
         job = policy.replan(before, spec, self._zone, now)
         self._check_references(job)
-        if before.spec.disabled and not spec.disabled:
-            job = policy.enable(job, self._zone, now)
-            self._runs.resume(job_id)
-        if spec.disabled:
-            self._runs.hold(job_id)
         self._jobs.save(job)
         self._check_circle(job)
         self._moves.settle(job)
         self._moves.tell_job(job_id, "updated")
+        if spec.disabled:
+            self._moves.hold(job_id)
+        elif before.spec.disabled:
+            self._wake(job, now)
         return self._get(job_id)
+
+    def _wake(self, job: Job, now: datetime) -> None:
+        self._runs.resume(job.id)
+        if job.next_due and job.next_due <= now:
+            self._moves.claim(job, now, watching_since=now)
+
+    def _complete(self, spec: Spec) -> Spec:
+        """The spec with its parents as ids, once it is known to make sense."""
+        policy.check(spec, self._zone)
+        if spec.pool and spec.pool not in self._pools():
+            known = ", ".join(sorted(self._pools())) or "none"
+            raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
+        return msgspec.structs.replace(spec, parents=tuple(map(self._parent_id, spec.parents)))
+
+    def _parent_id(self, given: str) -> str:
+        if self._jobs.get(given):
+            return given
+        found = self._jobs.named(given)
+        if len(found) != 1:
+            reason = "more than one job has the name" if found else "there is no job with the id or name"
+            raise Invalid(f"parent_jobs: {reason} {given!r}; give the id of a job")
+        return found[0]
 
     def delete(self, job_id: str, now: datetime) -> list[str]:
         """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
@@ -93,12 +114,9 @@ class JobWriter:
         return job
 
     def _check_references(self, job: Job) -> None:
-        named = [("parent_jobs", parent) for parent in job.spec.parents]
-        if job.spec.on_failure_job:
-            named.append(("on_failure_job", job.spec.on_failure_job))
-        for field, other in named:
-            if self._jobs.get(other) is None:
-                raise Invalid(f"{field}: there is no job with the id {other!r}; give the id of a job that exists")
+        other = job.spec.on_failure_job
+        if other and self._jobs.get(other) is None:
+            raise Invalid(f"on_failure_job: there is no job with the id {other!r}; give the id of a job that exists")
 
     def _check_circle(self, job: Job) -> None:
         for after in self._started_by(job.id):

@@ -37,11 +37,28 @@ class StartJob(msgspec.Struct, frozen=True):
     job_id: str
 
 
+class CancelRun(msgspec.Struct, frozen=True):
+    """Answers with None. A running run is told to end; how it ended comes later."""
+
+    run_id: int
+
+
+class DeleteRun(msgspec.Struct, frozen=True):
+    """Answers with None."""
+
+    run_id: int
+
+
 class Done(msgspec.Struct, frozen=True):
-    """From the executor: a run ended."""
+    """From the executor: a run ended. Its output comes along where it is small; else it is in a file."""
 
     run: Run
     outcome: Outcome
+    output: bytes | None = None
+
+
+class JudgePools(msgspec.Struct, frozen=True):
+    """The sizes of the pools are others: runs that wait for them are judged anew. Answers with None."""
 
 
 class Drain(msgspec.Struct, frozen=True):
@@ -52,4 +69,6 @@ class Stop(msgspec.Struct, frozen=True):
     """The loop ends after the step that takes this."""
 
 
-Message = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob | Done | Drain | Stop
+OfJobs = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob
+OfRuns = CancelRun | DeleteRun | Done
+Message = OfJobs | OfRuns | JudgePools | Drain | Stop

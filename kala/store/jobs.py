@@ -43,10 +43,14 @@ _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished 
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
 _DELETE = "DELETE FROM job WHERE id = ?"
 _DELETE_ALL = "DELETE FROM job"
-_LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?)"
+_LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _UNLINK = "DELETE FROM dependency WHERE parent_id = ? OR child_id = ?"
-_UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id = ?"
 _UNLINK_ALL = "DELETE FROM dependency"
+_LINK_ONLY = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
+_SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
+_HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
+_FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
+_NAMED = "SELECT id FROM job WHERE name = ? LIMIT 2"
 _CHILDREN = "SELECT child_id FROM dependency JOIN job ON job.id = child_id WHERE parent_id = ? ORDER BY job.seq"
 _PARENTS = "SELECT parent_id FROM dependency WHERE child_id = ?"
 _HAVING_ON_FAILURE = "SELECT id FROM job WHERE on_failure_job = ? AND on_failure_job != ''"
@@ -130,6 +134,22 @@ class Jobs:
     def parents(self, job_id: str) -> list[str]:
         return [row[0] for row in self._sql(_PARENTS, (job_id,)).fetchall()]
 
+    def named(self, name: str) -> list[str]:
+        """The ids of the jobs of that name, two at most."""
+        return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
+
+    def remember_success(self, parent_id: str, child_id: str) -> None:
+        """Note that a parent has succeeded since its child's last run."""
+        self._sql(_SUCCEEDED, (parent_id, child_id))
+
+    def have_all_succeeded(self, child_id: str) -> bool:
+        """Whether every parent has succeeded since its child's last run."""
+        return bool(self._sql(_HAVE_ALL_SUCCEEDED, (child_id,)).fetchone()[0])
+
+    def forget_successes(self, child_id: str) -> None:
+        """The child runs: from here on its parents' successes count for its next run."""
+        self._sql(_FORGET_SUCCESSES, (child_id,))
+
     def having_on_failure(self, job_id: str) -> list[str]:
         """The ids of the jobs whose on-failure job this one is."""
         return [row[0] for row in self._sql(_HAVING_ON_FAILURE, (job_id,)).fetchall()]
@@ -141,7 +161,7 @@ class Jobs:
     def save(self, job: Job) -> None:
         """Write the job's spec, plan and place among its parents; its counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
-        self._sql(_UNLINK_PARENTS, (job.id,))
+        self._sql(_LINK_ONLY, (job.id, msgspec.json.encode(job.spec.parents).decode()))
         self._link(job)
 
     def _link(self, job: Job) -> None:

@@ -32,10 +32,12 @@ _FIRST = (
     """,
     "CREATE INDEX job_due ON job (next_due, seq) WHERE disabled = 0 AND next_due IS NOT NULL",
     "CREATE INDEX job_on_failure ON job (on_failure_job) WHERE on_failure_job != ''",
+    "CREATE INDEX job_name ON job (name)",
     """
     CREATE TABLE dependency (
         parent_id TEXT NOT NULL,
         child_id TEXT NOT NULL,
+        has_succeeded INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (parent_id, child_id)
     ) WITHOUT ROWID
     """,
@@ -51,6 +53,9 @@ _FIRST = (
         attempt INTEGER NOT NULL,
         state TEXT NOT NULL,
         waiting TEXT NOT NULL,
+        not_before INTEGER,
+        pool TEXT NOT NULL,
+        priority INTEGER NOT NULL,
         queued_at INTEGER NOT NULL,
         due_at INTEGER NOT NULL,
         started_at INTEGER,
@@ -67,17 +72,35 @@ _FIRST = (
     "CREATE INDEX run_job ON run (job_id, id)",
     "CREATE INDEX run_running ON run (job_id) WHERE state = 'running'",
     "CREATE INDEX run_queued ON run (job_id, id) WHERE state = 'queued'",
-    "CREATE INDEX run_ready ON run (id) WHERE state = 'queued' AND waiting = ''",
+    "CREATE INDEX run_ready ON run (priority DESC, id) WHERE state = 'queued' AND waiting = ''",
+    "CREATE INDEX run_retry ON run (not_before) WHERE state = 'queued' AND waiting = 'retry'",
+    "CREATE INDEX run_pool ON run (pool, priority DESC, id) WHERE state = 'queued' AND waiting = 'pool'",
+    "CREATE INDEX run_time ON run (queued_at)",
+    "CREATE INDEX run_state ON run (state, id) WHERE state NOT IN ('queued', 'running', 'succeeded')",
+    "CREATE INDEX run_cause ON run (cause, id) WHERE cause != 'schedule'",
+    "CREATE INDEX run_output ON run (id) WHERE output_size > 0",
+    "CREATE TABLE output (run_id INTEGER NOT NULL PRIMARY KEY, data BLOB NOT NULL)",
     """
     CREATE TABLE totals (
         jobs INTEGER NOT NULL,
         disabled INTEGER NOT NULL,
         successes INTEGER NOT NULL,
         errors INTEGER NOT NULL,
-        last_attempt INTEGER
+        last_attempt INTEGER,
+        output_bytes INTEGER NOT NULL
     )
     """,
-    "INSERT INTO totals VALUES (0, 0, 0, 0, NULL)",
+    "INSERT INTO totals VALUES (0, 0, 0, 0, NULL, 0)",
+    """
+    CREATE TRIGGER totals_output AFTER UPDATE OF output_size ON run WHEN NEW.output_size != OLD.output_size BEGIN
+        UPDATE totals SET output_bytes = output_bytes + NEW.output_size - OLD.output_size;
+    END
+    """,
+    """
+    CREATE TRIGGER totals_run AFTER DELETE ON run WHEN OLD.output_size > 0 BEGIN
+        UPDATE totals SET output_bytes = output_bytes - OLD.output_size;
+    END
+    """,
     """
     CREATE TRIGGER totals_insert AFTER INSERT ON job BEGIN
         UPDATE totals SET jobs = jobs + 1, disabled = disabled + NEW.disabled;

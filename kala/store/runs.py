@@ -1,6 +1,6 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,49 +10,84 @@ from peewee import Database
 from kala.core.run import Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 
-_COLUMNS = """
-    id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at,
-    ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
+COLUMNS = """
+    id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
+    due_at, started_at, ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
 """
 _INSERT = """
-    INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority,
+        queued_at, due_at, started_at, ended_at, message)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_GET = f"SELECT {_COLUMNS} FROM run WHERE id = ?"
-_RUNNING = f"SELECT {_COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
+_GET = f"SELECT {COLUMNS} FROM run WHERE id = ?"
+_RUNNING = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
 _START = "UPDATE run SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'"
 _FINISH = """
     UPDATE run SET state = ?, started_at = ?, ended_at = ?, duration = ?, message = ?, exit_code = ?, signal = ?,
         http_status = ?, output_size = ?, output_cut = ?
     WHERE id = ? AND state = 'running'
 """
-# Queued runs that only need a worker, in the order in which they were queued.
+# Queued runs that only need a worker, the more important and then the older first.
 _READY = f"""
-    SELECT {_COLUMNS} FROM run INDEXED BY run_ready WHERE state = 'queued' AND waiting = '' ORDER BY id LIMIT ?
+    SELECT {COLUMNS} FROM run INDEXED BY run_ready WHERE state = 'queued' AND waiting = ''
+    ORDER BY priority DESC, id LIMIT ?
 """
 _IS_LIVE = """
     SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
+        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+            WHERE state = 'queued' AND job_id = ? AND waiting != 'retry')
+"""
+_IS_PENDING = """
+    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ?)
+"""
+_IS_UNDER_WAY = """
+    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
+        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+            WHERE state = 'queued' AND job_id = ? AND waiting IN ('', 'pool'))
 """
 _IS_SLOT_WAITING = """
     SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id = ? AND cause = 'schedule')
 """
-# The oldest of the runs that wait for the job's run before them may start.
+# The oldest of the runs that wait for their job may start.
 _RELEASE = """
     UPDATE run SET waiting = '' WHERE id = (
         SELECT id FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id = ? AND waiting = 'job' ORDER BY id LIMIT 1)
 """
+_WAIT_FOR_POOL = "UPDATE run SET waiting = 'pool' WHERE id = ? AND state = 'queued'"
+_RELEASE_POOL = """
+    UPDATE run SET waiting = '' WHERE id = (
+        SELECT id FROM run INDEXED BY run_pool WHERE state = 'queued' AND waiting = 'pool' AND pool = ?
+        ORDER BY priority DESC, id LIMIT 1)
+"""
+_RELEASE_POOLS = "UPDATE run SET waiting = '' WHERE state = 'queued' AND waiting = 'pool'"
+_NEXT_RETRY = "SELECT min(not_before) FROM run INDEXED BY run_retry WHERE state = 'queued' AND waiting = 'retry'"
+_DUE_RETRIES = f"""
+    SELECT {COLUMNS} FROM run INDEXED BY run_retry
+    WHERE state = 'queued' AND waiting = 'retry' AND not_before <= ? ORDER BY not_before LIMIT ?
+"""
+_END_RETRY_WAIT = "UPDATE run SET waiting = ? WHERE id = ? AND state = 'queued'"
+_RUNNING_OF = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ? ORDER BY id"
+_DELETE = "DELETE FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state NOT IN ('queued', 'running')"
+_DELETE_OUTPUTS = """
+    DELETE FROM output WHERE run_id IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = run_id)
+"""
+_KEEP_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
+_OUTPUT = "SELECT data FROM output WHERE run_id = ?"
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
-_RESUME = "UPDATE run SET waiting = 'job' WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?"
-_IS_RUNNING = "SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)"
-_QUEUED = f"SELECT {_COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
-_ALL_QUEUED = f"SELECT {_COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' ORDER BY id"
+_RESUME = """
+    UPDATE run SET waiting = iif(not_before IS NULL, 'job', 'retry')
+    WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?
+"""
+_QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
+_ALL_QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' ORDER BY id"
 _CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
 # The newest attempts of a job that came to an end, before a given run.
 _ATTEMPTS = f"""
-    SELECT {_COLUMNS} FROM run INDEXED BY run_job
+    SELECT {COLUMNS} FROM run INDEXED BY run_job
     WHERE job_id = ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id DESC LIMIT ?
 """
 _BEYOND = 2**63 - 1
@@ -66,17 +101,19 @@ class Runs:
 
     def add(self, run: Run) -> Run:
         """Write a new run; what comes back has its id."""
-        values = (run.job_id, run.job_name, run.cause, run.cause_run, to_nullable(run.slot), run.attempt)
+        why = (run.job_id, run.job_name, run.cause, run.cause_run, to_nullable(run.slot), run.attempt)
+        place = (run.state, run.waiting, to_nullable(run.not_before), run.pool, run.priority)
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
-        cursor = self._sql(_INSERT, (*values, run.state, run.waiting, *times))
+        end = (to_column(run.outcome.ended_at), run.outcome.message) if run.outcome else (None, "")
+        cursor = self._sql(_INSERT, (*why, *place, *times, *end))
         return msgspec.structs.replace(run, id=cursor.lastrowid)
 
     def get(self, run_id: int) -> Run | None:
         row = self._sql(_GET, (run_id,)).fetchone()
-        return row and _run(row)
+        return row and to_run(row)
 
     def running(self) -> list[Run]:
-        return [_run(row) for row in self._sql(_RUNNING).fetchall()]
+        return [to_run(row) for row in self._sql(_RUNNING).fetchall()]
 
     def start(self, run: Run, now: datetime) -> Run:
         """Move a queued run to running."""
@@ -94,18 +131,26 @@ class Runs:
 
     def ready(self, limit: int) -> list[Run]:
         """The queued runs that only need a worker, oldest first."""
-        return [_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
+        return [to_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
 
     def is_live(self, job_id: str) -> bool:
         """Whether a run of the job is queued or running."""
         return bool(self._sql(_IS_LIVE, (job_id, job_id)).fetchone()[0])
+
+    def is_under_way(self, job_id: str) -> bool:
+        """Whether a run of the job is running, or waits for nothing but its turn at a worker or in its pool."""
+        return bool(self._sql(_IS_UNDER_WAY, (job_id, job_id)).fetchone()[0])
+
+    def is_pending(self, job_id: str) -> bool:
+        """Whether a run of the job is running or queued, retries that wait for their time included."""
+        return bool(self._sql(_IS_PENDING, (job_id, job_id)).fetchone()[0])
 
     def is_slot_waiting(self, job_id: str) -> bool:
         """Whether a run for a slot of the job is queued."""
         return bool(self._sql(_IS_SLOT_WAITING, (job_id,)).fetchone()[0])
 
     def release(self, job_id: str) -> bool:
-        """Let the oldest waiting run of the job start, and say whether there is one."""
+        """Let the oldest of the runs that wait for their job start, and say whether there is one."""
         return bool(self._sql(_RELEASE, (job_id,)).rowcount)
 
     def hold(self, job_id: str) -> None:
@@ -113,15 +158,52 @@ class Runs:
         self._sql(_HOLD, (job_id,))
 
     def resume(self, job_id: str) -> None:
-        """Let the runs that were held because their job was disabled take their turns again."""
+        """Let the runs that were held take their turns again."""
         self._sql(_RESUME, (job_id,))
-        if not self._sql(_IS_RUNNING, (job_id,)).fetchone()[0]:
+        if not self.is_under_way(job_id):
             self.release(job_id)
 
     def queued(self, job_id: str | None = None) -> list[Run]:
         """The queued runs of a job, or of all, oldest first."""
         rows = self._sql(_QUEUED, (job_id,)) if job_id else self._sql(_ALL_QUEUED)
-        return [_run(row) for row in rows.fetchall()]
+        return [to_run(row) for row in rows.fetchall()]
+
+    def wait_for_pool(self, run: Run) -> None:
+        self._sql(_WAIT_FOR_POOL, (run.id,))
+
+    def release_pool(self, pool: str | None = None) -> None:
+        """Let the first of the runs that wait for a pool start; without a name, let all be judged anew."""
+        if pool is None:
+            self._sql(_RELEASE_POOLS)
+        else:
+            self._sql(_RELEASE_POOL, (pool,))
+
+    def next_retry(self) -> datetime | None:
+        """The earliest instant at which a retry may start."""
+        return from_nullable(self._sql(_NEXT_RETRY).fetchone()[0])
+
+    def due_retries(self, now: datetime, limit: int) -> list[Run]:
+        return [to_run(row) for row in self._sql(_DUE_RETRIES, (to_column(now), limit)).fetchall()]
+
+    def end_retry_wait(self, run: Run, waiting: str) -> None:
+        self._sql(_END_RETRY_WAIT, (waiting, run.id))
+
+    def running_of(self, job_id: str) -> list[Run]:
+        return [to_run(row) for row in self._sql(_RUNNING_OF, (job_id,)).fetchall()]
+
+    def keep_output(self, run_id: int, data: bytes) -> None:
+        self._sql(_KEEP_OUTPUT, (run_id, data))
+
+    def output(self, run_id: int) -> bytes | None:
+        """The output of a run, where it is small enough to be in the database."""
+        row = self._sql(_OUTPUT, (run_id,)).fetchone()
+        return row and bytes(row[0])
+
+    def delete(self, run_ids: Sequence[int]) -> None:
+        """Remove runs that have ended, with their outputs in the database."""
+        chosen = msgspec.json.encode(run_ids).decode()
+        self._sql(_DELETE, (chosen,))
+        self._sql(_DELETE_OUTPUTS, (chosen,))
 
     def cancel_queued(self, run: Run, now: datetime, reason: str) -> None:
         self._sql(_CANCEL_QUEUED, (to_column(now), reason, run.id))
@@ -129,11 +211,13 @@ class Runs:
     def attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
         """The newest runs of a job that were started and ended, oldest first."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
-        return [_run(row) for row in self._sql(_ATTEMPTS, values).fetchall()][::-1]
+        return [to_run(row) for row in self._sql(_ATTEMPTS, values).fetchall()][::-1]
 
 
-def _run(row: tuple[Any, ...]) -> Run:
-    run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, queued_at, due_at, started_at, *end = row
+def to_run(row: tuple[Any, ...]) -> Run:
+    """A run from its columns."""
+    run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, *rest = row
+    queued_at, due_at, started_at, *end = rest
     return Run(
         id=run_id,
         job_id=job_id,
@@ -144,6 +228,9 @@ def _run(row: tuple[Any, ...]) -> Run:
         attempt=attempt,
         state=State(state),
         waiting=waiting,
+        not_before=from_nullable(not_before),
+        pool=pool,
+        priority=priority,
         queued_at=from_column(queued_at),
         due_at=from_column(due_at),
         started_at=from_nullable(started_at),

@@ -4,6 +4,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,10 @@ from peewee import DatabaseError, SqliteDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from kala.core.errors import Busy, Conflict, Invalid
+from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
+from kala.store.retention import Retention
 from kala.store.runs import Runs
 
 Durability = Literal["full", "normal"]
@@ -29,6 +32,8 @@ class Session:
     def __init__(self, database: SqliteDatabase) -> None:
         self.jobs = Jobs(database)
         self.runs = Runs(database)
+        self.history = History(database)
+        self.retention = Retention(database)
 
 
 class Store:
@@ -87,6 +92,11 @@ class Store:
         """One consistent view of what is committed, for the calling thread. Raises Busy where it cannot be read."""
         with _reachable("read"), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
+
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which a job or a retry is due, as the writer sees it."""
+        instants = (self.writer.jobs.next_due(), self.writer.runs.next_retry())
+        return min(filter(None, instants), default=None)
 
     def release_writer(self) -> None:
         """Close the calling thread's writing connection; the engine's thread says this when it ends.

@@ -4,7 +4,7 @@ Instants are whole microseconds since 1970 (see `instants`). Models are not tied
 connection that it runs on.
 """
 
-from peewee import BooleanField, IntegerField, Model, TextField
+from peewee import BlobField, BooleanField, IntegerField, Model, TextField
 
 
 class JobRow(Model):
@@ -40,6 +40,7 @@ class DependencyRow(Model):
 
     parent_id = TextField()
     child_id = TextField()
+    has_succeeded = BooleanField(default=False)
 
     class Meta:
         table_name = "dependency"
@@ -58,6 +59,9 @@ class RunRow(Model):
     attempt = IntegerField()
     state = TextField()
     waiting = TextField()
+    not_before = IntegerField(null=True)
+    pool = TextField()
+    priority = IntegerField()
     queued_at = IntegerField()
     due_at = IntegerField()
     started_at = IntegerField(null=True)
@@ -82,10 +86,21 @@ class TotalsRow(Model):
     successes = IntegerField()
     errors = IntegerField()
     last_attempt = IntegerField(null=True)
+    output_bytes = IntegerField()
 
     class Meta:
         table_name = "totals"
         primary_key = False
 
 
-ALL = (JobRow, DependencyRow, RunRow, TotalsRow)
+class OutputRow(Model):
+    """The output of a run, where it is small; a larger one is a file."""
+
+    run_id = IntegerField(primary_key=True)
+    data = BlobField()
+
+    class Meta:
+        table_name = "output"
+
+
+ALL = (JobRow, DependencyRow, RunRow, TotalsRow, OutputRow)

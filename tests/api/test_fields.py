@@ -1,5 +1,7 @@
 """Single JSON values: which are accepted, what they become, and what is said of the others."""
 
+from enum import StrEnum
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +128,91 @@ class TestWhole:
     )
     def test_any_other_value_is_refused(self, value):
         assert_refused(fields.whole(1, 9), value, "is not a whole number from 1 to 9")
+
+
+class TestNumber:
+    @pytest.mark.parametrize("value", [1, 1.0, 1.5, 9, 9.0])
+    def test_a_number_within_the_limits_is_accepted_as_a_float(self, value):
+        found = fields.number(1, 9)("field", value)
+        assert (found, type(found)) == (value, float)
+
+    @pytest.mark.parametrize(
+        "value",
+        [0, 0.999, 9.001, -1, 10**400, -(10**400), float("nan"), float("inf"), True, False, "5", "", None, [5], {}],
+    )
+    def test_any_other_value_is_refused(self, value):
+        assert_refused(fields.number(1, 9), value, "is not a number from 1 to 9")
+
+
+class Colour(StrEnum):
+    RED = "red"
+    GREEN = "green"
+    BLUE = "blue"
+
+
+class TestChoice:
+    @pytest.mark.parametrize(("value", "found"), [("red", Colour.RED), ("blue", Colour.BLUE), ("", Colour.RED)])
+    def test_each_of_its_words_is_accepted_and_an_empty_one_is_the_first(self, value, found):
+        assert fields.choice(Colour)("field", value) is found
+
+    @pytest.mark.parametrize("value", ["Red", "red ", "grey", None, 0, True, False, ["red"], {"red": 1}])
+    def test_any_other_value_is_refused_with_all_the_words(self, value):
+        assert_refused(fields.choice(Colour), value, "is not red, green or blue")
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        ("value", "found"),
+        [
+            ({}, ()),
+            ({"B": "2", "A": "1"}, (("B", "2"), ("A", "1"))),
+            ({"a": "1", "A": "2"}, (("a", "1"), ("A", "2"))),
+            ({"_": "", "A1_": "x=y\nz ä"}, (("_", ""), ("A1_", "x=y\nz ä"))),
+            ({"A": None, "B": "1"}, (("B", "1"),)),
+        ],
+    )
+    def test_they_keep_their_order_and_case_and_null_is_not_given(self, value, found):
+        assert fields.variables("field", value) == found
+
+    @pytest.mark.parametrize("value", [None, [], "A=b", 1, True, [["A", "b"]]])
+    def test_what_is_no_object_is_refused(self, value):
+        assert_refused(fields.variables, value, "is not an object of texts")
+
+    @pytest.mark.parametrize("name", ["", " ", "1", "1A", "A-B", "A.B", "A=", "A B", "A\n", "A\0", "Ä", "\ud800", "٨"])
+    def test_a_name_that_a_shell_does_not_know_is_refused(self, name):
+        assert_refused(fields.variables, {name: "a"}, "is not the name of a variable")
+
+    @pytest.mark.parametrize("value", [*filter(lambda one: one is not None, NOT_A_TEXT), "a\0b", "\ud800"])
+    def test_a_value_that_cannot_be_passed_on_is_refused_by_the_name_of_its_variable(self, value):
+        assert_refused(fields.variables, {"OK": "a", "A": value}, "field.A: ")
+
+
+class TestAbsolutePath:
+    @pytest.mark.parametrize("value", ["", "/", "/srv/a b", "/ä", "//x", "/a/../b"])
+    def test_one_from_the_root_is_accepted_as_it_is_and_so_is_none(self, value):
+        assert fields.absolute_path("field", value) == value
+
+    @pytest.mark.parametrize("value", ["srv", "./srv", "../srv", "~", "~/srv", "$HOME", " /srv"])
+    def test_any_other_is_refused(self, value):
+        assert_refused(fields.absolute_path, value, "is not an absolute path")
+
+    @pytest.mark.parametrize("value", [*NOT_A_TEXT, "/a\0b", "/\ud800"])
+    def test_what_is_no_text_is_refused(self, value):
+        assert_refused(fields.absolute_path, value, "is not a text")
+
+
+class TestUmask:
+    @pytest.mark.parametrize("value", ["", "0", "7", "027", "0027", "777"])
+    def test_octal_digits_are_accepted_as_they_are(self, value):
+        assert fields.umask("field", value) == value
+
+    @pytest.mark.parametrize("value", ["8", "9", "00027", "0o27", "-1", "+7", " 7", "7\n", "u=rwx", "٧"])
+    def test_any_other_text_is_refused(self, value):
+        assert_refused(fields.umask, value, "is not a file mode mask in octal digits")
+
+    @pytest.mark.parametrize("value", NOT_A_TEXT)
+    def test_what_is_no_text_is_refused(self, value):
+        assert_refused(fields.umask, value, "is not a text")
 
 
 class TestListed:

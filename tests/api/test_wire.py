@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kala.api import wire
 from kala.core.errors import Invalid
-from kala.core.job import Command, Counts, HttpCall, Job, Spec
+from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 from kala.core.run import Cause, Outcome, Run, State
 from kala.store.jobs import Totals
 
@@ -46,6 +46,11 @@ calls = st.builds(
     expected_codes=st.lists(st.integers(100, 599), min_size=1, max_size=3, unique=True).map(tuple),
 )
 
+paths = st.just("") | text.map("/{}".format)
+variables = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True), text, max_size=3).map(
+    lambda found: tuple(found.items())
+)
+
 
 def specs(action: st.SearchStrategy) -> st.SearchStrategy[Spec]:
     return st.builds(
@@ -60,7 +65,25 @@ def specs(action: st.SearchStrategy) -> st.SearchStrategy[Spec]:
         retries=st.integers(0, 1_000_000),
         epsilon=line,
         template_delimiters=line,
-        resume_at_next_scheduled_time=st.booleans(),
+        retry_on=st.lists(st.integers(0, 255), max_size=3, unique=True).map(tuple),
+        retry_delay=line,
+        retry_backoff=st.floats(1, 1000),
+        retry_max_delay=line,
+        timeout=line,
+        overlap=st.sampled_from(Overlap),
+        missed=st.sampled_from(Missed),
+        missed_limit=st.integers(1, 1000),
+        start_deadline=line,
+        parents_mode=st.sampled_from(ParentsMode),
+        pool=line,
+        priority=st.integers(-1000, 1000),
+        env=variables,
+        working_directory=paths,
+        shell=paths,
+        umask=st.text("01234567", max_size=4),
+        keep_for=line,
+        keep_runs=st.integers(0, 2**53),
+        keep_bytes=st.integers(0, 2**53),
     )
 
 
@@ -150,7 +173,26 @@ class TestParsingASpec:
             retries=3,
             epsilon="PT1H",
             TemplateDelimiters="{{ }}",
-            resume_at_next_scheduled_time=True,
+            retry_on=[75, 1, 75],
+            retry_delay="PT10S",
+            retry_backoff=2,
+            retry_max_delay="PT1H",
+            timeout="PT5M",
+            overlap="replace",
+            missed="all",
+            missed_limit=7,
+            start_deadline="P1D",
+            parents_mode="all",
+            pool="gpu",
+            priority=-5,
+            env={"LANG": "C", "A": "", "GONE": None},
+            working_directory="/srv",
+            shell="/bin/bash",
+            umask="027",
+            keep_for="P1M",
+            keep_runs=8,
+            keep_bytes=9,
+            resume_at_next_scheduled_time=False,
             type=0,
         )
         assert spec == Spec(
@@ -164,8 +206,145 @@ class TestParsingASpec:
             retries=3,
             epsilon="PT1H",
             template_delimiters="{{ }}",
-            resume_at_next_scheduled_time=True,
+            retry_on=(75, 1),
+            retry_delay="PT10S",
+            retry_backoff=2.0,
+            retry_max_delay="PT1H",
+            timeout="PT5M",
+            overlap=Overlap.REPLACE,
+            missed=Missed.ALL,
+            missed_limit=7,
+            start_deadline="P1D",
+            parents_mode=ParentsMode.ALL,
+            pool="gpu",
+            priority=-5,
+            env=(("LANG", "C"), ("A", "")),
+            working_directory="/srv",
+            shell="/bin/bash",
+            umask="027",
+            keep_for="P1M",
+            keep_runs=8,
+            keep_bytes=9,
         )
+
+    @pytest.mark.parametrize(
+        ("given", "missed"),
+        [
+            ({}, Missed.ONCE),
+            ({"resume_at_next_scheduled_time": True}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": False}, Missed.ONCE),
+            ({"resume_at_next_scheduled_time": True, "missed": "skip"}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": True, "missed": None}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": False, "missed": "all"}, Missed.ALL),
+            ({"Resume_At_Next_Scheduled_Time": True}, Missed.SKIP),
+            ({"missed": ""}, Missed.ONCE),
+        ],
+    )
+    def test_to_resume_at_the_next_scheduled_time_is_to_skip_what_was_missed(self, given, missed):
+        assert parsed(**given).missed is missed
+
+    @pytest.mark.parametrize("missed", ["once", "all"])
+    def test_to_resume_at_the_next_scheduled_time_and_to_make_up_for_slots_is_refused(self, missed):
+        with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: true means that missed is skip"):
+            parsed(resume_at_next_scheduled_time=True, missed=missed)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("overlap", "sometimes"),
+            ("overlap", "WAIT"),
+            ("overlap", 0),
+            ("overlap", ["wait"]),
+            ("missed", "never"),
+            ("missed", True),
+            ("missed_limit", 0),
+            ("missed_limit", 1001),
+            ("missed_limit", 1.5),
+            ("parents_mode", "some"),
+            ("env", ["A=b"]),
+            ("env", "A=b"),
+            ("env", {"": "a"}),
+            ("env", {"1A": "a"}),
+            ("env", {"A-B": "a"}),
+            ("env", {"A=B": "a"}),
+            ("env", {"A B": "a"}),
+            ("env", {"A\n": "a"}),
+            ("env", {"\u00c4": "a"}),
+            ("env", {"A\0": "a"}),
+            ("env", {"A-B": None}),
+            ("umask", "9"),
+            ("umask", "8"),
+            ("umask", "00027"),
+            ("umask", "0o27"),
+            ("umask", "-1"),
+            ("umask", "27\n"),
+            ("umask", 27),
+            ("working_directory", "srv"),
+            ("working_directory", "./srv"),
+            ("working_directory", "~"),
+            ("working_directory", "/srv\0"),
+            ("working_directory", 5),
+            ("shell", "bash"),
+            ("shell", ["/bin/sh"]),
+            ("pool", "a\nb"),
+            ("pool", 5),
+            ("priority", 10**6),
+            ("priority", -1001),
+            ("priority", 1.0),
+            ("priority", True),
+            ("priority", "high"),
+            ("retry_backoff", 0),
+            ("retry_backoff", 0.99),
+            ("retry_backoff", 1000.1),
+            ("retry_backoff", 10**400),
+            ("retry_backoff", float("nan")),
+            ("retry_backoff", float("inf")),
+            ("retry_backoff", True),
+            ("retry_backoff", "2"),
+            ("retry_on", 1),
+            ("retry_delay", 5),
+            ("retry_max_delay", {}),
+            ("timeout", 30),
+            ("start_deadline", 30),
+            ("keep_for", 30),
+            ("keep_runs", -1),
+            ("keep_bytes", 2**53 + 1),
+        ],
+    )
+    def test_an_odd_value_is_refused_with_the_name_of_its_field(self, field, value):
+        with pytest.raises(Invalid) as refusal:
+            parsed(**{field: value})
+        assert str(refusal.value).startswith(f"{field}: ")
+
+    @pytest.mark.parametrize(
+        ("given", "place"),
+        [({"env": {"A": 5}}, "env.A"), ({"env": {"A": "\0"}}, "env.A"), ({"retry_on": [1, 256]}, r"retry_on\[1\]")],
+    )
+    def test_an_odd_value_inside_another_is_named_by_its_place(self, given, place):
+        with pytest.raises(Invalid, match=f"^{place}: "):
+            parsed(**given)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"missed_limit": 1},
+            {"missed_limit": 1000},
+            {"priority": 1000},
+            {"priority": -1000},
+            {"retry_backoff": 1},
+            {"retry_backoff": 1000.0},
+            {"retry_on": [0, 255]},
+            {"umask": "0"},
+            {"umask": "0777"},
+            {"env": {"_a1": "x=y\nz"}},
+            {"env": {}},
+            {"shell": ""},
+            {"working_directory": "/"},
+        ],
+    )
+    def test_what_is_at_the_edge_is_accepted_and_shown_as_it_was_given(self, given):
+        [(field, value)] = given.items()
+        assert (shown(parsed(**given))[field] or {}) == (value or {})
 
     def test_a_remote_job_becomes_an_http_call(self):
         properties = {
@@ -235,7 +414,7 @@ class TestMerging:
         once = wire.merge(spec, patch)
         assert wire.merge(once, patch) == once
 
-    @given(specs(commands), any_spec)
+    @given(specs(commands).map(lambda spec: msgspec.structs.replace(spec, env=())), any_spec)
     def test_what_another_job_shows_makes_an_equal_of_it(self, spec, other):
         assert wire.merge(spec, shown(other)) == other
 
@@ -287,6 +466,52 @@ class TestMerging:
     def test_what_would_not_do_for_a_new_job_will_not_do_here(self, patch, field):
         with pytest.raises(Invalid, match=f"^{field}: "):
             wire.merge(Spec(name="a", action=Command("true")), patch)
+
+    @pytest.mark.parametrize(
+        ("before", "patch", "after"),
+        [
+            ("once", {}, "once"),
+            ("skip", {}, "skip"),
+            ("all", {}, "all"),
+            ("skip", {"missed": "all"}, "all"),
+            ("skip", {"missed": None}, "once"),
+            ("skip", {"Missed": "once"}, "once"),
+            ("all", {"missed": "skip"}, "skip"),
+            ("once", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("all", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("all", {"Resume_At_Next_Scheduled_Time": True}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": False}, "once"),
+            ("skip", {"resume_at_next_scheduled_time": None}, "once"),
+            ("all", {"resume_at_next_scheduled_time": False}, "all"),
+            ("once", {"resume_at_next_scheduled_time": False}, "once"),
+            ("once", {"resume_at_next_scheduled_time": True, "missed": "skip"}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": False, "missed": "all"}, "all"),
+        ],
+    )
+    def test_of_the_two_that_say_what_becomes_of_missed_slots_the_one_that_is_given_counts(self, before, patch, after):
+        merged = wire.merge(parsed(missed=before), patch)
+        assert shown(merged)["missed"] == after
+        assert shown(merged)["resume_at_next_scheduled_time"] is (after == "skip")
+
+    def test_the_two_that_say_what_becomes_of_missed_slots_may_not_contradict_each_other(self):
+        with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: "):
+            wire.merge(parsed(missed="skip"), {"resume_at_next_scheduled_time": True, "missed": "all"})
+
+    @pytest.mark.parametrize(
+        ("patch", "env"),
+        [
+            ({"A": "9"}, {"A": "9", "b": "2"}),
+            ({"a": "9"}, {"A": "1", "b": "2", "a": "9"}),
+            ({"A": None}, {"b": "2"}),
+            ({"B": None}, {"A": "1", "b": "2"}),
+            ({"A": None, "b": None}, None),
+            (None, None),
+            ({}, {"A": "1", "b": "2"}),
+        ],
+    )
+    def test_single_variables_can_be_set_and_taken_away_by_their_exact_names(self, patch, env):
+        assert shown(wire.merge(parsed(env={"A": "1", "b": "2"}), {"env": patch}))["env"] == env
 
     @given(any_spec, patches)
     def test_the_spec_itself_is_left_as_it_was(self, spec, patch):

@@ -7,8 +7,8 @@ import pytest
 
 from kala.core import policy
 from kala.core.errors import Invalid
-from kala.core.job import Command, Job, Spec
-from kala.core.policy import Claim, Follow
+from kala.core.job import Command, Job, Missed, Spec
+from kala.core.policy import Claim, Follow, MissedSlots
 from kala.core.run import Cause, Outcome, Run, State
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def job(next_due: datetime | None = NOON, slots_started: int = 0, **fields: obje
     return Job(id="1", spec=spec(**fields), created_at=NOON, next_due=next_due, slots_started=slots_started)
 
 
-def run(state: State = State.FAILED, attempt: int = 0) -> Run:
+def run(state: State = State.FAILED, attempt: int = 0, exit_code: int | None = None) -> Run:
     """A run that was due at noon, and was queued much later."""
     return Run(
         job_id="1",
@@ -38,7 +38,7 @@ def run(state: State = State.FAILED, attempt: int = 0) -> Run:
         due_at=NOON,
         queued_at=NOON + hours(100),
         attempt=attempt,
-        outcome=Outcome(state=state, ended_at=NOON + hours(100)),
+        outcome=Outcome(state=state, ended_at=NOON + hours(100), exit_code=exit_code),
     )
 
 
@@ -50,6 +50,7 @@ class TestWhatAJobMayBe:
             {"schedule": HOURLY, "epsilon": "PT5M", "retries": 3},
             {"parents": ("2", "3"), "on_failure_job": "4"},
             {"schedule": "R0/2020-01-01T00:00:00Z"},
+            {"timeout": "PT1H", "start_deadline": "P1D", "retry_delay": "PT1S", "retry_max_delay": "P1M"},
         ],
     )
     def test_parts_that_fit_together_are_accepted(self, fields):
@@ -61,6 +62,10 @@ class TestWhatAJobMayBe:
             ({"schedule": HOURLY, "parents": ("2",)}, "schedule: a job runs by its schedule or after its parents"),
             ({"schedule": "hourly"}, "schedule: 'hourly' is not R[n]/START/INTERVAL"),
             ({"epsilon": "soon"}, "epsilon: 'soon' is not an ISO 8601 duration"),
+            ({"timeout": "5"}, "timeout: '5' is not an ISO 8601 duration"),
+            ({"retry_delay": "PT"}, "retry_delay: 'PT' is not an ISO 8601 duration"),
+            ({"retry_max_delay": "-PT1S"}, "retry_max_delay: '-PT1S' is not an ISO 8601 duration"),
+            ({"start_deadline": "1h"}, "start_deadline: '1h' is not an ISO 8601 duration"),
         ],
     )
     def test_parts_that_contradict_each_other_or_mean_nothing_are_refused(self, fields, complaint):
@@ -119,21 +124,26 @@ class TestAChangedJob:
 
 
 class TestAnEnabledJob:
-    def test_still_has_the_slot_that_it_missed(self):
-        woken = policy.enable(job(NOON, schedule=HOURLY), UTC, NOON + hours(5))
-        assert woken.next_due == NOON
+    """A job that wakes: what passed while it was disabled lies before it is watched again."""
+
+    def wake(self, asleep: Job, now: datetime) -> Claim:
+        return policy.claim(asleep, UTC, now, watching_since=now, is_waiting=False)
+
+    def test_still_makes_up_for_the_latest_slot_that_it_missed(self):
+        assert self.wake(job(NOON + hours(1), schedule=HOURLY), NOON + hours(5.5)).slots == (NOON + hours(5),)
 
     def test_waits_for_its_next_slot_where_it_asks_for_that(self):
-        asleep = job(NOON + hours(1), schedule=HOURLY, resume_at_next_scheduled_time=True)
-        assert policy.enable(asleep, UTC, NOON + hours(5.5)).next_due == NOON + hours(6)
+        asleep = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
+        claim = self.wake(asleep, NOON + hours(5.5))
+        assert (claim.slots, claim.next_due) == ((), NOON + hours(6))
 
-    def test_that_missed_nothing_keeps_its_slot(self):
-        asleep = job(NOON + hours(1), schedule=HOURLY, resume_at_next_scheduled_time=True)
-        assert policy.enable(asleep, UTC, NOON).next_due == NOON + hours(1)
+    def test_that_missed_nothing_has_the_slot_that_is_due_as_it_wakes(self):
+        asleep = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
+        assert self.wake(asleep, NOON + hours(1)) == Claim((NOON + hours(1),), NOON + hours(2))
 
-    def test_without_schedule_still_has_its_run_at_creation(self):
-        asleep = job(NOON, resume_at_next_scheduled_time=True)
-        assert policy.enable(asleep, UTC, NOON + hours(5)).next_due == NOON
+    @pytest.mark.parametrize("missed", Missed)
+    def test_without_schedule_still_has_its_run_at_creation(self, missed):
+        assert self.wake(job(NOON, missed=missed), NOON + hours(5)) == Claim((NOON,), None)
 
 
 class TestAJobThatIsDue:
@@ -142,48 +152,128 @@ class TestAJobThatIsDue:
 
     def test_runs_for_its_slot_and_moves_on_to_the_next(self):
         due = job(NOON + hours(1), schedule=HOURLY)
-        assert self.claim(due, NOON + hours(1.01)) == Claim(NOON + hours(1), NOON + hours(2))
+        assert self.claim(due, NOON + hours(1.01)) == Claim((NOON + hours(1),), NOON + hours(2))
 
     def test_without_schedule_runs_for_its_creation_and_never_again(self):
-        assert self.claim(job(NOON), NOON) == Claim(NOON, None)
+        assert self.claim(job(NOON), NOON) == Claim((NOON,), None)
 
     def test_that_missed_slots_runs_once_for_the_latest_and_goes_on_with_the_grid(self):
         due = job(NOON + hours(1), schedule=HOURLY)
         now = NOON + hours(5.5)
-        assert self.claim(due, now, watching_since=now) == Claim(NOON + hours(5), NOON + hours(6))
+        missed = MissedSlots(4, NOON + hours(1), NOON + hours(4))
+        assert self.claim(due, now, watching_since=now) == Claim((NOON + hours(5),), NOON + hours(6), missed)
 
     def test_that_missed_slots_waits_for_the_next_where_it_asks_for_that(self):
-        due = job(NOON + hours(1), schedule=HOURLY, resume_at_next_scheduled_time=True)
+        due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
         now = NOON + hours(5.5)
-        assert self.claim(due, now, watching_since=now) == Claim(None, NOON + hours(6))
+        missed = MissedSlots(5, NOON + hours(1), NOON + hours(5))
+        assert self.claim(due, now, watching_since=now) == Claim((), NOON + hours(6), missed)
 
     def test_that_waits_for_the_next_slot_after_a_gap_still_runs_for_a_slot_that_was_not_missed(self):
-        due = job(NOON + hours(1), schedule=HOURLY, resume_at_next_scheduled_time=True)
+        due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
         now = NOON + hours(1.01)
-        assert self.claim(due, now, watching_since=NOON) == Claim(NOON + hours(1), NOON + hours(2))
+        assert self.claim(due, now, watching_since=NOON) == Claim((NOON + hours(1),), NOON + hours(2))
 
     def test_whose_slot_before_still_waits_starts_nothing_more(self):
         due = job(NOON + hours(1), schedule=HOURLY)
-        assert self.claim(due, NOON + hours(1), is_waiting=True) == Claim(None, NOON + hours(2))
+        assert self.claim(due, NOON + hours(1), is_waiting=True) == Claim((), NOON + hours(2))
 
     @pytest.mark.parametrize(("started", "following"), [(0, NOON + hours(2)), (1, NOON + hours(2)), (2, None)])
     def test_with_two_repeats_runs_three_times(self, started, following):
         due = job(NOON + hours(1), started, schedule=HOURLY.replace("R/", "R2/"))
-        assert self.claim(due, NOON + hours(1)) == Claim(NOON + hours(1), following)
+        assert self.claim(due, NOON + hours(1)) == Claim((NOON + hours(1),), following)
 
     def test_that_is_due_once_has_no_slot_after(self):
         due = job(NOON + hours(1), schedule="R0/2030-01-01T13:00:00Z")
-        assert self.claim(due, NOON + hours(1)) == Claim(NOON + hours(1), None)
+        assert self.claim(due, NOON + hours(1)) == Claim((NOON + hours(1),), None)
 
     def test_whose_calendar_ends_has_no_slot_after(self):
         due = job(NOON + hours(1), schedule="R/2030-01-01T13:00:00Z/P9000Y")
-        assert self.claim(due, NOON + hours(1)) == Claim(NOON + hours(1), None)
+        assert self.claim(due, NOON + hours(1)) == Claim((NOON + hours(1),), None)
 
     @pytest.mark.parametrize("schedule", ["R0/2030-01-01T14:00:00", "R/2030-01-01T14:00:00/P1D"])
     def test_whose_servers_zone_has_changed_is_due_by_the_new_zone(self, schedule):
         planned_in_berlin = policy.first_due(spec(schedule=schedule), BERLIN, NOON)
         due = job(planned_in_berlin, schedule=schedule)
-        assert self.claim(due, NOON + hours(1), zone=NEW_YORK) == Claim(None, NOON + hours(7))
+        assert self.claim(due, NOON + hours(1), zone=NEW_YORK) == Claim((), NOON + hours(7))
+
+
+class TestSlotsThatWereMissed:
+    """An hourly job, due at 13, comes back at 18:30: six slots, 13 to 18, have passed."""
+
+    NOW = NOON + hours(6.5)
+
+    @pytest.mark.parametrize(
+        ("fields", "taken", "left_out"),
+        [
+            pytest.param({}, [18], (5, 13, 17), id="once is the default"),
+            pytest.param({"missed": Missed.SKIP}, [], (6, 13, 18), id="skip"),
+            pytest.param({"missed": Missed.ALL}, [13, 14, 15, 16, 17, 18], None, id="all"),
+            pytest.param({"missed": Missed.ALL, "missed_limit": 6}, [13, 14, 15, 16, 17, 18], None, id="all, just"),
+            pytest.param({"missed": Missed.ALL, "missed_limit": 2}, [17, 18], (4, 13, 16), id="all, the newest two"),
+            pytest.param({"missed": Missed.ALL, "missed_limit": 1}, [18], (5, 13, 17), id="all, the newest"),
+            pytest.param({"missed_limit": 3}, [18], (5, 13, 17), id="the limit is for all alone"),
+            pytest.param({"start_deadline": "PT30M"}, [18], (5, 13, 17), id="once, just in time"),
+            pytest.param({"start_deadline": "PT29M59S"}, [], (6, 13, 18), id="once, too late"),
+            pytest.param(
+                {"missed": Missed.ALL, "start_deadline": "PT2H30M"}, [16, 17, 18], (3, 13, 15), id="all, late"
+            ),
+            pytest.param({"missed": Missed.ALL, "start_deadline": "PT1S"}, [], (6, 13, 18), id="all, all too late"),
+            pytest.param(
+                {"missed": Missed.ALL, "missed_limit": 2, "start_deadline": "PT1H"}, [18], (5, 13, 17), id="limit, late"
+            ),
+            pytest.param({"missed": Missed.ALL, "start_deadline": "P9999Y"}, [*range(13, 19)], None, id="never late"),
+        ],
+    )
+    def test_are_made_up_for_as_the_job_asks_and_the_others_are_told(self, fields, taken, left_out):
+        due = job(NOON + hours(1), schedule=HOURLY, **fields)
+        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        missed = MissedSlots(left_out[0], *map(self.at, left_out[1:])) if left_out else None
+        assert claim == Claim(tuple(map(self.at, taken)), self.at(19), missed)
+
+    def at(self, hour: int) -> datetime:
+        return NOON + hours(hour - 12)
+
+    def test_with_skip_leave_the_one_that_comes_due_on_time(self):
+        due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
+        claim = policy.claim(due, UTC, NOON + hours(3), watching_since=NOON + hours(2.5), is_waiting=False)
+        assert claim == Claim((self.at(15),), self.at(16), MissedSlots(2, self.at(13), self.at(14)))
+
+    @pytest.mark.parametrize("missed", [Missed.ONCE, Missed.SKIP])
+    def test_become_part_of_a_slot_that_still_waits(self, missed):
+        due = job(NOON + hours(1), schedule=HOURLY, missed=missed)
+        assert policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True) == Claim((), self.at(19))
+
+    def test_with_all_queue_behind_a_slot_that_still_waits(self):
+        due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.ALL)
+        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True)
+        assert claim == Claim(tuple(map(self.at, range(13, 19))), self.at(19))
+
+    @pytest.mark.parametrize(
+        ("started", "taken", "following"), [(0, [13, 14, 15], None), (2, [13], None), (1, [13, 14], None)]
+    )
+    def test_with_all_count_as_repeats(self, started, taken, following):
+        due = job(NOON + hours(1), started, schedule=HOURLY.replace("R/", "R2/"), missed=Missed.ALL)
+        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        assert (claim.slots, claim.next_due) == (tuple(map(self.at, taken)), following)
+
+    def test_that_are_left_out_do_not_count_as_repeats(self):
+        due = job(NOON + hours(1), schedule=HOURLY.replace("R/", "R2/"), missed=Missed.SKIP)
+        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        assert (claim.slots, claim.next_due) == ((), self.at(19))
+
+    def test_are_told_by_the_zone_that_the_server_has_now(self):
+        due = job(NOON + hours(1), schedule="R/2030-01-01T14:00:00/PT1H", missed=Missed.SKIP)  # 13 in Berlin
+        now = NOON + hours(9.5)
+        claim = policy.claim(due, NEW_YORK, now, watching_since=now, is_waiting=False)
+        assert claim.missed == MissedSlots(3, self.at(19), self.at(21))
+
+    def test_on_a_day_that_a_zone_left_out_start_one_run(self):
+        apia = ZoneInfo("Pacific/Apia")  # had no 30 December in 2011
+        slot = datetime(2011, 12, 31, 8, tzinfo=apia).astimezone(UTC)
+        due = job(slot, schedule="R/2011-12-29T08:00:00/P1D")
+        claim = policy.claim(due, apia, slot, watching_since=LONG_AGO, is_waiting=False)
+        assert (claim.slots, claim.next_due) == ((slot,), slot + timedelta(days=1))
 
 
 class TestAFinishedRun:
@@ -192,7 +282,7 @@ class TestAFinishedRun:
 
     @pytest.mark.parametrize("state", [State.FAILED, State.TIMED_OUT])
     def test_that_failed_is_tried_again(self, state):
-        assert policy.follow(spec(retries=1, on_failure_job="2"), run(state), NOON) == Follow(retry=True)
+        assert policy.follow(spec(retries=1, on_failure_job="2"), run(state), NOON) == Follow(retry_at=NOON)
 
     @pytest.mark.parametrize("state", [State.CANCELLED, State.LOST])
     def test_that_was_cancelled_or_lost_leads_to_nothing(self, state):
@@ -221,7 +311,92 @@ class TestAFinishedRun:
         ],
     )
     def test_is_tried_again_until_epsilon_after_it_was_due(self, epsilon, now, is_tried_again):
-        assert policy.follow(spec(retries=9, epsilon=epsilon), run(), now).retry is is_tried_again
+        retry_at = now if is_tried_again else None
+        assert policy.follow(spec(retries=9, epsilon=epsilon), run(), now) == Follow(retry_at=retry_at)
+
+
+class TestARetry:
+    @pytest.mark.parametrize(
+        ("fields", "attempt", "delay"),
+        [
+            pytest.param({}, 0, timedelta(), id="at once where nothing else is said"),
+            pytest.param({"retry_backoff": 9.0}, 5, timedelta(), id="no delay does not grow"),
+            pytest.param({"retry_delay": "PT0S", "retry_backoff": 2.0}, 5, timedelta(), id="nor does none of it"),
+            pytest.param({"retry_delay": "PT10S"}, 0, timedelta(seconds=10), id="the first"),
+            pytest.param({"retry_delay": "PT10S"}, 7, timedelta(seconds=10), id="the same each time"),
+            pytest.param(
+                {"retry_delay": "PT10S", "retry_backoff": 2.0}, 0, timedelta(seconds=10), id="doubled not yet"
+            ),
+            pytest.param({"retry_delay": "PT10S", "retry_backoff": 2.0}, 1, timedelta(seconds=20), id="doubled once"),
+            pytest.param({"retry_delay": "PT10S", "retry_backoff": 2.0}, 3, timedelta(seconds=80), id="three times"),
+            pytest.param({"retry_delay": "PT2S", "retry_backoff": 1.5}, 2, timedelta(seconds=4.5), id="by a half"),
+            pytest.param(
+                {"retry_delay": "PT10S", "retry_backoff": 2.0, "retry_max_delay": "PT1M"},
+                2,
+                timedelta(seconds=40),
+                id="below the most",
+            ),
+            pytest.param(
+                {"retry_delay": "PT10S", "retry_backoff": 2.0, "retry_max_delay": "PT1M"},
+                3,
+                timedelta(minutes=1),
+                id="at the most",
+            ),
+            pytest.param(
+                {"retry_delay": "PT10S", "retry_max_delay": "PT1S"}, 0, timedelta(seconds=1), id="the most wins"
+            ),
+            pytest.param({"retry_delay": "P1M"}, 0, timedelta(days=31), id="a month of the calendar"),
+            pytest.param({"retry_delay": "PT1S", "retry_backoff": 10.0}, 9, timedelta(days=365), id="a year at most"),
+            pytest.param({"retry_delay": "PT1S", "retry_backoff": 1000.0}, 900, timedelta(days=365), id="no overflow"),
+            pytest.param({"retry_delay": "P9999Y"}, 0, timedelta(days=365), id="no overflow of the calendar"),
+            pytest.param(
+                {"retry_delay": "PT1S", "retry_max_delay": "P9999Y"}, 0, timedelta(seconds=1), id="nor of the most"
+            ),
+        ],
+    )
+    def test_waits_for_the_delay_grown_by_the_backoff_up_to_the_most(self, fields, attempt, delay):
+        followed = policy.follow(spec(retries=1000, **fields), run(attempt=attempt), NOON)
+        assert followed == Follow(retry_at=NOON + delay)
+
+    def test_that_would_come_after_the_calendar_comes_at_its_end(self):
+        fields = {"retry_delay": "P9999Y", "retry_max_delay": "P9999Y"}
+        assert policy.follow(spec(retries=1, **fields), run(), NOON).retry_at.year == 9999
+
+    @pytest.mark.parametrize(
+        ("delay", "is_tried_again"),
+        [("PT10S", True), ("PT10.000001S", False), ("PT9S", True), ("P1D", False)],
+    )
+    def test_does_not_come_later_than_epsilon_after_the_run_was_due(self, delay, is_tried_again):
+        followed = policy.follow(spec(retries=9, retry_delay=delay, epsilon="PT10S"), run(), NOON)
+        assert bool(followed.retry_at) is is_tried_again
+
+    def test_that_would_come_too_late_gives_way_to_the_on_failure_job(self):
+        late = spec(retries=9, retry_delay="PT11S", epsilon="PT10S", on_failure_job="2")
+        assert policy.follow(late, run(), NOON) == Follow(on_failure=True)
+
+    @pytest.mark.parametrize(
+        ("retry_on", "state", "exit_code", "is_tried_again"),
+        [
+            ((), State.FAILED, 1, True),
+            ((), State.FAILED, None, True),
+            ((), State.TIMED_OUT, None, True),
+            ((75,), State.FAILED, 75, True),
+            ((1, 75), State.FAILED, 75, True),
+            ((0,), State.FAILED, 0, True),
+            ((75,), State.FAILED, 1, False),
+            ((75,), State.FAILED, None, False),
+            ((75,), State.TIMED_OUT, None, False),
+            ((75,), State.CANCELLED, 75, False),
+            ((75,), State.LOST, 75, False),
+        ],
+    )
+    def test_follows_only_the_exit_codes_that_the_job_names(self, retry_on, state, exit_code, is_tried_again):
+        followed = policy.follow(spec(retries=1, retry_on=retry_on), run(state, exit_code=exit_code), NOON)
+        assert followed == Follow(retry_at=NOON if is_tried_again else None)
+
+    def test_does_not_follow_an_exit_code_that_ends_the_attempts(self):
+        final = spec(retries=9, retry_on=(75,), on_failure_job="2")
+        assert policy.follow(final, run(exit_code=1), NOON) == Follow(on_failure=True)
 
 
 @pytest.mark.parametrize(

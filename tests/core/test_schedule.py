@@ -246,19 +246,41 @@ def test_where_the_calendar_ends_no_slot_comes_after(text, instant):
 
 def test_the_last_slot_of_the_calendar_is_still_found_at_its_very_end():
     plan = parse("R/9999-12-30T12:00:00Z/P1D", BERLIN)
-    assert plan.latest_until(at("9999-12-31T23:59:59Z")) == at("9999-12-31T12:00:00Z")
+    assert plan.due(plan.start, at("9999-12-31T23:59:59Z"), 1) == (2, [at("9999-12-31T12:00:00Z")])
 
 
-def test_before_the_start_there_is_no_latest_slot():
+def test_before_the_start_no_slot_was_due():
     plan = parse("R/2030-01-01T08:00:00Z/PT1H", BERLIN)
-    assert plan.latest_until(at("2030-01-01T07:59:59.999999Z")) is None
+    assert plan.due(at("2000-01-01T00:00:00Z"), at("2030-01-01T07:59:59.999999Z"), 9) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "newest", "count", "hours"),
+    [
+        pytest.param("08:00", "11:00", 9, 4, [8, 9, 10, 11], id="both ends count"),
+        pytest.param("08:00:00.000001", "10:59:59.999999", 9, 2, [9, 10], id="what is just outside does not"),
+        pytest.param("00:00", "11:00", 2, 4, [10, 11], id="the newest are the last, oldest first"),
+        pytest.param("09:00", "09:00", 1, 1, [9], id="a moment that is a slot"),
+        pytest.param("09:01", "09:59", 1, 0, [], id="between two slots"),
+        pytest.param("11:00", "10:00", 9, 0, [], id="nothing lies between a time and one before it"),
+    ],
+)
+def test_what_was_due_between_two_instants_is_counted_and_the_newest_told(since, until, newest, count, hours):
+    plan = parse("R/2030-01-01T08:00:00Z/PT1H", BERLIN)
+    told = [at(f"2030-01-01T{hour:02}:00:00Z") for hour in hours]
+    assert plan.due(at(f"2030-01-01T{since}Z"), at(f"2030-01-01T{until}Z"), newest) == (count, told)
 
 
 def test_a_schedule_that_is_due_once_has_a_slot_until_its_start_and_none_after():
     plan = parse("R0/2030-01-01T08:00:00Z", BERLIN)
     start = at("2030-01-01T08:00:00Z")
     assert [plan.next_after(start - MICROSECOND), plan.next_after(start)] == [start, None]
-    assert [plan.latest_until(start - MICROSECOND), plan.latest_until(start)] == [None, start]
+    long_ago = at("2000-01-01T00:00:00Z")
+    assert [plan.due(long_ago, start - MICROSECOND, 1), plan.due(long_ago, start, 1)] == [(0, []), (1, [start])]
+    assert [plan.due(start, start, 9), plan.due(start + MICROSECOND, at("2031-01-01T00:00:00Z"), 9)] == [
+        (1, [start]),
+        (0, []),
+    ]
 
 
 def test_an_instant_may_be_given_in_any_zone():

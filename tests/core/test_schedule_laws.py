@@ -76,21 +76,42 @@ def test_the_next_slot_is_the_earliest_on_the_grid_that_is_later(case):
 def test_the_latest_slot_is_the_last_on_the_grid_that_is_not_later(case):
     start, interval, instant = case
     plan = parse(written(start, interval), start.tzinfo)
-    expected = max((slot for slot in grid(start, interval) if slot <= instant), default=None)
-    assert plan.latest_until(instant) == expected
+    expected = [slot for slot in grid(start, interval) if slot <= instant]
+    assert plan.due(start, instant, 1)[1] == expected[-1:]
 
 
 @given(cases())
 def test_no_slot_lies_between_the_latest_and_the_next(case):
     start, interval, instant = case
     plan = parse(written(start, interval), start.tzinfo)
-    latest = plan.latest_until(instant)
-    assert latest is None or plan.next_after(latest) == plan.next_after(instant)
+    _, latest = plan.due(start, instant, 1)
+    assert not latest or plan.next_after(latest[0]) == plan.next_after(instant)
 
 
-@given(st.text())
-def test_any_text_is_a_schedule_or_refused(text):
-    assert is_read_or_refused(text)
+@st.composite
+def stretches(draw: st.DrawFn) -> tuple[datetime, Interval, datetime, datetime]:
+    """A start, an interval, and two instants around the slots that they give, often exactly on one."""
+    start, interval, until = draw(cases())
+    slots = [start.astimezone(UTC) - timedelta(days=1), *grid(start, interval), until]
+    since = draw(st.sampled_from(slots)) + draw(st.sampled_from([timedelta(), MICROSECOND, -MICROSECOND]))
+    return start, interval, since.astimezone(draw(st.sampled_from(ZONES))), until
+
+
+@given(stretches(), st.integers(1, 70))
+def test_what_was_due_is_what_a_walk_of_the_grid_meets(case, newest):
+    start, interval, since, until = case
+    plan = parse(written(start, interval), start.tzinfo)
+    met = [slot for slot in grid(start, interval) if since <= slot <= until]
+    assert plan.due(since, until, newest) == (len(met), met[-newest:])
+
+
+@given(stretches())
+def test_what_is_due_in_two_stretches_that_meet_is_due_in_the_whole(case):
+    start, interval, since, until = case
+    plan = parse(written(start, interval), start.tzinfo)
+    middle = min(since, until) + abs(until - since) / 2
+    first, second = plan.due(min(since, until), middle, 99), plan.due(middle + MICROSECOND, max(since, until), 99)
+    assert plan.due(min(since, until), max(since, until), 99) == (first[0] + second[0], first[1] + second[1])
 
 
 @given(

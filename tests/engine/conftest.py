@@ -17,7 +17,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
-from kala.engine.messages import CreateJob, DeleteJob, Done, Drain, Message, StartJob, UpdateJob
+from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Done, Drain, Message, StartJob, UpdateJob
 from kala.store.jobs import Filter
 from kala.store.store import Store
 
@@ -31,30 +31,39 @@ class Workers:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.given: list[Run] = []
+        self.cancelled: list[tuple[int, str]] = []
+        self.forgotten: list[int] = []
         self.noticed: Callable[[Run], None] = lambda run: None
 
-    def start(self, done: Callable[[Run, Outcome], None]) -> None:
+    def start(self, done: Callable[[Run, Outcome, bytes | None], None]) -> None:
         pass
 
     def submit(self, run: Run, job: Job) -> None:
         self.given.append(run)
         self.noticed(run)
 
+    def cancel(self, run_id: int, reason: str) -> None:
+        self.cancelled.append((run_id, reason))
+
+    def forget(self, run_id: int) -> None:
+        self.forgotten.append(run_id)
+
 
 class Kala:
     """An engine that is driven by hand. It is noon until a test says otherwise."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, pools: dict[str, int]) -> None:
         self.now = NOON
         self._folder = folder
         self._workers = workers
+        self.pools = pools
         self.boot()
 
     def boot(self) -> None:
         self.store = Store(self._folder, "normal")  # no test cuts the power
         self.workers = Workers(self._workers)
         self.feed = Feed()
-        self.engine = Engine(self.store, self.workers, self.feed, UTC)
+        self.engine = Engine(self.store, self.workers, self.feed, UTC, pools=lambda: self.pools)
         self.engine.recover(self.now)
 
     def close(self) -> None:
@@ -100,6 +109,9 @@ class Kala:
     def start(self, job: str) -> Run:
         return self.ask(StartJob(job))
 
+    def cancel(self, run: int) -> None:
+        self.ask(CancelRun(run))
+
     def drain(self) -> None:
         self.ask(Drain())
 
@@ -111,8 +123,17 @@ class Kala:
 
     def done(self, job: str, state: State = State.SUCCEEDED, message: str = "") -> Done:
         """What the executor says when the running run of a job ends."""
-        [run] = [run for run in self.workers.given if run.job_id == job and self.run(run.id).state == "running"]
-        return Done(run, Outcome(state=state, ended_at=self.now, message=message))
+        [run] = [
+            run
+            for run in self.workers.given
+            if run.job_id == job and getattr(self.run(run.id), "state", "") == "running"
+        ]
+        return self.end_of(run.id, state, message)
+
+    def end_of(self, run: int, state: State = State.SUCCEEDED, message: str = "", **how: object) -> Done:
+        """What the executor says when a run ends; for a job of which several may be running."""
+        [given] = [one for one in self.workers.given if one.id == run]
+        return Done(given, Outcome(state=state, ended_at=self.now, message=message, **how), None)
 
     # What is on disk, as a reader sees it.
 
@@ -139,8 +160,14 @@ class Kala:
         return [f"{run.cause} {run.state}" for run in self.runs(job)]
 
     def slots(self, job: str) -> list[str]:
-        """The hour and minute of the slots that a job's scheduled runs stand for."""
-        return [f"{run.slot:%H:%M}" for run in self.runs(job) if run.cause == "schedule"]
+        """The hour and minute of the slots that a job's scheduled runs stand for, those that were skipped apart."""
+        runs = [run for run in self.runs(job) if run.cause == "schedule" and run.state != "skipped"]
+        return [f"{run.slot:%H:%M}" for run in runs]
+
+    def skipped(self, job: str) -> list[tuple[str, str]]:
+        """The runs of a job that never started: the hour and minute of the slot, "" where there is none, and why."""
+        runs = [run for run in self.runs(job) if run.state == "skipped"]
+        return [(f"{run.slot:%H:%M}" if run.slot else "", run.outcome.message) for run in runs]
 
 
 def spec(**fields: object) -> Spec:
@@ -148,10 +175,10 @@ def spec(**fields: object) -> Spec:
 
 
 @contextmanager
-def running_kala(workers: int = 8) -> Iterator[Kala]:
+def running_kala(workers: int = 8, **pools: int) -> Iterator[Kala]:
     # Files in memory, where there are such: what these tests ask for does not depend on the disk.
     with TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
-        kala = Kala(Path(folder), workers)
+        kala = Kala(Path(folder), workers, pools)
         try:
             yield kala
         finally:
@@ -160,7 +187,7 @@ def running_kala(workers: int = 8) -> Iterator[Kala]:
 
 @pytest.fixture
 def new_kala() -> Iterator[Callable[..., Kala]]:
-    """A Kala with options, such as `new_kala(workers=1)`."""
+    """A Kala with a number of workers and with pools, such as `new_kala(workers=1, disk=2)`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(running_kala(**options))
 

@@ -3,6 +3,7 @@
 import os
 import select
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from kala.core.run import Outcome
 from kala.engine import command
+from kala.engine.command import Setting
 from kala.engine.control import Control
 from kala.engine.output import Output
 
@@ -42,24 +44,30 @@ class Watched(Output):
         return event
 
     def text(self) -> str:
-        return self.path.read_bytes().decode() if self.path.exists() else ""
+        data = self.close()
+        return (self.path.read_bytes() if data is None else data).decode()
 
 
 @pytest.fixture
 def output(tmp_path):
-    with Watched(tmp_path / "1.out") as output:
-        yield output
+    output = Watched(tmp_path / "1.out")
+    yield output
+    output.close()
 
 
 @pytest.fixture
 def run(tmp_path, output):
     """Run a line; what comes back is its outcome and what it printed."""
 
-    def run(line: str, folder: Path = tmp_path) -> tuple[Outcome, str]:
-        outcome = command.execute(line, environ=ENVIRON, folder=folder, output=output, control=Control())
+    def run(line: str, folder: Path = tmp_path, **options: object) -> tuple[Outcome, str]:
+        outcome = command.execute(line, setting(folder, **options), output, Control())
         return outcome, output.text()
 
     return run
+
+
+def setting(folder: Path, **options: object) -> Setting:
+    return Setting(**{"environ": ENVIRON, "folder": folder, "kill_grace": PATIENCE} | options)
 
 
 def by_the_shell(line: str, folder: Path | None = None) -> tuple[int, str]:
@@ -186,8 +194,8 @@ class TestAPlainLine:
     def test_prints_the_same_as_by_the_shell(self, tmp_path_factory, words, blank):
         line = blank.join(["/bin/echo", *words])
         assert command.plain_words(line)
-        with Watched(tmp_path_factory.getbasetemp() / "plain.out") as output:
-            outcome = command.execute(line, environ=ENVIRON, folder=Path("/"), output=output, control=Control())
+        output = Watched(tmp_path_factory.getbasetemp() / "plain.out")
+        outcome = command.execute(line, setting(Path("/")), output, Control())
         assert (outcome.exit_code, output.text()) == by_the_shell(line)
 
     @pytest.mark.parametrize("word", ["-", "--", "+x", "%1", "@", ",", "a:b", "/", "/tmp", ".hidden", "no/such/path"])
@@ -214,17 +222,10 @@ class TestTheOutcome:
         assert (outcome.state, outcome.exit_code, outcome.signal) == ("failed", None, number)
         assert outcome.message == message
 
-    def test_has_the_size_of_what_was_printed(self, run):
-        outcome, _ = run("echo hello")
-        assert (outcome.output_size, outcome.output_cut) == (6, False)
-
-    def test_says_where_output_was_cut(self, tmp_path):
-        with Watched(tmp_path / "2.out", limit=1000) as output:
-            outcome = command.execute(
-                "head -c 300000 /dev/zero", environ=ENVIRON, folder=tmp_path, output=output, control=Control()
-            )
+    def test_comes_with_the_output_cut_where_that_was_too_long(self, tmp_path):
+        output = Watched(tmp_path / "2.out", limit=1000)
+        command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Control())
         assert "bytes were cut out here" in output.text()
-        assert (outcome.output_size, outcome.output_cut) == (output.path.stat().st_size, True)
 
     def test_has_no_file_where_nothing_was_printed(self, run, output):
         run("true")
@@ -271,11 +272,9 @@ class TestCancelling:
         """Start a line in the background; what comes back is its control and where its outcome will be."""
         with ThreadPoolExecutor() as pool:
 
-            def began(line: str):
+            def began(line: str, **options: object):
                 control, is_ready = Control(), output.expect(b"ready")
-                outcome = pool.submit(
-                    command.execute, line, environ=ENVIRON, folder=tmp_path, output=output, control=control
-                )
+                outcome = pool.submit(command.execute, line, setting(tmp_path, **options), output, control)
                 assert is_ready.wait(PATIENCE)
                 return control, outcome
 
@@ -297,6 +296,29 @@ class TestCancelling:
         ended = outcome.result(PATIENCE)
         assert (ended.state, ended.signal) == ("cancelled", 9)
 
+    def test_kills_the_whole_group_where_it_has_not_gone_after_the_grace(self, began, output):
+        child = "sh -c 'trap \"\" TERM; echo $$; sleep 60'"
+        line = f"trap 'echo I stay' TERM; {child} & echo ready; while :; do sleep 0.01; done"
+        control, outcome = began(line, kill_grace=0.3)
+        control.cancel("stopped by ann@example.org")
+        ended = outcome.result(PATIENCE)
+        assert (ended.state, ended.signal) == ("cancelled", 9)
+        assert "I stay" in output.text()
+        assert ended.duration >= 300_000_000
+        assert all(has_ended(int(word)) for word in output.text().split() if word.isdigit())
+
+    def test_again_does_not_make_the_grace_longer(self, began):
+        control, outcome = began("trap '' TERM; echo ready; while :; do sleep 0.01; done", kill_grace=0.3)
+        for _ in range(10):
+            control.cancel("stopped by ann@example.org")
+            time.sleep(0.1)
+        assert outcome.result(PATIENCE).duration < 900_000_000
+
+    def test_of_what_closed_its_output_ends_it_too(self, began):
+        control, outcome = began("echo ready; exec >&- 2>&-; exec sleep 60")
+        control.cancel("stopped by ann@example.org")
+        assert outcome.result(PATIENCE).state == "cancelled"
+
     def test_records_the_first_reason_that_was_given(self, began):
         control, outcome = began("echo ready; sleep 60")
         control.cancel("first")
@@ -306,11 +328,83 @@ class TestCancelling:
     def test_before_the_start_ends_it_as_soon_as_it_starts(self, tmp_path, output):
         control = Control()
         control.cancel("stopped by ann@example.org")
-        outcome = command.execute("sleep 60", environ=ENVIRON, folder=tmp_path, output=output, control=control)
+        outcome = command.execute("sleep 60", setting(tmp_path), output, control)
         assert (outcome.state, outcome.signal) == ("cancelled", 15)
 
     def test_after_the_end_changes_nothing(self, tmp_path, output):
         control = Control()
-        outcome = command.execute("true", environ=ENVIRON, folder=tmp_path, output=output, control=control)
+        outcome = command.execute("true", setting(tmp_path), output, control)
         control.cancel("too late", force=True)
         assert outcome.state == "succeeded"
+
+
+class TestTheTimeout:
+    def test_ends_what_takes_longer(self, run):
+        outcome, printed = run("echo begun; exec sleep 60", timeout=0.2)
+        assert (outcome.state, outcome.message, outcome.signal) == ("timed_out", "timed out after 0.2 s", 15)
+        assert printed == "begun\n"
+        assert 200_000_000 <= outcome.duration < PATIENCE / 2 * 10**9
+
+    def test_lets_the_command_tidy_up(self, run):
+        outcome, printed = run("trap 'echo bye; exit 0' TERM; sleep 60 & wait", timeout=0.2)
+        assert (outcome.state, outcome.exit_code, printed) == ("timed_out", 0, "bye\n")
+
+    def test_kills_what_does_not_go_within_the_grace(self, run):
+        outcome, _ = run("trap '' TERM; while :; do sleep 0.01; done", timeout=0.2, kill_grace=0.2)
+        assert (outcome.state, outcome.signal) == ("timed_out", 9)
+        assert outcome.duration >= 400_000_000
+
+    def test_holds_for_what_prints_all_the_time(self, run):
+        assert run("yes", timeout=0.2)[0].state == "timed_out"
+
+    def test_holds_for_what_closed_its_output(self, run):
+        assert run("exec >&- 2>&-; exec sleep 60", timeout=0.2)[0].state == "timed_out"
+
+    def test_does_not_matter_to_what_ends_before_it(self, run):
+        outcome, _ = run("exit 3", timeout=PATIENCE)
+        assert (outcome.state, outcome.message) == ("failed", "exit status 3")
+
+
+class TestTheSetting:
+    def test_has_the_shell_that_runs_the_line(self, run):
+        assert run("echo ${BASH_VERSION:+bash}", shell="/bin/bash")[1] == "bash\n"
+
+    def test_has_a_shell_that_runs_plain_lines_too(self, run, tmp_path):
+        shell = tmp_path / "shell"
+        shell.write_text('#!/bin/sh\necho "$@"\n')
+        shell.chmod(0o755)
+        assert run("ls -l", shell=str(shell))[1] == "-c -- ls -l\n"
+
+    def test_with_a_shell_that_is_not_there_says_so(self, run):
+        outcome, _ = run("true", shell="/no/such/shell")
+        assert outcome.state == "failed"
+        assert outcome.message.endswith("No such file or directory")
+
+    @pytest.mark.parametrize("line", ["touch new", "touch new; true"])
+    def test_has_the_umask(self, run, tmp_path, line):
+        run(line, umask=0o077)
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
+
+
+class TestWhatWasPrinted:
+    """It goes to disk when nothing more comes for a while, for the case that Kala dies."""
+
+    def test_is_on_disk_after_a_moment_of_silence(self, tmp_path, monkeypatch):
+        assert command._SPILL_SECONDS <= 1
+        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        output = Watched(tmp_path / "3.out")
+        with ThreadPoolExecutor() as pool:
+            control = Control()
+            outcome = pool.submit(command.execute, "echo hello; exec sleep 60", setting(tmp_path), output, control)
+            deadline = time.monotonic() + PATIENCE
+            while not output.has_file and time.monotonic() < deadline:
+                time.sleep(0.01)
+            on_disk = output.path.read_bytes()
+            control.cancel("enough")
+            outcome.result(PATIENCE)
+        assert on_disk == b"hello\n"
+        assert output.close() == b"hello\n"
+
+    def test_stays_in_memory_where_the_command_ends_soon(self, run, output):
+        run("echo hello")
+        assert not output.path.exists()

@@ -3,6 +3,7 @@
 import pytest
 
 from kala.core.errors import Invalid
+from kala.core.job import ParentsMode
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
@@ -247,3 +248,94 @@ class TestDeleting:
         caller = kala.create(schedule=HOURLY, on_failure_job=alarm)
         kala.delete(parent)
         assert kala.job(caller).spec.on_failure_job == ""
+
+
+class TestAChildOfAll:
+    @pytest.fixture
+    def other(self, kala) -> str:
+        return kala.create(name="other", schedule="R/2040-01-01T00:00:00Z/P1D")
+
+    @pytest.fixture
+    def child(self, kala, parent, other) -> str:
+        return kala.create(name="child", parents=(parent, other), parents_mode=ParentsMode.ALL)
+
+    def test_runs_when_the_last_of_its_parents_has_succeeded(self, kala, parent, other, child):
+        run_well(kala, parent)
+        assert kala.runs(child) == []
+        run_well(kala, other)
+        assert kala.story(child) == ["parent running"]
+
+    def test_knows_the_run_that_was_the_last(self, kala, parent, other, child):
+        run_well(kala, parent)
+        run_well(kala, other)
+        assert kala.runs(child)[0].cause_run == kala.runs(other)[0].id
+
+    def test_does_not_mind_the_order(self, kala, parent, other, child):
+        run_well(kala, other)
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_is_not_run_by_one_parent_that_succeeds_again_and_again(self, kala, parent, child):
+        for _ in range(3):
+            run_well(kala, parent)
+        assert kala.runs(child) == []
+
+    def test_waits_for_each_of_them_anew_after_its_run(self, kala, parent, other, child):
+        for one in (parent, other, parent):
+            run_well(kala, one)
+        kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded"]
+        run_well(kala, parent)
+        run_well(kala, other)
+        assert kala.story(child) == ["parent succeeded", "parent running"]
+
+    def test_is_not_run_by_a_parent_that_fails_but_by_its_later_success(self, kala, parent, other, child):
+        run_well(kala, parent)
+        kala.start(other)
+        kala.fail(other)
+        assert kala.runs(child) == []
+        run_well(kala, other)
+        assert kala.story(child) == ["parent running"]
+
+    def test_remembers_over_a_restart_who_has_succeeded(self, kala, parent, other, child):
+        run_well(kala, parent)
+        kala.restart(hours=1)
+        run_well(kala, other)
+        assert kala.story(child) == ["parent running"]
+
+    def test_that_is_started_by_hand_waits_for_each_of_them_anew(self, kala, parent, other, child):
+        run_well(kala, parent)
+        run_well(kala, child)
+        run_well(kala, other)
+        assert kala.story(child) == ["manual succeeded"]
+
+    def test_no_longer_waits_for_a_parent_that_was_deleted(self, kala, parent, other, child):
+        run_well(kala, parent)
+        kala.delete(other)
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running"]
+
+
+class TestAParentsName:
+    def test_stands_for_its_id(self, kala, parent):
+        child = kala.create(name="child", parents=("parent",))
+        assert kala.job(child).spec.parents == (parent,)
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_that_several_jobs_have_is_refused(self, kala, parent):
+        kala.create(name="parent", schedule=HOURLY)
+        with pytest.raises(
+            Invalid, match=r"^parent_jobs: more than one job has the name 'parent'; give the id of a job$"
+        ):
+            kala.create(name="child", parents=("parent",))
+
+    def test_that_no_job_has_is_refused(self, kala):
+        with pytest.raises(Invalid, match=r"^parent_jobs: there is no job with the id or name 'nobody'; "):
+            kala.create(name="child", parents=("nobody",))
+
+    def test_can_change_without_the_child_noticing(self, kala, parent):
+        child = kala.create(name="child", parents=("parent",))
+        kala.update(parent, name="renamed")
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running"]

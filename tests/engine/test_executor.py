@@ -1,14 +1,18 @@
 """The workers: each sees one run through from its start to its outcome."""
 
 import os
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import Queue
 
 import pytest
 
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.run import Cause, Outcome, Run
-from kala.engine.executor import Executor
+from kala.engine import command
+from kala.engine.executor import Executor, Limits
+from kala.engine.output import path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PATIENCE = 10
@@ -18,12 +22,13 @@ class Bench:
     """An executor, what it said when runs ended, and the files that it wrote."""
 
     def __init__(self, folder, workers: int = 2) -> None:
-        self.ended: Queue[tuple[Run, Outcome]] = Queue()
+        self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
         self.folder = folder
-        self.executor = Executor(workers, folder, 1000)
+        self.executor = Executor(workers, folder, Limits(output_bytes=1000, kill_grace=PATIENCE))
+        self.printed: dict[int, bytes | None] = {}
 
     def start(self) -> None:
-        self.executor.start(lambda run, outcome: self.ended.put((run, outcome)))
+        self.executor.start(lambda run, outcome, data: self.ended.put((run, outcome, data)))
 
     def submit(self, line: str, number: int = 1, **fields: object) -> None:
         action = fields.pop("action", Command(line))
@@ -34,13 +39,15 @@ class Bench:
         self.executor.submit(run, job)
 
     def next(self) -> tuple[Run, Outcome]:
-        return self.ended.get(timeout=PATIENCE)
+        run, outcome, self.printed[run.id] = self.ended.get(timeout=PATIENCE)
+        return run, outcome
 
     def outcome(self) -> Outcome:
         return self.next()[1]
 
     def output(self, number: int = 1) -> str:
-        return (self.folder / "0" / f"{number}.out").read_text()
+        data = self.printed[number]
+        return (path_of(self.folder, number).read_bytes() if data is None else data).decode()
 
 
 @pytest.fixture
@@ -64,21 +71,38 @@ class TestARun:
         run, outcome = bench.next()
         assert before <= run.started_at <= outcome.ended_at
 
-    def test_has_its_output_in_a_file_of_its_own(self, bench):
+    def test_has_an_output_of_its_own(self, bench):
         bench.submit("echo one", number=1)
         bench.submit("echo two", number=2)
         bench.next()
         bench.next()
         assert (bench.output(1), bench.output(2)) == ("one\n", "two\n")
 
+    def test_says_how_much_output_was_kept(self, bench):
+        bench.submit("echo hello")
+        outcome = bench.outcome()
+        assert (outcome.output_size, outcome.output_cut) == (6, False)
+
+    def test_says_how_much_output_was_kept_where_it_was_cut(self, bench):
+        bench.submit("head -c 300000 /dev/zero")
+        outcome = bench.outcome()
+        assert (outcome.output_size, outcome.output_cut) == (path_of(bench.folder, 1).stat().st_size, True)
+
     def test_has_its_output_cut_at_the_limit(self, bench):
         bench.submit("head -c 5000 /dev/zero")
         assert bench.outcome().output_cut
 
     def test_has_its_output_cut_at_a_limit_that_was_changed_meanwhile(self, bench):
-        bench.executor.output_limit = 10_000
+        bench.executor.limits = Limits(output_bytes=10_000, kill_grace=PATIENCE)
         bench.submit("head -c 5000 /dev/zero")
         assert not bench.outcome().output_cut
+
+    def test_has_a_big_output_in_a_file(self, bench):
+        bench.executor.limits = Limits(output_bytes=1 << 20, kill_grace=PATIENCE)
+        bench.submit("head -c 300000 /dev/zero | tr '\\0' x")
+        bench.next()
+        assert bench.printed[1] is None
+        assert path_of(bench.folder, 1).read_bytes() == b"x" * 300_000
 
     def test_may_be_an_http_call(self, bench):
         bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
@@ -97,7 +121,7 @@ class TestARun:
 
     def test_that_kala_cannot_carry_out_fails_and_its_worker_goes_on(self, bench, caplog):
         (bench.folder / "0").write_text("a file in the place of the folder")
-        bench.submit("echo hello")
+        bench.submit("head -c 20000 /dev/zero")
         assert bench.outcome().message.startswith("Kala could not carry out the run: ")
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"
@@ -114,6 +138,51 @@ def test_commands_see_kalas_environment_without_what_is_its_own(tmp_path, monkey
     bench.next()
     bench.executor.stop(PATIENCE)
     assert bench.output() == "hello\n"
+
+
+class TestACommand:
+    def test_learns_of_its_run(self, bench):
+        bench.submit("env | grep ^KALA_ | sort", number=7)
+        bench.next()
+        assert bench.output(7).splitlines() == [
+            "KALA_ATTEMPT=0",
+            "KALA_CAUSE=manual",
+            "KALA_JOB_ID=1",
+            "KALA_JOB_NAME=backup",
+            "KALA_PARENT_RUN_ID=",
+            "KALA_RUN_ID=7",
+            "KALA_SLOT=",
+        ]
+
+    def test_has_the_jobs_own_variables_before_kalas_environment(self, bench):
+        bench.submit("echo $GREETING $HOME", env=(("GREETING", "hello"), ("HOME", "/nowhere")))
+        bench.next()
+        assert bench.output() == "hello /nowhere\n"
+
+    def test_runs_in_the_jobs_folder(self, bench, tmp_path):
+        bench.submit("pwd", working_directory=str(tmp_path))
+        bench.next()
+        assert bench.output() == f"{tmp_path}\n"
+
+    def test_runs_in_kalas_folder_where_the_job_has_none(self, bench):
+        bench.submit("pwd")
+        bench.next()
+        assert bench.output() == f"{Path.cwd()}\n"
+
+    def test_runs_in_the_jobs_shell(self, bench):
+        bench.submit("echo ${BASH_VERSION:+bash}", shell="/bin/bash")
+        bench.next()
+        assert bench.output() == "bash\n"
+
+    def test_has_the_jobs_umask(self, bench):
+        bench.submit("umask; true", umask="027")
+        bench.next()
+        assert bench.output() == "0027\n"
+
+    def test_that_takes_longer_than_the_jobs_timeout_is_timed_out(self, bench):
+        bench.submit("exec sleep 60", timeout="PT0.2S")
+        outcome = bench.outcome()
+        assert (outcome.state, outcome.message) == ("timed_out", "timed out after 0.2 s")
 
 
 class TestTheWorkers:
@@ -148,6 +217,93 @@ class TestTheWorkers:
         bench.submit("sleep 60")
         bench.executor.stop(timeout=0)
         assert bench.ended.empty()
+
+
+class TestCancellingOne:
+    def test_ends_it_with_the_reason_and_leaves_the_others(self, bench):
+        os.mkfifo(bench.folder / "pipe")
+        bench.submit("exec sleep 60", number=1)
+        bench.submit(f"cat {bench.folder}/pipe; true", number=2)
+        bench.executor.cancel(1, "cancelled by request")
+        run, outcome = bench.next()
+        assert (run.id, outcome.state, outcome.message) == (1, "cancelled", "cancelled by request")
+        (bench.folder / "pipe").write_text("go")
+        assert bench.outcome().state == "succeeded"
+
+    def test_that_no_worker_has_taken_yet_keeps_it_from_starting(self, tmp_path):
+        bench = Bench(tmp_path, workers=1)
+        bench.submit(f"touch {tmp_path}/started")
+        bench.executor.cancel(1, "cancelled by request")
+        bench.start()
+        assert bench.outcome().state == "cancelled"
+        assert not (tmp_path / "started").exists()
+        bench.executor.stop(PATIENCE)
+
+    def test_that_is_not_there_or_has_ended_does_nothing(self, bench):
+        bench.executor.cancel(9, "cancelled by request")
+        bench.submit("true")
+        assert bench.outcome().state == "succeeded"
+        bench.executor.cancel(1, "cancelled by request")
+        bench.executor.forget(1)
+        bench.executor.cancel(1, "cancelled by request")
+
+
+class TestTheOutput:
+    def test_can_be_read_from_the_start_of_a_run_until_it_is_forgotten(self, bench):
+        os.mkfifo(bench.folder / "pipe")
+        bench.submit(f"echo hello; echo ready > {bench.folder}/pipe; cat {bench.folder}/pipe")
+        (bench.folder / "pipe").read_text()
+        output = bench.executor.output(1)
+        deadline = time.monotonic() + PATIENCE
+        while not output.written and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert output.read(0, 100) == (b"hello\n", 6)
+        (bench.folder / "pipe").write_text("bye\n")
+        bench.next()
+        assert bench.executor.output(1).read(6, 100) == (b"bye\n", 10)
+        bench.executor.forget(1)
+        assert bench.executor.output(1) is None
+
+    def test_of_a_run_that_is_not_there_is_none(self, bench):
+        assert bench.executor.output(9) is None
+
+    def test_that_is_small_needs_no_file_once_it_is_forgotten(self, bench, monkeypatch):
+        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        bench.submit("echo hello; sleep 0.5")
+        bench.next()
+        assert bench.printed[1] == b"hello\n"
+        assert path_of(bench.folder, 1).exists()
+        bench.executor.forget(1)
+        assert not path_of(bench.folder, 1).exists()
+
+    def test_that_is_big_keeps_its_file_when_it_is_forgotten(self, bench):
+        bench.submit("head -c 20000 /dev/zero")
+        bench.next()
+        bench.executor.forget(1)
+        assert path_of(bench.folder, 1).exists()
+
+    def test_that_cannot_be_written_leaves_no_file_open(self, bench, monkeypatch):
+        def is_full(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        bench.submit("true", number=9)
+        bench.next()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        monkeypatch.setattr(os, "pwrite", is_full)
+        bench.submit("head -c 100000 /dev/zero")
+        assert "No space left on device" in bench.outcome().message
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+    def test_is_announced_whenever_there_is_more_of_it(self, tmp_path):
+        printed: Queue[int] = Queue()
+        executor = Executor(1, tmp_path, Limits(output_bytes=1000, kill_grace=1), lambda: printed.put(1))
+        bench = Bench(tmp_path)
+        bench.executor = executor
+        bench.start()
+        bench.submit("echo hello")
+        assert printed.get(timeout=PATIENCE)
+        bench.next()
+        executor.stop(PATIENCE)
 
 
 class TestCancellingAll:

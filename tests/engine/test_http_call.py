@@ -148,10 +148,19 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def call(path) -> Callable[..., Outcome]:
+def printed() -> list[bytes]:
+    """What a call kept as its output, once it has ended."""
+    return []
+
+
+@pytest.fixture
+def call(path, printed) -> Callable[..., Outcome]:
     def call(url: str, *, limit: int = 1 << 20, **fields: object) -> Outcome:
-        with Output(path, limit) as output:
-            return http_call.execute(HttpCall(url=url, **fields), output=output, control=Control())
+        output, asked = Output(path, limit), HttpCall(url=url, **fields)
+        outcome = http_call.execute(asked, asked.timeout, output, Control())
+        data = output.close()
+        printed[:] = [path.read_bytes() if data is None else data]
+        return outcome
 
     return call
 
@@ -219,19 +228,17 @@ class TestTheOutcome:
     def test_is_success_for_the_codes_that_the_job_expects_and_only_for_them(self, peer, call, status, state):
         assert call(f"{peer.url}/{status}", expected_codes=(201, 404)).state == state
 
-    def test_has_the_body_as_its_output(self, peer, call, path):
-        outcome = call(f"{peer.url}/200/hello")
-        assert path.read_text() == "hello"
-        assert (outcome.output_size, outcome.output_cut) == (5, False)
+    def test_has_the_body_as_its_output(self, peer, call, printed):
+        call(f"{peer.url}/200/hello")
+        assert printed == [b"hello"]
 
-    def test_has_the_body_of_a_failure_too(self, peer, call, path):
+    def test_has_the_body_of_a_failure_too(self, peer, call, printed):
         call(f"{peer.url}/500/what-went-wrong")
-        assert path.read_text() == "what-went-wrong"
+        assert printed == [b"what-went-wrong"]
 
-    def test_has_a_body_that_is_too_long_cut(self, peer, call, path):
-        outcome = call(f"{peer.url}/200/{'x' * 1000}", limit=100)
-        assert b"900 bytes were cut out here" in path.read_bytes()
-        assert outcome.output_cut
+    def test_has_a_body_that_is_too_long_cut(self, peer, call, printed):
+        call(f"{peer.url}/200/{'x' * 1000}", limit=100)
+        assert b"900 bytes were cut out here" in printed[0]
 
     @pytest.mark.parametrize(
         ("what", "problem"),
@@ -285,9 +292,9 @@ class TestTheTimeout:
     def test_is_for_connecting_too(self, deaf, call):
         assert call(deaf, timeout=0.1).state == "timed_out"
 
-    def test_keeps_what_came_before_it(self, peer, call, path):
+    def test_keeps_what_came_before_it(self, peer, call, printed):
         call(f"{peer.url}/drip-body-without-length", timeout=0.5)
-        assert path.read_text().startswith("x")
+        assert printed[0].startswith(b"x")
 
     def test_cuts_the_connection_so_that_the_server_need_not_wait_either(self, peer, call):
         call(f"{peer.url}/drip-body", timeout=0.1)
@@ -297,9 +304,9 @@ class TestTheTimeout:
 class TestCancelling:
     @pytest.mark.parametrize("what", ["silence", "drip-headers", "drip-body"])
     def test_cuts_the_call_off_at_once(self, peer, tmp_path, what):
-        control = Control()
-        with ThreadPoolExecutor() as pool, Output(tmp_path / "1.out", 100) as output:
-            outcome = pool.submit(http_call.execute, HttpCall(url=f"{peer.url}/{what}"), output=output, control=control)
+        control, output = Control(), Output(tmp_path / "1.out", 100)
+        with ThreadPoolExecutor() as pool:
+            outcome = pool.submit(http_call.execute, HttpCall(url=f"{peer.url}/{what}"), 30, output, control)
             assert peer.is_waited_for.wait(PATIENCE)
             control.cancel("stopped by ann@example.org")
             ended = outcome.result(PATIENCE)
@@ -308,15 +315,14 @@ class TestCancelling:
     def test_before_the_start_makes_it_end_as_soon_as_it_connects(self, peer, tmp_path):
         control = Control()
         control.cancel("stopped by ann@example.org")
-        with Output(tmp_path / "1.out", 100) as output:
-            outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), output=output, control=control)
+        output = Output(tmp_path / "1.out", 100)
+        outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), 30, output, control)
         assert outcome.state == "cancelled"
         assert outcome.duration < PATIENCE / 2 * 10**9
 
     def test_cuts_off_a_call_that_is_still_connecting(self, deaf, tmp_path):
         control = Control()
         control.cancel("stopped by ann@example.org")
-        with Output(tmp_path / "1.out", 100) as output:
-            outcome = http_call.execute(HttpCall(url=deaf, timeout=1), output=output, control=control)
+        outcome = http_call.execute(HttpCall(url=deaf), 1, Output(tmp_path / "1.out", 100), control)
         assert outcome.state == "cancelled"
         assert outcome.duration < 10**9 / 2

@@ -56,7 +56,7 @@ class TestANewJob:
             ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
             ({"schedule": "hourly"}, "schedule: 'hourly' is not"),
             ({"epsilon": "soon"}, "epsilon: 'soon' is not"),
-            ({"parents": (NOBODY,)}, f"parent_jobs: there is no job with the id '{NOBODY}'"),
+            ({"parents": (NOBODY,)}, f"parent_jobs: there is no job with the id or name '{NOBODY}'"),
             ({"on_failure_job": NOBODY}, f"on_failure_job: there is no job with the id '{NOBODY}'"),
         ],
     )

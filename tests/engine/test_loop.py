@@ -30,14 +30,17 @@ class Workers:
     def __init__(self) -> None:
         self.given: Queue[Run] = Queue()
 
-    def start(self, done: Callable[[Run, Outcome], None]) -> None:
+    def start(self, done: Callable[[Run, Outcome, bytes | None], None]) -> None:
         self._done = done
 
     def submit(self, run: Run, job: Job) -> None:
         self.given.put(run)
 
+    def forget(self, run_id: int) -> None:
+        pass
+
     def end(self, run: Run) -> None:
-        self._done(run, Outcome(state=State.SUCCEEDED, ended_at=datetime.now(UTC)))
+        self._done(run, Outcome(state=State.SUCCEEDED, ended_at=datetime.now(UTC)), None)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from hypothesis import settings
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from kala.core.errors import Conflict
-from kala.core.job import Job
+from kala.core.job import Job, Missed, Overlap
 from kala.core.run import FAILURES, MOVES, Cause, Run, State
 from kala.core.schedule import parse
-from kala.engine.messages import StartJob
+from kala.engine.messages import CancelRun, StartJob
 from kala.store.jobs import Filter
 
 WORKERS = 2
@@ -36,15 +36,25 @@ class View(msgspec.Struct):
     def ready(self) -> list[Run]:
         return [run for run in self.of(State.QUEUED) if not run.waiting]
 
+    @property
+    def held(self) -> list[Run]:
+        return [run for run in self.of(State.QUEUED) if run.waiting == "pool"]
+
+    @property
+    def overlapping(self) -> set[str]:
+        return {job.id for job in self.jobs if job.spec.overlap is Overlap.ALLOW}
+
 
 def no_slot_runs_twice(view: View) -> None:
-    slots = Counter((run.job_id, run.slot, run.attempt) for run in view.runs if run.slot)
+    ran = [run for run in view.runs if run.slot and run.state is not State.SKIPPED]
+    slots = Counter((run.job_id, run.slot, run.attempt) for run in ran)
     assert [slot for slot, times in slots.items() if times > 1] == []
 
 
 def no_job_runs_beside_itself(view: View) -> None:
-    live = Counter(run.job_id for run in [*view.of(State.RUNNING), *view.ready])
-    assert [job for job, runs in live.items() if runs > 1] == []
+    known = {job.id for job in view.jobs} - view.overlapping
+    live = Counter(run.job_id for run in [*view.of(State.RUNNING), *view.ready, *view.held])
+    assert [job for job, runs in live.items() if runs > 1 and job in known] == []
 
 
 def no_run_waits_for_a_worker_that_is_free(view: View) -> None:
@@ -55,10 +65,17 @@ def no_more_runs_than_workers(view: View) -> None:
     assert len(view.of(State.RUNNING)) <= WORKERS
 
 
+def no_pool_overflows_and_no_run_waits_for_room_that_there_is(view: View) -> None:
+    running = Counter(run.pool for run in view.of(State.RUNNING))
+    ready = Counter(run.pool for run in view.ready)
+    assert running["disk"] <= 1
+    assert not view.held or running["disk"] + ready["disk"] >= 1
+
+
 def no_run_waits_for_nothing(view: View) -> None:
-    before = {run.job_id for run in [*view.of(State.RUNNING), *view.ready]}
+    before = {run.job_id for run in [*view.of(State.RUNNING), *view.ready, *view.held]}
     disabled = {job.id for job in view.jobs if job.spec.disabled}
-    assert {run.job_id for run in view.of(State.QUEUED) if run.waiting} <= before | disabled
+    assert {run.job_id for run in view.of(State.QUEUED) if run.waiting == "job"} <= before | disabled
 
 
 def what_is_running_was_given_to_a_worker_once(view: View) -> None:
@@ -110,6 +127,7 @@ PROMISES: list[Callable[[View], None]] = [
     no_job_runs_beside_itself,
     no_run_waits_for_a_worker_that_is_free,
     no_more_runs_than_workers,
+    no_pool_overflows_and_no_run_waits_for_room_that_there_is,
     no_run_waits_for_nothing,
     what_is_running_was_given_to_a_worker_once,
     counts_are_what_history_tells,
@@ -125,7 +143,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, new_kala) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self.kala = self._stack.enter_context(new_kala(workers=WORKERS))
+        self.kala = self._stack.enter_context(new_kala(workers=WORKERS, disk=1))
         self.latest = self.kala.now
         self.before = self.view = self.look()
 
@@ -141,8 +159,10 @@ class Machine(RuleBasedStateMachine):
     def every_queued_run_gets_its_turn(self) -> None:
         for job in self.kala.jobs():
             self.kala.enable(job)
+        self.kala.now = max(self.latest, self.kala.now) + timedelta(hours=1)  # every retry has waited long enough
+        self.kala.step()
         while running := self.look().of(State.RUNNING):
-            self.kala.step(*[self.kala.done(run.job_id) for run in running])
+            self.kala.step(*[self.kala.end_of(run.id) for run in running])
         assert [run for run in self.kala.runs() if run.state in MOVES] == []
 
     @invariant()
@@ -162,7 +182,14 @@ class Machine(RuleBasedStateMachine):
         minutes=st.sampled_from([7, 30, 60]),
         fields=st.fixed_dictionaries(
             {"retries": st.integers(0, 2)},
-            optional={"disabled": st.just(True), "resume_at_next_scheduled_time": st.just(True)},
+            optional={
+                "disabled": st.just(True),
+                "missed": st.sampled_from(Missed),
+                "overlap": st.sampled_from(Overlap),
+                "retry_delay": st.just("PT10M"),
+                "pool": st.just("disk"),
+                "priority": st.integers(0, 1),
+            },
         ),
     )
     def create(self, data, repeat, minutes, fields):
@@ -205,6 +232,13 @@ class Machine(RuleBasedStateMachine):
     def delete(self, data):
         self.kala.delete(self.any_job(data))
 
+    @precondition(lambda self: self.view.of(State.QUEUED))
+    @rule(data=st.data())
+    def cancel_what_is_queued(self, data):
+        run = data.draw(st.sampled_from(self.view.of(State.QUEUED)))
+        self.kala.ask(CancelRun(run.id))
+        assert self.kala.run(run.id).state == "cancelled"
+
     def any_job(self, data) -> str:
         """One of the jobs, more often one that is about to do something."""
         jobs = [job.id for job in self.view.jobs]
@@ -222,13 +256,13 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), state=st.sampled_from([State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.CANCELLED]))
     def a_run_ends(self, data, state):
         run = data.draw(st.sampled_from(self.view.of(State.RUNNING)))
-        self.kala.step(self.kala.done(run.job_id, state))
+        self.kala.step(self.kala.end_of(run.id, state))
 
     @rule(minutes=st.sampled_from([0, 10, 100]), is_crash=st.booleans())
     def kala_restarts(self, minutes, is_crash):
         if not is_crash:
             self.kala.drain()
-            self.kala.step(*[self.kala.done(run.job_id) for run in self.view.of(State.RUNNING)])
+            self.kala.step(*[self.kala.end_of(run.id) for run in self.view.of(State.RUNNING)])
         self.kala.restart(minutes=minutes)
         self.latest = max(self.latest, self.kala.now)
 

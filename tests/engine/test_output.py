@@ -8,15 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.engine.output import Output, path_of
+from kala.engine.output import INLINE_BYTES, Output, path_of
 
 
 def kept(path: Path, limit: int, *pieces: bytes) -> bytes:
-    """What is in the file when all pieces were printed."""
-    with Output(path, limit) as output:
-        for piece in pieces:
-            output.write(piece)
-    return path.read_bytes()
+    """What is kept when all pieces were printed."""
+    output = Output(path, limit)
+    for piece in pieces:
+        output.write(piece)
+    return kept_by(output)
+
+
+def kept_by(output: Output) -> bytes:
+    data = output.close()
+    return output.path.read_bytes() if data is None else data
 
 
 @pytest.fixture
@@ -32,18 +37,20 @@ class TestWhatIsKept:
         assert kept(path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
 
     def test_is_nothing_where_nothing_was_printed_not_even_a_file(self, path):
-        with Output(path, 10) as output:
-            output.write(b"")
+        output = Output(path, 10)
+        output.write(b"")
+        assert output.close() == b""
         assert not path.exists()
         assert (output.size, output.is_cut) == (0, False)
 
     def test_is_for_the_owner_of_kala_alone(self, path):
-        kept(path, 10, b"secret")
+        kept(path, 10, b"much too secret")
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
     def test_replaces_what_an_earlier_kala_left_there(self, path):
-        kept(path, 100, b"a longer text")
-        assert kept(path, 100, b"short") == b"short"
+        path.parent.mkdir()
+        path.write_bytes(b"x" * 100_000)
+        assert kept(path, 1 << 20, b"short" * 10_000) == b"short" * 10_000
 
     def test_stays_as_it_is_when_it_is_closed_again(self, path):
         output = Output(path, 4)
@@ -61,11 +68,10 @@ pieces = st.lists(st.binary(max_size=300), max_size=12)
 def test_the_kept_head_and_tail_are_the_true_head_and_tail(pieces, limit):
     everything = b"".join(pieces)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "out"
-        with Output(path, limit) as output:
-            for piece in pieces:
-                output.write(piece)
-        found = path.read_bytes() if path.exists() else b""
+        output = Output(Path(folder) / "out", limit)
+        for piece in pieces:
+            output.write(piece)
+        found = kept_by(output)
     assert len(found) == output.size
     assert output.is_cut == (len(everything) > limit)
     if output.is_cut:
@@ -76,11 +82,119 @@ def test_the_kept_head_and_tail_are_the_true_head_and_tail(pieces, limit):
         assert found == everything
 
 
+def read_all(output: Output, size: int) -> bytes:
+    """What a reader gets who begins at the beginning and reads on to the end, `size` bytes at a time."""
+    parts, offset = [], 0
+    while True:
+        data, following = output.read(offset, size)
+        if not data:
+            return b"".join(parts)
+        assert following > offset
+        parts.append(data)
+        offset = following
+
+
+def what_is_kept_of(everything: bytes, limit: int) -> bytes:
+    cut = len(everything) - limit
+    if cut <= 0:
+        return everything
+    head, tail = limit // 2, limit - limit // 2
+    return everything[:head] + f"\n[kala: {cut} bytes were cut out here]\n".encode() + everything[-tail:]
+
+
+@given(pieces, st.integers(1, 400), st.integers(1, 500), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_what_is_read_at_any_time_is_what_is_kept_so_far(pieces, limit, size, spills):
+    everything = b""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(Path(folder) / "out", limit)
+        for piece, spill in zip(pieces, spills, strict=False):
+            output.write(piece)
+            everything += piece
+            if spill:
+                output.spill()
+            assert read_all(output, size) == what_is_kept_of(everything, limit)
+        output.close()
+        assert read_all(output, size) == what_is_kept_of(everything, limit)
+
+
+@given(pieces, st.integers(1, 400), st.data())
+def test_a_reader_who_follows_gets_what_was_printed_and_is_told_what_he_missed(pieces, limit, data):
+    offset, everything = 0, b""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(Path(folder) / "out", limit)
+        for piece in pieces:
+            output.write(piece)
+            everything += piece
+            before = offset
+            found, offset = output.read(before, data.draw(st.integers(1, 500)))
+            cut, resumes = len(everything) - limit, len(everything) - (limit - limit // 2)
+            if cut > 0 and limit // 2 <= before < resumes:
+                assert (found, offset) == (f"\n[kala: {cut} bytes were cut out here]\n".encode(), resumes)
+            else:
+                assert found == everything[before:offset]
+        output.close()
+
+
+class TestReading:
+    def test_beyond_the_end_gives_nothing(self, path):
+        output = Output(path, 10)
+        output.write(b"01234")
+        assert output.read(5, 10) == (b"", 5)
+
+    def test_in_the_part_that_was_cut_gives_the_line_that_says_so_and_the_offset_after_it(self, path):
+        output = Output(path, 10)
+        output.write(b"0123456789ABCDE")
+        assert output.read(7, 100) == (b"\n[kala: 5 bytes were cut out here]\n", 10)
+        assert output.read(10, 100) == (b"ABCDE", 15)
+
+    def test_is_the_same_after_the_end(self, path):
+        output = Output(path, 10)
+        output.write(b"0123456789ABCDE")
+        output.close()
+        assert output.read(0, 100) == (b"01234", 5)
+        assert output.read(5, 100) == (b"\n[kala: 5 bytes were cut out here]\n", 10)
+        assert output.read(10, 100) == (b"ABCDE", 15)
+
+
+class TestASmallOutput:
+    def test_is_never_in_a_file(self, path):
+        output = Output(path, 1 << 20)
+        output.write(b"x" * INLINE_BYTES)
+        assert output.is_only_in_memory
+        assert output.close() == b"x" * INLINE_BYTES
+        assert not path.exists()
+
+    def test_that_grows_goes_into_a_file(self, path):
+        output = Output(path, 1 << 20)
+        output.write(b"x" * INLINE_BYTES)
+        output.write(b"x")
+        assert path.read_bytes() == b"x" * (INLINE_BYTES + 1)
+        assert output.close() is None
+
+    def test_that_was_spilled_comes_back_and_its_file_is_spare(self, path):
+        output = Output(path, 1 << 20)
+        output.write(b"hello")
+        output.spill()
+        assert path.read_bytes() == b"hello"
+        assert not output.is_only_in_memory
+        assert output.close() == b"hello"
+        assert output.is_spare
+
+    def test_that_was_spilled_can_be_added_to(self, path):
+        output = Output(path, 1 << 20)
+        output.write(b"hello")
+        output.spill()
+        output.write(b" world")
+        assert output.read(0, 100) == (b"hello world", 11)
+        assert output.close() == b"hello world"
+
+
 def test_a_flood_costs_no_more_than_its_limit(path):
-    with Output(path, 1000) as output:
-        for _ in range(100):
-            output.write(b"x" * 65536)
-        assert path.stat().st_size <= 1000
+    output = Output(path, 1000)
+    for _ in range(100):
+        output.write(b"x" * 65536)
+    assert path.stat().st_size <= 1000
+    assert output.close() is None
     assert re.search(rb"\n\[kala: 6552600 bytes were cut out here\]\n", path.read_bytes())
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from kala.core.job import Missed
+
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
 
@@ -104,15 +106,15 @@ class TestMissedSlots:
         assert kala.slots(job) == ["17:00", "18:00"]
 
     def test_are_left_out_by_a_job_that_resumes_at_the_next_scheduled_time(self, kala):
-        job = kala.create(schedule=HOURLY, resume_at_next_scheduled_time=True)
+        job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.restart(hours=5, minutes=30)
-        assert kala.runs(job) == []
+        assert kala.slots(job) == []
         kala.passes(minutes=30)
         assert kala.slots(job) == ["18:00"]
 
     def test_that_were_left_out_do_not_use_up_repeats(self, kala):
-        job = kala.create(schedule=HOURLY.replace("R", "R0"), resume_at_next_scheduled_time=True)
-        other = kala.create(schedule=HOURLY.replace("R", "R1"), resume_at_next_scheduled_time=True)
+        job = kala.create(schedule=HOURLY.replace("R", "R0"), missed=Missed.SKIP)
+        other = kala.create(schedule=HOURLY.replace("R", "R1"), missed=Missed.SKIP)
         kala.restart(hours=5, minutes=30)
         kala.passes(minutes=30)
         kala.succeed(other)
@@ -120,7 +122,7 @@ class TestMissedSlots:
         assert (kala.slots(job), kala.slots(other)) == ([], ["18:00", "19:00"])
 
     def test_that_were_the_last_make_a_job_done_that_leaves_them_out(self, kala):
-        job = kala.create(schedule="R0/2030-01-01T13:00:00Z", resume_at_next_scheduled_time=True)
+        job = kala.create(schedule="R0/2030-01-01T13:00:00Z", missed=Missed.SKIP)
         kala.restart(hours=5)
         assert kala.job(job).is_done
 
@@ -141,7 +143,7 @@ class TestMissedSlots:
         assert kala.slots(job) == ["15:00"]
 
     def test_of_a_disabled_job_are_left_out_where_it_resumes_at_the_next_scheduled_time(self, kala):
-        job = kala.create(schedule=HOURLY, resume_at_next_scheduled_time=True)
+        job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.disable(job)
         kala.passes(hours=3, minutes=30)
         kala.enable(job)
@@ -149,12 +151,12 @@ class TestMissedSlots:
         assert kala.slots(job) == ["16:00"]
 
     def test_of_a_job_that_was_disabled_for_a_moment_are_left_out_likewise(self, kala):
-        job = kala.create(schedule="R/2030-01-01T12:00:10Z/PT1H", resume_at_next_scheduled_time=True)
+        job = kala.create(schedule="R/2030-01-01T12:00:10Z/PT1H", missed=Missed.SKIP)
         kala.disable(job)
         kala.passes(seconds=20)
         kala.enable(job)
         kala.passes(seconds=20)
-        assert kala.runs(job) == []
+        assert kala.slots(job) == []
 
     def test_are_none_where_a_job_was_enabled_again_before_its_slot(self, kala):
         job = kala.create(schedule=HOURLY)
@@ -279,18 +281,18 @@ class TestTheClock:
         assert kala.slots(job) == ["17:00", "18:00"]
 
     def test_set_forward_is_a_gap_for_a_job_that_resumes_at_the_next_scheduled_time(self, kala):
-        job = kala.create(schedule=HOURLY, resume_at_next_scheduled_time=True)
+        job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.passes(hours=5, minutes=30)
-        assert kala.runs(job) == []
+        assert kala.slots(job) == []
 
     def test_that_runs_on_without_a_jump_lets_such_a_job_run_at_its_slot(self, kala):
-        job = kala.create(schedule=HOURLY, resume_at_next_scheduled_time=True)
+        job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         for _ in range(121):
             kala.passes(seconds=30)
         assert kala.slots(job) == ["13:00"]
 
     def test_set_back_below_the_start_of_kala_lets_such_a_job_run_at_its_slot(self, kala):
         kala.passes(hours=-3)
-        job = kala.create(schedule="R/2030-01-01T09:00:10Z/PT1H", resume_at_next_scheduled_time=True)
+        job = kala.create(schedule="R/2030-01-01T09:00:10Z/PT1H", missed=Missed.SKIP)
         kala.passes(seconds=10)
         assert kala.slots(job) == ["09:00"]

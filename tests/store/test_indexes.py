@@ -49,6 +49,18 @@ def plan_of(store):
         ("run_queued", lambda session: session.runs.queued()),
         ("run_queued", lambda session: session.runs.hold("1")),
         ("run_job", lambda session: session.runs.attempts("1", 50)),
+        ("run_running", lambda session: session.runs.is_pending("1")),
+        ("run_queued", lambda session: session.runs.is_pending("1")),
+        ("run_running", lambda session: session.runs.is_under_way("1")),
+        ("run_queued", lambda session: session.runs.is_under_way("1")),
+        ("run_running", lambda session: session.runs.running_of("1")),
+        ("run_retry", lambda session: session.runs.next_retry()),
+        ("run_retry", lambda session: session.runs.due_retries(NOON, 50)),
+        ("run_pool", lambda session: session.runs.release_pool("gpu")),
+        ("run_pool", lambda session: session.runs.release_pool()),
+        ("job_name", lambda session: session.jobs.named("backup")),
+        ("dependency_child", lambda session: session.jobs.have_all_succeeded("1")),
+        ("dependency_child", lambda session: session.jobs.forget_successes("1")),
     ],
 )
 def test_an_index_answers_what_is_asked(plan_of, index, ask):
@@ -67,6 +79,11 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
         lambda session: session.runs.is_live("1"),
         lambda session: session.runs.release("1"),
         lambda session: session.runs.cancel_queued(RUN, NOON, ""),
+        lambda session: session.runs.wait_for_pool(RUN),
+        lambda session: session.runs.end_retry_wait(RUN, ""),
+        lambda session: session.runs.output(1),
+        lambda session: session.runs.delete([1, 2]),
+        lambda session: session.jobs.remember_success("1", "2"),
         lambda session: session.runs.attempts("1", 50),
     ],
 )
@@ -80,6 +97,8 @@ def test_no_table_is_read_from_end_to_end(plan_of, ask):
         lambda session: session.jobs.due(NOON, 500),
         lambda session: session.runs.ready(8),
         lambda session: session.runs.attempts("1", 50),
+        lambda session: session.runs.due_retries(NOON, 50),
+        lambda session: session.runs.release_pool("gpu"),
     ],
 )
 def test_what_is_first_is_found_without_sorting(plan_of, ask):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala.core.errors import NotFound
-from kala.core.job import Command, Counts, HttpCall, Job, Spec
+from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 from kala.store.jobs import Filter, Totals
 from kala.store.store import Store
 
@@ -57,7 +57,25 @@ specs = st.builds(
     retries=st.integers(0, 2**53),
     epsilon=text,
     template_delimiters=text,
-    resume_at_next_scheduled_time=st.booleans(),
+    retry_on=st.lists(st.integers(0, 255), max_size=3, unique=True).map(tuple),
+    retry_delay=text,
+    retry_backoff=st.floats(1, 1000),
+    retry_max_delay=text,
+    timeout=text,
+    overlap=st.sampled_from(Overlap),
+    missed=st.sampled_from(Missed),
+    missed_limit=st.integers(1, 1000),
+    start_deadline=text,
+    parents_mode=st.sampled_from(ParentsMode),
+    pool=text,
+    priority=st.integers(-1000, 1000),
+    env=st.lists(st.tuples(words, text), max_size=3).map(tuple),
+    working_directory=text,
+    shell=text,
+    umask=st.text("01234567", max_size=4),
+    keep_for=text,
+    keep_runs=st.integers(0, 2**53),
+    keep_bytes=st.integers(0, 2**53),
 )
 
 
@@ -131,6 +149,64 @@ class TestAJob:
             last_error=NOON + 2 * SECOND,
             last_attempt=NOON,
         )
+
+
+class TestTheParentsOfAJob:
+    @pytest.fixture
+    def jobs(self, store):
+        """A child of two parents, inside a transaction that is still open."""
+        with store.transaction():
+            for one in (job("p"), job("q"), job("c", parents=("p", "q")), job("d", parents=("p",))):
+                store.writer.jobs.add(one)
+            yield store.writer.jobs
+
+    def test_have_all_succeeded_when_each_of_them_has(self, jobs):
+        found = [jobs.have_all_succeeded("c")]
+        for parent in ("p", "p", "q"):
+            jobs.remember_success(parent, "c")
+            found.append(jobs.have_all_succeeded("c"))
+        assert found == [False, False, False, True]
+
+    def test_have_succeeded_for_each_child_by_itself(self, jobs):
+        jobs.remember_success("p", "d")
+        assert (jobs.have_all_succeeded("d"), jobs.have_all_succeeded("c")) == (True, False)
+
+    def test_have_to_succeed_anew_after_the_child_ran(self, jobs):
+        for parent in "pq":
+            jobs.remember_success(parent, "c")
+        jobs.remember_success("p", "d")
+        jobs.forget_successes("c")
+        jobs.remember_success("p", "c")
+        assert (jobs.have_all_succeeded("c"), jobs.have_all_succeeded("d")) == (False, True)
+
+    def test_are_still_known_to_have_succeeded_when_the_child_is_saved(self, jobs):
+        jobs.remember_success("p", "c")
+        jobs.save(job("c", parents=("q", "p"), owner="ann@example.org"))
+        jobs.remember_success("q", "c")
+        assert jobs.have_all_succeeded("c")
+
+    def test_that_are_new_have_not_succeeded_yet(self, jobs):
+        jobs.remember_success("p", "c")
+        jobs.save(job("c", parents=("p",)))
+        alone = jobs.have_all_succeeded("c")
+        jobs.save(job("c", parents=("p", "q")))
+        assert (alone, jobs.have_all_succeeded("c")) == (True, False)
+
+    def test_that_were_taken_away_and_given_back_have_not_succeeded_yet(self, jobs):
+        jobs.remember_success("p", "d")
+        jobs.save(job("d"))
+        jobs.save(job("d", parents=("p",)))
+        assert not jobs.have_all_succeeded("d")
+
+    def test_have_not_succeeded_where_there_are_none(self, jobs):
+        assert not jobs.have_all_succeeded("p")
+
+
+class TestAName:
+    def test_finds_the_jobs_that_have_it_two_at_most(self, store):
+        add(store, job("1", name="a"), job("2", name="b"), *(job(one, name="c") for one in "345"))
+        named = store.writer.jobs.named
+        assert (named("a"), named("A"), named("x"), len(named("c"))) == (["1"], [], [], 2)
 
 
 class TestWhatIsDue:

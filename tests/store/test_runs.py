@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.core.run import WAITS_FOR_ENABLING, WAITS_FOR_JOB, Cause, Outcome, Run, State
+from kala.core.run import (
+    WAITS_FOR_ENABLING,
+    WAITS_FOR_JOB,
+    WAITS_FOR_POOL,
+    WAITS_FOR_RETRY,
+    Cause,
+    Outcome,
+    Run,
+    State,
+)
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -45,7 +54,10 @@ new_runs = st.builds(
     cause=st.sampled_from(Cause),
     queued_at=instants,
     due_at=instants,
-    waiting=st.sampled_from(["", WAITS_FOR_JOB, WAITS_FOR_ENABLING]),
+    waiting=st.sampled_from(["", WAITS_FOR_JOB, WAITS_FOR_ENABLING, WAITS_FOR_POOL, WAITS_FOR_RETRY]),
+    not_before=st.none() | instants,
+    pool=text,
+    priority=st.integers(-1000, 1000),
     cause_run=st.none() | st.integers(1, 2**60),
     slot=st.none() | instants,
     attempt=st.integers(0, 2**31),
@@ -104,8 +116,17 @@ class TestARun:
             store._writing.execute_sql("DELETE FROM run")
             assert store.writer.runs.add(run()).id > first.id
 
+    def test_that_never_starts_is_written_with_its_end(self, runs):
+        end = Outcome(state=State.CANCELLED, ended_at=NOON, message="another run of the job is running")
+        skipped = runs.add(run(state=State.CANCELLED, outcome=end))
+        assert runs.get(skipped.id) == skipped
+
 
 class TestTheQueue:
+    def test_has_the_more_important_first_and_then_the_older(self, runs):
+        first, second, third, fourth = (runs.add(run(priority=priority)) for priority in (0, 5, -5, 5))
+        assert runs.ready(10) == [second, fourth, first, third]
+
     def test_has_what_only_needs_a_worker_oldest_first(self, runs):
         queued = [runs.add(run(job)) for job in "abc"]
         runs.add(run("a", waiting=WAITS_FOR_JOB))
@@ -167,12 +188,14 @@ class TestAJob:
         [
             (lambda runs: runs.add(run()), True),
             (lambda runs: runs.add(run(waiting=WAITS_FOR_JOB)), True),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_POOL)), True),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_RETRY, not_before=NOON)), False),
             (started, True),
             (ended, False),
             (lambda runs: started(runs, job="2"), False),
             (lambda runs: None, False),
         ],
-        ids=["queued", "waiting", "running", "ended", "another job's", "none"],
+        ids=["queued", "waiting", "in its pool", "a later retry", "running", "ended", "another job's", "none"],
     )
     def test_is_live_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_live):
         make(runs)
@@ -213,3 +236,155 @@ class TestAttempts:
     def test_are_none_where_a_queued_run_was_cancelled(self, runs):
         runs.cancel_queued(runs.add(run()), NOON, "the job was deleted")
         assert runs.attempts("1", None) == []
+
+
+class TestAPool:
+    @pytest.fixture
+    def waiting(self, runs) -> list[Run]:
+        places = [("gpu", 0), ("gpu", 5), ("gpu", 5), ("tape", 9)]
+        made = [runs.add(run(pool=pool, priority=priority)) for pool, priority in places]
+        for one in made:
+            runs.wait_for_pool(one)
+        return made
+
+    def ready(self, runs) -> list[int]:
+        return [one.id for one in runs.ready(10)]
+
+    def test_lets_no_run_start_by_itself(self, runs, waiting):
+        assert runs.ready(10) == []
+        assert {runs.get(one.id).waiting for one in waiting} == {WAITS_FOR_POOL}
+
+    def test_lets_one_run_of_its_own_start_the_more_important_and_then_the_older_first(self, runs, waiting):
+        found = []
+        for _ in range(4):
+            runs.release_pool("gpu")
+            found.append(set(self.ready(runs)))
+        first, second, third, _ = (one.id for one in waiting)
+        assert found == [{second}, {second, third}, {first, second, third}, {first, second, third}]
+
+    def test_has_all_its_runs_judged_anew_where_none_is_named(self, runs, waiting):
+        held = runs.add(run(waiting=WAITS_FOR_JOB))
+        runs.release_pool()
+        assert sorted(self.ready(runs)) == [one.id for one in waiting]
+        assert runs.get(held.id) == held
+
+    def test_does_not_hold_what_is_running_already(self, runs):
+        running = started(runs, pool="gpu")
+        runs.wait_for_pool(running)
+        assert runs.get(running.id) == running
+
+
+class TestADelayedRetry:
+    def delayed(self, runs, seconds: int, **fields: object) -> Run:
+        fields = {"cause": Cause.RETRY, "waiting": WAITS_FOR_RETRY, "not_before": NOON + seconds * SECOND} | fields
+        return runs.add(run(**fields))
+
+    def test_does_not_start_by_itself_and_is_due_at_its_time(self, runs):
+        late, early, middle = (self.delayed(runs, seconds) for seconds in (3, 1, 2))
+        assert (runs.ready(10), runs.next_retry()) == ([], early.not_before)
+        assert runs.due_retries(NOON, 10) == []
+        assert runs.due_retries(NOON + 2 * SECOND, 10) == [early, middle]
+        assert runs.due_retries(NOON + 9 * SECOND, 2) == [early, middle]
+        assert runs.due_retries(NOON + 9 * SECOND, 10) == [early, middle, late]
+
+    @pytest.mark.parametrize(("waiting", "is_ready"), [("", True), (WAITS_FOR_JOB, False)])
+    def test_whose_time_has_come_waits_for_something_else(self, runs, waiting, is_ready):
+        retry = self.delayed(runs, 1)
+        runs.end_retry_wait(retry, waiting)
+        assert runs.get(retry.id).waiting == waiting
+        assert (runs.next_retry(), runs.due_retries(NOON + SECOND, 10)) == (None, [])
+        assert [one.id for one in runs.ready(10)] == [retry.id] * is_ready
+
+    def test_is_not_due_where_there_is_none(self, runs):
+        runs.add(run())
+        assert runs.next_retry() is None
+
+    def test_that_is_held_is_not_due_and_keeps_its_time_when_it_is_resumed(self, runs):
+        retry = self.delayed(runs, 1)
+        runs.hold("1")
+        assert (runs.get(retry.id).waiting, runs.next_retry()) == (WAITS_FOR_ENABLING, None)
+        runs.resume("1")
+        assert runs.get(retry.id) == retry
+        assert runs.due_retries(NOON + SECOND, 10) == [retry]
+
+    def test_that_is_resumed_lets_the_runs_beside_it_take_their_turns(self, runs):
+        retry, manual = self.delayed(runs, 1), runs.add(run())
+        runs.hold("1")
+        runs.resume("1")
+        assert [one.id for one in runs.ready(10)] == [manual.id]
+        assert runs.get(retry.id) == retry
+
+    def test_can_be_cancelled(self, runs):
+        runs.cancel_queued(self.delayed(runs, 1), NOON, "the job was deleted")
+        assert (runs.next_retry(), runs.due_retries(NOON + SECOND, 10)) == (None, [])
+
+    def test_wakes_the_engine_like_a_job(self, store):
+        with store.transaction():
+            self.delayed(store.writer.runs, 1)
+        assert store.next_due() == NOON + SECOND
+
+    @pytest.mark.parametrize(
+        ("make", "is_pending", "is_under_way"),
+        [
+            (lambda runs: runs.add(run()), True, True),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_POOL)), True, True),
+            (started, True, True),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_JOB)), True, False),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_RETRY, not_before=NOON)), True, False),
+            (lambda runs: runs.add(run(waiting=WAITS_FOR_ENABLING)), True, False),
+            (ended, False, False),
+            (lambda runs: started(runs, job="2"), False, False),
+        ],
+        ids=["queued", "in its pool", "running", "behind another", "retry", "held", "ended", "another job's"],
+    )
+    def test_is_pending_but_not_under_way(self, runs, make, is_pending, is_under_way):
+        make(runs)
+        assert (runs.is_pending("1"), runs.is_under_way("1")) == (is_pending, is_under_way)
+
+
+class TestOutput:
+    @pytest.mark.parametrize("data", [b"", b"hello\n", bytes(range(256))])
+    def test_comes_out_as_it_went_in(self, runs, data):
+        runs.keep_output(7, data)
+        assert runs.output(7) == data
+
+    def test_that_was_not_kept_here_is_none(self, runs):
+        assert runs.output(7) is None
+
+
+class TestDeletingRuns:
+    def test_takes_those_that_have_ended_with_their_output_and_leaves_the_others(self, runs):
+        gone, kept = ended(runs), ended(runs)
+        live = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB)), started(runs)]
+        for one in (gone, kept, *live):
+            runs.keep_output(one.id, b"x")
+        runs.delete([gone.id, *(one.id for one in live), 999])
+        assert (runs.get(gone.id), runs.output(gone.id)) == (None, None)
+        assert [runs.get(one.id) for one in (kept, *live)] == [kept, *live]
+        assert [runs.output(one.id) for one in (kept, *live)] == [b"x"] * 4
+
+    def test_of_none_takes_none(self, runs):
+        kept = ended(runs)
+        runs.delete([])
+        assert runs.get(kept.id) == kept
+
+
+steps = st.lists(st.tuples(st.sampled_from(["start", "finish", "delete"]), st.integers(0, 9), st.integers(0, 2**40)))
+
+
+@given(steps)
+def test_the_sum_of_all_output_is_right_whatever_happens(undone, steps):
+    with undone() as store:
+        runs = store.writer.runs
+        known: list[Run] = []
+        for what, which, size in steps:
+            if what == "start" or not known:
+                known.append(started(runs))
+                continue
+            chosen = known[which % len(known)]
+            if what == "finish":
+                runs.finish(chosen, msgspec.structs.replace(DONE, output_size=size))
+            else:
+                runs.delete([chosen.id])
+        left = filter(None, (runs.get(one.id) for one in known))
+        assert store.writer.retention.output_bytes() == sum(one.outcome.output_size for one in left if one.outcome)

@@ -73,6 +73,21 @@ class Caller:
         assert status == 200, body
         return body["job"]
 
+    def go(self, job_id: str) -> None:
+        """Start a job by hand."""
+        assert self.post(f"/job/start/{job_id}/").status == 204
+
+    def history(self, query: str = "") -> list[dict[str, Any]]:
+        """The runs that the API lists, the newest first."""
+        status, body = self.get(f"/run/?{query}")
+        assert status == 200, body
+        return body["runs"]
+
+    def run(self, run_id: int) -> dict[str, Any]:
+        status, body = self.get(f"/run/{run_id}/")
+        assert status == 200, body
+        return body["run"]
+
 
 class Api(Caller):
     """A client on one connection, which stays open."""
@@ -215,6 +230,17 @@ class Kala(Caller):
         with closing(Api(self.address)) as api:
             return api.request(method, path, body)
 
+    def output(self, run_id: int, query: str = "", **headers: str) -> tuple[int, bytes]:
+        """The status and the bytes of a run's output."""
+        return self.fetch(f"/run/{run_id}/output{query}", **headers)
+
+    def fetch(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """The status and the body of an answer that is not JSON."""
+        with closing(http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=PATIENCE)) as connection:
+            connection.request("GET", f"/api/v1{path}", headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """What the database says, asked without Kala, and without changing anything."""
         with closing(sqlite3.connect(f"file:{self.data}/kala.db?mode=ro", uri=True, timeout=PATIENCE)) as database:
@@ -264,6 +290,22 @@ def soon():
         return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
     return soon
+
+
+class Gate:
+    """A file that commands wait for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.wait = f"until [ -e {path} ]; do sleep 0.02; done"
+
+    def open(self) -> None:
+        self.path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path) -> Gate:
+    return Gate(tmp_path / "gate")
 
 
 @pytest.fixture

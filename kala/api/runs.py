@@ -1,0 +1,109 @@
+"""The routes about runs."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from kala.api import fields, wire
+from kala.api.exchange import Answer, Call, json, no_content
+from kala.api.output import Outputs, last_lines, part_of
+from kala.core.errors import NotFound
+from kala.core.run import Cause, Run, State
+from kala.engine.engine import Engine
+from kala.engine.messages import CancelRun, DeleteRun
+from kala.store.history import RunFilter
+from kala.store.store import Store
+
+_PAGE = 100
+_LARGEST_PAGE = 1000
+Word = TypeVar("Word", bound=StrEnum)
+_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
+
+
+class RunRoutes:
+    """What `/api/v1/run/` does."""
+
+    def __init__(self, engine: Engine, store: Store, outputs: Outputs) -> None:
+        self._engine = engine
+        self._store = store
+        self._outputs = outputs
+
+    def search(self, call: Call) -> Answer:
+        return self._page(call, call.query.get("job"))
+
+    def of_job(self, call: Call) -> Answer:
+        job_id = call.path["id"]
+        with self._store.reading() as session:
+            if session.jobs.get(job_id) is None:
+                raise NotFound(f"there is no job with the id {job_id!r}")
+        return self._page(call, job_id)
+
+    def _page(self, call: Call, job_id: str | None) -> Answer:
+        wanted = RunFilter(
+            limit=min(call.number("limit", 1) or _PAGE, _LARGEST_PAGE),
+            before=call.number("before", 1),
+            job_id=job_id,
+            state=_word(call, "state", State),
+            cause=_word(call, "cause", Cause),
+            since=_instant(call, "since"),
+            until=_instant(call, "until"),
+        )
+        with self._store.reading() as session:
+            runs = session.history.search(wanted)
+        following = runs[-1].id if len(runs) == wanted.limit else None
+        return json({"runs": list(map(wire.run, runs)), "next_before": following})
+
+    def get(self, call: Call) -> Answer:
+        return json({"run": wire.run(self._run(call))})
+
+    def cancel(self, call: Call) -> Answer:
+        self._engine.call(CancelRun(_run_id(call)))
+        return no_content()
+
+    def delete(self, call: Call) -> Answer:
+        self._engine.call(DeleteRun(_run_id(call)))
+        return no_content()
+
+    def output(self, call: Call) -> Answer:
+        run = self._run(call)
+        if call.flag("follow"):
+            return Answer(body=self._outputs.follow(run.id), headers=_BYTES)
+        parts, lines, wanted = self._outputs.parts(run.id), call.number("tail", 0), call.headers.get("Range", "")
+        if lines is None and not wanted:
+            return Answer(body=parts, headers=_BYTES | {"Accept-Ranges": "bytes"})
+        data = b"".join(parts)
+        return part_of(data, wanted, _BYTES) if lines is None else Answer(body=last_lines(data, lines), headers=_BYTES)
+
+    def _run(self, call: Call) -> Run:
+        with self._store.reading() as session:
+            run = session.runs.get(_run_id(call))
+        if run is None:
+            raise NotFound(f"there is no run with the id {call.path['id']!r}")
+        return run
+
+
+def _run_id(call: Call) -> int:
+    given = call.path["id"]
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise NotFound(f"there is no run with the id {given[:100]!r}")
+    return int(given)
+
+
+def _word(call: Call, name: str, words: type[Word]) -> Word | None:
+    given = call.query.get(name)
+    return None if given is None else words(fields.choice(words)(name, given))
+
+
+def _instant(call: Call, name: str) -> datetime | None:
+    given = call.query.get(name)
+    if given is None:
+        return None
+    try:
+        instant = msgspec.convert(given.replace(" ", "+"), datetime)
+    except msgspec.ValidationError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z")
+    return instant

@@ -1,0 +1,93 @@
+"""What the history can do without goes, in small steps that never delay a run. Counts and repeats stay."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from kala.core import duration
+from kala.core.job import Job
+from kala.store.store import Session
+
+_EVERY = timedelta(seconds=0.2)
+_BATCH = 100
+_JOBS = 5
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """What holds where a job says nothing: how long (ISO 8601), how many runs of each job, how many bytes in all."""
+
+    for_: str = ""
+    runs: int = 0
+    bytes_: int = 0
+
+
+class Pruner:
+    """Looks after jobs whose runs ended, and in turn after all others. Used by the engine's thread."""
+
+    def __init__(self, session: Session, keep: Callable[[], Keep]) -> None:
+        self._session = session
+        self._keep = keep
+        self._noted: dict[str, None] = {}
+        self._last_job = 0
+        self._last_run = 0
+        self._last_time = _LONG_AGO
+
+    def note(self, job_id: str) -> None:
+        """A run of the job has ended."""
+        self._noted[job_id] = None
+
+    def prune(self, now: datetime) -> list[int]:
+        """Delete some of the runs that need not be kept, and say which; nothing where it did so just before."""
+        if not timedelta() <= now - self._last_time < _EVERY:
+            self._last_time = now
+            gone = [*self._of_jobs(now), *self._of_nobody(now), *self._too_much_output()]
+            self._session.runs.delete(gone)
+            return gone
+        return []
+
+    def _of_jobs(self, now: datetime) -> list[int]:
+        gone: list[int] = []
+        for job_id in self._next_jobs():
+            job = self._session.jobs.get(job_id)
+            found = self._of_job(job, now) if job else []
+            gone += found
+            if len(found) < _BATCH:
+                self._noted.pop(job_id, None)
+        return gone
+
+    def _next_jobs(self) -> list[str]:
+        jobs = self._session.retention.jobs_after(self._last_job, _JOBS)
+        self._last_job = jobs[-1][0] if jobs else 0
+        return list(dict.fromkeys([*list(self._noted)[:_JOBS], *(job_id for _, job_id in jobs)]))
+
+    def _of_job(self, job: Job, now: datetime) -> list[int]:
+        spec, keep, retention = job.spec, self._keep(), self._session.retention
+        gone: list[int] = []
+        if length := spec.keep_for or keep.for_:
+            gone += retention.older_than(job.id, _before(now, length), _BATCH)
+        if kept := spec.keep_runs or keep.runs:
+            gone += retention.beyond_newest(job.id, kept, _BATCH)
+        if spec.keep_bytes:
+            gone += retention.beyond_bytes(job.id, spec.keep_bytes, _BATCH)
+        return list(dict.fromkeys(gone))[:_BATCH]
+
+    def _of_nobody(self, now: datetime) -> list[int]:
+        """Runs whose job was deleted: their age alone counts."""
+        length = self._keep().for_
+        if not length:
+            return []
+        self._last_run, gone = self._session.retention.orphans_after(self._last_run, _before(now, length), _BATCH)
+        return gone
+
+    def _too_much_output(self) -> list[int]:
+        limit = self._keep().bytes_
+        return self._session.retention.too_much_output(limit, _BATCH) if limit else []
+
+
+def _before(now: datetime, length: str) -> datetime:
+    try:
+        return duration.parse(length, "keep_for").after(now, -1)
+    except OverflowError:
+        return _LONG_AGO

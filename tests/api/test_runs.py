@@ -1,0 +1,137 @@
+"""The routes about runs."""
+
+import threading
+
+import pytest
+
+NOBODY = "/api/v1/run/4711"
+
+
+@pytest.fixture
+def run(api):
+    """The JSON of the one run of a job that has printed three lines and ended."""
+    job = api.create(command="printf 'one\\ntwo\\nthree'")
+    assert api.ask("POST", f"/api/v1/job/start/{job}/").status == 204
+    api.await_job(job, success_count=1)
+    [run] = api.ask("GET", f"/api/v1/job/{job}/runs").json["runs"]
+    return run
+
+
+@pytest.fixture
+def queued(still):
+    """The JSON of a run that does not start."""
+    job = still.create()
+    assert still.ask("POST", f"/api/v1/job/start/{job}/").status == 204
+    [run] = still.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
+    return run
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", NOBODY), ("DELETE", NOBODY), ("GET", f"{NOBODY}/output"), ("POST", f"{NOBODY}/cancel")],
+)
+@pytest.mark.parametrize("name", ["4711", "x", "-1", "1.0", "%C2%B2", "9" * 30])
+def test_a_run_that_is_not_there_is_named_in_the_answer(api, method, path, name):
+    answer = api.ask(method, path.replace("4711", name))
+    assert answer.status == 404
+    assert "there is no run with the id" in answer.error
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "before=0", "state=Succeeded", "cause=x", "since=2030-01-01", "until=now", "since="]
+)
+def test_a_filter_that_means_nothing_is_named_in_the_answer(api, query):
+    answer = api.ask("GET", f"/api/v1/run/?{query}")
+    assert answer.status == 400
+    assert answer.error.startswith(query.partition("=")[0])
+
+
+def test_a_plus_in_a_time_needs_no_escape(api, run):
+    for plus in ("+", "%2B"):
+        answer = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since=2020-01-01T00:00:00{plus}02:00")
+        assert answer.json["runs"] == [run]
+
+
+def test_times_include_their_own_instant_and_nothing_beyond(api, run):
+    at = run["queued_at"]
+    assert api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since={at}&until={at}").json["runs"] == [run]
+    assert api.ask("GET", f"/api/v1/run/?since=2090-01-01T00:00:00Z&job={run['job_id']}").json["runs"] == []
+    assert api.ask("GET", f"/api/v1/run/?until=2020-01-01T00:00:00Z&job={run['job_id']}").json["runs"] == []
+
+
+def test_a_run_is_the_same_alone_and_in_a_list(api, run):
+    assert api.ask("GET", f"/api/v1/run/{run['id']}").json == {"run": run}
+    assert api.ask("GET", f"/api/v1/run/?job={run['job_id']}").json == {"runs": [run], "next_before": None}
+    page = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&limit=1").json
+    assert page == {"runs": [run], "next_before": run["id"]}
+    following = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&limit=1&before={run['id']}").json
+    assert following == {"runs": [], "next_before": None}
+
+
+def test_a_queued_run_is_cancelled_once_and_deleted_only_then(still, queued):
+    path = f"/api/v1/run/{queued['id']}"
+    assert (queued["state"], queued["cause"], queued["lateness"]) == ("queued", "manual", None)
+    assert still.ask("DELETE", path).status == 409
+    assert still.ask("GET", f"{path}/output").body == b""
+    assert still.ask("POST", f"{path}/cancel").status == 204
+    assert still.ask("POST", f"{path}/cancel").status == 409
+    cancelled = still.ask("GET", path).json["run"]
+    assert (cancelled["state"], cancelled["waiting_for"], cancelled["started_at"]) == ("cancelled", None, None)
+    assert still.ask("DELETE", path).status == 204
+    assert still.ask("GET", path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "part"),
+    [
+        ("bytes=0-2", 206, (b"one", "bytes 0-2/13")),
+        ("bytes=4-", 206, (b"two\nthree", "bytes 4-12/13")),
+        ("bytes=-5", 206, (b"three", "bytes 8-12/13")),
+        ("bytes=-99", 206, (b"one\ntwo\nthree", "bytes 0-12/13")),
+        ("bytes=8-99", 206, (b"three", "bytes 8-12/13")),
+        ("bytes=13-", 416, (b"", "bytes */13")),
+        ("bytes=-0", 416, (b"", "bytes */13")),
+        ("bytes=-", 200, (b"one\ntwo\nthree", None)),
+        ("bytes=0-1,3-4", 200, (b"one\ntwo\nthree", None)),
+        ("lines=0-1", 200, (b"one\ntwo\nthree", None)),
+    ],
+)
+def test_a_range_gives_a_part_of_an_output(api, run, wanted, status, part):
+    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
+    assert (answer.status, (answer.body, answer.headers["Content-Range"])) == (status, part)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+
+
+def test_a_range_whose_end_is_before_its_start_is_ignored(api, run):
+    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range="bytes=5-2")
+    assert (answer.status, answer.body) == (200, b"one\ntwo\nthree")
+
+
+@pytest.mark.parametrize(
+    ("count", "body"), [("0", b""), ("1", b"three"), ("2", b"two\nthree"), ("3", b"one\ntwo\nthree"), ("9" * 9, None)]
+)
+def test_the_last_lines_of_an_output_can_be_asked_for(api, run, count, body):
+    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}")
+    assert answer.body == (b"one\ntwo\nthree" if body is None else body)
+
+
+def test_an_output_is_never_taken_for_a_page(api, run):
+    for query in ("", "?follow=1", "?tail=1"):
+        answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_following_an_ended_run_gives_what_it_printed(api, run):
+    assert api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1").body == b"one\ntwo\nthree"
+
+
+def test_a_follower_of_a_queued_run_is_let_go_when_that_is_cancelled(still, queued):
+    answers = []
+    path = f"/api/v1/run/{queued['id']}"
+    asked = f"GET {path}/output?follow=1 HTTP/1.0\r\nHost: %HOST%\r\n\r\n".encode()
+    follower = threading.Thread(target=lambda: answers.append(still.send(asked)), daemon=True)
+    follower.start()
+    assert still.ask("POST", f"{path}/cancel").status == 204
+    follower.join(5)
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"")]

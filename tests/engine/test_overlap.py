@@ -1,0 +1,163 @@
+"""What becomes of a run that comes while another of its job is queued or running: it waits unless the job says else."""
+
+import pytest
+
+from kala.core.job import Overlap
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
+SKIPPED = "skipped because another run of the job was queued or running"
+REPLACED = "cancelled because a newer run of the job replaces it"
+
+
+class TestWaiting:
+    def test_is_what_a_job_does_that_says_nothing(self, kala):
+        job = kala.create(schedule=HOURLY)
+        kala.passes(hours=1)
+        kala.passes(hours=1)
+        assert [run.waiting for run in kala.runs(job)] == ["", "job"]
+
+    def test_ends_when_the_run_before_ends_however_it_ends(self, kala):
+        job = kala.create(schedule=HOURLY)
+        for state in ("failed", "timed_out", "cancelled"):
+            kala.start(job)
+            kala.start(job)
+            kala.step(kala.done(job, state))
+            assert kala.story(job)[-1] == "manual running"
+            kala.succeed(job)
+
+    def test_keeps_every_start_by_hand(self, kala):
+        job = kala.create(schedule=HOURLY)
+        for _ in range(3):
+            kala.start(job)
+        for _ in range(3):
+            kala.succeed(job)
+        assert kala.story(job) == ["manual succeeded"] * 3
+
+
+class TestSkipping:
+    @pytest.fixture
+    def job(self, kala) -> str:
+        return kala.create(schedule=HOURLY, overlap=Overlap.SKIP)
+
+    def test_records_the_slot_with_the_reason(self, kala, job):
+        kala.passes(hours=1)
+        kala.passes(hours=1)
+        assert kala.story(job) == ["schedule running", "schedule skipped"]
+        assert kala.skipped(job) == [("14:00", SKIPPED)]
+
+    def test_has_an_end_and_no_start(self, kala, job):
+        kala.start(job)
+        skipped = kala.start(job)
+        run = kala.run(skipped.id)
+        assert (run.started_at, run.outcome.ended_at, run.state) == (None, kala.now, "skipped")
+
+    def test_is_also_for_starts_by_hand(self, kala, job):
+        kala.start(job)
+        assert kala.start(job).state == "skipped"
+        assert len(kala.workers.given) == 1
+
+    def test_does_not_use_up_repeats(self, kala):
+        job = kala.create(schedule=HOURLY.replace("R", "R1"), overlap=Overlap.SKIP)
+        for _ in range(3):
+            kala.passes(hours=1)
+        kala.succeed(job)
+        kala.passes(hours=1)
+        kala.succeed(job)
+        assert kala.slots(job) == ["13:00", "16:00"]
+        assert [slot for slot, _ in kala.skipped(job)] == ["14:00", "15:00"]
+        assert kala.job(job).is_done
+
+    def test_ends_with_the_run_that_was_in_the_way(self, kala, job):
+        kala.passes(hours=1)
+        kala.succeed(job)
+        kala.passes(hours=1)
+        assert kala.slots(job) == ["13:00", "14:00"]
+        assert kala.skipped(job) == []
+
+    def test_counts_neither_as_success_nor_as_error(self, kala, job):
+        kala.passes(hours=1)
+        kala.passes(hours=1)
+        counts = kala.job(job).counts
+        assert (counts.successes, counts.errors, counts.finished) == (0, 0, 0)
+
+    def test_lets_no_child_and_no_on_failure_job_run(self, kala):
+        cleaner = kala.create(name="cleaner", schedule="R/2040-01-01T00:00:00Z/P1D")
+        job = kala.create(schedule=HOURLY, overlap=Overlap.SKIP, on_failure_job=cleaner)
+        child = kala.create(name="child", parents=(job,))
+        kala.start(job)
+        kala.start(job)
+        assert kala.runs(child) + kala.runs(cleaner) == []
+
+
+class TestAllowing:
+    def test_starts_runs_beside_each_other(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        for _ in range(3):
+            kala.passes(hours=1)
+        assert kala.story(job) == ["schedule running"] * 3
+
+    def test_lets_runs_end_in_any_order(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        first, second = kala.start(job), kala.start(job)
+        kala.step(kala.end_of(second.id))
+        kala.step(kala.end_of(first.id, "failed"))
+        assert kala.story(job) == ["manual failed", "manual succeeded"]
+
+    def test_uses_no_more_workers_than_there_are(self, new_kala):
+        kala = new_kala(workers=2)
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        for _ in range(3):
+            kala.start(job)
+        assert kala.story(job) == ["manual running", "manual running", "manual queued"]
+        kala.step(kala.end_of(1))
+        assert kala.story(job) == ["manual succeeded", "manual running", "manual running"]
+
+    def test_uses_up_a_repeat_for_each_slot(self, kala):
+        job = kala.create(schedule=HOURLY.replace("R", "R1"), overlap=Overlap.ALLOW)
+        for _ in range(4):
+            kala.passes(hours=1)
+        assert kala.slots(job) == ["13:00", "14:00"]
+
+
+class TestReplacing:
+    @pytest.fixture
+    def job(self, kala) -> str:
+        return kala.create(schedule=HOURLY, overlap=Overlap.REPLACE)
+
+    def test_cancels_the_running_run_before_the_new_one_starts(self, kala, job):
+        kala.passes(hours=1)
+        kala.passes(hours=1)
+        assert kala.workers.cancelled == [(1, REPLACED)]
+        assert kala.story(job) == ["schedule running", "schedule queued"]
+        kala.step(kala.end_of(1, "cancelled", REPLACED))
+        assert kala.story(job) == ["schedule cancelled", "schedule running"]
+
+    def test_cancels_a_queued_run_at_once(self, new_kala):
+        kala = new_kala(workers=1)
+        other = kala.create(name="other")
+        kala.step()
+        job = kala.create(schedule=HOURLY, overlap=Overlap.REPLACE)
+        kala.start(job)
+        kala.start(job)
+        assert kala.story(job) == ["manual cancelled", "manual queued"]
+        assert kala.runs(job)[0].outcome.message == REPLACED
+        kala.succeed(other)
+        assert kala.story(job) == ["manual cancelled", "manual running"]
+
+    def test_starts_only_the_newest_where_several_came_while_the_old_one_ended(self, kala, job):
+        for _ in range(4):
+            kala.start(job)
+        kala.step(kala.end_of(1, "cancelled", REPLACED))
+        assert kala.story(job) == ["manual cancelled"] * 3 + ["manual running"]
+
+    def test_counts_the_replaced_run_neither_as_success_nor_as_error(self, kala, job):
+        kala.start(job)
+        kala.start(job)
+        kala.step(kala.end_of(1, "cancelled", REPLACED))
+        counts = kala.job(job).counts
+        assert (counts.successes, counts.errors, counts.finished) == (0, 0, 0)
+
+    def test_starts_at_once_where_nothing_is_in_the_way(self, kala, job):
+        kala.passes(hours=1)
+        assert kala.story(job) == ["schedule running"]
+        assert kala.workers.cancelled == []

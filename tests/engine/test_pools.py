@@ -1,0 +1,236 @@
+"""A pool has a size: no more of its runs are running at a time, and the more important ones come first."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kala.core.errors import Invalid
+from kala.engine.messages import JudgePools, StartJob
+
+FAR = "R/2040-01-01T00:00:00Z/P1D"
+
+
+@pytest.fixture
+def kala(new_kala):
+    """With a pool of one and a pool of two."""
+    return new_kala(disk=1, net=2)
+
+
+def new_jobs(kala, count: int, pool: str, **fields: object) -> list[str]:
+    return [kala.create(name=f"{pool}{number}", schedule=FAR, pool=pool, **fields) for number in range(count)]
+
+
+def states(kala) -> list[str]:
+    return [run.state for run in kala.runs()]
+
+
+class TestAPool:
+    def test_never_has_more_running_runs_than_its_size(self, kala):
+        kala.step(*map(StartJob, new_jobs(kala, 4, "net")))
+        assert Counter(states(kala)) == {"running": 2, "queued": 2}
+
+    def test_makes_the_others_wait_and_says_so(self, kala):
+        for job in new_jobs(kala, 3, "disk"):
+            kala.start(job)
+        assert [run.waiting for run in kala.runs()] == ["", "pool", "pool"]
+
+    def test_lets_the_next_one_start_when_one_ends(self, kala):
+        jobs = new_jobs(kala, 3, "disk")
+        for job in jobs:
+            kala.start(job)
+        kala.fail(jobs[0])
+        assert states(kala) == ["failed", "running", "queued"]
+        kala.succeed(jobs[1])
+        assert states(kala) == ["failed", "succeeded", "running"]
+
+    def test_does_not_hold_up_runs_of_others(self, kala):
+        for job in [*new_jobs(kala, 2, "disk"), kala.create(schedule=FAR), *new_jobs(kala, 1, "net")]:
+            kala.start(job)
+        assert states(kala) == ["running", "queued", "running", "running"]
+
+    def test_does_not_hold_up_others_that_wait_for_a_worker(self, new_kala):
+        kala = new_kala(workers=2, disk=1)
+        disk, free = new_jobs(kala, 3, "disk"), kala.create(schedule=FAR)
+        for job in [*disk, free]:
+            kala.start(job)
+        assert states(kala) == ["running", "queued", "queued", "running"]
+
+    def test_takes_no_worker_where_there_is_none(self, new_kala):
+        kala = new_kala(workers=1, net=2)
+        for job in new_jobs(kala, 2, "net"):
+            kala.start(job)
+        assert states(kala) == ["running", "queued"]
+
+    def test_holds_for_runs_of_one_job_that_may_overlap(self, kala):
+        job = kala.create(schedule=FAR, pool="net", overlap="allow")
+        for _ in range(3):
+            kala.start(job)
+        assert states(kala) == ["running", "running", "queued"]
+
+    def test_that_the_config_does_not_have_is_refused_with_those_that_it_has(self, kala):
+        with pytest.raises(Invalid, match=r"^pool: 'dsik' is not in the config, which has disk, net; "):
+            kala.create(pool="dsik")
+
+
+class TestPriority:
+    def test_comes_before_age_in_a_pool(self, kala):
+        first, *others = [
+            kala.create(name=str(priority), schedule=FAR, pool="disk", priority=priority) for priority in (0, 1, 5, 5)
+        ]
+        for job in (first, *others):
+            kala.start(job)
+        order = [first]
+        for _ in others:
+            kala.succeed(order[-1])
+            order.append(kala.workers.given[-1].job_id)
+        assert order == [first, others[1], others[2], others[0]]
+
+    def test_comes_before_age_where_runs_wait_for_a_worker(self, new_kala):
+        kala = new_kala(workers=1)
+        jobs = [kala.create(name=str(priority), schedule=FAR, priority=priority) for priority in (0, -1, 0, 7)]
+        for job in jobs:
+            kala.start(job)
+        order = [jobs[0]]
+        for _ in range(3):
+            kala.succeed(order[-1])
+            order.append(kala.workers.given[-1].job_id)
+        assert order == [jobs[0], jobs[3], jobs[2], jobs[1]]
+
+
+class TestAnotherSize:
+    def test_that_is_bigger_lets_more_runs_start_when_the_pools_are_judged_anew(self, kala):
+        for job in new_jobs(kala, 4, "disk"):
+            kala.start(job)
+        kala.pools["disk"] = 3
+        kala.ask(JudgePools())
+        assert states(kala) == ["running"] * 3 + ["queued"]
+        assert kala.runs()[-1].waiting == "pool"
+
+    def test_that_is_smaller_lets_none_start_until_there_is_room(self, kala):
+        jobs = new_jobs(kala, 4, "net")
+        for job in jobs:
+            kala.start(job)
+        kala.pools["net"] = 1
+        kala.ask(JudgePools())
+        kala.succeed(jobs[0])
+        assert states(kala) == ["succeeded", "running", "queued", "queued"]
+        kala.succeed(jobs[1])
+        assert states(kala) == ["succeeded", "succeeded", "running", "queued"]
+
+    def test_that_is_gone_means_no_limit(self, kala):
+        for job in new_jobs(kala, 3, "disk"):
+            kala.start(job)
+        del kala.pools["disk"]
+        kala.ask(JudgePools())
+        assert states(kala) == ["running"] * 3
+
+
+class TestARestart:
+    def test_keeps_the_limit_for_what_waited(self, kala):
+        jobs = new_jobs(kala, 3, "disk")
+        for job in jobs:
+            kala.start(job)
+        kala.restart(minutes=1)
+        assert states(kala) == ["lost", "running", "queued"]
+        kala.succeed(jobs[1])
+        assert states(kala) == ["lost", "succeeded", "running"]
+
+    def test_takes_up_a_size_that_was_changed_meanwhile(self, kala):
+        for job in new_jobs(kala, 4, "disk"):
+            kala.start(job)
+        kala.pools["disk"] = 2
+        kala.restart(minutes=1)
+        assert states(kala) == ["lost", "running", "running", "queued"]
+
+
+class TestCancelling:
+    def test_a_run_that_waits_for_its_pool_ends_it_at_once(self, kala):
+        jobs = new_jobs(kala, 3, "disk")
+        for job in jobs:
+            kala.start(job)
+        kala.cancel(2)
+        kala.succeed(jobs[0])
+        assert states(kala) == ["succeeded", "cancelled", "running"]
+
+
+class TestRoomThatIsNotUsed:
+    """A run that got its room but no worker yet, as a more important one came first, leaves the room to the next."""
+
+    @pytest.fixture
+    def kala(self, new_kala):
+        kala = new_kala(workers=2, disk=1)
+        first, *self.waiting = new_jobs(kala, 3, "disk")
+        kala.step(*map(StartJob, [first, *self.waiting]))
+        self.other = kala.create(name="other", schedule=FAR)
+        kala.start(self.other)
+        kala.start(kala.create(name="urgent", schedule=FAR, priority=9))
+        kala.succeed(first)
+        assert [kala.runs(job)[0].waiting for job in self.waiting] == ["", "pool"]
+        return kala
+
+    def next_starts(self, kala) -> bool:
+        kala.succeed(self.other)
+        return kala.story(self.waiting[1]) == ["manual running"]
+
+    def test_because_it_was_cancelled(self, kala):
+        kala.cancel(kala.runs(self.waiting[0])[0].id)
+        assert self.next_starts(kala)
+
+    def test_because_its_job_was_disabled(self, kala):
+        kala.disable(self.waiting[0])
+        assert self.next_starts(kala)
+
+    def test_because_its_job_was_deleted(self, kala):
+        kala.delete(self.waiting[0])
+        assert self.next_starts(kala)
+
+
+def test_a_run_that_comes_in_the_step_in_which_room_is_made_does_not_push_in_front(kala):
+    first, urgent = new_jobs(kala, 2, "disk", priority=9)
+    late = kala.create(name="late", schedule=FAR, pool="disk")
+    kala.start(first)
+    kala.start(urgent)
+    kala.step(kala.done(first), StartJob(late))
+    assert [kala.story(job) for job in (urgent, late)] == [["manual running"], ["manual queued"]]
+
+
+acts = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["end", "judge", "cancel", "restart"])), max_size=25)
+
+
+@settings(max_examples=25, deadline=None)
+@given(acts, st.integers(1, 3), st.integers(1, 3))
+def test_whatever_happens_no_pool_overflows_and_no_run_waits_for_room_that_there_is(
+    kala_of_its_own, acts, workers, size
+):
+    with kala_of_its_own(workers=workers, disk=1, net=size) as kala:
+        jobs = [
+            kala.create(name=str(number), schedule=FAR, pool=pool, priority=number % 2, overlap=overlap)
+            for number, (pool, overlap) in enumerate(
+                [("disk", "wait"), ("disk", "allow"), ("net", "wait"), ("net", "allow"), ("", "wait"), ("", "replace")]
+            )
+        ]
+        for act in acts:
+            running = [run for run in kala.runs() if run.state == "running"]
+            queued = [run for run in kala.runs() if run.state == "queued"]
+            match act:
+                case int():
+                    kala.start(jobs[act])
+                case "end" if running:
+                    kala.step(kala.end_of(running[0].id))
+                case "cancel" if queued:
+                    kala.cancel(queued[0].id)
+                case "judge":
+                    kala.ask(JudgePools())
+                case "restart":
+                    kala.restart(minutes=1)
+            now = kala.runs()
+            running = Counter(run.pool for run in now if run.state == "running")
+            assert running["disk"] <= 1
+            assert running["net"] <= size
+            assert running.total() <= workers
+            for run in now:
+                if run.state == "queued" and run.waiting in ("", "pool"):
+                    has_room = not run.pool or running[run.pool] < kala.pools[run.pool]
+                    assert running.total() == workers or not has_room

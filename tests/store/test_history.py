@@ -1,0 +1,171 @@
+"""The history of runs is listed newest first, filtered, and at a cost that does not grow with it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.core.run import Cause, Outcome, Run, State
+from kala.store.history import RunFilter
+from kala.store.runs import Runs
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def add(runs: Runs, seconds: int, job: str = "1", cause: Cause = Cause.SCHEDULE, state: State = State.QUEUED) -> Run:
+    """A run that was queued some seconds after noon and came to a state."""
+    at = NOON + seconds * SECOND
+    made = runs.add(Run(job_id=job, job_name="backup", cause=cause, queued_at=at, due_at=at))
+    if state is not State.QUEUED:
+        made = runs.start(made, at)
+    if state not in (State.QUEUED, State.RUNNING):
+        made = runs.finish(made, Outcome(state=state, ended_at=at))
+    return made
+
+
+@pytest.fixture
+def search(store):
+    """Lists the numbers of runs, counted from 1, that match."""
+    with store.transaction():
+        add(store.writer.runs, 0, "a", Cause.SCHEDULE, State.SUCCEEDED)
+        add(store.writer.runs, 10, "b", Cause.MANUAL, State.FAILED)
+        add(store.writer.runs, 20, "a", Cause.RETRY, State.FAILED)
+        add(store.writer.runs, 20, "b", Cause.SCHEDULE, State.CANCELLED)
+        add(store.writer.runs, 30, "a", Cause.SCHEDULE, State.RUNNING)
+        add(store.writer.runs, 40, "a", Cause.MANUAL, State.QUEUED)
+
+    def search(**wanted: object) -> list[int]:
+        with store.reading() as session:
+            return [one.id for one in session.history.search(RunFilter(**{"limit": 10} | wanted))]
+
+    return search
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, [6, 5, 4, 3, 2, 1]),
+        ({"limit": 2}, [6, 5]),
+        ({"limit": 0}, []),
+        ({"before": 4}, [3, 2, 1]),
+        ({"before": 4, "limit": 1}, [3]),
+        ({"before": 1}, []),
+        ({"job_id": "a"}, [6, 5, 3, 1]),
+        ({"job_id": "x"}, []),
+        ({"state": State.QUEUED}, [6]),
+        ({"state": State.RUNNING}, [5]),
+        ({"state": State.SUCCEEDED}, [1]),
+        ({"state": State.FAILED}, [3, 2]),
+        ({"state": State.TIMED_OUT}, []),
+        ({"cause": Cause.SCHEDULE}, [5, 4, 1]),
+        ({"cause": Cause.MANUAL}, [6, 2]),
+        ({"cause": Cause.RETRY}, [3]),
+        ({"since": after(20)}, [6, 5, 4, 3]),
+        ({"since": after(20.000001)}, [6, 5]),
+        ({"since": after(-1)}, [6, 5, 4, 3, 2, 1]),
+        ({"since": after(41)}, []),
+        ({"until": after(20)}, [4, 3, 2, 1]),
+        ({"until": after(19.999999)}, [2, 1]),
+        ({"until": after(-1)}, []),
+        ({"until": after(99)}, [6, 5, 4, 3, 2, 1]),
+        ({"since": after(10), "until": after(30)}, [5, 4, 3, 2]),
+        ({"since": after(30), "until": after(10)}, []),
+        ({"job_id": "a", "state": State.FAILED, "cause": Cause.RETRY}, [3]),
+        ({"job_id": "b", "state": State.RUNNING}, []),
+        ({"job_id": "a", "before": 6, "since": after(10), "limit": 1}, [5]),
+    ],
+)
+def test_what_is_wanted_is_listed_newest_first(search, wanted, expected):
+    assert search(**wanted) == expected
+
+
+def test_a_run_is_listed_as_it_is(store):
+    with store.transaction():
+        failed = add(store.writer.runs, 0, state=State.FAILED)
+        assert store.writer.history.search(RunFilter(limit=1)) == [failed]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(Cause), st.sampled_from(State))),
+    st.fixed_dictionaries(
+        {"limit": st.integers(0, 9)},
+        optional={
+            "before": st.integers(-2, 9),
+            "job_id": st.sampled_from("abc"),
+            "state": st.sampled_from(State),
+            "cause": st.sampled_from(Cause),
+            "since": st.integers(-1, 30).map(after),
+            "until": st.integers(-1, 30).map(after),
+        },
+    ),
+)
+def test_every_filter_means_what_it_says_together_with_every_other(undone, made, wanted):
+    with undone() as store:
+        now, known = 0, []
+        for seconds, job, cause, state in made:
+            now += seconds
+            known.append(add(store.writer.runs, now, job, cause, state))
+        if "before" in wanted and known:
+            wanted = wanted | {"before": wanted["before"] + known[0].id}
+        expected = [
+            one
+            for one in reversed(known)
+            if one.id < wanted.get("before", 2**62)
+            and one.job_id == wanted.get("job_id", one.job_id)
+            and one.state == wanted.get("state", one.state)
+            and one.cause == wanted.get("cause", one.cause)
+            and wanted.get("since", one.queued_at) <= one.queued_at <= wanted.get("until", one.queued_at)
+        ]
+        assert store.writer.history.search(RunFilter(**wanted)) == expected[: wanted["limit"]]
+
+
+@pytest.fixture
+def plans_of(store):
+    """How SQLite answers a search: the plan of each statement in it."""
+    connection = store._writing.connection()
+    with store.transaction():
+        add(store.writer.runs, 0)
+
+    def plans_of(wanted: RunFilter) -> list[list[str]]:
+        asked: list[str] = []
+        connection.set_trace_callback(asked.append)
+        store.writer.history.search(wanted)
+        connection.set_trace_callback(None)
+        return [[row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {one}")] for one in asked if "SELECT" in one]
+
+    return plans_of
+
+
+RARE = [state for state in State if state is not State.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"before": 5},
+        {"job_id": "1"},
+        {"since": NOON},
+        {"until": NOON},
+        {"since": NOON, "until": NOON},
+        *({"state": state} for state in RARE),
+        *({"cause": cause} for cause in Cause if cause is not Cause.SCHEDULE),
+    ],
+    ids=str,
+)
+def test_no_filter_reads_the_table_from_end_to_end_or_sorts(plans_of, wanted):
+    plans = plans_of(RunFilter(limit=50, **wanted))
+    assert plans
+    lines = [line for plan in plans for line in plan]
+    assert [line for line in lines if re.fullmatch(r"SCAN run|USE TEMP B-TREE.*", line)] == []
+
+
+@pytest.mark.parametrize("wanted", [{}, {"state": State.SUCCEEDED}, {"cause": Cause.SCHEDULE}], ids=str)
+def test_what_most_runs_are_is_found_from_the_newest_on_without_sorting(plans_of, wanted):
+    assert plans_of(RunFilter(limit=50, **wanted)) == [["SCAN run"]]
