@@ -177,13 +177,17 @@ class Engine:
     def recover(self, now: datetime) -> None:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
         self._watching_since = self._last_step = now
-        lost = Outcome(state=State.LOST, ended_at=now, message=_LOST)
         self._runs.begin(0, ())
         with self._store.transaction():
             self._store.writer.runs.release_pool()
             for run in self._store.writer.runs.running():
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
-                self._runs.finish(run, lost, None, now)
+                self._runs.finish(run, self._lost(run, now), None, now)
+
+    def _lost(self, run: Run, now: datetime) -> Outcome:
+        path = path_of(self._store.outputs, run.id)
+        printed = path.stat().st_size if path.exists() else 0
+        return Outcome(state=State.LOST, ended_at=now, message=_LOST, output_size=printed)
 
     def step(self, asked: Sequence[Asked], now: datetime) -> None:
         """Apply the messages and claim what is due, in one transaction; then start, answer and tell."""

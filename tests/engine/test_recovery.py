@@ -2,6 +2,7 @@
 
 from kala.core.run import State
 from kala.engine.messages import CreateJob, Drain
+from kala.engine.output import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
@@ -14,6 +15,15 @@ class TestAfterACrash:
         assert run.state is State.LOST
         assert run.outcome.message == "Kala stopped while this run was running; how it ended is not known"
         assert run.outcome.ended_at == kala.now
+
+    def test_a_lost_run_tells_how_much_of_its_output_is_there(self, kala):
+        job = kala.create()
+        [run] = kala.runs(job)
+        path = path_of(kala.store.outputs, run.id)
+        path.parent.mkdir()
+        path.write_bytes(b"half of it")
+        kala.restart()
+        assert kala.runs(job)[0].outcome.output_size == len(b"half of it")
 
     def test_a_lost_run_is_not_run_again(self, kala):
         job = kala.create(retries=3)
