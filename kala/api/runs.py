@@ -93,6 +93,8 @@ def _run_id(call: Call) -> int:
 
 def _word(call: Call, name: str, words: type[Word]) -> Word | None:
     given = call.query.get(name)
+    if given == "":
+        raise fields.refuse(name, given, f"one of {', '.join(words)}")
     return None if given is None else words(fields.choice(words)(name, given))
 
 

@@ -34,7 +34,8 @@ class SystemRoutes:
         """The next slots of a schedule; nothing is stored."""
         given = wire.parse_object(call.body)
         text = fields.line("schedule", given.get("schedule") or "")
-        count = fields.whole(1, _MOST_SLOTS)("count", given.get("count") or _SLOTS)
+        asked = given.get("count")
+        count = fields.whole(1, _MOST_SLOTS)("count", _SLOTS if asked is None else asked)
         plan = schedule.parse(text, self._zone)
         return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
 

@@ -300,4 +300,5 @@ def _new(job: Job, cause: Cause, now: datetime, *, slot: datetime | None, cause_
 
 def _missed(missed: MissedSlots) -> str:
     slots = "1 slot was" if missed.count == 1 else f"{missed.count} slots were"
-    return f"{slots} missed, from {missed.first.isoformat()} to {missed.last.isoformat()}, and not made up for"
+    first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
+    return f"{slots} missed, from {first} to {last}, and not made up for"
