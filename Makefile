@@ -19,8 +19,8 @@ test: lint  ## everything that CI runs: lint, types, unit and system tests
 	$(BIN)/python -m pytest
 
 .PHONY: unit
-unit: $(VENV)/dev  ## the quick tests alone
-	$(BIN)/python -m pytest --ignore tests/system --ignore tests/test_examples.py
+unit: $(VENV)/dev  ## the tests that need no server, in less than 20 seconds
+	$(BIN)/python -m pytest tests/core tests/store tests/engine tests/cli tests/test_config.py tests/test_docs.py
 
 .PHONY: lint
 lint: $(VENV)/dev  ## ruff and mypy
