@@ -91,7 +91,7 @@ class RunWriter:
             run = replace(run, waiting=WAITS_FOR_RETRY, not_before=at)
         run = self._add(run, job, now)
         if run.waiting:
-            self._runs.release(job.id)
+            self._release(job.id)
 
     def _skip(self, run: Run, reason: str, now: datetime) -> Run:
         outcome = Outcome(state=State.SKIPPED, ended_at=now, message=reason)
@@ -185,8 +185,7 @@ class RunWriter:
         if follow.retry_at:
             self._retry(job, run, follow.retry_at, now)
             return
-        if self._runs.release(job.id):
-            self._has_backlog = True
+        self._release(job.id)
         self._queue_followers(job, run, follow, now)
         self.settle(job)
 
@@ -243,9 +242,14 @@ class RunWriter:
             self._release_if_free(job)
             self.settle(job)
 
+    def _release(self, job_id: str) -> None:
+        """Let the oldest of the runs that wait for their job be the next one for a worker."""
+        if self._runs.release(job_id):
+            self._has_backlog = True
+
     def _release_if_free(self, job: Job) -> None:
         if not self._runs.is_under_way(job.id):
-            self._runs.release(job.id)
+            self._release(job.id)
 
     def cancel_queued(self, now: datetime, reason: str, job_id: str | None = None) -> None:
         """Cancel the runs of a job, or of all, that have not started."""
