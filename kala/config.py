@@ -117,10 +117,20 @@ def _names(value: object) -> tuple[str, ...]:
 def _pools(value: object) -> dict[str, int]:
     given = [value] if isinstance(value, str) else value
     if isinstance(given, (list, tuple)):
-        given = dict(_text(pair).strip().split("=", 1) for text in given for pair in _text(text).split(",") if pair)
+        pairs = [tuple(_text(pair).split("=", 1)) for text in given for pair in _text(text).split(",") if pair.strip()]
+        given = dict(pairs)  # type: ignore[arg-type]  # ValueError for a pair that is none, as for all that is wrong
+        if len(given) < len(pairs):
+            raise ValueError(value)
     if not isinstance(given, dict):
         raise ValueError(value)  # noqa: TRY004 - as in _text
-    return {_text(name).strip(): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
+    return {_pool_name(name): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
+
+
+def _pool_name(value: object) -> str:
+    name = _text(value).strip()
+    if not name:
+        raise ValueError(value)
+    return name
 
 
 _POOL_SIZE = _number(0, 10000)
@@ -129,7 +139,7 @@ _ON_OFF = Kind(_switch, "true or false")
 _SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S")
 _PATH = Kind(_path, "a path")
 _PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
-_POOLS = Kind(_pools, "a table of pool names and sizes, as name=size with commas between them", is_list=True)
+_POOLS = Kind(_pools, "each pool once, with its size, as name=size with commas between them", is_list=True)
 _LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, or empty")
 _DURABILITY = _choice("full", "normal")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
@@ -236,7 +246,8 @@ class _Given(msgspec.Struct, frozen=True):
             value = KEYS[self.name].kind.read(self.value)
         except (ValueError, RuntimeError, Invalid):  # RuntimeError: there is no home for ~
             right = KEYS[self.name].kind.right
-            raise Invalid(f"{self.spelt}: {self.value!r} cannot be used; give {right}") from None
+            given = ",".join(self.value) if isinstance(self.value, tuple) else self.value
+            raise Invalid(f"{self.spelt}: {given!r} cannot be used; give {right}") from None
         return self.base / value if isinstance(value, Path) else value
 
     def parts(self) -> list["_Given"]:

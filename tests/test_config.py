@@ -226,10 +226,27 @@ class TestValues:
 
     @pytest.mark.parametrize(
         "value",
-        ["gpu", "gpu=", "gpu=x", "gpu=-1", "gpu=10001", "gpu=1.5", "a=1=2", 5, True, {"gpu": "x"}, {"gpu": True}],
+        [
+            "gpu",
+            "gpu=",
+            "gpu=x",
+            "gpu=-1",
+            "gpu=10001",
+            "gpu=1.5",
+            "a=1=2",
+            "=3",
+            "a=1,a=2",
+            5,
+            True,
+            {"gpu": "x"},
+            {"gpu": True},
+        ],
     )
     def test_what_cannot_be_the_pools_is_refused(self, value):
-        assert refusal({"pools": value}).startswith(f"--pool: {value!r} cannot be used; give a table of pool names")
+        assert refusal({"pools": value}).startswith(f"--pool: {value!r} cannot be used; give each pool once")
+
+    def test_wrong_pools_are_shown_as_they_were_given(self):
+        assert refusal({"pools": ("a=1", "b=x")}).startswith("--pool: 'a=1,b=x' cannot be used; ")
 
     @pytest.mark.parametrize("value", ["", "P90D", "P1M", "PT1H"])
     def test_a_time_to_keep_runs_is_a_duration_or_none(self, value):

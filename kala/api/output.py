@@ -1,14 +1,23 @@
 """The output of a run, while it runs and afterwards, whole or in part."""
 
+import os
 import re
 from collections.abc import Iterator
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from kala.api.exchange import PART, Answer, Source
 from kala.core.run import MOVES
 from kala.engine.executor import Executor
-from kala.engine.output import Output, path_of
+from kala.engine.output import Output
+from kala.engine.spool import path_of
 from kala.store.store import Store
 
+OF_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
+_RANGES = {"Accept-Ranges": "bytes"}
+# A copy of an output that is not larger than this needs no file.
+_IN_MEMORY = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -31,17 +40,26 @@ class Outputs:
         yield from self._ended(run_id)
 
     def _ended(self, run_id: int) -> Iterator[bytes]:
+        file = self._open_ended(run_id)
+        yield from slice_of(file, 0, _size(file))
+
+    def _open_ended(self, run_id: int) -> IO[bytes]:
         with self._store.reading() as session:
             data = session.runs.output(run_id)
         if data is not None:
-            yield data
-            return
+            return BytesIO(data)
         try:
-            with path_of(self._store.outputs, run_id).open("rb") as file:
-                while part := file.read(PART):
-                    yield part
+            return path_of(self._store.outputs, run_id).open("rb")
         except FileNotFoundError:
-            return  # it printed nothing
+            return BytesIO()  # it printed nothing
+
+    def open(self, run_id: int) -> IO[bytes]:
+        """What is there now, as a file; of a run under way a copy, because its output goes on changing."""
+        if not self._executor.output(run_id):
+            return self._open_ended(run_id)
+        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - who asked closes it
+        file.writelines(self.parts(run_id))
+        return file
 
     def follow(self, run_id: int) -> "FollowSource":
         """What is there now and all that comes, to the end of the run."""
@@ -88,24 +106,56 @@ class FollowSource(Source):
         """Nothing is held."""
 
 
-def last_lines(data: bytes, count: int) -> bytes:
-    """The last lines of some output; a line that has not ended counts."""
-    end = len(data) - data.endswith(b"\n")
-    for _ in range(count):
-        end = data.rfind(b"\n", 0, end)
-        if end < 0:
-            return data
-    return data[end + 1 :] if count else b""
+def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    """The bytes from start to before end, in parts; then the file is closed."""
+    with file:
+        file.seek(start)
+        while start < end and (part := file.read(min(PART, end - start))):
+            start += len(part)
+            yield part
 
 
-def part_of(data: bytes, wanted: str, headers: dict[str, str]) -> Answer:
+def _size(file: IO[bytes]) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def last_lines(file: IO[bytes], count: int) -> Answer:
+    """The answer to a request for the last lines; a line that has not ended counts."""
+    size = _size(file)
+    return _bytes(200, file, _start_of_lines(file, size, count), size, {})
+
+
+def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:
+    """Where the last lines begin. Read from the end, in parts."""
+    if not count:
+        return size
+    end = size
+    while end > 0:
+        start = max(0, end - PART)
+        file.seek(start)
+        data = file.read(end - start)
+        place = len(data) - (end == size and data.endswith(b"\n"))
+        while (place := data.rfind(b"\n", 0, place)) >= 0:
+            count -= 1
+            if not count:
+                return start + place + 1
+        end = start
+    return 0
+
+
+def part_of(file: IO[bytes], wanted: str) -> Answer:
     """The answer to a request for bytes with a Range header (RFC 9110, 14.2): one range, or else the whole."""
-    headers = {**headers, "Accept-Ranges": "bytes"}
+    size = _size(file)
     match = _RANGE.fullmatch(wanted.strip())
     if not match or match[1] == match[2] == "" or (match[1] and match[2] and int(match[2]) < int(match[1])):
-        return Answer(body=data, headers=headers)
-    first = int(match[1]) if match[1] else max(0, len(data) - int(match[2]))
-    last = min(int(match[2]), len(data) - 1) if match[1] and match[2] else len(data) - 1
-    if first >= len(data):
-        return Answer(416, b"", {**headers, "Content-Range": f"bytes */{len(data)}"})
-    return Answer(206, data[first : last + 1], {**headers, "Content-Range": f"bytes {first}-{last}/{len(data)}"})
+        return _bytes(200, file, 0, size, _RANGES)
+    first = int(match[1]) if match[1] else max(0, size - int(match[2]))
+    last = min(int(match[2]), size - 1) if match[1] and match[2] else size - 1
+    if first >= size:
+        return _bytes(416, file, 0, 0, _RANGES | {"Content-Range": f"bytes */{size}"})
+    return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
+
+
+def _bytes(status: int, file: IO[bytes], start: int, end: int, headers: dict[str, str]) -> Answer:
+    headers = OF_BYTES | headers | {"Content-Length": str(end - start)}
+    return Answer(status, slice_of(file, start, end), headers)

@@ -8,7 +8,7 @@ import msgspec
 
 from kala.api import fields, wire
 from kala.api.exchange import Answer, Call, json, no_content
-from kala.api.output import Outputs, last_lines, part_of
+from kala.api.output import OF_BYTES, Outputs, last_lines, part_of
 from kala.core.errors import NotFound
 from kala.core.run import Cause, Run, State
 from kala.engine.engine import Engine
@@ -19,7 +19,6 @@ from kala.store.store import Store
 _PAGE = 100
 _LARGEST_PAGE = 1000
 Word = TypeVar("Word", bound=StrEnum)
-_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
 
 
 class RunRoutes:
@@ -69,12 +68,13 @@ class RunRoutes:
     def output(self, call: Call) -> Answer:
         run = self._run(call)
         if call.flag("follow"):
-            return Answer(body=self._outputs.follow(run.id), headers=_BYTES)
-        parts, lines, wanted = self._outputs.parts(run.id), call.number("tail", 0), call.headers.get("Range", "")
-        if lines is None and not wanted:
-            return Answer(body=parts, headers=_BYTES | {"Accept-Ranges": "bytes"})
-        data = b"".join(parts)
-        return part_of(data, wanted, _BYTES) if lines is None else Answer(body=last_lines(data, lines), headers=_BYTES)
+            return Answer(body=self._outputs.follow(run.id), headers=OF_BYTES)
+        lines, wanted = call.number("tail", 0), call.headers.get("Range", "")
+        if lines is not None:
+            return last_lines(self._outputs.open(run.id), lines)
+        if wanted:
+            return part_of(self._outputs.open(run.id), wanted)
+        return Answer(body=self._outputs.parts(run.id), headers=OF_BYTES | {"Accept-Ranges": "bytes"})
 
     def _run(self, call: Call) -> Run:
         with self._store.reading() as session:

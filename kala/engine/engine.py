@@ -34,9 +34,9 @@ from kala.engine.messages import (
     Stop,
     UpdateJob,
 )
-from kala.engine.output import path_of
 from kala.engine.pruner import Keep, Pruner
 from kala.engine.run_writer import Effects, RunWriter
+from kala.engine.spool import Spool, clear, path_of
 from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")
@@ -84,7 +84,7 @@ class Engine:
         self._unwritten: list[Asked] = []
         self._runs = RunWriter(store.writer, zone, pools)
         self._jobs = JobWriter(store.writer, self._runs, zone, pools)
-        self._pruner = Pruner(store.writer, keep)
+        self._pruner = Pruner(store.writer, keep, store.outputs)
         self._running: dict[int, Run] = {}
         self._next_due: datetime | None = None
         self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
@@ -183,11 +183,24 @@ class Engine:
             for run in self._store.writer.runs.running():
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
                 self._runs.finish(run, self._lost(run, now), None, now)
+        clear(self._store.outputs)
 
     def _lost(self, run: Run, now: datetime) -> Outcome:
+        size, is_cut = self._mend_output(run)
+        return Outcome(state=State.LOST, ended_at=now, message=_LOST, output_size=size, output_cut=is_cut)
+
+    def _mend_output(self, run: Run) -> tuple[int, bool]:
+        """Bring what a lost run printed into its final form: the bytes that are kept, and whether some are not."""
         path = path_of(self._store.outputs, run.id)
-        printed = path.stat().st_size if path.exists() else 0
-        return Outcome(state=State.LOST, ended_at=now, message=_LOST, output_size=printed)
+        try:
+            spool = Spool.found(self._store.outputs, run.id)
+            if spool:
+                spool.finish(path)
+            # Where there is no spool, Kala may have died between the end of the run and its being written.
+            return path.stat().st_size if path.exists() else 0, spool is not None and spool.is_cut
+        except OSError as error:
+            logger.warning("the output of run %s of %s could not be kept: %s", run.id, run.job_name, error)
+            return 0, False
 
     def step(self, asked: Sequence[Asked], now: datetime) -> None:
         """Apply the messages and claim what is due, in one transaction; then start, answer and tell."""

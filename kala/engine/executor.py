@@ -18,7 +18,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine import command, environment, http_call, template
 from kala.engine.control import Control
-from kala.engine.output import Output, path_of
+from kala.engine.output import Output
 
 logger = logging.getLogger("kala.executor")
 
@@ -77,7 +77,7 @@ class Executor:
         self._queue.put(task)
 
     def _output(self, run: Run) -> Output:
-        return Output(path_of(self._outputs, run.id), self.limits.output_bytes, self._printed)
+        return Output(self._outputs, run.id, self.limits.output_bytes, self._printed)
 
     def cancel(self, run_id: int, reason: str) -> None:
         """Ask a run to end; one that has ended meanwhile is left alone."""
@@ -100,11 +100,11 @@ class Executor:
         return task.output if task else None
 
     def forget(self, run_id: int) -> None:
-        """The end of a run is on disk, with its output where that is small: then its file is not needed."""
+        """The end of a run is on disk, with its output: its spool is not needed."""
         with self._lock:
             task = self._tasks.pop(run_id, None)
-        if task and task.output.is_spare:
-            task.output.path.unlink(missing_ok=True)
+        if task:
+            task.output.discard_spool()
 
     def stop(self, timeout: float) -> None:
         """End the workers, waiting `timeout` seconds at most for those that are still at it. Idempotent."""

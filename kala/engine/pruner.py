@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
 from kala.core import duration
 from kala.core.job import Job
+from kala.engine import spool
 from kala.store.store import Session
 
 _EVERY = timedelta(seconds=0.2)
@@ -26,8 +28,9 @@ class Keep(msgspec.Struct, frozen=True):
 class Pruner:
     """Looks after jobs whose runs ended, and in turn after all others. Used by the engine's thread."""
 
-    def __init__(self, session: Session, keep: Callable[[], Keep]) -> None:
+    def __init__(self, session: Session, keep: Callable[[], Keep], outputs: Path) -> None:
         self._session = session
+        self._outputs = spool.ended(outputs)
         self._keep = keep
         self._noted: dict[str, None] = {}
         self._last_job = 0
@@ -39,12 +42,12 @@ class Pruner:
         self._noted[job_id] = None
 
     def prune(self, now: datetime) -> list[int]:
-        """Delete some of the runs that need not be kept, and say which; nothing where it did so just before."""
+        """Delete some of the runs that need not be kept, where it did not do so just before; say whose outputs go."""
         if not timedelta() <= now - self._last_time < _EVERY:
             self._last_time = now
             gone = [*self._of_jobs(now), *self._of_nobody(now), *self._too_much_output()]
             self._session.runs.delete(gone)
-            return gone
+            return [*gone, *self._without_run()]
         return []
 
     def _of_jobs(self, now: datetime) -> list[int]:
@@ -80,6 +83,11 @@ class Pruner:
             return []
         self._last_run, gone = self._session.retention.orphans_after(self._last_run, _before(now, length), _BATCH)
         return gone
+
+    def _without_run(self) -> list[int]:
+        """Outputs that a Kala that was killed had no time to remove; looked for once, after the start."""
+        ids, found = next(self._outputs, (range(0), []))
+        return sorted({*found} - self._session.retention.between(ids.start, ids.stop)) if found else []
 
     def _too_much_output(self) -> list[int]:
         limit = self._keep().bytes_

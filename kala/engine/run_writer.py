@@ -221,6 +221,7 @@ class RunWriter:
             raise Conflict(f"run {run_id} is {run.state}; cancel it before deleting it")
         self._runs.delete([run_id])
         self._effects.gone.append(run_id)
+        self._effects.changes.append(Change("run", str(run_id), "deleted"))
 
     def _get(self, run_id: int) -> Run:
         run = self._runs.get(run_id)

@@ -30,6 +30,7 @@ _WITH_OUTPUT = """
     SELECT id, output_size FROM run INDEXED BY run_output
     WHERE output_size > 0 AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
+_BETWEEN = "SELECT id FROM run WHERE id BETWEEN ? AND ?"
 _OUTPUT_BYTES = "SELECT output_bytes FROM totals"
 _JOBS_AFTER = "SELECT seq, id FROM job WHERE seq > ? ORDER BY seq LIMIT ?"
 # Runs after a given one, with whether their job is gone.
@@ -66,6 +67,10 @@ class Retention:
             found.append(run_id)
             excess -= size
         return found
+
+    def between(self, first: int, last: int) -> set[int]:
+        """The runs that there are, of those with ids from first to last."""
+        return {row[0] for row in self._sql(_BETWEEN, (first, last)).fetchall()}
 
     def output_bytes(self) -> int:
         """How many bytes of output are kept in all."""

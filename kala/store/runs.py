@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from peewee import Database
 
-from kala.core.run import Cause, Outcome, Run, State
+from kala.core.run import MOVES, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 
 COLUMNS = """
@@ -122,6 +122,7 @@ class Runs:
 
     def finish(self, run: Run, outcome: Outcome) -> Run | None:
         """Move a running run to its end; None where it has ended before."""
+        assert outcome.state in MOVES[State.RUNNING], outcome
         times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
         how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
         values = (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)

@@ -4,6 +4,7 @@ import pytest
 
 from kala.core.errors import Conflict, NotFound
 from kala.core.run import State
+from kala.engine.feed import Change
 from kala.engine.messages import CancelRun, DeleteRun
 
 FAR = "R/2040-01-01T00:00:00Z/P1D"
@@ -153,6 +154,12 @@ class TestDeletingARun:
         kala.ask(DeleteRun(run.id))
         assert kala.run(run.id) is None
         assert kala.job(job).counts.successes == 1
+
+    def test_is_told_to_those_who_follow(self, kala, job):
+        run = kala.start(job)
+        kala.succeed(job)
+        kala.ask(DeleteRun(run.id))
+        assert kala.feed.since(kala.feed.last - 1, 1)[0][1] == Change("run", str(run.id), "deleted")
 
     def test_takes_its_output_too(self, kala, job):
         run = kala.start(job)

@@ -17,6 +17,7 @@ from kala.engine import command
 from kala.engine.command import Setting
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.spool import live_path_of
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C"}
 PATIENCE = 10
@@ -25,9 +26,8 @@ PATIENCE = 10
 class Watched(Output):
     """An output that tells when something was printed."""
 
-    def __init__(self, path: Path, limit: int = 1 << 20) -> None:
-        super().__init__(path, limit)
-        self.path = path
+    def __init__(self, folder: Path, limit: int = 1 << 20) -> None:
+        super().__init__(folder, 1, limit)
         self._awaited: list[tuple[bytes, Event]] = []
         self._seen = b""
 
@@ -50,7 +50,7 @@ class Watched(Output):
 
 @pytest.fixture
 def output(tmp_path):
-    output = Watched(tmp_path / "1.out")
+    output = Watched(tmp_path)
     yield output
     output.close()
 
@@ -194,7 +194,7 @@ class TestAPlainLine:
     def test_prints_the_same_as_by_the_shell(self, tmp_path_factory, words, blank):
         line = blank.join(["/bin/echo", *words])
         assert command.plain_words(line)
-        output = Watched(tmp_path_factory.getbasetemp() / "plain.out")
+        output = Watched(tmp_path_factory.getbasetemp())
         outcome = command.execute(line, setting(Path("/")), output, Control())
         assert (outcome.exit_code, output.text()) == by_the_shell(line)
 
@@ -223,7 +223,7 @@ class TestTheOutcome:
         assert outcome.message == message
 
     def test_comes_with_the_output_cut_where_that_was_too_long(self, tmp_path):
-        output = Watched(tmp_path / "2.out", limit=1000)
+        output = Watched(tmp_path, limit=1000)
         command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Control())
         assert "bytes were cut out here" in output.text()
 
@@ -392,14 +392,15 @@ class TestWhatWasPrinted:
     def test_is_on_disk_after_a_moment_of_silence(self, tmp_path, monkeypatch):
         assert command._SPILL_SECONDS <= 1
         monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
-        output = Watched(tmp_path / "3.out")
+        output = Watched(tmp_path)
         with ThreadPoolExecutor() as pool:
             control = Control()
             outcome = pool.submit(command.execute, "echo hello; exec sleep 60", setting(tmp_path), output, control)
             deadline = time.monotonic() + PATIENCE
-            while not output.has_file and time.monotonic() < deadline:
+            on_the_way = live_path_of(tmp_path, 1)
+            while not (on_the_way.exists() and on_the_way.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.01)
-            on_disk = output.path.read_bytes()
+            on_disk = on_the_way.read_bytes()
             control.cancel("enough")
             outcome.result(PATIENCE)
         assert on_disk == b"hello\n"
@@ -407,4 +408,4 @@ class TestWhatWasPrinted:
 
     def test_stays_in_memory_where_the_command_ends_soon(self, run, output):
         run("echo hello")
-        assert not output.path.exists()
+        assert not output.is_spooled

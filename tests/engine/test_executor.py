@@ -12,7 +12,7 @@ from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.run import Cause, Outcome, Run
 from kala.engine import command
 from kala.engine.executor import Executor, Limits
-from kala.engine.output import path_of
+from kala.engine.spool import live_path_of, path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PATIENCE = 10
@@ -272,9 +272,9 @@ class TestTheOutput:
         bench.submit("echo hello; sleep 0.5")
         bench.next()
         assert bench.printed[1] == b"hello\n"
-        assert path_of(bench.folder, 1).exists()
+        assert live_path_of(bench.folder, 1).exists()
         bench.executor.forget(1)
-        assert not path_of(bench.folder, 1).exists()
+        assert not live_path_of(bench.folder, 1).exists()
 
     def test_that_is_big_keeps_its_file_when_it_is_forgotten(self, bench):
         bench.submit("head -c 20000 /dev/zero")
@@ -289,8 +289,8 @@ class TestTheOutput:
         bench.submit("true", number=9)
         bench.next()
         before = len(list(Path("/proc/self/fd").iterdir()))
-        monkeypatch.setattr(os, "pwrite", is_full)
-        bench.submit("head -c 100000 /dev/zero")
+        monkeypatch.setattr(os, "sendfile", is_full)
+        bench.submit("head -c 10000000 /dev/zero")
         assert "No space left on device" in bench.outcome().message
         assert len(list(Path("/proc/self/fd").iterdir())) == before
 

@@ -143,23 +143,18 @@ def deaf():
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "1.out"
-
-
-@pytest.fixture
 def printed() -> list[bytes]:
     """What a call kept as its output, once it has ended."""
     return []
 
 
 @pytest.fixture
-def call(path, printed) -> Callable[..., Outcome]:
+def call(tmp_path, printed) -> Callable[..., Outcome]:
     def call(url: str, *, limit: int = 1 << 20, **fields: object) -> Outcome:
-        output, asked = Output(path, limit), HttpCall(url=url, **fields)
+        output, asked = Output(tmp_path, 1, limit), HttpCall(url=url, **fields)
         outcome = http_call.execute(asked, asked.timeout, output, Control())
         data = output.close()
-        printed[:] = [path.read_bytes() if data is None else data]
+        printed[:] = [output.path.read_bytes() if data is None else data]
         return outcome
 
     return call
@@ -304,7 +299,7 @@ class TestTheTimeout:
 class TestCancelling:
     @pytest.mark.parametrize("what", ["silence", "drip-headers", "drip-body"])
     def test_cuts_the_call_off_at_once(self, peer, tmp_path, what):
-        control, output = Control(), Output(tmp_path / "1.out", 100)
+        control, output = Control(), Output(tmp_path, 1, 100)
         with ThreadPoolExecutor() as pool:
             outcome = pool.submit(http_call.execute, HttpCall(url=f"{peer.url}/{what}"), 30, output, control)
             assert peer.is_waited_for.wait(PATIENCE)
@@ -315,7 +310,7 @@ class TestCancelling:
     def test_before_the_start_makes_it_end_as_soon_as_it_connects(self, peer, tmp_path):
         control = Control()
         control.cancel("stopped by ann@example.org")
-        output = Output(tmp_path / "1.out", 100)
+        output = Output(tmp_path, 1, 100)
         outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), 30, output, control)
         assert outcome.state == "cancelled"
         assert outcome.duration < PATIENCE / 2 * 10**9
@@ -323,6 +318,6 @@ class TestCancelling:
     def test_cuts_off_a_call_that_is_still_connecting(self, deaf, tmp_path):
         control = Control()
         control.cancel("stopped by ann@example.org")
-        outcome = http_call.execute(HttpCall(url=deaf), 1, Output(tmp_path / "1.out", 100), control)
+        outcome = http_call.execute(HttpCall(url=deaf), 1, Output(tmp_path, 1, 100), control)
         assert outcome.state == "cancelled"
         assert outcome.duration < 10**9 / 2

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.engine.output import INLINE_BYTES, Output, path_of
+from kala.engine.output import INLINE_BYTES, Output
+from kala.engine.spool import live_path_of, path_of
 
 
-def kept(path: Path, limit: int, *pieces: bytes) -> bytes:
+def kept(folder: Path, limit: int, *pieces: bytes) -> bytes:
     """What is kept when all pieces were printed."""
-    output = Output(path, limit)
+    output = Output(folder, 1, limit)
     for piece in pieces:
         output.write(piece)
     return kept_by(output)
@@ -30,30 +31,31 @@ def path(tmp_path) -> Path:
 
 
 class TestWhatIsKept:
-    def test_is_all_up_to_the_limit(self, path):
-        assert kept(path, 10, b"01234", b"56789") == b"0123456789"
+    def test_is_all_up_to_the_limit(self, tmp_path, path):
+        assert kept(tmp_path, 10, b"01234", b"56789") == b"0123456789"
 
-    def test_beyond_the_limit_is_the_beginning_and_the_end(self, path):
-        assert kept(path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
+    def test_beyond_the_limit_is_the_beginning_and_the_end(self, tmp_path, path):
+        assert kept(tmp_path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
 
-    def test_is_nothing_where_nothing_was_printed_not_even_a_file(self, path):
-        output = Output(path, 10)
+    def test_is_nothing_where_nothing_was_printed_not_even_a_file(self, tmp_path, path):
+        output = Output(tmp_path, 1, 10)
         output.write(b"")
         assert output.close() == b""
         assert not path.exists()
         assert (output.size, output.is_cut) == (0, False)
 
-    def test_is_for_the_owner_of_kala_alone(self, path):
-        kept(path, 10, b"much too secret")
+    def test_is_for_the_owner_of_kala_alone(self, tmp_path, path):
+        kept(tmp_path, 10, b"much too secret")
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
-    def test_replaces_what_an_earlier_kala_left_there(self, path):
-        path.parent.mkdir()
-        path.write_bytes(b"x" * 100_000)
-        assert kept(path, 1 << 20, b"short" * 10_000) == b"short" * 10_000
+    def test_replaces_what_an_earlier_kala_left_there(self, tmp_path, path):
+        for left in (path, live_path_of(tmp_path, 1)):
+            left.parent.mkdir()
+            left.write_bytes(b"x" * 100_000)
+        assert kept(tmp_path, 1 << 20, b"short" * 10_000) == b"short" * 10_000
 
-    def test_stays_as_it_is_when_it_is_closed_again(self, path):
-        output = Output(path, 4)
+    def test_stays_as_it_is_when_it_is_closed_again(self, tmp_path, path):
+        output = Output(tmp_path, 1, 4)
         output.write(b"0123456789")
         output.close()
         once = path.read_bytes()
@@ -68,7 +70,7 @@ pieces = st.lists(st.binary(max_size=300), max_size=12)
 def test_the_kept_head_and_tail_are_the_true_head_and_tail(pieces, limit):
     everything = b"".join(pieces)
     with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder) / "out", limit)
+        output = Output(Path(folder), 1, limit)
         for piece in pieces:
             output.write(piece)
         found = kept_by(output)
@@ -106,7 +108,7 @@ def what_is_kept_of(everything: bytes, limit: int) -> bytes:
 def test_what_is_read_at_any_time_is_what_is_kept_so_far(pieces, limit, size, spills):
     everything = b""
     with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder) / "out", limit)
+        output = Output(Path(folder), 1, limit)
         for piece, spill in zip(pieces, spills, strict=False):
             output.write(piece)
             everything += piece
@@ -121,7 +123,7 @@ def test_what_is_read_at_any_time_is_what_is_kept_so_far(pieces, limit, size, sp
 def test_a_reader_who_follows_gets_what_was_printed_and_is_told_what_he_missed(pieces, limit, data):
     offset, everything = 0, b""
     with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder) / "out", limit)
+        output = Output(Path(folder), 1, limit)
         for piece in pieces:
             output.write(piece)
             everything += piece
@@ -136,19 +138,19 @@ def test_a_reader_who_follows_gets_what_was_printed_and_is_told_what_he_missed(p
 
 
 class TestReading:
-    def test_beyond_the_end_gives_nothing(self, path):
-        output = Output(path, 10)
+    def test_beyond_the_end_gives_nothing(self, tmp_path, path):
+        output = Output(tmp_path, 1, 10)
         output.write(b"01234")
         assert output.read(5, 10) == (b"", 5)
 
-    def test_in_the_part_that_was_cut_gives_the_line_that_says_so_and_the_offset_after_it(self, path):
-        output = Output(path, 10)
+    def test_in_the_part_that_was_cut_gives_the_line_that_says_so_and_the_offset_after_it(self, tmp_path, path):
+        output = Output(tmp_path, 1, 10)
         output.write(b"0123456789ABCDE")
         assert output.read(7, 100) == (b"\n[kala: 5 bytes were cut out here]\n", 10)
         assert output.read(10, 100) == (b"ABCDE", 15)
 
-    def test_is_the_same_after_the_end(self, path):
-        output = Output(path, 10)
+    def test_is_the_same_after_the_end(self, tmp_path, path):
+        output = Output(tmp_path, 1, 10)
         output.write(b"0123456789ABCDE")
         output.close()
         assert output.read(0, 100) == (b"01234", 5)
@@ -157,31 +159,34 @@ class TestReading:
 
 
 class TestASmallOutput:
-    def test_is_never_in_a_file(self, path):
-        output = Output(path, 1 << 20)
+    def test_is_never_in_a_file(self, tmp_path, path):
+        output = Output(tmp_path, 1, 1 << 20)
         output.write(b"x" * INLINE_BYTES)
         assert output.is_only_in_memory
         assert output.close() == b"x" * INLINE_BYTES
         assert not path.exists()
 
-    def test_that_grows_goes_into_a_file(self, path):
-        output = Output(path, 1 << 20)
+    def test_that_grows_goes_into_a_file(self, tmp_path, path):
+        output = Output(tmp_path, 1, 1 << 20)
         output.write(b"x" * INLINE_BYTES)
         output.write(b"x")
-        assert path.read_bytes() == b"x" * (INLINE_BYTES + 1)
+        assert live_path_of(tmp_path, 1).read_bytes() == b"x" * (INLINE_BYTES + 1)
         assert output.close() is None
+        assert path.read_bytes() == b"x" * (INLINE_BYTES + 1)
 
-    def test_that_was_spilled_comes_back_and_its_file_is_spare(self, path):
-        output = Output(path, 1 << 20)
+    def test_that_was_spilled_comes_back_and_its_spool_can_go(self, tmp_path, path):
+        output = Output(tmp_path, 1, 1 << 20)
         output.write(b"hello")
         output.spill()
-        assert path.read_bytes() == b"hello"
+        assert live_path_of(tmp_path, 1).read_bytes() == b"hello"
         assert not output.is_only_in_memory
         assert output.close() == b"hello"
-        assert output.is_spare
+        output.discard_spool()
+        assert not path.exists()
+        assert not live_path_of(tmp_path, 1).exists()
 
-    def test_that_was_spilled_can_be_added_to(self, path):
-        output = Output(path, 1 << 20)
+    def test_that_was_spilled_can_be_added_to(self, tmp_path, path):
+        output = Output(tmp_path, 1, 1 << 20)
         output.write(b"hello")
         output.spill()
         output.write(b" world")
@@ -189,11 +194,11 @@ class TestASmallOutput:
         assert output.close() == b"hello world"
 
 
-def test_a_flood_costs_no_more_than_its_limit(path):
-    output = Output(path, 1000)
+def test_a_flood_costs_no_more_than_twice_its_limit(tmp_path, path):
+    output = Output(tmp_path, 1, 1000)
     for _ in range(100):
         output.write(b"x" * 65536)
-    assert path.stat().st_size <= 1000
+        assert sum(file.stat().st_size for file in (tmp_path / "live").iterdir()) <= 2000
     assert output.close() is None
     assert re.search(rb"\n\[kala: 6552600 bytes were cut out here\]\n", path.read_bytes())
 

@@ -2,7 +2,7 @@
 
 from kala.core.run import State
 from kala.engine.messages import CreateJob, Drain
-from kala.engine.output import path_of
+from kala.engine.spool import Spool, live_path_of, path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
@@ -19,11 +19,45 @@ class TestAfterACrash:
     def test_a_lost_run_tells_how_much_of_its_output_is_there(self, kala):
         job = kala.create()
         [run] = kala.runs(job)
-        path = path_of(kala.store.outputs, run.id)
-        path.parent.mkdir()
-        path.write_bytes(b"half of it")
+        Spool(kala.store.outputs, run.id, 100).append(b"half of it")
         kala.restart()
-        assert kala.runs(job)[0].outcome.output_size == len(b"half of it")
+        outcome = kala.runs(job)[0].outcome
+        assert (outcome.output_size, outcome.output_cut) == (len(b"half of it"), False)
+        assert path_of(kala.store.outputs, run.id).read_bytes() == b"half of it"
+
+    def test_a_lost_run_has_the_beginning_and_the_end_of_what_it_printed_and_a_line_for_the_rest(self, kala):
+        job = kala.create()
+        [run] = kala.runs(job)
+        Spool(kala.store.outputs, run.id, 10).append(b"begin" + b"-" * 23 + b"the end")
+        kala.restart()
+        outcome, data = kala.runs(job)[0].outcome, path_of(kala.store.outputs, run.id).read_bytes()
+        assert data == b"begin\n[kala: 25 bytes were cut out here]\ne end"
+        assert (outcome.output_size, outcome.output_cut) == (len(data), True)
+
+    def test_a_run_whose_output_was_finished_before_its_end_was_written_keeps_it(self, kala):
+        job = kala.create()
+        [run] = kala.runs(job)
+        spool = Spool(kala.store.outputs, run.id, 100)
+        spool.append(b"all of it")
+        spool.finish(path_of(kala.store.outputs, run.id))
+        kala.restart()
+        assert kala.runs(job)[0].outcome.output_size == len(b"all of it")
+
+    def test_nothing_is_left_of_outputs_that_were_being_written(self, kala):
+        job = kala.create()
+        [run] = kala.runs(job)
+        Spool(kala.store.outputs, run.id, 10).append(b"-" * 100)
+        kala.restart()
+        assert list(live_path_of(kala.store.outputs, run.id).parent.iterdir()) == []
+
+    def test_a_lost_run_whose_output_cannot_be_mended_does_not_keep_kala_from_starting(self, kala, caplog):
+        job = kala.create()
+        [run] = kala.runs(job)
+        Spool(kala.store.outputs, run.id, 10).append(b"-" * 100)
+        path_of(kala.store.outputs, run.id).mkdir(parents=True)
+        kala.restart()
+        assert kala.runs(job)[0].state is State.LOST
+        assert "could not be kept: [Errno 21] Is a directory" in caplog.text
 
     def test_a_lost_run_is_not_run_again(self, kala):
         job = kala.create(retries=3)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from kala.engine.engine import Engine
 from kala.engine.messages import Done
 from kala.engine.pruner import Keep
+from kala.engine.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"
 
@@ -140,3 +141,17 @@ def test_what_waits_or_runs_is_never_deleted(keeping):
     kala.passes(days=2)
     rest(kala)
     assert kala.story(job) == ["creation running", "manual queued"]
+
+
+def test_an_output_that_a_killed_kala_had_no_time_to_remove_goes_after_the_next_start(keeping):
+    kala = keeping()
+    kept = kala.create()
+    kala.succeed(kept)
+    outputs = [path_of(kala.store.outputs, run) for run in (1, 2, 5000)]
+    for output in outputs:
+        output.parent.mkdir(exist_ok=True)
+        output.write_bytes(b"much")
+    (kala.store.outputs / "lost+found").mkdir()
+    kala.restart()
+    rest(kala)
+    assert [output.exists() for output in outputs] == [True, False, False]

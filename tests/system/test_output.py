@@ -163,9 +163,9 @@ def test_a_run_that_prints_a_gibibyte_is_cut_in_the_middle_and_holds_up_nobody(k
 
 
 def test_the_outputs_of_many_runs_at_once_are_not_mixed_up(serve):
-    kala = serve("--workers", "200")
+    kala = serve("--workers", "500")
     line = "n=0; while [ $n -lt 100 ]; do echo $KALA_RUN_ID $n; n=$((n+1)); done; head -c 20000 /dev/zero"
-    jobs = [kala.create(command=line) for _ in range(200)]
+    jobs = [kala.create(command=line) for _ in range(500)]
     for job in jobs:
         run = done(kala, job)
         assert kala.output(run)[1] == b"".join(b"%d %d\n" % (run, n) for n in range(100)) + bytes(20_000)

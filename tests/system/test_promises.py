@@ -213,7 +213,7 @@ def test_a_stop_leaves_no_process_of_a_command_behind(serve, eventually):
     family = kala.create(name="family", command="sleep 300 & (sleep 300; true) & sleep 300; true")
     stubborn = kala.create(name="stubborn", command="trap '' TERM; echo deaf; while :; do sleep 1; done")
     eventually(lambda: len(kala.offspring()) >= 6)
-    output = kala.data / f"output/0/{kala.runs(stubborn, 1, STARTED)[0]['id']}.out"
+    output = kala.data / f"output/live/{kala.runs(stubborn, 1, STARTED)[0]['id']}.out"
     eventually(lambda: output.exists() and output.read_text() == "deaf\n")
     assert kala.stop() == 0
     assert not kala.offspring()

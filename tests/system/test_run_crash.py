@@ -1,11 +1,14 @@
 """Kala is killed while runs wait for something or print. It goes on where it was, and says what it does not know."""
 
+import re
+
 import pytest
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 ALIVE = ("queued", "running")
 ANY = (*ALIVE, "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped")
 KILLS = 2
+POWERS = [10**exponent for exponent in range(9)]
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ def test_a_kill_while_outputs_are_written_loses_no_output_of_a_run_that_had_ende
         quiet = kala.create(command=f"echo begin; {gate.wait}", schedule=FAR)
         kala.go(quiet)
         [silent] = kala.runs(quiet, 1, ("running",))
-        eventually(lambda silent=silent: (kala.data / "output/0" / f"{silent['id']}.out").exists())
+        eventually(lambda silent=silent: (kala.data / "output/live" / f"{silent['id']}.out").exists())
         for line in (f"echo small {number}", f"seq {number} 20000"):
             [run] = kala.runs(kala.create(command=line), 1)
             kept[run["id"]] = kala.output(run["id"])
@@ -119,6 +122,61 @@ def test_a_kill_while_outputs_are_written_loses_no_output_of_a_run_that_had_ende
         assert kala.output(silent["id"]) == (200, b"begin\n")
         assert not stuck(kala)
     gate.open()
+
+
+def test_what_endless_printers_printed_until_a_kill_is_in_order_and_nothing_is_missing_but_what_is_told(
+    serve, eventually
+):
+    limit = 100_000
+    kala = serve("--output-limit", str(limit))
+    jobs = [kala.create(command="seq 100000000", schedule=FAR) for _ in range(4)]
+    for number in range(KILLS):
+        for job in jobs:
+            kala.go(job)
+        runs = [kala.runs(job, number + 1, ("running", "lost"))[-1]["id"] for job in jobs]
+        eventually(lambda runs=runs: all(len(kala.output(run)[1]) > limit for run in runs))
+        power_off_and_on(kala)
+        for run in map(kala.run, runs):
+            data = kala.output(run["id"])[1]
+            assert (run["state"], run["output_cut"], run["output_size"]) == ("lost", True, len(data))
+            head, tail = data[: limit // 2], data[-limit // 2 :]
+            [cut] = re.fullmatch(rb"\n\[kala: (\d+) bytes were cut out here\]\n", data[len(head) : -len(tail)]).groups()
+            last = int(tail.split(b"\n")[-2])
+            rest = len(tail.split(b"\n")[-1])
+            assert head == b"".join(b"%d\n" % n for n in range(1, 12_000))[: len(head)]
+            assert tail[: len(tail) - rest].endswith(b"".join(b"%d\n" % n for n in range(last - 5000, last + 1)))
+            assert bytes_of_seq(last) + rest == int(cut) + limit
+    assert not list((kala.data / "output/live").iterdir())
+
+
+def bytes_of_seq(last):
+    """How much `seq` has printed with that number."""
+    return sum((len(str(power)) + 1) * (min(last, power * 10 - 1) - power + 1) for power in POWERS if power <= last)
+
+
+def test_a_kill_while_runs_are_deleted_leaves_none_without_its_output_and_no_output_without_its_run(serve, eventually):
+    kala = serve("--keep-runs", "20")
+
+    def outputs_are_those_of_the_runs():
+        files = {path.name for path in (kala.data / "output").glob("*/*")}
+        return files == {f"{run['id']}.out" for run in kala.query("SELECT id FROM run WHERE output_size > 0")}
+
+    for number in range(KILLS * 2):
+        jobs = [kala.create(command="head -c 20000 /dev/zero", schedule=FAR, overlap="allow") for _ in range(4)]
+        for job in jobs:
+            for _ in range(40):
+                kala.go(job)
+        eventually(lambda job=jobs[-1]: kala.runs(job))
+        if number % 2:
+            assert kala.delete("/job/all/").status == 204
+        power_off_and_on(kala)
+        if number % 2:
+            assert kala.query("SELECT * FROM job") == []
+        for run in kala.history("state=succeeded&limit=1000"):
+            status, data = kala.output(run["id"])
+            assert data == bytes(20_000) or kala.get(f"/run/{run['id']}/").status == status == 404
+    eventually(lambda: not stuck(kala))
+    eventually(outputs_are_those_of_the_runs)
 
 
 def test_what_was_acknowledged_of_runs_is_still_so_after_a_kill(kala, gate):
