@@ -58,7 +58,8 @@ class Outputs:
         if not self._executor.output(run_id):
             return self._open_ended(run_id)
         file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - who asked closes it
-        file.writelines(self.parts(run_id))
+        for part in self.parts(run_id):  # writelines() would have all of it in memory
+            file.write(part)
         return file
 
     def follow(self, run_id: int) -> "FollowSource":

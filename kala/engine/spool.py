@@ -151,10 +151,11 @@ class Spool:
             start += os.sendfile(target, self._files[number], position, count)
 
     def close(self) -> None:
-        """Let go of the files, and leave them where they are."""
+        """Let go of the files, and leave them where they are. Idempotent."""
         for file in self._files.values():
             os.close(file)
-        self._left, self._files = list(self._files), {}
+        self._left += self._files
+        self._files = {}
 
     def discard(self) -> None:
         """Remove the files, once what is kept is elsewhere."""

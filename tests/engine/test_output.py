@@ -194,6 +194,17 @@ class TestASmallOutput:
         assert output.close() == b"hello world"
 
 
+@pytest.mark.parametrize("printed", [b"", b"x", b"x" * 20_000, b"x" * 70_000, b"x" * 200_000])
+def test_once_the_run_has_ended_there_is_no_more_than_what_is_kept(tmp_path, printed):
+    output = Output(tmp_path, 1, 50_000)
+    output.write(printed)
+    output.spill()
+    data = output.close()
+    output.discard_spool()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == ([output.path] if data is None else [])
+
+
 def test_a_flood_costs_no_more_than_twice_its_limit(tmp_path, path):
     output = Output(tmp_path, 1, 1000)
     for _ in range(100):
