@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kala.core.run import Cause, Outcome, Run, State
 from kala.store.history import RunFilter
@@ -18,7 +19,10 @@ SECOND = timedelta(seconds=1)
 def add(runs: Runs, seconds: int, job: str = "1", cause: Cause = Cause.SCHEDULE, state: State = State.QUEUED) -> Run:
     """A run that was queued some seconds after noon and came to a state."""
     at = NOON + seconds * SECOND
-    made = runs.add(Run(job_id=job, job_name="backup", cause=cause, queued_at=at, due_at=at))
+    queued = Run(job_id=job, job_name="backup", cause=cause, queued_at=at, due_at=at)
+    if state is State.SKIPPED:
+        return runs.add(replace(queued, state=state, outcome=Outcome(state=state, ended_at=at)))
+    made = runs.add(queued)
     if state is not State.QUEUED:
         made = runs.start(made, at)
     if state not in (State.QUEUED, State.RUNNING):
