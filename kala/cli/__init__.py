@@ -11,6 +11,8 @@ _COMMANDS = {
     "serve": "kala.cli.serve:serve",
     "run": "kala.cli.run:run",
     "config": "kala.cli.config:config",
+    "backup": "kala.cli.backup:backup",
+    "restore": "kala.cli.backup:restore",
     "version": "kala.cli.version:version",
 }
 

@@ -1,7 +1,7 @@
 """The options that stand for Kala's settings, made from the table in `kala.config`."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,9 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
-def settings(command: _Command) -> _Command:
+def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
     """Give a command --config and an option for each key. What the user leaves out arrives as None or ()."""
-    for name in reversed(KEYS):
+    for name in reversed(list(keys)):
         command = _option(name)(command)
     return click.option(
         "--config", "config_file", metavar="FILE", help="Read this file instead of the usual ones. [default: none]"

@@ -45,7 +45,7 @@ class Store:
         Raises Conflict where another Kala has it open or a newer one wrote it, Invalid where it cannot be used.
         """
         self.outputs = data_dir / "output"
-        self._lock = _own(data_dir, self.outputs)
+        self._lock = own(data_dir, self.outputs)
         path = data_dir / "kala.db"
         path.touch(mode=0o600)  # commands can hold secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
@@ -119,7 +119,11 @@ def _reachable(wanted: str) -> Iterator[None]:
         raise Busy(f"storage: the database cannot be {wanted}: {error}; nothing was changed") from error
 
 
-def _own(data_dir: Path, outputs: Path) -> int:
+def own(data_dir: Path, outputs: Path) -> int:
+    """Take the data directory for this process until the descriptor that comes back is closed; make it if need be.
+
+    Raises Conflict where another process has it, Invalid where it cannot be used.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         outputs.mkdir(mode=0o700, exist_ok=True)

@@ -19,6 +19,8 @@ def test_help_names_every_command_with_a_sentence():
         "serve",
         "run",
         "config",
+        "backup",
+        "restore",
         "version",
     ]
 

@@ -1,0 +1,33 @@
+"""`kala backup` and `kala restore`: all that Kala keeps, as one file."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from kala.cli.settings import loader, settings
+from kala.store import backup as backups
+
+_place = partial(settings, keys=["data_dir"])
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_place
+def backup(config_file: str | None, file: Path, **flags: object) -> None:
+    """Write jobs, history and outputs to FILE, a tar file; Kala may run.
+
+    The backup is as of one moment. Runs that were running at it are marked as lost when it is restored.
+    """
+    backups.make(loader(config_file, flags)().config.data_dir, file)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_place
+def restore(config_file: str | None, file: Path, **flags: object) -> None:
+    """Fill a data directory that is empty from FILE, a backup.
+
+    Kala must not run on it. Slots that came due since the backup are treated as missed when it starts.
+    """
+    backups.restore(file, loader(config_file, flags)().config.data_dir)

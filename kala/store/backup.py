@@ -1,0 +1,118 @@
+"""A backup of a data directory in one tar file, made while Kala runs, and a data directory made from one."""
+
+import os
+import re
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO
+
+from kala.core.errors import Conflict, Invalid
+from kala.store.store import own
+
+_DATABASE = "kala.db"
+# What a backup has, and all that is taken from one: a file that names other places writes nothing there.
+_OUTPUT = re.compile(r"output/\d+/\d+\.out", re.ASCII)
+
+
+def make(data_dir: Path, target: Path) -> None:
+    """Write the database, as it is at one moment, and the outputs to a new file, for its owner alone.
+
+    Raises Invalid where there is no database, Conflict where the file is there, OSError where it cannot be written.
+    """
+    database = data_dir / _DATABASE
+    if not database.exists():
+        raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; give the directory in which Kala keeps its data")
+    if not target.parent.is_dir():
+        raise Invalid(f"{target}: there is no directory {target.parent}; give a file in one that there is")
+    if target.exists():
+        raise Conflict(f"{target} is there already; give a new name")
+    part = target.with_name(f"{target.name}.part")
+    with _removed_in_the_end(part, part.with_suffix(".db")):
+        _copy_database(database, part.with_suffix(".db"))
+        with _created(part) as file, tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(part.with_suffix(".db"), _DATABASE)
+            for output in (data_dir / "output").glob("[0-9]*/*.out"):
+                _add(archive, output, data_dir)
+        part.rename(target)
+
+
+@contextmanager
+def _removed_in_the_end(*paths: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[IO[bytes]]:
+    """A file for its owner alone, safely on disk when it ends well."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _copy_database(database: Path, target: Path) -> None:
+    target.touch(mode=0o600)
+    source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+    # All pages in one step: SQLite would begin anew whenever Kala writes between two.
+    with closing(source), closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+
+
+def _add(archive: tarfile.TarFile, output: Path, data_dir: Path) -> None:
+    try:
+        archive.add(output, str(output.relative_to(data_dir)))
+    except FileNotFoundError:  # its run was deleted after the database was copied
+        return
+
+
+def restore(source: Path, data_dir: Path) -> None:
+    """Fill a data directory that has no database yet; the database comes last, so that no half of a backup is used.
+
+    Raises Conflict where there is a database, or Kala runs there; Invalid where the file is no backup.
+    """
+    if (data_dir / _DATABASE).exists():
+        raise Conflict(f"data_dir: {data_dir} has a {_DATABASE} already; move it away first, or give another directory")
+    lock = own(data_dir, data_dir / "output")
+    part = data_dir / f"{_DATABASE}.part"
+    try:
+        with _removed_in_the_end(part), source.open("rb") as file:
+            _extract(file, source, data_dir, part)
+            _check(source, part)
+            part.rename(data_dir / _DATABASE)
+    finally:
+        os.close(lock)
+
+
+def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
+    try:
+        with tarfile.open(fileobj=file) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content and (member.name == _DATABASE or _OUTPUT.fullmatch(member.name)):
+                    path = part if member.name == _DATABASE else data_dir / member.name
+                    path.parent.mkdir(mode=0o700, exist_ok=True)
+                    with _created(path) as target:
+                        shutil.copyfileobj(content, target)
+    except (tarfile.TarError, EOFError) as error:
+        raise Invalid(f"{source} is no backup of Kala: it is no tar file, or not all of one") from error
+
+
+def _check(source: Path, database: Path) -> None:
+    if not database.exists():
+        raise Invalid(f"{source} is no backup of Kala: it has no {_DATABASE}")
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)) as connection:
+            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise Invalid(f"{source}: its {_DATABASE} is damaged: {found}")
