@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -120,15 +119,11 @@ class Executor:
             started_at = datetime.now(UTC)
             try:
                 outcome = self._perform(task)
-                data = task.output.close()
             except Exception as error:
                 logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
-                outcome, data = failure(f"Kala could not carry out the run: {error}"), None
-                with suppress(OSError):
-                    data = task.output.close()
-            output = task.output
-            outcome = msgspec.structs.replace(outcome, output_size=output.size, output_cut=output.is_cut)
-            done(msgspec.structs.replace(task.run, started_at=started_at), outcome, data)
+                outcome = failure(f"Kala could not carry out the run: {error}")
+            data = task.output.close()
+            done(msgspec.structs.replace(task.run, started_at=started_at), _with_output(outcome, task), data)
 
     def _perform(self, task: _Task) -> Outcome:
         if task.control.reason:
@@ -153,6 +148,16 @@ class Executor:
             timeout=timeout,
             kill_grace=self.limits.kill_grace,
         )
+
+
+def _with_output(outcome: Outcome, task: _Task) -> Outcome:
+    output, message = task.output, outcome.message
+    if output.fault:
+        sentence = f"not all of its output could be kept: {output.fault}"
+        logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
+        message = "; ".join(filter(None, (message, sentence)))
+    is_cut = output.is_cut or bool(output.fault)
+    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut)
 
 
 def _umask(spec: Spec) -> int:

@@ -1,6 +1,7 @@
 """What a run prints, kept with a limit: the beginning and the end stay, the middle goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -27,6 +28,8 @@ class Output:
         self.is_spooled = False
         self._has_file = False
         self.is_closed = False
+        # Why nothing more is kept, such as a full disk. The command goes on: its work counts more.
+        self.fault = ""
 
     @property
     def written(self) -> int:
@@ -45,13 +48,13 @@ class Output:
     @property
     def is_only_in_memory(self) -> bool:
         """Whether a crash would lose what was printed."""
-        return bool(self._buffer) and not self.is_spooled
+        return bool(self._buffer) and not self.is_spooled and not self.fault
 
     def write(self, data: bytes) -> None:
         with self._lock:
             if self.is_spooled:
-                self._spool.append(data)
-            else:
+                self._keep(data)
+            elif not self.fault:
                 self._buffer += data
         if self.is_only_in_memory and self.written > self._inline:
             self.spill()
@@ -60,10 +63,23 @@ class Output:
     def spill(self) -> None:
         """Move what is in memory to the disk."""
         with self._lock:
-            if self._buffer and not self.is_spooled:
-                self._spool.append(bytes(self._buffer))
-                self.is_spooled = True
-                self._buffer.clear()
+            if self.is_only_in_memory:
+                self._keep(bytes(self._buffer))
+                if not self.fault:
+                    self.is_spooled = True
+                    self._buffer.clear()
+
+    def _keep(self, data: bytes) -> None:
+        if not self.fault:
+            with self._noting_faults():
+                self._spool.append(data)
+
+    @contextmanager
+    def _noting_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.fault = error.strerror or str(error)
 
     def read(self, offset: int, size: int) -> tuple[bytes, int]:
         """Up to `size` bytes from an offset in the whole output, and the offset that follows.
@@ -96,11 +112,15 @@ class Output:
             return b""
 
     def close(self) -> bytes | None:
-        """Bring the output into its final form: the bytes where it is small, None where it is in its file, on disk."""
+        """Bring the output into its final form: the bytes where it is small, None where it is in its file, on disk.
+
+        Where that fails, `fault` says why, and what comes back is all that there is.
+        """
         with self._lock:
             if not self.is_closed:
                 self.is_closed = True
-                self._finish()
+                with self._noting_faults():
+                    self._finish()
             return None if self._has_file else bytes(self._buffer)
 
     def _finish(self) -> None:

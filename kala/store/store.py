@@ -116,7 +116,14 @@ def _reachable(wanted: str) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, MaxConnectionsExceeded) as error:
-        raise Busy(f"storage: the database cannot be {wanted}: {error}; nothing was changed") from error
+        raise Busy(f"storage: the database cannot be {wanted}: {_first(error)}; nothing was changed") from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """A full disk ends a transaction, and then the attempt to undo it is what fails last."""
+    while error.__context__:
+        error = error.__context__
+    return error
 
 
 def own(data_dir: Path, outputs: Path) -> int:

@@ -1,5 +1,6 @@
 """What a run prints is kept up to a limit: the beginning and the end stay, one line tells what went."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -203,6 +204,43 @@ def test_once_the_run_has_ended_there_is_no_more_than_what_is_kept(tmp_path, pri
     output.discard_spool()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files == ([output.path] if data is None else [])
+
+
+class TestAFullDisk:
+    """The command goes on: its work counts more than its words."""
+
+    @pytest.fixture
+    def full(self, monkeypatch):
+        def write(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        return lambda: monkeypatch.setattr(os, "write", write)
+
+    def test_ends_what_is_kept_where_it_is(self, tmp_path, full):
+        output = Output(tmp_path, 1, 1 << 20)
+        output.write(b"x" * 20_000)
+        full()
+        output.write(b"y" * 20_000)
+        assert output.fault == "No space left on device"
+        assert read_all(output, 7000) == b"x" * 20_000
+        assert output.close() is None
+        assert (output.path.read_bytes(), output.size) == (b"x" * 20_000, 20_000)
+
+    def test_leaves_in_memory_what_is_there_and_no_more(self, tmp_path, full):
+        full()
+        output = Output(tmp_path, 1, 1 << 20)
+        output.write(b"x" * 20_000)
+        output.write(b"y" * 20_000)
+        assert not output.is_only_in_memory
+        assert read_all(output, 7000) == b"x" * 20_000
+        assert output.close() == b"x" * 20_000
+
+    def test_is_told_of_where_it_shows_only_at_the_end(self, tmp_path, full):
+        output = Output(tmp_path, 1, 10)
+        output.write(b"x" * 20)
+        full()
+        assert output.close() == b""
+        assert output.fault == "No space left on device"
 
 
 def test_a_flood_costs_no_more_than_twice_its_limit(tmp_path, path):

@@ -191,6 +191,15 @@ class TestWriting:
         )
         assert ids(store) == []
 
+    def test_a_full_disk_is_told_as_such_in_a_savepoint_too(self, store):
+        store._writing.pragma("max_page_count", store._writing.pragma("page_count"))
+        with (
+            pytest.raises(Busy, match="cannot be written: database or disk is full; nothing"),
+            store.transaction(),
+            store.savepoint(),
+        ):
+            store.writer.jobs.add(job(2, BIG))
+
     def test_after_a_full_disk_it_writes_again(self, store):
         pages = store._writing.pragma("page_count")
         store._writing.pragma("max_page_count", pages)
