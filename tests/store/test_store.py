@@ -191,14 +191,14 @@ class TestWriting:
         )
         assert ids(store) == []
 
-    def test_a_full_disk_is_told_as_such_in_a_savepoint_too(self, store):
-        store._writing.pragma("max_page_count", store._writing.pragma("page_count"))
-        with (
-            pytest.raises(Busy, match="cannot be written: database or disk is full; nothing"),
-            store.transaction(),
-            store.savepoint(),
-        ):
-            store.writer.jobs.add(job(2, BIG))
+    def test_what_went_wrong_first_is_told_where_sqlite_has_undone_the_transaction_itself(self, store):
+        def go_wrong() -> None:
+            with store.transaction():
+                store._writing.execute_sql("ROLLBACK")
+                store._writing.execute_sql("SELECT * FROM nowhere")
+
+        with pytest.raises(Busy, match="cannot be written: no such table: nowhere; nothing was changed$"):
+            go_wrong()
 
     def test_after_a_full_disk_it_writes_again(self, store):
         pages = store._writing.pragma("page_count")
