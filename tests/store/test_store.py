@@ -197,7 +197,7 @@ class TestWriting:
                 store._writing.execute_sql("ROLLBACK")
                 store._writing.execute_sql("SELECT * FROM nowhere")
 
-        with pytest.raises(Busy, match="cannot be written: no such table: nowhere; nothing was changed$"):
+        with pytest.raises(Busy, match=r"cannot be written: no such table: nowhere; nothing was changed$"):
             go_wrong()
 
     def test_after_a_full_disk_it_writes_again(self, store):
