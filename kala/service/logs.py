@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from kala.service import journal
+
 _LOGGER = logging.getLogger("kala")
-_SYSLOG_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
 class TextFormatter(logging.Formatter):
@@ -27,10 +28,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """For journald, which has the time itself, and takes the priority from the start of each line."""
+    """For journald by way of stderr: it has the time itself, and takes the priority from the start of each line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_SYSLOG_PRIORITIES.get(record.levelno, 6)}>"
+        prefix = f"<{journal.PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
@@ -66,9 +67,13 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
     """Send all that Kala logs to the file, or else to stderr; what was configured before ends."""
     # A log that nobody can read any more, a closed pipe for one, is no reason to print tracebacks about logging.
     logging.raiseExceptions = False
-    handler = _LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
-    auto = "journal" if not log_file and _is_journal(os.environ) else "text"
-    handler.setFormatter(_FORMATTERS[auto if log_format == "auto" else log_format]())
+    handler: logging.Handler = _LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    to_journal = not log_file and _is_journal(os.environ)
+    auto = "journal" if to_journal else "text"
+    log_format = auto if log_format == "auto" else log_format
+    handler.setFormatter(_FORMATTERS[log_format]())
+    if to_journal and log_format == "journal":
+        handler = journal.JournalHandler(handler, journal.SOCKET)
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
         old.close()

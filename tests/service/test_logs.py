@@ -106,21 +106,28 @@ class TestAuto:
 
     PROGRAM = """
 import logging
-from kala.service import logs
+import os
+from kala.service import journal, logs
+journal.SOCKET = os.environ["JOURNAL_SOCKET"]
 logs.configure("auto", verbose=False)
 logging.getLogger("kala").info("hello")
 """
 
-    def said(self, stream: str) -> str:
+    def said(self, stream: str, journal: str = "/nowhere") -> str:
         read, write = os.pipe()
         stat = os.fstat(write)
-        environ = os.environ | {"JOURNAL_STREAM": stream.format(f"{stat.st_dev}:{stat.st_ino}")}
+        stream = stream.format(f"{stat.st_dev}:{stat.st_ino}")
+        environ = os.environ | {"JOURNAL_STREAM": stream, "JOURNAL_SOCKET": journal}
         subprocess.run([sys.executable, "-c", self.PROGRAM], env=environ, stderr=write, timeout=10, check=True)
         os.close(write)
         with os.fdopen(read) as pipe:
             return pipe.read()
 
-    def test_a_stderr_that_goes_to_journald_is_written_for_it(self):
+    def test_where_stderr_goes_to_journald_it_gets_each_line_by_its_own_protocol(self, journald):
+        assert self.said("{}", journald.path) == ""
+        assert journald.heard()["MESSAGE"] == "hello"
+
+    def test_without_its_socket_stderr_is_written_for_journald(self):
         assert self.said("{}") == "<6>hello\n"
 
     def test_a_stderr_that_was_redirected_is_written_for_people(self):

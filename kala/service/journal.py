@@ -1,0 +1,80 @@
+"""journald's native protocol, by which a line carries fields: `journalctl KALA_JOB_NAME=backup` finds its runs.
+
+See https://systemd.io/JOURNAL_NATIVE_PROTOCOL. A message is one datagram of fields; one too large for that goes into a
+sealed file in memory, whose descriptor is sent.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+SOCKET = "/run/systemd/journal/socket"
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""syslog's, as journald wants them."""
+
+_TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class JournalHandler(logging.Handler):
+    """Sends each line with its fields, `run_id` as KALA_RUN_ID. What journald does not take goes to `otherwise`."""
+
+    def __init__(self, otherwise: logging.Handler, path: str) -> None:
+        super().__init__()
+        self._otherwise = otherwise
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._send(b"".join(_encoded(name, value) for name, value in self._fields(record)))
+        except OSError:
+            self._otherwise.handle(record)
+        except Exception:  # noqa: BLE001 - as each handler of logging does: no run fails for a line about it
+            self.handleError(record)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._otherwise.close()
+        super().close()
+
+    def _fields(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+        yield "MESSAGE", self.format(record)
+        yield "PRIORITY", PRIORITIES.get(record.levelno, 6)
+        yield "SYSLOG_IDENTIFIER", "kala"
+        yield "LOGGER", record.name
+        for name, value in getattr(record, "fields", {}).items():
+            if value is not None:
+                yield f"KALA_{name.upper()}", value
+
+    def _send(self, message: bytes) -> None:
+        # Not connected: a journald that was started again is found at the same path.
+        try:
+            self._socket.sendto(message, self._path)
+        except OSError as error:
+            if error.errno not in _TOO_LARGE:
+                raise
+            self._send_in_file(message)
+
+    def _send_in_file(self, message: bytes) -> None:
+        with open(os.memfd_create("kala-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(message)
+            file.flush()
+            fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+            descriptor = struct.pack("i", file.fileno())
+            # Not send_fds, which sends to no address, whatever it is given.
+            self._socket.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)], 0, self._path)
+
+
+def _encoded(name: str, value: object) -> bytes:
+    """`NAME=value`, or with the value's length where it has more than one line."""
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(map(str, value))
+    data = str(value).encode(errors="backslashreplace")
+    if b"\n" in data:
+        return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+    return f"{name}=".encode() + data + b"\n"
