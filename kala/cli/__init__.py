@@ -10,6 +10,7 @@ from kala.cli.exits import sentences
 _COMMANDS = {
     "serve": "kala.cli.serve:serve",
     "run": "kala.cli.run:run",
+    "reload": "kala.cli.reload:reload",
     "config": "kala.cli.config:config",
     "backup": "kala.cli.backup:backup",
     "restore": "kala.cli.backup:restore",

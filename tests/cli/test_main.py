@@ -18,6 +18,7 @@ def test_help_names_every_command_with_a_sentence():
     assert [line.split()[0] for line in output.partition("Commands:\n")[2].splitlines()] == [
         "serve",
         "run",
+        "reload",
         "config",
         "backup",
         "restore",

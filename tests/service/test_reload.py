@@ -1,0 +1,135 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from kala.core.errors import Invalid, KalaError
+from kala.service.reload import ReloadReport, reload_and_wait
+
+READY = "answers on http://127.0.0.1:8000"
+
+
+@pytest.fixture
+def environ(home):
+    """What systemd gives the service; MAINPID is for ExecReload alone."""
+    return {"RUNTIME_DIRECTORY": str(home)}
+
+
+@pytest.fixture
+def service(start, environ):
+    service = start(**environ)
+    service.expect(READY)
+    return service
+
+
+@pytest.fixture
+def deaf():
+    """A process that ignores SIGHUP, until it is told to end."""
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); print(flush=True); input()"
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **streams) as process:
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def reload_of(pid, environ, *limit):
+    reload_and_wait(environ | {"MAINPID": str(pid)}, *limit)
+
+
+def kala_reload(environ, **more):
+    command = [sys.executable, "-m", "kala", "reload"]
+    done = subprocess.run(
+        command, env=os.environ | environ | more, capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_it_returns_when_the_new_settings_are_in_force(service, home, environ):
+    for owner in ("a@example.org", "b@example.org"):
+        (home / "kala.toml").write_text(f'default_owner = "{owner}"')
+        reload_of(service.process.pid, environ)
+        assert owner in service.expect("app reload")
+
+
+def test_a_setting_that_is_wrong_is_told_with_exit_code_2_and_the_old_ones_stay(service, home, environ):
+    (home / "kala.toml").write_text("prot = 1")
+    assert kala_reload(environ, MAINPID=str(service.process.pid)) == (
+        2,
+        f"kala: the settings stay as they were: {home}/kala.toml: 'prot' is not a key; did you mean port?\n",
+    )
+    service.send(signal.SIGTERM)
+    assert service.ended() == 0
+    assert not [line for line in service.said if "app reload" in line]
+
+
+def test_the_error_of_the_reload_before_is_not_taken_for_this_one_s(service, home, environ):
+    (home / "kala.toml").write_text("prot = 1")
+    with pytest.raises(Invalid):
+        reload_of(service.process.pid, environ)
+    (home / "kala.toml").write_text("port = 8000")
+    reload_of(service.process.pid, environ)
+
+
+def test_ten_reloads_at_once_all_return(service, environ):
+    threads = [threading.Thread(target=reload_of, args=(service.process.pid, environ), daemon=True) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not [thread for thread in threads if thread.is_alive()]
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({"MAINPID": "", "RUNTIME_DIRECTORY": "/run/kala"}, "MAINPID"), ({"MAINPID": "1"}, "RUNTIME_DIRECTORY")],
+)
+def test_without_systemd_it_says_what_is_missing(given, missing):
+    assert kala_reload({"RUNTIME_DIRECTORY": ""} | given) == (
+        1,
+        f"kala: {missing} is not set; use systemctl reload kala, or send SIGHUP and look at the log\n",
+    )
+
+
+def test_a_process_that_is_gone_is_told(environ):
+    with subprocess.Popen(["true"]) as process:
+        pass
+    with pytest.raises(KalaError, match=f"there is no process {process.pid} to reload"):
+        reload_of(process.pid, environ)
+
+
+def test_a_process_that_ends_instead_is_told_at_once(environ):
+    with subprocess.Popen(["sleep", "60"]) as process:  # SIGHUP ends it
+        with pytest.raises(KalaError, match=f"process {process.pid} ended before it had read its settings again"):
+            reload_of(process.pid, environ)
+        process.kill()
+
+
+def test_a_process_that_never_answers_is_given_up(deaf, environ, home):
+    ReloadReport(environ).write(time.monotonic_ns(), "")  # of a reload before
+    with pytest.raises(KalaError, match=r"has not read its settings again within 0\.1 s"):
+        reload_of(deaf.pid, environ, 0.1)
+
+
+def test_a_reload_that_cannot_be_told_is_one_all_the_same(start, home):
+    service = start(RUNTIME_DIRECTORY=str(home / "gone"))
+    service.expect(READY)
+    service.send(signal.SIGHUP)
+    service.expect("app reload")
+    service.expect("cannot tell how the reload went: ")
+    service.send(signal.SIGTERM)
+    assert service.ended() == 0
+
+
+def test_the_file_of_the_result_is_whole_at_any_time(environ, home):
+    report = ReloadReport(environ)
+    report.write(1, "")
+    with (home / "reload.json").open() as reader:
+        report.write(2, "a sentence")
+        assert json.load(reader) == {"began": 1, "error": ""}
+    assert json.loads((home / "reload.json").read_text()) == {"began": 2, "error": "a sentence"}
