@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 
 from kala.api.application import application
@@ -42,18 +43,29 @@ _STOPPED = "cancelled because Kala was stopped"
 class App:
     """One running Kala. Owned by one thread, which starts it once and stops it once or more."""
 
-    def __init__(self, config: Config, *, beat: Callable[[], None], beat_interval: float | None = None) -> None:
-        """`beat` is called by the engine's loop at least every `beat_interval` seconds."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        beat: Callable[[], None],
+        beat_interval: float | None = None,
+        listener: socket | None = None,
+    ) -> None:
+        """`beat` is called by the engine's loop at least every `beat_interval` seconds.
+
+        A `listener`, which App then closes, takes the place of the interface and port of the settings.
+        """
         self._config = config
         self._beat = beat
         self._beat_interval = beat_interval
+        self._listener = listener
         self._started = ExitStack()
         self.address = ""
 
     def start(self) -> None:
         """Return when requests are answered. Raises KalaError where that cannot be; then stop() undoes the rest."""
         sys.setswitchinterval(_SWITCH_SECONDS)
-        listener = self._started.enter_context(listen(self._config.interface, self._config.port))
+        listener = self._started.enter_context(self._listener or listen(self._config.interface, self._config.port))
         self._store = Store(self._data_dir(), self._config.durability)
         self._started.callback(self._store.close)
         self.feed = Feed()
@@ -80,8 +92,7 @@ class App:
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
         self._server.start()
         self._started.callback(self._server.stop, _REQUEST_SECONDS)
-        host, port = self._server.address
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.address = _address(listener.family, *self._server.address)
         gc.collect()
         gc.freeze()
 
@@ -130,6 +141,12 @@ class App:
                 self._executor.cancel_all(_STOPPED, force=True)
                 self.wait_idle(_REAP_SECONDS)
         self._executor.stop(_REAP_SECONDS)
+
+
+def _address(family: int, host: str, port: int) -> str:
+    if family == AF_UNIX:
+        return f"unix:{host}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _until(due: datetime | None) -> str:

@@ -349,12 +349,17 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | N
 
 
 def _checked(config: Config) -> Config:
-    if config.insecure_no_auth or _is_loopback(config.interface):
-        return config
-    raise Invalid(
-        f"interface: {config.interface or 'every address'} can be reached from other machines and Kala has no login"
-        " yet; listen on 127.0.0.1, or give --insecure-no-auth if something in front of Kala decides who may call"
-    )
+    check_reach(config.interface, config)
+    return config
+
+
+def check_reach(interface: str, config: Config) -> None:
+    """Raise Invalid for an address to listen on that others can reach, unless the settings allow that."""
+    if not config.insecure_no_auth and not _is_loopback(interface):
+        raise Invalid(
+            f"interface: {interface or 'every address'} can be reached from other machines and Kala has no login"
+            " yet; listen on 127.0.0.1, or give --insecure-no-auth if something in front of Kala decides who may call"
+        )
 
 
 def _is_loopback(interface: str) -> bool:

@@ -13,6 +13,7 @@ import selectors
 import socket
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from cheroot import connections, wsgi
@@ -33,6 +34,8 @@ BACKLOG = 1024
 KEEP_ALIVE_LIMIT = 512
 # What stop() grants to the watching thread.
 _GRACE = 0.5
+# How long, at most, stop() waits for those who are connected and have not asked anything yet.
+_LAST_WORD_SECONDS = 1.0
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1
 
@@ -103,6 +106,8 @@ class Server:
         """Cut off streams, accept no more, let requests in flight finish for `timeout` seconds, then cut them off.
 
         Returns within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
+        Who is connected and has not asked yet has a second to do so. Whoever else has the listener open goes on
+        listening: who connects meanwhile waits there.
         """
         with self._lock:
             self._stopped = True
@@ -120,6 +125,7 @@ class _Connections(connections.ConnectionManager):
     def __init__(self, http: "_Http") -> None:
         super().__init__(http)
         self._starved = False
+        self._unasked: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._wake = os.eventfd(0)
         # Under the listener's name: when woken, the loop accepts, finds nothing, and sees that it shall stop.
         self._selector.register(self._wake, selectors.EVENT_READ, data=http)
@@ -141,6 +147,30 @@ class _Connections(connections.ConnectionManager):
         self._stop_requested = True
         os.eventfd_write(self._wake, 1)
 
+    def heard(self, conn: Connection) -> None:
+        """A connection has become readable."""
+        conn.take()
+        if conn.ready:
+            self._unasked.discard(conn)
+        self.hold(conn)
+
+    def see_off(self, seconds: float) -> None:
+        """Accept no more; take what is asked on old connections, and wait so long for new ones to ask something.
+
+        A new client can rely on an answer where another process holds the listener, too: systemd, while Kala restarts.
+        Who connects from now on waits for the next Kala there; who was accepted has nobody but us.
+        """
+        for listened in (self.server.socket, self._wake):
+            self._selector.unregister(listened)
+        self.server.socket.close()
+        deadline, left = time.monotonic() + seconds, 0.0
+        while left >= 0:
+            for fd, conn in self._selector.select(timeout=left):
+                self._selector.unregister(fd)
+                self.heard(conn)
+            waiting = [conn for _, conn in self._selector.connections if conn in self._unasked]
+            left = deadline - time.monotonic() if waiting else -1.0
+
     def close_idle(self) -> None:
         self._expire(threshold=float("inf"))  # type: ignore[attr-defined]  # not in cheroot's stubs
 
@@ -158,6 +188,7 @@ class _Connections(connections.ConnectionManager):
         self._starved = False
         if conn:
             _send_at_once(conn.socket)
+            self._unasked.add(conn)
             self.put(conn)
 
     def _starve(self, error: OSError) -> None:
@@ -198,6 +229,7 @@ class _Http(wsgi.Server):
         address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
         super().__init__(address, app, server_name="Kala")
         self.socket = listener
+        self._last_word = 0.0
         self.requests = Workers(self, min=threads, max=threads)
         self.streamer = streamer
         self.max_request_body_size = max_body
@@ -220,11 +252,11 @@ class _Http(wsgi.Server):
                 self._connections.run(self.expiration_interval)
             except Exception:  # noqa: BLE001 - without this thread Kala would be alive and deaf
                 _log.exception("the HTTP server met an error and goes on")
+        self._connections.see_off(self._last_word)
 
     def process_conn(self, conn: Connection) -> None:
         """Called by the loop for a connection that became readable."""
-        conn.take()
-        self._connections.hold(conn)
+        self._connections.heard(conn)
 
     def put_conn(self, conn: Connection) -> None:
         """Called by a worker for a connection that it served and that shall not be closed."""
@@ -234,9 +266,10 @@ class _Http(wsgi.Server):
             self.streamer.adopt(conn, conn.source, conn.is_chunked)
 
     def stop(self, timeout: float = 0) -> None:
-        self.ready = False
+        self._last_word = min(timeout, _LAST_WORD_SECONDS)
+        self.ready = False  # from here on each answer says that its connection closes
         self._connections.stop()
-        self._thread.join(_GRACE)
+        self._thread.join(_GRACE + self._last_word)
         self.socket.close()
         self._connections.close_idle()
         self.requests.stop(timeout)

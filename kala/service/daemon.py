@@ -1,6 +1,7 @@
 """`kala serve`: a process in order (streams, descriptors, pid file, log), and then the loop in it."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +11,27 @@ import daemon
 
 from kala.config import Config, Loaded
 from kala.service import detach as background
-from kala.service import logs
+from kala.service import logs, sockets
 from kala.service.loop import App, Loop, Signals
 from kala.service.notify import Notifier
 from kala.service.pidfile import PidFile
-
-_FIRST_LISTEN_FD = 3
+from kala.service.reload import ReloadReport
 
 
 class AppFactory(Protocol):
-    """Builds the app. The engine calls `beat` in each round, at least every `beat_interval` seconds."""
+    """Builds the app. The engine calls `beat` in each round, at least every `beat_interval` seconds.
 
-    def __call__(self, config: Config, *, beat: Callable[[], None], beat_interval: float | None) -> App:
+    It listens on `listener`, if there is one, and else where the settings say.
+    """
+
+    def __call__(
+        self,
+        config: Config,
+        *,
+        beat: Callable[[], None],
+        beat_interval: float | None,
+        listener: socket.socket | None,
+    ) -> App:
         """Build, but do not start."""
 
 
@@ -33,32 +43,36 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
         background.start_again()
         return
     _open_standard_streams()
-    with _context(config, detached=detached):
+    listener = sockets.handed_over(os.environ, config)
+    with _context(config, listener, detached=detached):
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
-        loop = _loop(config, load, app_factory or _kala_app)
+        loop = _loop(config, load, app_factory or _kala_app, listener)
         try:
             loop.run(lambda: background.say_ready(log_file) if detached else None)
         finally:
             _give_up_broken_stderr()
 
 
-def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory) -> Loop:
+def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory, listener: socket.socket | None) -> Loop:
     signals = Signals()  # first: a signal that comes while the app is made or starts stops it in good order
     notifier = Notifier(os.environ)
     interval = notifier.watchdog_interval
-    app = app_factory(config, beat=notifier.watchdog, beat_interval=interval / 2 if interval else None)
-    return Loop(app, config, load, notifier, signals)
+    beat_interval = interval / 2 if interval else None
+    app = app_factory(config, beat=notifier.watchdog, beat_interval=beat_interval, listener=listener)
+    return Loop(app, config, load, notifier, signals, report=ReloadReport(os.environ))
 
 
-def _kala_app(config: Config, *, beat: Callable[[], None], beat_interval: float | None) -> App:
+def _kala_app(
+    config: Config, *, beat: Callable[[], None], beat_interval: float | None, listener: socket.socket | None
+) -> App:
     # Late, as it takes most of a start: wrong settings and a held pid file are told without it.
     from kala.app import App as KalaApp  # noqa: PLC0415
 
-    return KalaApp(config, beat=beat, beat_interval=beat_interval)
+    return KalaApp(config, beat=beat, beat_interval=beat_interval, listener=listener)
 
 
-def _context(config: Config, *, detached: bool) -> daemon.DaemonContext:
+def _context(config: Config, listener: socket.socket | None, *, detached: bool) -> daemon.DaemonContext:
     """python-daemon's order of a daemon process, but for what the commands that Kala starts would inherit.
 
     Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored for them. Detaching is
@@ -70,7 +84,7 @@ def _context(config: Config, *, detached: bool) -> daemon.DaemonContext:
         umask=_current_umask(),
         prevent_core=False,
         signal_map={},
-        files_preserve=_listen_fds(),
+        files_preserve=[listener] if listener else [],
         pidfile=PidFile(config.pid_file) if config.pid_file else None,
         stdin=sys.stdin,
         stdout=sys.stdout,
@@ -87,14 +101,6 @@ def _current_umask() -> int:
     umask = os.umask(0o077)  # it can only be read by setting it
     os.umask(umask)
     return umask
-
-
-def _listen_fds() -> list[int]:
-    """The sockets that systemd opened for this process."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = os.environ.get("LISTEN_FDS", "")
-    return list(range(_FIRST_LISTEN_FD, _FIRST_LISTEN_FD + int(count))) if count.isdecimal() else []
 
 
 def _give_up_broken_stderr() -> None:

@@ -16,6 +16,7 @@ from kala.config import KEYS, RELOADABLE, Config, Loaded
 from kala.core.errors import KalaError
 from kala.service import logs
 from kala.service.notify import Notifier
+from kala.service.reload import ReloadReport
 
 _logger = logging.getLogger("kala.service")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -88,13 +89,21 @@ class Loop:
     """Starts the app, tells whoever started Kala, reacts to signals, and stops the app in good order."""
 
     def __init__(
-        self, app: App, config: Config, load: Callable[[], Loaded], notifier: Notifier, signals: Signals
+        self,
+        app: App,
+        config: Config,
+        load: Callable[[], Loaded],
+        notifier: Notifier,
+        signals: Signals,
+        *,
+        report: ReloadReport,
     ) -> None:
         self._app = app
         self._config = config
         self._load = load
         self._notifier = notifier
         self._signals = signals
+        self._report = report
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Return when a signal has ended the service; raises KalaError when it did not start."""
@@ -122,13 +131,16 @@ class Loop:
             self._notifier.status(self._app.status())
 
     def _reload(self) -> None:
+        began, sentence = time.monotonic_ns(), ""
         self._notifier.reloading()
         try:
             self._take_over(self._load().config)
         except KalaError as error:
+            sentence = str(error)
             # The sentence says it all; a traceback would only hide it.
             _logger.error("the settings stay as they were: %s", error, extra={"fields": {"action": "reload_failed"}})  # noqa: TRY400
         self._notifier.ready()
+        self._report.write(began, sentence)
 
     def _take_over(self, new: Config) -> None:
         changed = [key for key in KEYS if getattr(new, key) != getattr(self._config, key)]

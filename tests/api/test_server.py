@@ -160,6 +160,16 @@ def in_background(after, call, *args):
     return thread
 
 
+def until_refused(started):
+    """Return when the server does not listen any more."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(started.address):
+            continue
+        return
+    pytest.fail("it still listens")
+
+
 def threads_named(name):
     return [thread for thread in threading.enumerate() if thread.name == name]
 
@@ -381,6 +391,40 @@ def test_stop_lets_a_request_in_flight_get_its_whole_answer(serve, connect, gate
     assert len(json.loads(answered.body)) == 500_000
     stopping.join(PATIENCE)
     assert not stopping.is_alive()
+
+
+def test_who_connected_before_a_stop_and_has_not_asked_yet_gets_an_answer(serve, connect, after):
+    started = serve()
+    new, idle = connect(started), connect(started)
+    idle.ask(GET)
+    stopping = in_background(after, started.stop, PATIENCE)
+    until_refused(started)  # The sign that the stop has begun.
+    answered = new.ask(GET)
+    assert (answered.status, answered.headers["Connection"]) == (200, "close")
+    stopping.join(PATIENCE)
+    assert idle.is_closed()
+
+
+def test_a_stop_is_held_up_for_a_second_at_most_by_who_asks_nothing(serve, connect):
+    started = serve()
+    silent = connect(started)
+    connect(started).ask(GET)  # The sign that the one before was accepted, too.
+    began = time.monotonic()
+    started.stop(PATIENCE)
+    assert time.monotonic() - began < 1.5
+    assert silent.is_closed()
+
+
+def test_a_listener_that_another_process_holds_keeps_who_connects_after_a_stop(serve, connect):
+    listener = listen("127.0.0.1", 0)
+    with listener.dup() as held:
+        first = serve(listener=listener)
+        connect(first).ask(GET)
+        first.stop(PATIENCE)
+        waiting = connect(first)
+        waiting.socket.sendall(GET)
+        serve(listener=held.dup())
+        assert waiting.answer().status == 200
 
 
 def test_stop_does_not_wait_for_a_handler_that_hangs_and_closes_its_connection(serve, connect, gate):

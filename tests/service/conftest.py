@@ -1,6 +1,8 @@
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,7 +15,7 @@ PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
 class Service:
     """The program as a process. Whatever it is waited for ends within a limit, as the process is killed then."""
 
-    def __init__(self, home: Path, *arguments: str, command=None, **environ: str) -> None:
+    def __init__(self, home: Path, *arguments: str, command=None, pass_fds=(), **environ: str) -> None:
         self.said: list[str] = []
         self.process = subprocess.Popen(
             [*(command or PROGRAM), *arguments],
@@ -21,6 +23,7 @@ class Service:
             stderr=subprocess.PIPE,
             text=True,
             cwd=home,
+            pass_fds=pass_fds,
         )
         self._limit = threading.Timer(LIMIT_SECONDS, self.process.kill)
         self._limit.start()
@@ -71,3 +74,43 @@ def start(home):
 def app_events(home):
     """What was done to the app, out of what a service said."""
     return lambda service: [line.split(" app ")[1].split()[0] for line in service.said if " app " in line]
+
+
+class Journald:
+    """The end of journald's socket. A message comes as a datagram, or as a file sent along with an empty one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.settimeout(LIMIT_SECONDS)
+
+    def heard(self) -> dict[str, str]:
+        """The fields of the next message."""
+        message, files, _, _ = socket.recv_fds(self.socket, 1_000_000, 1)
+        for file in files:
+            with os.fdopen(file, "rb") as sent:
+                sent.seek(0)
+                message = sent.read()
+        return dict(self._fields(message))
+
+    def _fields(self, message: bytes):
+        while message:
+            line, _, message = message.partition(b"\n")
+            name, equals, value = line.partition(b"=")
+            if not equals:
+                end = 8 + int.from_bytes(message[:8], "little")
+                value, message = message[8:end], message[end:].removeprefix(b"\n")
+            yield name.decode(), value.decode()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def journald():
+    """Its path must be short, so it is not in tmp_path."""
+    with tempfile.TemporaryDirectory() as place:
+        end = Journald(str(Path(place, "j")))
+        yield end
+        end.close()

@@ -21,9 +21,11 @@ class FakeApp:
 
     address = "http://127.0.0.1:8000"
 
-    def __init__(self, config, *, beat, beat_interval, rounds, fault):
+    def __init__(self, config, *, beat, beat_interval, listener, rounds, fault):
         self.rounds, self.fault = rounds, fault
         logger.info("app made for port %s, beats every %s s", config.port, beat_interval)
+        place = listener.getsockname() if listener else "nothing yet"
+        logger.info("listens on %s", place if isinstance(place, str) else " ".join(map(str, place[:2])))
         beat()
 
     def start(self):

@@ -61,12 +61,8 @@ class TestForeground:
         # Python ignores these two itself, and subprocess restores them for its children.
         assert ignored & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
 
-    def test_sockets_of_systemd_stay_open_and_other_descriptors_do_not(self, start):
-        service = shell_start(start, "exec 3</dev/null 4</dev/null 5</dev/null; export LISTEN_FDS=2 LISTEN_PID=$$")
-        assert service.expect("open:").endswith("open: 0 1 2 3 4\n")
-
-    def test_sockets_for_another_process_are_not_kept(self, start):
-        service = shell_start(start, "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=1")
+    def test_descriptors_that_it_was_started_with_are_closed(self, start):
+        service = shell_start(start, "exec 3</dev/null 4</dev/null; export LISTEN_FDS=1 LISTEN_PID=1")
         assert service.expect("open:").endswith("open: 0 1 2\n")
 
     def test_closed_standard_streams_are_opened(self, start, home):

@@ -1,0 +1,41 @@
+"""The socket that systemd listens on for Kala (kala.socket), and holds while Kala restarts: see sd_listen_fds(3)."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from kala.config import Config, check_reach
+from kala.core.errors import Invalid
+
+_FIRST = 3
+
+
+def handed_over(environ: Mapping[str, str], config: Config) -> socket.socket | None:
+    """The one listening socket that this process was started with, or None; raises Invalid where it cannot be used."""
+    count = _count(environ)
+    if not count:
+        return None
+    if count > 1:
+        raise Invalid(f"LISTEN_FDS: {count} sockets were handed over; Kala listens on one, keep one ListenStream= line")
+    os.set_inheritable(_FIRST, False)
+    listener = _listening(_FIRST)
+    if listener.family != socket.AF_UNIX:  # who may use that one, its file's mode tells
+        check_reach(listener.getsockname()[0], config)
+    return listener
+
+
+def _count(environ: Mapping[str, str]) -> int:
+    """How many there are; the variables may be meant for another process."""
+    count = environ.get("LISTEN_FDS", "")
+    return int(count) if environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal() else 0
+
+
+def _listening(fd: int) -> socket.socket:
+    try:
+        listener = socket.socket(fileno=fd)
+        usable = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        usable = 0
+    if not usable:
+        raise Invalid("LISTEN_FDS: descriptor 3 is no listening stream socket; use ListenStream= with Accept=no")
+    return listener

@@ -1,0 +1,96 @@
+import fcntl
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+HAND_OVER = 'exec {}; export LISTEN_PID=$$ LISTEN_FDS={}; exec "$0" "$@"'
+PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
+
+
+@pytest.fixture
+def hand_over(start):
+    """Start the program with these sockets as its descriptors 3 and on, as systemd does."""
+
+    def hand_over(*sockets: socket.socket, arguments=()):
+        moves = " ".join(f"{3 + place}<&{sock.fileno()}" for place, sock in enumerate(sockets))
+        shell = ["bash", "-c", HAND_OVER.format(moves, len(sockets))]
+        fds = tuple(sock.fileno() for sock in sockets)
+        return start(*PROGRAM, *arguments, command=shell, pass_fds=fds)
+
+    return hand_over
+
+
+@pytest.fixture
+def opened():
+    """Makes listening sockets with numbers that cannot be in the way of 3 and 4."""
+    made = []
+
+    def opened(family, address, listening=True):
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            sock.bind(address)
+            if listening:
+                sock.listen()
+            made.append(socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 50)))
+        return made[-1]
+
+    yield opened
+    for sock in made:
+        sock.close()
+
+
+def refusal(service) -> str:
+    assert service.ended() == 2
+    [sentence] = service.said
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("family", "address"), [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0))], ids=["v4", "v6"]
+)
+def test_the_app_gets_the_socket_that_systemd_listens_on(hand_over, opened, family, address):
+    listener = opened(family, address)
+    host, port = listener.getsockname()[:2]
+    assert hand_over(listener).expect("listens on").endswith(f"listens on {host} {port}\n")
+
+
+def test_the_app_gets_a_unix_socket_too(hand_over, opened, tmp_path):
+    listener = opened(socket.AF_UNIX, str(tmp_path / "s"))
+    assert hand_over(listener).expect("listens on").endswith(f"listens on {tmp_path}/s\n")
+
+
+def test_no_command_inherits_the_socket(hand_over, opened):
+    service = hand_over(opened(socket.AF_INET, ("127.0.0.1", 0)))
+    assert service.expect("open:").endswith("open: 0 1 2\n")
+
+
+def test_a_socket_for_another_process_is_not_taken(start):
+    service = start(LISTEN_FDS="1", LISTEN_PID="1")
+    assert service.expect("listens on").endswith("listens on nothing yet\n")
+
+
+def test_a_socket_that_others_can_reach_needs_the_same_word_as_an_interface(hand_over, opened):
+    sentence = refusal(hand_over(opened(socket.AF_INET, ("0.0.0.0", 0))))
+    assert sentence.startswith(
+        "kala: interface: 0.0.0.0 can be reached from other machines and Kala has no login yet; "
+    )
+
+
+def test_with_that_word_it_is_taken(hand_over, opened):
+    service = hand_over(opened(socket.AF_INET, ("0.0.0.0", 0)), arguments=["--insecure-no-auth"])
+    assert "listens on 0.0.0.0 " in service.expect("listens on")
+
+
+def test_two_sockets_are_refused(hand_over, opened):
+    two = [opened(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2)]
+    assert refusal(hand_over(*two)) == (
+        "kala: LISTEN_FDS: 2 sockets were handed over; Kala listens on one, keep one ListenStream= line\n"
+    )
+
+
+def test_what_is_no_listening_socket_is_refused(hand_over, opened):
+    unused = opened(socket.AF_INET, ("127.0.0.1", 0), listening=False)
+    assert refusal(hand_over(unused)) == (
+        "kala: LISTEN_FDS: descriptor 3 is no listening stream socket; use ListenStream= with Accept=no\n"
+    )
