@@ -4,26 +4,30 @@ It does not fork itself: PyInstaller's one-file program deletes its unpacked fil
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from kala.core.errors import KalaError
 
 _DETACHED = "KALA_DETACHED"
-_READY = b"kala: ready\n"
+_READY = b"kala: ready"
+_CHUNK_BYTES = 65_536
 
 
 def start_again() -> None:
     """Return when the new process answers requests; if it ends before, exit as it did, after what it had to say."""
     child, pipe = _start()
     try:
-        with os.fdopen(pipe, "rb") as lines:
-            for line in lines:
+        with os.fdopen(pipe, "rb", buffering=0) as stream:
+            for line in _lines(stream):
                 if line == _READY:
                     return
-                sys.stderr.write(line.decode(errors="replace"))
+                sys.stderr.write(line.decode(errors="replace") + "\n")
         raise _failure(child.wait())
     except KeyboardInterrupt:  # in its own session the child did not hear of it
         child.terminate()
@@ -39,7 +43,7 @@ def say_ready(log_file: Path | None) -> None:
     """Let the starter go. What is still written to stdout and stderr, a crash of a thread, goes where the log goes."""
     with (log_file or Path(os.devnull)).open("ab") as target:
         sys.stderr.flush()
-        os.write(2, _READY)
+        os.write(2, _READY + b"\n")
         os.dup2(target.fileno(), 1)
         os.dup2(target.fileno(), 2)
 
@@ -57,6 +61,20 @@ def _start() -> tuple[subprocess.Popen[bytes], int]:
     )
     os.close(theirs)
     return child, ours
+
+
+def _lines(stream: FileIO) -> Iterator[bytes]:
+    """Waits by turns of a second: Python overlooks a signal that comes just before it begins to wait."""
+    rest = b""
+    ended = False
+    while not ended:
+        if select.select([stream], [], [], 1)[0]:
+            chunk = stream.read(_CHUNK_BYTES)
+            ended = not chunk
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+    if rest:
+        yield rest
 
 
 def _same_command() -> list[str]:
