@@ -37,6 +37,10 @@ format: $(VENV)/dev  ## let ruff put the sources in form
 bench: $(VENV)/run  ## what a run and a page of history cost with a million runs stored
 	$(BIN)/python bench/history.py
 
+.PHONY: binary
+binary:  ## dist/kala and dist/kala-onedir, which need no Python
+	packaging/build-binary.sh
+
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe \
@@ -45,6 +49,9 @@ lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra dev \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--constraint packaging/run.lock --output-file packaging/dev.lock setup.py
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra build \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--constraint packaging/run.lock --output-file packaging/build.lock setup.py
 
 .PHONY: clean
 clean:  ## remove what was built; ./data stays

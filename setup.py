@@ -31,6 +31,7 @@ setup(
         "tzdata>=2025.2",
     ],
     extras_require={
+        "build": ["pyinstaller>=6.16,<7"],
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.18",

@@ -1,11 +1,18 @@
-"""`kala version`, for who does not think of `--version`."""
+"""`kala version`: what a bug report must tell."""
+
+import platform
+from pathlib import Path
 
 import click
 
-from kala import __version__
+import kala
+
+_COMMIT_FILE = Path(kala.__file__).with_name("commit.txt")
+"""Put there when Kala is built. A clone has none, as git knows better."""
 
 
 @click.command()
 def version() -> None:
-    """Show the version."""
-    click.echo(f"kala {__version__}")
+    """Show the version, the commit it was built from, and the Python in it."""
+    commit = f"commit {_COMMIT_FILE.read_text().strip()}, " if _COMMIT_FILE.exists() else ""
+    click.echo(f"kala {kala.__version__}, {commit}Python {platform.python_version()}")

@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -5,12 +6,20 @@ import pytest
 from click.testing import CliRunner
 
 from kala import __version__
-from kala.cli import commands
+from kala.cli import commands, version
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["version"]])
-def test_the_version_can_be_asked_for_in_both_ways(arguments):
-    assert CliRunner().invoke(commands, arguments).output == f"kala {__version__}\n"
+def test_the_version_alone_can_be_asked_for():
+    assert CliRunner().invoke(commands, ["--version"]).output == f"kala {__version__}\n"
+
+
+@pytest.mark.parametrize(("commit", "told"), [(None, ""), ("1a2b3c4\n", "commit 1a2b3c4, ")])
+def test_version_tells_what_a_bug_report_needs(commit, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(version, "_COMMIT_FILE", tmp_path / "commit.txt")
+    if commit:
+        (tmp_path / "commit.txt").write_text(commit)
+    output = CliRunner().invoke(commands, ["version"]).output
+    assert output == f"kala {__version__}, {told}Python {platform.python_version()}\n"
 
 
 def test_help_names_every_command_with_a_sentence():
