@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := @$(BIN)/pip --disable-pip-version-check --quiet
-SOURCES := kala tests bench examples setup.py
+SOURCES := kala tests bench examples packaging setup.py
 
 .PHONY: help
 help:  ## list the targets
@@ -40,6 +40,10 @@ bench: $(VENV)/run  ## what a run and a page of history cost with a million runs
 .PHONY: binary
 binary:  ## dist/kala and dist/kala-onedir, which need no Python
 	packaging/build-binary.sh
+
+.PHONY: deb
+deb:  ## the Debian package of the last commit, in dist
+	packaging/build-deb.sh
 
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock

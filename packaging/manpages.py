@@ -1,0 +1,158 @@
+"""Writes the man pages kala.1 and kala.toml.5, and a kala.toml with every key commented out, into a folder.
+
+    python packaging/manpages.py FOLDER
+
+The program's own help and table of settings are all there is to them, so they are never behind it.
+"""
+
+import json
+import os
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from kala import __version__, config  # noqa: E402 - from this tree, not one that may be installed
+from kala.cli import commands  # noqa: E402
+from kala.cli.exits import EXIT_CODES  # noqa: E402
+
+DATA_DIR = "/var/lib/kala"
+DEFAULTS = config.load({}, {"STATE_DIRECTORY": DATA_DIR}, ()).config
+
+
+def main() -> None:
+    """Write the three files."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kala.1").write_text(kala_1())
+    (folder / "kala.toml.5").write_text(kala_toml_5())
+    (folder / "kala.toml").write_text(kala_toml())
+
+
+def kala_1() -> str:
+    """The commands, each with its options."""
+    root = click.Context(commands, info_name="kala")
+    summary, about = (commands.help or "").split("\n\n", 1)
+    return "\n".join(
+        [
+            _title("kala", 1, "job scheduler service"),
+            *_section("SYNOPSIS", "`kala` COMMAND [OPTIONS]"),
+            *_section("DESCRIPTION", summary, about),
+            ".SH COMMANDS",
+            *(line for command in commands.list_commands(root) for line in _command(root, command)),
+            ".SH EXIT STATUS",
+            *_entry("0", "It was done."),
+            *(line for kind, code in EXIT_CODES.items() for line in _entry(str(code), kind.__doc__ or "")),
+            *_section("FILES", "/etc/kala/kala.toml, ~/.config/kala/kala.toml"),
+            *_section("SEE ALSO", "`kala.toml`(5)"),
+            "",
+        ]
+    )
+
+
+def kala_toml_5() -> str:
+    """The settings."""
+    return "\n".join(
+        [
+            _title("kala.toml", 5, "settings of the job scheduler kala"),
+            *_section("SYNOPSIS", "/etc/kala/kala.toml\n\n~/.config/kala/kala.toml"),
+            *_section(
+                "DESCRIPTION",
+                "A TOML file with lines such as `port = 8080`. Kala runs without any. Later wins: the defaults, the"
+                " files in this order, the variables, the flags of `kala serve`.",
+                "`kala config show` tells the value in force of each key, and where it comes from; where a value is"
+                " wrong, it says so and exits with 2.",
+                _reload(),
+            ),
+            ".SH KEYS",
+            *(line for name in config.KEYS for line in _key(name)),
+            *_section("SEE ALSO", "`kala`(1)"),
+            "",
+        ]
+    )
+
+
+def kala_toml() -> str:
+    """A file to edit. It changes nothing as it is; a line without its # sets the default itself."""
+    head = [
+        "Kala's settings. Each line shows the default; take its # away to change it.",
+        "`man kala.toml` tells more, `kala config show` which values are in force.",
+        _reload(),
+    ]
+    parts = ["\n".join(_comment(text) for text in head)]
+    parts += [f"{_comment(key.meaning)}\n#{name} = {_default(name)}" for name, key in config.KEYS.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reload() -> str:
+    names = ", ".join(f"`{name}`" for name in config.KEYS if name in config.RELOADABLE)
+    return f"A reload (`systemctl reload kala`, or SIGHUP) takes over {names}; the other keys need a restart."
+
+
+def _default(name: str) -> str:
+    """As TOML writes it, which for these values is as JSON does."""
+    value = getattr(DEFAULTS, name)
+    return json.dumps("" if value is None else value, default=str)
+
+
+def _comment(text: str) -> str:
+    return textwrap.fill(text.replace("`", ""), 80, initial_indent="# ", subsequent_indent="# ")
+
+
+def _title(name: str, section: int, summary: str) -> str:
+    day = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))))
+    head = f'.TH {name.upper()} {section} "{day}" "Kala {__version__}"'
+    return f"{head}\n.SH NAME\n{name} \\- {summary}"
+
+
+def _section(title: str, *paragraphs: str) -> Iterator[str]:
+    yield f".SH {title}"
+    yield "\n.PP\n".join(_roff(paragraph) for text in paragraphs for paragraph in text.split("\n\n"))
+
+
+def _entry(term: str, text: str) -> Iterator[str]:
+    yield ".TP"
+    yield f"\\fB{_roff(term)}\\fR"
+    yield _roff(text)
+
+
+def _command(parent: click.Context, name: str) -> Iterator[str]:
+    """A command, or in a group each of its commands."""
+    command = parent.command.get_command(parent, name)  # type: ignore[attr-defined]
+    context = click.Context(command, parent=parent, info_name=name)
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            yield from _command(context, each)
+        return
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f'.SS "{_roff(usage)}"'
+    yield "\n.PP\n".join(_roff(paragraph) for paragraph in (command.help or "").split("\n\n"))
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record:
+            yield from _entry(*record)
+
+
+def _key(name: str) -> Iterator[str]:
+    key = config.KEYS[name]
+    spelt = ", ".join(f"`{one}`" for one in (f"KALA_{name.upper()}", config.flag(name), key.short) if one)
+    default = "" if name == "data_dir" else f" Default: `{_default(name)}`."  # its meaning tells it
+    yield from _entry(name, f"{key.meaning}{default} It is {key.kind.right}. Also: {spelt}.")
+
+
+def _roff(text: str) -> str:
+    """`code` in bold, the rest as it is: nothing in it is an order to the formatter."""
+    text = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
+    text = re.sub(r"`(.+?)`", r"\\fB\1\\fR", text)
+    return f"\\&{text}" if text.startswith((".", "'")) else text
+
+
+if __name__ == "__main__":
+    main()
