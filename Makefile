@@ -15,8 +15,13 @@ run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
 	$(BIN)/kala serve --data-dir data
 
 .PHONY: test
-test: lint  ## everything that CI runs: lint, types, unit and system tests
-	$(BIN)/python -m pytest
+test: lint  ## lint, types, unit and system tests
+	$(BIN)/python -m pytest --ignore=tests/packaging
+
+.PHONY: test-service
+test-service: $(VENV)/dev deb  ## the package in a booted Debian 12 and 13; needs root, installs what it boots them with
+	packaging/need.sh systemd systemd-container mmdebstrap util-linux
+	$(BIN)/python -m pytest tests/packaging
 
 .PHONY: unit
 unit: $(VENV)/dev  ## the tests that need no server, in less than 20 seconds

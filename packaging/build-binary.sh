@@ -6,17 +6,7 @@ cd "$(dirname "$0")/.."
 
 # Debian's own Python: it is built with PGO and LTO, and asks for no newer glibc than the release that it is from.
 python=/usr/bin/python3
-missing=()
-$python -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-command -v objcopy >/dev/null || missing+=(binutils)
-if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" != 0 ]; then
-        echo "kala: the build needs more; install it first: sudo apt install ${missing[*]}" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}"
-fi
+packaging/need.sh python3-venv binutils
 
 venv=build/venv
 if [ ! -e $venv/ready ] || [ packaging/build.lock -nt $venv/ready ] || [ packaging/run.lock -nt $venv/ready ]; then

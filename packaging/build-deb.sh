@@ -11,15 +11,7 @@ if [ "${packaged%%-*}" != "$version" ]; then
     exit 1
 fi
 
-needed=(debhelper dh-sequence-installsysusers dpkg-dev git lintian python3-venv binutils curl)
-if ! command -v dh dh_installsysusers dpkg-buildpackage lintian objcopy curl >/dev/null; then
-    if [ "$(id -u)" != 0 ]; then
-        echo "kala: the package needs more to be built; install it first: sudo apt install ${needed[*]}" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${needed[@]}"
-fi
+packaging/need.sh debhelper dpkg-dev git lintian python3-venv binutils curl
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -29,5 +21,6 @@ cd "$work/kala"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
 lintian --allow-root --fail-on error,warning ../*.changes
 mkdir -p "$here/dist"
+rm -f "$here"/dist/*.deb
 cp ../*.deb "$here/dist/"
 ls -l "$here"/dist/*.deb

@@ -1,0 +1,265 @@
+"""The Debian package on a Debian that is booted for it, as its administrator uses it. Needs root."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+pytestmark = pytest.mark.timeout(300)
+
+CLIENTS = 20
+RESTARTS = 3
+# Asks without a pause until the file `stop` is there; says how often it was answered, and what went wrong.
+CLIENT_SCRIPT = f"""
+import collections, os, threading, urllib.request
+outcomes = collections.Counter()
+def ask():
+    while not os.path.exists("/root/stop"):
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:8000/api/v1/stats/", timeout=60) as answer:
+                outcomes["answered" if answer.read() else "empty"] += 1
+        except OSError as error:
+            outcomes[repr(error)] += 1
+clients = [threading.Thread(target=ask) for _ in range({CLIENTS})]
+for client in clients: client.start()
+for client in clients: client.join()
+print(dict(outcomes))
+"""
+
+
+def soon(seconds: float) -> str:
+    """A schedule for once, in so many seconds."""
+    return f"R0/{(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}"
+
+
+def numbers(host) -> tuple[int, int]:
+    """The main process, and how often systemd started it again."""
+    return int(host.property("MainPID")), int(host.property("NRestarts"))
+
+
+def pragma(host, text: str) -> str:
+    """What SQLite says to it, of the database of a Kala that is stopped."""
+    script = (
+        "import sqlite3, sys; print(*sqlite3.connect('/var/lib/kala/kala.db').execute(sys.argv[1]).fetchone() or ())"
+    )
+    return host.box.run("python3", "-c", script, f"PRAGMA {text}").stdout.strip()
+
+
+def add_drop_in(host, name: str) -> None:
+    host.shell(
+        "install -D -t /etc/systemd/system/kala.service.d /usr/share/doc/kala/examples/kala.service.d/"
+        + name
+        + "; systemctl daemon-reload; systemctl restart kala"
+    )
+
+
+class TestInstalled:
+    def test_it_is_active_enabled_and_answers_at_once(self, host):
+        assert host.shell("systemctl is-active kala; systemctl is-enabled kala").split() == ["active", "enabled"]
+        assert host.answers()
+
+    def test_the_optional_socket_is_off(self, host):
+        assert host.shell("systemctl is-enabled kala.socket", check=False).strip() == "disabled"
+
+    def test_a_job_runs_as_the_user_kala_in_its_own_folder(self, host):
+        run = host.ended(host.create("who", "id -un; pwd; umask"))
+        assert (run["state"], host.output(run["id"])) == ("succeeded", "kala\n/var/lib/kala\n0022\n")
+
+    def test_status_tells_jobs_runs_and_the_next_due_time(self, host):
+        jobs = len(host.call("/api/v1/job/")["jobs"])
+        host.create("soon", "true", schedule=soon(1200))
+        line = host.until(lambda: (line := host.property("StatusText")).startswith(f"{jobs + 1} job") and line)
+        assert re.fullmatch(r"\d+ jobs?, 0 running, next run in 0:19:\d\d", line)
+
+    def test_the_journal_has_a_run_under_its_jobs_name_with_its_priority(self, host):
+        host.ended(host.create("told well", "true"))
+        host.ended(host.create("told badly", "exit 3"))
+        host.shell("journalctl --sync", check=False)
+        said = [
+            [json.loads(line) for line in host.shell(f"journalctl 'KALA_JOB_NAME={name}' -o json").splitlines()]
+            for name in ("told well", "told badly")
+        ]
+        well, badly = ([(line.get("KALA_STATE"), line["PRIORITY"]) for line in lines] for lines in said)
+        assert well == [("running", "6"), ("succeeded", "6")]
+        assert badly == [("running", "6"), ("failed", "4")]
+        assert said[0][0]["KALA_RUN_ID"].isdecimal()
+
+    def test_the_documentation_that_the_unit_names_is_there(self, host):
+        pages = ("/usr/share/man/man1/kala.1.gz", "/usr/share/man/man5/kala.toml.5.gz")
+        # A minimal Debian is told to leave man pages out when it installs; what dpkg lists is what others get.
+        assert all(page in host.shell("dpkg --listfiles kala") for page in pages)
+
+    def test_the_commented_settings_are_the_defaults(self, host):
+        shown = host.shell("kala config show")
+        assert "/etc/kala/kala.toml" not in shown
+        host.shell("sed -i 's/^#port = /port = /' /etc/kala/kala.toml")
+        assert "/etc/kala/kala.toml" in host.shell("kala config show")
+
+    def test_systemd_has_nothing_to_say_against_the_units(self, host):
+        assert host.shell("systemd-analyze verify --man=no kala.service kala.socket") == ""
+
+    @pytest.mark.parametrize(("drop_in", "limit"), [(None, 4.0), ("hardened.conf", 2.0)])
+    def test_its_exposure_is_low(self, host, drop_in, limit):
+        if drop_in:
+            add_drop_in(host, drop_in)
+        words = host.shell("systemd-analyze security --no-pager kala | tail -n 1").split()
+        assert float(words[words.index("kala.service:") + 1]) <= limit
+
+
+class TestReload:
+    def test_a_reload_returns_when_the_settings_are_in_force(self, host):
+        before = numbers(host)
+        host.write("/etc/kala/kala.toml", "pools = {db = 2}\nshutdown_grace = 7\n")
+        host.shell("systemctl reload kala")
+        assert host.create("pooled", "true", pool="db")
+        assert numbers(host) == before
+
+    def test_a_reload_with_a_wrong_setting_fails_with_the_error_and_changes_nothing(self, host):
+        before = numbers(host)
+        host.write("/etc/kala/kala.toml", 'shutdown_grace = "soon"\n')
+        assert "failed" in host.shell("systemctl reload kala", check=False)
+        assert "shutdown_grace" in host.journal()
+        assert host.property("ActiveState") == "active"
+        assert (numbers(host), host.answers()) == (before, True)
+
+
+class TestFailure:
+    def test_kill_9_brings_it_back_with_every_job_and_the_run_marked_as_lost(self, host):
+        job = host.create("long", "sleep 600")
+        host.until(lambda: host.runs(job)[0]["state"] == "running")
+        pid, restarts = numbers(host)
+        host.shell(f"kill -9 {pid}")
+        host.until(host.answers)
+        assert numbers(host)[1] == restarts + 1
+        assert host.ended(job)["state"] == "lost"
+        assert host.shell("pgrep -f '^sleep 600'", check=False) == ""
+
+    def test_the_watchdog_ends_and_restarts_a_stalled_engine(self, host):
+        host.write("/etc/systemd/system/kala.service.d/test.conf", "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n")
+        host.shell("systemctl daemon-reload; systemctl restart kala")
+        pid, restarts = numbers(host)
+        host.shell(f"kill -STOP {pid}")
+        host.until(lambda: numbers(host)[1] == restarts + 1 and host.answers())
+        assert "Watchdog timeout" in host.journal()
+
+    def test_a_live_engine_is_not_taken_for_a_stalled_one(self, host):
+        host.write("/etc/systemd/system/kala.service.d/test.conf", "[Service]\nWatchdogSec=1\n")
+        host.shell("systemctl daemon-reload; systemctl restart kala")
+        before = numbers(host)
+        host.ended(host.create("busy", "sleep 4"))
+        assert numbers(host) == before
+
+    def test_wrong_settings_do_not_make_a_crash_loop(self, host):
+        host.write("/etc/kala/kala.toml", "workers = 0\n")
+        host.shell("systemctl restart kala", check=False)
+        assert (host.property("ActiveState"), host.property("NRestarts")) == ("failed", "0")
+        assert "workers" in host.journal("--lines=10")
+
+    def test_a_database_of_a_newer_version_is_refused_with_a_sentence(self, host):
+        host.shell("systemctl stop kala")
+        was = pragma(host, "user_version")
+        pragma(host, "user_version = 999")
+        try:
+            host.shell("systemctl start kala", check=False)
+            assert "was written by a newer Kala (schema 999" in host.journal("--lines=20")
+        finally:
+            host.shell("systemctl stop kala")
+            pragma(host, f"user_version = {was}")
+
+
+class TestStop:
+    def test_a_running_job_is_let_finish_and_no_process_stays(self, host):
+        job = host.create("finishing", "echo begun; sleep 2; echo ended")
+        host.until(lambda: host.runs(job)[0]["state"] == "running")
+        host.shell("systemctl stop kala")
+        assert host.property("Result") == "success"
+        assert host.shell("pgrep -u kala", check=False) == ""
+        host.shell("systemctl start kala")
+        run = host.ended(job)
+        assert (run["state"], host.output(run["id"])) == ("succeeded", "begun\nended\n")
+
+    def test_a_job_that_will_not_end_is_ended_within_the_grace(self, host):
+        host.write("/etc/kala/kala.toml", "shutdown_grace = 1\nkill_grace = 1\n")
+        host.shell("systemctl restart kala")
+        job = host.create("stubborn", "trap '' TERM; while :; do sleep 0.1; done")
+        host.until(lambda: host.runs(job)[0]["state"] == "running")
+        host.shell("systemctl stop kala")
+        assert (host.property("Result"), host.shell("pgrep -u kala", check=False)) == ("success", "")
+
+
+class TestSocket:
+    def test_restarts_under_twenty_clients_fail_no_request(self, host):
+        host.write("/root/client.py", CLIENT_SCRIPT)
+        host.shell("systemctl stop kala; systemctl enable --quiet --now kala.socket")
+        assert host.answers(), "the first request starts Kala"
+        host.shell("rm -f /root/stop; systemd-run --quiet --unit=clients sh -c 'python3 /root/client.py > /root/said'")
+        for _ in range(RESTARTS):
+            time.sleep(0.5)
+            host.shell("systemctl restart kala")
+        host.shell("touch /root/stop")
+        said = host.until(lambda: host.shell("cat /root/said"))
+        outcomes = json.loads(said.replace("'", '"'))
+        assert list(outcomes) == ["answered"]
+        assert outcomes["answered"] > CLIENTS * RESTARTS
+
+
+class TestHardened:
+    def test_a_job_runs_and_keeps_files_at_home_but_changes_nothing_of_the_system(self, host):
+        add_drop_in(host, "hardened.conf")
+        run = host.ended(host.create("walled", "echo mine > kept && cat kept; echo > /etc/not-mine || echo refused"))
+        assert run["state"] == "succeeded"
+        assert host.output(run["id"]).splitlines()[0] == "mine"
+        assert "Read-only file system" in host.output(run["id"])
+        assert host.output(run["id"]).endswith("refused\n")
+
+
+class TestOff:
+    def test_a_reboot_keeps_everything_and_starts_it(self, host):
+        run = host.ended(host.create("before the reboot", "echo here"))
+        host.box.reboot()
+        host.until(host.answers)
+        assert host.output(run["id"]) == "here\n"
+
+    def test_a_slot_missed_during_a_power_cut_is_run_once_after_it(self, host):
+        job = host.create("while off", "echo made up for", schedule=soon(2))
+        host.box.kill()
+        time.sleep(3)
+        host.box.start()
+        host.until(host.answers)
+        run = host.ended(job)
+        assert (run["state"], run["cause"], len(host.runs(job))) == ("succeeded", "schedule", 1)
+        assert run["lateness"] > 1
+        host.shell("systemctl restart kala")
+        host.until(host.answers)
+        assert len(host.runs(job)) == 1
+
+
+class TestPackage:
+    def test_an_upgrade_keeps_edited_settings_and_lets_the_running_job_finish(self, fresh, deb, deb_before):
+        fresh.install(deb_before)
+        fresh.shell("sed -i 's/^#workers = .*/workers = 7/' /etc/kala/kala.toml; systemctl restart kala")
+        job = fresh.create("under way", "echo begun; sleep 3; echo ended")
+        fresh.until(lambda: fresh.runs(job)[0]["state"] == "running")
+        fresh.install(deb)
+        assert "0.0.1~" not in fresh.shell("dpkg-query -W kala")
+        fresh.until(fresh.answers)
+        run = fresh.ended(job)
+        assert (run["state"], fresh.output(run["id"])) == ("succeeded", "begun\nended\n")
+        settings = fresh.shell("cat /etc/kala/kala.toml")
+        assert "workers = 7" in settings
+        assert "version before" in settings
+
+    def test_remove_keeps_the_data_and_purge_all_but_the_user(self, fresh, deb):
+        fresh.install(deb)
+        fresh.ended(fresh.create("kept", "true"))
+        fresh.shell("apt-get remove -qqy kala")
+        assert fresh.shell("pgrep -u kala", check=False) == ""
+        assert fresh.shell("ls -d /var/lib/kala/kala.db /etc/kala/kala.toml").count("\n") == 2
+        assert fresh.shell("ls /usr/lib/kala /usr/bin/kala", check=False).count("No such file") == 2
+        fresh.install(deb)
+        assert [job["name"] for job in fresh.call("/api/v1/job/")["jobs"].values()] == ["kept"]
+        fresh.shell("apt-get purge -qqy kala")
+        assert fresh.shell("ls -d /var/lib/kala /etc/kala", check=False).count("No such file") == 2
+        assert fresh.shell("id -un kala") == "kala\n"
