@@ -8,7 +8,7 @@ SOURCES := kala tests bench examples packaging setup.py
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
@@ -49,6 +49,14 @@ binary:  ## dist/kala and dist/kala-onedir, which need no Python
 .PHONY: deb
 deb:  ## the Debian package of the last commit, in dist
 	packaging/build-deb.sh
+
+.PHONY: image
+image: binary  ## the Docker image kala; needs Docker
+	docker build --tag kala --file packaging/Dockerfile dist
+
+.PHONY: release
+release:  ## all that is released, in dist with SHA256SUMS, each part tested
+	packaging/release.sh
 
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
