@@ -11,7 +11,7 @@ from kala.api.exchange import Answer, Call, json, no_content
 from kala.config import Config
 from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
-from kala.engine import template
+from kala.engine import identity, template
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.store.jobs import Filter
@@ -32,7 +32,7 @@ class JobRoutes:
 
     def create(self, call: Call) -> Answer:
         spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
-        template.check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
+        _check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
 
     def search(self, call: Call) -> Answer:
@@ -83,7 +83,7 @@ class JobRoutes:
         job_id = call.path["id"]
         with self._store.reading() as session:
             job = _found(session.jobs.get(job_id), job_id)
-        template.check(msgspec.structs.replace(job, spec=revise(job.spec)))
+        _check(msgspec.structs.replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job_id, revise))
         return self.get(call)
 
@@ -116,6 +116,13 @@ class JobRoutes:
             _found(session.jobs.get(job_id), job_id)
             runs = session.runs.attempts(job_id, call.number("limit", 1), call.number("before", 1))
         return json({"job_stats": [wire.stat(run) for run in runs] or None})
+
+
+def _check(job: Job) -> None:
+    """What only this machine and its programs can tell of a job. Raises Invalid."""
+    template.check(job)
+    if job.spec.user:
+        identity.account(job.spec.user)
 
 
 def _found(job: Job | None, job_id: str) -> Job:

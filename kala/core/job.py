@@ -80,6 +80,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str = ""
     shell: str = ""
     umask: str = ""
+    user: str = ""
     keep_for: str = ""
     keep_runs: int = 0
     keep_bytes: int = 0

@@ -39,11 +39,15 @@ _OF_THE_SHELL = frozenset(
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh."""
+    """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
+
+    `prefix` are words that start the shell with other rights.
+    """
 
     environ: Mapping[str, str]
     folder: Path
     shell: str = ""
+    prefix: tuple[str, ...] = ()
     umask: int = -1
     timeout: float | None = None
     kill_grace: float = 10.0
@@ -70,11 +74,12 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
 
 
 def _start(line: str, setting: Setting) -> "subprocess.Popen[bytes]":
-    words = [] if setting.shell else plain_words(line)
+    words = [] if setting.shell or setting.prefix else plain_words(line)
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, setting)
-    return _spawn([setting.shell or "/bin/sh", "-c", "--", line], setting)  # a line may begin with a dash
+    # The dashes, as a line may begin with one.
+    return _spawn([*setting.prefix, setting.shell or "/bin/sh", "-c", "--", line], setting)
 
 
 def plain_words(line: str) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from pwd import struct_passwd
 from queue import SimpleQueue
 from threading import Lock, Thread
 
@@ -15,7 +16,7 @@ from kala.core import duration
 from kala.core.errors import Invalid
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
-from kala.engine import command, environment, http_call, template
+from kala.engine import command, environment, http_call, identity, template
 from kala.engine.control import Control
 from kala.engine.output import Output
 
@@ -130,20 +131,24 @@ class Executor:
             return msgspec.structs.replace(failure(task.control.reason), state=task.control.state)
         try:
             action = template.render(task.job)
+            user = identity.account(task.job.spec.user) if task.job.spec.user else None
         except Invalid as error:
             return failure(str(error))
         timeout = _seconds(task.job.spec.timeout)
         if isinstance(action, Command):
-            return command.execute(action.line, self._setting(task, timeout), task.output, task.control)
+            return command.execute(action.line, self._setting(task, timeout, user), task.output, task.control)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
 
-    def _setting(self, task: _Task, timeout: float | None) -> command.Setting:
+    def _setting(self, task: _Task, timeout: float | None, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
+        login = identity.variables(user) if user else {}
+        folder = identity.home(user) if user else self._folder
         return command.Setting(
-            environ={**self._environ, **dict(spec.env), **environment.of_run(task.run)},
-            folder=Path(spec.working_directory) if spec.working_directory else self._folder,
+            environ={**self._environ, **login, **dict(spec.env), **environment.of_run(task.run)},
+            folder=Path(spec.working_directory) if spec.working_directory else folder,
             shell=spec.shell,
+            prefix=identity.becoming(user) if user else (),
             umask=_umask(spec),
             timeout=timeout,
             kill_grace=self.limits.kill_grace,

@@ -4,6 +4,7 @@ import gzip
 import http.client
 import http.server
 import json
+import os
 import threading
 import uuid
 from contextlib import closing
@@ -93,6 +94,7 @@ class TestMakingAJob:
                 "working_directory": "",
                 "shell": "",
                 "umask": "",
+                "user": "",
                 "keep_for": "",
                 "keep_runs": 0,
                 "keep_bytes": 0,
@@ -207,6 +209,12 @@ class TestMakingAJob:
         given = REMOTE | {"headers": {"X": ["b", "a", "b"]}}
         job = still.job(still.create(type=1, remote_properties=given))
         assert job["remote_properties"]["headers"] == {"X": ["b", "a", "b"]}
+
+    def test_a_user_that_is_none_of_this_machine_is_refused(self, still, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true", "user": "nobody-of-this-name"})
+        reason = 'user: "nobody-of-this-name" is not a user of this machine'
+        assert (answer.status, answer.json) == (400, {"error": reason})
 
     def test_unknown_fields_are_ignored(self, still):
         job = still.job(still.create(colour="red", commands=["x"], remote_properties={"tls": {"verify": False}}))

@@ -81,6 +81,7 @@ def specs(action: st.SearchStrategy) -> st.SearchStrategy[Spec]:
         working_directory=paths,
         shell=paths,
         umask=st.text("01234567", max_size=4),
+        user=line,
         keep_for=line,
         keep_runs=st.integers(0, 2**53),
         keep_bytes=st.integers(0, 2**53),

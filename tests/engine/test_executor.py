@@ -16,6 +16,7 @@ from kala.engine.spool import live_path_of, path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PATIENCE = 10
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as another user")
 
 
 class Bench:
@@ -179,6 +180,29 @@ class TestACommand:
         bench.submit("umask; true", umask="027")
         bench.next()
         assert bench.output() == "0027\n"
+
+    @as_root
+    def test_as_another_user_has_its_groups_and_home_and_none_of_roots_rights(self, bench):
+        bench.submit("id -un; id -Gn; echo $HOME $USER $LOGNAME; pwd; cat /etc/shadow", user="daemon")
+        bench.next()
+        printed = bench.output().splitlines()
+        assert printed[:4] == ["daemon", "daemon", "/usr/sbin daemon daemon", "/usr/sbin"]
+        assert "Permission denied" in printed[4]
+
+    @as_root
+    def test_as_another_user_can_be_ended(self, bench):
+        bench.submit("sleep 60; true", user="daemon", timeout="PT0.3S")
+        assert bench.outcome().state == "timed_out"
+
+    @as_root
+    def test_of_a_user_who_is_gone_fails_with_the_reason(self, bench):
+        bench.submit("true", user="nobody-of-this-name")
+        assert bench.outcome().message == 'user: "nobody-of-this-name" is not a user of this machine'
+
+    def test_of_another_user_fails_where_kala_is_not_root(self, bench, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        bench.submit("true", user="daemon")
+        assert bench.outcome().message.startswith('user: "daemon" is possible only where Kala runs as root')
 
     def test_that_takes_longer_than_the_jobs_timeout_is_timed_out(self, bench):
         bench.submit("exec sleep 60", timeout="PT0.2S")

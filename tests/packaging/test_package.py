@@ -108,6 +108,20 @@ class TestInstalled:
         assert float(words[words.index("kala.service:") + 1]) <= limit
 
 
+class TestRoot:
+    def test_a_kala_that_is_not_root_refuses_a_job_of_another_user(self, host):
+        body = json.dumps({"name": "other", "command": "id", "user": "daemon"})
+        said = host.shell(f"curl -s --data '{body}' http://127.0.0.1:8000/api/v1/job/")
+        assert "is possible only where Kala runs as root" in said
+
+    def test_one_that_is_runs_it_as_that_user(self, host):
+        add_drop_in(host, "setuid.conf")
+        host.write("/etc/systemd/system/kala.service.d/user.conf", "[Service]\nUser=root\n")
+        host.shell("systemctl daemon-reload; systemctl restart kala")
+        run = host.ended(host.create("other", "id -un; pwd; cat /etc/shadow", user="daemon"))
+        assert host.output(run["id"]).startswith("daemon\n/usr/sbin\ncat: /etc/shadow: Permission denied")
+
+
 class TestReload:
     def test_a_reload_returns_when_the_settings_are_in_force(self, host):
         before = numbers(host)
