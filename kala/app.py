@@ -21,6 +21,7 @@ from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy
+from kala.engine import cgroup
 from kala.engine.engine import Engine
 from kala.engine.executor import Executor, Limits
 from kala.engine.feed import Feed
@@ -70,7 +71,9 @@ class App:
         self._started.callback(self._store.close)
         self.feed = Feed()
         self.streamer = Streamer(min(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
-        self._executor = Executor(self._config.workers, self._store.outputs, self._limits(), self.streamer.wake)
+        groups = cgroup.take()
+        workers = self._config.workers
+        self._executor = Executor(workers, self._store.outputs, self._limits(), groups, self.streamer.wake)
         zone = local_zone(os.environ)
         self._engine = Engine(
             self._store,
@@ -85,7 +88,7 @@ class App:
         self._engine.start()
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
-        self._jobs = JobRoutes(self._engine, self._store, self._config)
+        self._jobs = JobRoutes(self._engine, self._store, self._config, groups)
         runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor))
         routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, zone))
         self.feed.subscribe(self.streamer.wake)
@@ -102,7 +105,11 @@ class App:
         return Path(self._started.enter_context(TemporaryDirectory(prefix="kala-")))
 
     def _limits(self) -> Limits:
-        return Limits(output_bytes=self._config.output_limit, kill_grace=self._config.kill_grace)
+        return Limits(
+            output_bytes=self._config.output_limit,
+            kill_grace=self._config.kill_grace,
+            must_hold=self._config.missing_limits == "refuse",
+        )
 
     def status(self) -> str:
         """One line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""

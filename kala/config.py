@@ -142,6 +142,7 @@ _PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
 _POOLS = Kind(_pools, "each pool once, with its size, as name=size with commas between them", is_list=True)
 _LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, or empty")
 _DURABILITY = _choice("full", "normal")
+_MISSING_LIMITS = _choice("refuse", "warn")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
 _NAMES = Kind(_names, "host names, as a list or with commas between them", is_list=True)
 
@@ -193,6 +194,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     insecure_no_auth: Annotated[
         bool, Key(_ON_OFF, "Listen where others can reach Kala; whoever can then runs commands as Kala's user.")
     ] = False
+    missing_limits: Annotated[
+        Literal["refuse", "warn"],
+        Key(_MISSING_LIMITS, "What becomes of jobs with limits where there can be none: refuse, or warn and run them."),
+    ] = "refuse"
     verbose: Annotated[bool, Key(_ON_OFF, "Log also what is asked of the engine, and broken requests.", "-v")] = False
     log_format: Annotated[
         Literal["auto", "text", "journal", "json"],
@@ -220,6 +225,7 @@ RELOADABLE = frozenset(
         "keep_for",
         "keep_runs",
         "keep_bytes",
+        "missing_limits",
     }
 )
 """The keys that SIGHUP changes in place; all others need a restart."""

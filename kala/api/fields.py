@@ -86,6 +86,17 @@ def whole(low: int, high: int) -> Check:
     return check
 
 
+def whole_or_none(low: int, high: int) -> Check:
+    """A number for which 0 says that there is none."""
+
+    def check(field: str, value: Any) -> int:
+        if type(value) is not int or (value != 0 and not low <= value <= high):
+            raise refuse(field, value, f"0 or a whole number from {low} to {high}")
+        return value
+
+    return check
+
+
 def listed(check: Check) -> Check:
     """A list of values that each pass `check`; repeated ones count once."""
 

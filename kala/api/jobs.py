@@ -12,6 +12,7 @@ from kala.config import Config
 from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
 from kala.engine import identity, template
+from kala.engine.cgroup import Groups
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.store.jobs import Filter
@@ -25,14 +26,15 @@ _NEWEST = 100
 class JobRoutes:
     """What `/api/v1/job/` does."""
 
-    def __init__(self, engine: Engine, store: Store, config: Config) -> None:
+    def __init__(self, engine: Engine, store: Store, config: Config, groups: Groups) -> None:
         self._engine = engine
         self._store = store
+        self._groups = groups
         self.config = config
 
     def create(self, call: Call) -> Answer:
         spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
-        _check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
+        self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
 
     def search(self, call: Call) -> Answer:
@@ -83,9 +85,17 @@ class JobRoutes:
         job_id = call.path["id"]
         with self._store.reading() as session:
             job = _found(session.jobs.get(job_id), job_id)
-        _check(msgspec.structs.replace(job, spec=revise(job.spec)))
+        self._check(msgspec.structs.replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job_id, revise))
         return self.get(call)
+
+    def _check(self, job: Job) -> None:
+        """What only this machine and its programs can tell of a job. Raises Invalid."""
+        template.check(job)
+        if job.spec.user:
+            identity.account(job.spec.user)
+        if self.config.missing_limits == "refuse":
+            self._groups.check(job.spec)
 
     def delete(self, call: Call) -> Answer:
         self._engine.call(DeleteJob(call.path["id"]))
@@ -116,13 +126,6 @@ class JobRoutes:
             _found(session.jobs.get(job_id), job_id)
             runs = session.runs.attempts(job_id, call.number("limit", 1), call.number("before", 1))
         return json({"job_stats": [wire.stat(run) for run in runs] or None})
-
-
-def _check(job: Job) -> None:
-    """What only this machine and its programs can tell of a job. Raises Invalid."""
-    template.check(job)
-    if job.spec.user:
-        identity.account(job.spec.user)
 
 
 def _found(job: Job | None, job_id: str) -> Job:

@@ -20,6 +20,11 @@ NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _DEFAULT_TIMEOUT = 30
 _MOST_RETRIES = 1_000_000
 _MOST_KEPT = 2**53
+# Less than that, and no shell starts; who writes 512 means something else than bytes.
+_LEAST_MEMORY = 2**20
+# In percent of one processor, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
+_MOST_CPU = 100_000
+_MOST_TASKS = 2**22
 _MOST_MISSED = 1000
 _HIGHEST_PRIORITY = 1000
 _LONGEST_TIMEOUT = 24 * 60 * 60
@@ -56,6 +61,9 @@ _FIELDS: dict[str, fields.Check] = {
     "shell": fields.absolute_path,
     "umask": fields.umask,
     "user": fields.line,
+    "memory_max": fields.whole_or_none(_LEAST_MEMORY, _MOST_KEPT),
+    "cpu_quota": fields.whole(0, _MOST_CPU),
+    "tasks_max": fields.whole(0, _MOST_TASKS),
     "keep_for": fields.line,
     "keep_runs": fields.whole(0, _MOST_KEPT),
     "keep_bytes": fields.whole(0, _MOST_KEPT),
@@ -187,6 +195,9 @@ def _decided(spec: Spec) -> dict[str, Any]:
         "shell": spec.shell,
         "umask": spec.umask,
         "user": spec.user,
+        "memory_max": spec.memory_max,
+        "cpu_quota": spec.cpu_quota,
+        "tasks_max": spec.tasks_max,
         "keep_for": spec.keep_for,
         "keep_runs": spec.keep_runs,
         "keep_bytes": spec.keep_bytes,

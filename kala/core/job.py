@@ -81,6 +81,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     shell: str = ""
     umask: str = ""
     user: str = ""
+    memory_max: int = 0
+    cpu_quota: int = 0
+    tasks_max: int = 0
     keep_for: str = ""
     keep_runs: int = 0
     keep_bytes: int = 0

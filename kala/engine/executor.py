@@ -16,7 +16,7 @@ from kala.core import duration
 from kala.core.errors import Invalid
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
-from kala.engine import command, environment, http_call, identity, template
+from kala.engine import cgroup, command, environment, http_call, identity, template
 from kala.engine.control import Control
 from kala.engine.output import Output
 
@@ -26,10 +26,14 @@ Done = Callable[[Run, Outcome, bytes | None], None]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL."""
+    """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL.
+
+    `must_hold`: a run does not start where a limit of its own cannot be enforced.
+    """
 
     output_bytes: int
     kill_grace: float
+    must_hold: bool = True
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -46,10 +50,18 @@ class Executor:
     to the worker that took the run.
     """
 
-    def __init__(self, workers: int, outputs: Path, limits: Limits, printed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        outputs: Path,
+        limits: Limits,
+        groups: cgroup.Groups,
+        printed: Callable[[], None] = lambda: None,
+    ) -> None:
         """`printed` is called, in the worker's thread, whenever a run has printed something."""
         self.workers = workers
         self.limits = limits
+        self._groups = groups
         self._outputs = outputs
         self._printed = printed
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
@@ -136,9 +148,31 @@ class Executor:
             return failure(str(error))
         timeout = _seconds(task.job.spec.timeout)
         if isinstance(action, Command):
-            return command.execute(action.line, self._setting(task, timeout, user), task.output, task.control)
+            return self._run(action.line, self._setting(task, timeout, user), task)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
+
+    def _run(self, line: str, setting: command.Setting, task: _Task) -> Outcome:
+        spec = task.job.spec
+        try:
+            self._groups.check(spec)
+        except Invalid as error:
+            if self.limits.must_hold:
+                return failure(str(error))
+            logger.warning("run %s of %s goes without its limits: %s", task.run.id, task.run.job_name, error)
+            return command.execute(line, setting, task.output, task.control)
+        if not cgroup.is_limited(spec):
+            return command.execute(line, setting, task.output, task.control)
+        try:
+            group = self._groups.open(task.run.id, spec)
+        except OSError as error:
+            return failure(f"its limits could not be set: {error.strerror}: {error.filename}")
+        try:
+            within = msgspec.structs.replace(setting, prefix=(*group.entering, *setting.prefix))
+            outcome = command.execute(line, within, task.output, task.control)
+        finally:
+            met = group.close()
+        return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, met))))
 
     def _setting(self, task: _Task, timeout: float | None, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec

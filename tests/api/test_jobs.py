@@ -9,11 +9,13 @@ import threading
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from kala.api import jobs as job_routes
 from kala.api.exchange import Call
+from kala.engine.cgroup import Groups
 
 NEVER = "0001-01-01T00:00:00Z"
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
@@ -95,6 +97,9 @@ class TestMakingAJob:
                 "shell": "",
                 "umask": "",
                 "user": "",
+                "memory_max": 0,
+                "cpu_quota": 0,
+                "tasks_max": 0,
                 "keep_for": "",
                 "keep_runs": 0,
                 "keep_bytes": 0,
@@ -666,7 +671,7 @@ class TestListingJobs:
     def test_a_list_stays_whole_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
         monkeypatch.setattr(job_routes, "_PAGE", 2)
         ids = still.create_many(7)
-        routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config)
+        routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config, Groups(Path()))
         parts = routes.search(Call(path={}, query={}, body=b"")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:

@@ -11,11 +11,13 @@ import pytest
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.run import Cause, Outcome, Run
 from kala.engine import command
+from kala.engine.cgroup import Groups
 from kala.engine.executor import Executor, Limits
 from kala.engine.spool import live_path_of, path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PATIENCE = 10
+NO_GROUPS = Groups(Path(), "this machine has none")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as another user")
 
 
@@ -25,7 +27,7 @@ class Bench:
     def __init__(self, folder, workers: int = 2) -> None:
         self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
         self.folder = folder
-        self.executor = Executor(workers, folder, Limits(output_bytes=1000, kill_grace=PATIENCE))
+        self.executor = Executor(workers, folder, Limits(output_bytes=1000, kill_grace=PATIENCE), NO_GROUPS)
         self.printed: dict[int, bytes | None] = {}
 
     def start(self) -> None:
@@ -204,6 +206,16 @@ class TestACommand:
         bench.submit("true", user="daemon")
         assert bench.outcome().message.startswith('user: "daemon" is possible only where Kala runs as root')
 
+    def test_with_limits_that_cannot_be_had_fails_with_the_reason(self, bench):
+        bench.submit("true", memory_max=2**30)
+        assert bench.outcome().message == "memory_max: limits are not possible here: this machine has none"
+
+    def test_with_limits_that_cannot_be_had_runs_where_that_is_wanted_and_the_log_tells(self, bench, caplog):
+        bench.executor.limits = Limits(output_bytes=1000, kill_grace=PATIENCE, must_hold=False)
+        bench.submit("true", tasks_max=5)
+        assert bench.outcome().state == "succeeded"
+        assert "goes without its limits: tasks_max: limits are not possible here" in caplog.text
+
     def test_that_takes_longer_than_the_jobs_timeout_is_timed_out(self, bench):
         bench.submit("exec sleep 60", timeout="PT0.2S")
         outcome = bench.outcome()
@@ -325,7 +337,7 @@ class TestTheOutput:
 
     def test_is_announced_whenever_there_is_more_of_it(self, tmp_path):
         printed: Queue[int] = Queue()
-        executor = Executor(1, tmp_path, Limits(output_bytes=1000, kill_grace=1), lambda: printed.put(1))
+        executor = Executor(1, tmp_path, Limits(output_bytes=1000, kill_grace=1), NO_GROUPS, lambda: printed.put(1))
         bench = Bench(tmp_path)
         bench.executor = executor
         bench.start()

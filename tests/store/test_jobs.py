@@ -74,6 +74,7 @@ specs = st.builds(
     shell=text,
     umask=st.text("01234567", max_size=4),
     user=st.text(max_size=8),
+    memory_max=st.integers(0, 2**53),
     keep_for=text,
     keep_runs=st.integers(0, 2**53),
     keep_bytes=st.integers(0, 2**53),
