@@ -1,0 +1,53 @@
+"""A Debian with a kernel of its own, for what depends on the kernel: boots, runs one script, and is thrown away.
+
+It is emulated (qemu without KVM), as the machine may be virtual itself: 20 to 40 seconds. Needs root, and Debian's
+packages qemu-system-x86 and e2fsprogs beside those of box.py.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from box import base
+
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "python3", "procps")
+_SIZE = "3G"
+_LIMIT_SECONDS = 240
+_UNIT = """
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c '/usr/bin/python3 /root/script.py >/dev/ttyS1 2>&1 </dev/null'
+ExecStopPost=/bin/systemctl --no-block poweroff
+"""
+
+
+def run(suite: str, script: str, files: Mapping[str, Path], folder: Path) -> str:
+    """What a Python script says there, which finds the files in /root. `folder` is for its disk and console."""
+    root = base(suite, PACKAGES)
+    tree, disk = folder / "tree", folder / "disk"
+    for name in ("tree", "upper", "work"):
+        (folder / name).mkdir()
+    layers = f"lowerdir={root},upperdir={folder}/upper,workdir={folder}/work"
+    subprocess.run(["mount", "-t", "overlay", "kala-vm", "-o", layers, tree], check=True)
+    try:
+        (tree / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
+        (tree / "etc/systemd/system/script.service").write_text(_UNIT)
+        (tree / "root/script.py").write_text(script)
+        for name, file in files.items():
+            subprocess.run(["cp", file, tree / "root" / name], check=True)
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tree, disk, _SIZE], check=True)
+    finally:
+        subprocess.run(["umount", tree], check=True)
+    kernel, initrd = (str(next(root.glob(f"boot/{name}-*"))) for name in ("vmlinuz", "initrd.img"))
+    said, console = folder / "said", folder / "console"
+    machine = ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-no-reboot"]
+    bare = ["-nodefaults", "-no-user-config", "-display", "none", "-device", "virtio-rng-pci"]
+    lines = ["-serial", f"file:{console}", "-serial", f"file:{said}"]
+    boot = ["-kernel", kernel, "-initrd", initrd, "-append"]
+    boot.append("root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.wants=script.service")
+    drive = ["-drive", f"if=virtio,format=raw,cache=unsafe,file={disk}"]
+    subprocess.run(["qemu-system-x86_64", *machine, *bare, *lines, *boot, *drive], timeout=_LIMIT_SECONDS, check=True)
+    disk.unlink()
+    return said.read_text(errors="replace")
