@@ -19,7 +19,7 @@ test: lint  ## lint, types, unit and system tests
 	$(BIN)/python -m pytest --ignore=tests/packaging
 
 .PHONY: test-service
-test-service: $(VENV)/dev deb  ## the package in a booted Debian 12 and 13; needs root, installs what it boots them with
+test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted Debian 12 and 13; needs root
 	packaging/need.sh systemd systemd-container mmdebstrap util-linux
 	$(BIN)/python -m pytest tests/packaging
 
