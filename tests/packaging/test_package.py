@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from conftest import ROOT
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -250,7 +251,27 @@ class TestOff:
         assert len(host.runs(job)) == 1
 
 
+class TestBinaryAsService:
+    def test_the_one_file_binary_works_under_the_unit_with_the_setting_that_the_documentation_tells(self, host):
+        host.box.copy(ROOT / "dist/kala", "/usr/local/bin/kala")
+        lines = "[Service]\nExecStart=\nExecStart=/usr/local/bin/kala serve\nNotifyAccess=all\nWatchdogSec=2\n"
+        host.write("/etc/systemd/system/kala.service.d/binary.conf", lines)
+        host.shell("systemctl daemon-reload; systemctl restart kala")
+        before = numbers(host)
+        run = host.ended(host.create("by the binary", "sleep 4; echo done"))
+        assert host.output(run["id"]) == "done\n"
+        host.shell("systemctl reload kala")
+        assert numbers(host) == before
+        host.shell("systemctl stop kala")
+        assert host.property("Result") == "success"
+
+
 class TestPackage:
+    def test_the_packages_own_test_passes(self, host):
+        for name in ("debian/tests/service", "packaging/smoke.sh"):
+            host.box.copy(ROOT / name, f"/root/source/{name}")
+        host.shell("cd /root/source && debian/tests/service")
+
     def test_an_upgrade_keeps_edited_settings_and_lets_the_running_job_finish(self, fresh, deb, deb_before):
         fresh.install(deb_before)
         fresh.shell("sed -i 's/^#workers = .*/workers = 7/' /etc/kala/kala.toml; systemctl restart kala")
