@@ -131,6 +131,8 @@ def _prepared(place: Path) -> Path:
     missing = set(_CONTROLLERS) - set((place / "cgroup.controllers").read_text().split())
     if missing or not os.access(place / "cgroup.procs", os.W_OK):
         raise _Unavailable("Kala has no control group of its own; start it with systemd, and Delegate=yes")
+    if not (place / "cgroup.kill").exists():
+        raise _Unavailable("the kernel is older than 5.14, and cannot end a control group")
     others = set((place / "cgroup.procs").read_text().split()) - {str(os.getpid())}
     if others:
         raise _Unavailable("there are other processes in Kala's control group")

@@ -20,6 +20,7 @@ def kernel(tmp_path, monkeypatch):
     place.mkdir()
     (place / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     (place / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (place / "cgroup.kill").touch()
     (tmp_path / "self").write_text("1:name=systemd:/old\n0::/kala.service\n")
     monkeypatch.setattr(cgroup, "_MOUNT", tmp_path)
     monkeypatch.setattr(cgroup, "_OWN", tmp_path / "self")
@@ -52,6 +53,10 @@ class TestTaking:
     def test_none_are_taken_where_a_controller_was_not_delegated(self, kernel):
         (kernel / "cgroup.controllers").write_text("cpu pids\n")
         assert refusal(cgroup.take()).endswith("start it with systemd, and Delegate=yes")
+
+    def test_none_are_taken_where_the_kernel_cannot_kill_a_group(self, kernel):
+        (kernel / "cgroup.kill").unlink()
+        assert refusal(cgroup.take()).endswith("the kernel is older than 5.14, and cannot end a control group")
 
     def test_none_are_taken_where_another_process_is_in_the_group(self, kernel):
         (kernel / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
