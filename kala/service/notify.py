@@ -49,8 +49,12 @@ class Notifier:
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
-    """Seconds within which systemd wants to hear from this process; the variables may be meant for another."""
-    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    """Seconds within which systemd wants to hear from this process; the variables may be meant for another.
+
+    They may name the parent: the one-file binary is two processes, and systemd knows the first.
+    """
+    ours = (str(os.getpid()), str(os.getppid()))
+    if environ.get("WATCHDOG_PID", ours[0]) not in ours:
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
