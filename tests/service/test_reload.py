@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,10 +28,10 @@ def service(start, environ):
     return service
 
 
-@pytest.fixture
-def deaf():
-    """A process that ignores SIGHUP, until it is told to end."""
-    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); print(flush=True); input()"
+@contextmanager
+def process_that(handler):
+    """Does this at SIGHUP, whatever its starter (nohup, say) set; else it waits until it is told to end."""
+    code = f"import signal; signal.signal(signal.SIGHUP, signal.{handler}); print(flush=True); input()"
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **streams) as process:
         process.stdout.readline()
@@ -104,15 +105,19 @@ def test_a_process_that_is_gone_is_told(environ):
 
 
 def test_a_process_that_ends_instead_is_told_at_once(environ):
-    with subprocess.Popen(["sleep", "60"]) as process:  # SIGHUP ends it
-        with pytest.raises(KalaError, match=f"process {process.pid} ended before it had read its settings again"):
-            reload_of(process.pid, environ)
-        process.kill()
+    with (
+        process_that("SIG_DFL") as process,
+        pytest.raises(KalaError, match=f"process {process.pid} ended before it had read its settings again"),
+    ):
+        reload_of(process.pid, environ)
 
 
-def test_a_process_that_never_answers_is_given_up(deaf, environ, home):
+def test_a_process_that_never_answers_is_given_up(environ, home):
     ReloadReport(environ).write(time.monotonic_ns(), "")  # of a reload before
-    with pytest.raises(KalaError, match=r"has not read its settings again within 0\.1 s"):
+    with (
+        process_that("SIG_IGN") as deaf,
+        pytest.raises(KalaError, match=r"has not read its settings again within 0\.1 s"),
+    ):
         reload_of(deaf.pid, environ, 0.1)
 
 
