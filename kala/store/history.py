@@ -1,8 +1,7 @@
 """Reading the history of runs, newest first, at a cost that does not depend on how many there are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from peewee import SQL, Database, Expression
@@ -10,6 +9,7 @@ from peewee import SQL, Database, Expression
 from kala.core.run import Cause, Run, State
 from kala.store.instants import to_column
 from kala.store.runs import COLUMNS, to_run
+from kala.store.statements import direct
 from kala.store.tables import RunRow
 
 _FIRST_SINCE = (
@@ -48,7 +48,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql: Callable[..., Any] = database.execute_sql
+        self._sql = direct(database)
 
     def search(self, wanted: RunFilter) -> list[Run]:
         """The runs that match, newest first."""

@@ -1,6 +1,6 @@
 """Jobs in the database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from peewee import SQL, Database, Expression
 from kala.core.errors import NotFound
 from kala.core.job import Counts, Job, Spec
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
+from kala.store.statements import direct
 from kala.store.tables import JobRow
 
 # One job with its children in the order of their creation.
@@ -88,7 +89,7 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql: Callable[..., Any] = database.execute_sql
+        self._sql = direct(database)
 
     def get(self, job_id: str) -> Job | None:
         row = self._sql(_GET, (job_id,)).fetchone()

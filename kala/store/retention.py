@@ -1,12 +1,11 @@
 """Which runs the history can do without. Each query is bounded, whatever the number of runs."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from peewee import Database
 
 from kala.store.instants import to_column
+from kala.store.statements import direct
 
 # A job's oldest runs.
 _OLDEST_OF = """
@@ -44,7 +43,7 @@ class Retention:
     """The run table on one connection, seen by who clears it up."""
 
     def __init__(self, database: Database) -> None:
-        self._sql: Callable[..., Any] = database.execute_sql
+        self._sql = direct(database)
 
     def older_than(self, job_id: str, instant: datetime, limit: int) -> list[int]:
         """The oldest runs of a job, as far as they were queued before an instant."""

@@ -1,6 +1,6 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from peewee import Database
 
 from kala.core.run import MOVES, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
+from kala.store.statements import direct
 
 COLUMNS = """
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
@@ -97,7 +98,7 @@ class Runs:
     """The run table on one connection."""
 
     def __init__(self, database: Database) -> None:
-        self._sql: Callable[..., Any] = database.execute_sql
+        self._sql = direct(database)
 
     def add(self, run: Run) -> Run:
         """Write a new run; what comes back has its id."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +18,7 @@ from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
 from kala.store.retention import Retention
 from kala.store.runs import Runs
+from kala.store.statements import direct
 
 Durability = Literal["full", "normal"]
 
@@ -57,6 +59,7 @@ class Store:
             timeout=_READER_PATIENCE,
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
+        self._run = direct(self._writing)
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)
         try:
@@ -84,8 +87,15 @@ class Store:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is written inside a transaction and inside this is undone alone when it raises. Raises Busy likewise."""
-        with _reachable("written"), self._writing.savepoint():
-            yield
+        with _reachable("written"):
+            self._run("SAVEPOINT message")
+            try:
+                yield
+            except BaseException:
+                self._run("ROLLBACK TO message")
+                self._run("RELEASE message")
+                raise
+            self._run("RELEASE message")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -115,7 +125,7 @@ class Store:
 def _reachable(wanted: str) -> Iterator[None]:
     try:
         yield
-    except (DatabaseError, MaxConnectionsExceeded) as error:
+    except (DatabaseError, sqlite3.Error, MaxConnectionsExceeded) as error:
         raise Busy(f"storage: the database cannot be {wanted}: {_first(error)}; nothing was changed") from error
 
 

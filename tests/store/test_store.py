@@ -178,7 +178,7 @@ class TestWriting:
         assert ids(store) == ["1", "3"]
 
     def test_a_reader_cannot_write(self, store):
-        with store.reading() as session, pytest.raises(peewee.OperationalError, match="readonly"):
+        with store.reading() as session, pytest.raises(sqlite3.OperationalError, match="readonly"):
             session.jobs.add(job(1))
 
     def test_a_full_disk_is_busy_and_changes_nothing(self, store):
