@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -22,9 +23,15 @@ class TextFormatter(logging.Formatter):
     """For people: local time, the level where it is not the usual, the sentence."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created).astimezone()
+        seconds, rest = divmod(record.created, 1)
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} {level}{super().format(record)}"
+        return f"{_local(int(seconds))}.{int(rest * 1000):03} {level}{super().format(record)}"
+
+
+@lru_cache(maxsize=2)
+def _local(seconds: int) -> str:
+    # Kept, as a busy second has hundreds of lines.
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 class JournalFormatter(logging.Formatter):
@@ -67,6 +74,9 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
     """Send all that Kala logs to the file, or else to stderr; what was configured before ends."""
     # A log that nobody can read any more, a closed pipe for one, is no reason to print tracebacks about logging.
     logging.raiseExceptions = False
+    # No line tells these; the "Optimization" part of Python's logging HOWTO.
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler: logging.Handler = _LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
     to_journal = not log_file and _is_journal(os.environ)
     auto = "journal" if to_journal else "text"
