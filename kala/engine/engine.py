@@ -5,8 +5,11 @@ does it start runs, answer callers and tell the feed. While one commit is being 
 """
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -45,6 +48,8 @@ Asked = tuple[Message, "Future[Any]"]
 
 # A step takes at most so many messages and slots, so that no caller waits for the whole of a flood.
 _STEP_LIMIT = 500
+# Ends of runs that come close upon each other are written together, at the latest after so long. Nobody waits for them.
+_GATHER_SECONDS = 0.005
 # The wall clock may be set while the loop waits; it looks at least so often.
 _LONGEST_WAIT = 30.0
 # Between two steps that lie further apart nobody was watching: the machine slept, or its clock was set.
@@ -80,7 +85,10 @@ class Engine:
         self._feed = feed
         self._beat = beat
         self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
-        self._inbox: SimpleQueue[Asked] = SimpleQueue()
+        self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
+        self._ended: deque[Done] = deque()
+        self._is_gathering = False
+        self._written_at = 0.0
         self._unwritten: list[Asked] = []
         self._runs = RunWriter(store.writer, zone, pools)
         self._jobs = JobWriter(store.writer, self._runs, zone, pools)
@@ -156,15 +164,28 @@ class Engine:
             self._beat()
 
     def _done(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
-        self.ask(Done(run, outcome, output))
+        # In this order: whoever finds the loop gathering is found by it. Else it is woken, by a message without words.
+        self._ended.append(Done(run, outcome, output))
+        if not self._is_gathering:
+            self._inbox.put(None)
 
     def _gather(self) -> list[Asked]:
-        try:
-            asked = [self._inbox.get(timeout=self._patience())]
-        except Empty:
-            return []
-        asked += [self._inbox.get() for _ in range(min(self._inbox.qsize(), _STEP_LIMIT - 1))]
-        return asked
+        asked = self._await(self._patience())
+        if self._ended and not asked:
+            self._is_gathering = True
+            asked = self._await(min(self._patience(), self._written_at + _GATHER_SECONDS - time.monotonic()))
+            self._is_gathering = False
+        ended = [self._ended.popleft() for _ in range(len(self._ended))]
+        return [*((done, Future()) for done in ended), *asked]
+
+    def _await(self, seconds: float) -> list[Asked]:
+        """What callers ask, as soon as one does or the loop is woken, or after so long."""
+        found = []
+        with suppress(Empty):
+            found.append(self._inbox.get(timeout=max(0.0, seconds)))
+            while len(found) < _STEP_LIMIT:
+                found.append(self._inbox.get_nowait())
+        return [one for one in found if one]
 
     def _patience(self) -> float:
         if self._is_failing:
@@ -221,6 +242,7 @@ class Engine:
         self._unwritten, self._is_failing = [], False
         for run_id in ended:
             self._running.pop(run_id, None)
+        self._written_at = time.monotonic()
         self._carry_out(effects, answers)
 
     def _notice_gap(self, now: datetime) -> None:

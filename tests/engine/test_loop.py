@@ -139,6 +139,49 @@ class TestTheLoop:
         other.close()
 
 
+class TestEndsOfRuns:
+    @pytest.fixture
+    def steps(self, engine, monkeypatch) -> Queue:
+        """What each step from now on was asked to write: the kinds of messages."""
+        steps, step = Queue(), engine.step
+
+        def noting(asked, now):
+            step(asked, now)
+            steps.put([type(message).__name__ for message, _ in asked])
+
+        monkeypatch.setattr(engine, "step", noting)
+        return steps
+
+    @pytest.fixture
+    def runs(self, engine, workers) -> list[Run]:
+        for _ in range(3):
+            engine.call(CreateJob(SPEC))
+        return [workers.given.get(timeout=PATIENCE) for _ in range(3)]
+
+    def test_that_come_close_upon_each_other_are_written_together(self, workers, runs, steps, monkeypatch):
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 0.5)
+        for run in runs:
+            workers.end(run)
+        while "Done" not in (written := steps.get(timeout=PATIENCE)):
+            pass
+        assert written == ["Done"] * 3
+
+    def test_hold_up_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 60)
+        workers.end(runs[0])
+        engine.call(CreateJob(LATER))
+        while "CreateJob" not in (written := steps.get(timeout=PATIENCE)):
+            assert written == []
+        assert written in (["Done", "CreateJob"], ["CreateJob"])
+
+    def test_hold_up_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
+        soon = datetime.now(UTC) + timedelta(seconds=0.3)
+        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
+        monkeypatch.setattr(module, "_GATHER_SECONDS", 60)
+        workers.end(runs[0])
+        assert workers.given.get(timeout=PATIENCE).slot == soon
+
+
 class TestBeingIdle:
     def test_is_so_from_the_start(self, engine):
         assert engine.wait_idle(0)
