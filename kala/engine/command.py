@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ _DRAIN_SECONDS = 1.0
 _GIVE_UP_SECONDS = 5.0
 # What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
 _SPILL_SECONDS = 1.0
+# A command that is under way for so long no longer counts as one that begins.
+_MOMENT_SECONDS = 0.01
 # Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
@@ -41,7 +43,8 @@ _OF_THE_SHELL = frozenset(
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
 
-    `prefix` are words that start the shell with other rights.
+    `prefix` are words that start the shell with other rights. `lasts` is called once the command has gone on for longer
+    than a moment.
     """
 
     environ: Mapping[str, str]
@@ -51,6 +54,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     umask: int = -1
     timeout: float | None = None
     kill_grace: float = 10.0
+    lasts: Callable[[], None] = lambda: None
 
 
 def execute(line: str, setting: Setting, output: Output, control: Control) -> Outcome:
@@ -119,6 +123,7 @@ class _Watch:
         self._poller = select.poll()
         self._cleanup = ExitStack()
         self._deadline = None if setting.timeout is None else time.monotonic() + setting.timeout
+        self._lasts_at: float | None = time.monotonic() + _MOMENT_SECONDS
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
 
@@ -161,6 +166,9 @@ class _Watch:
         if was_asked:
             os.eventfd_read(self._asked)
             self._end(now)
+        if self._lasts_at is not None and now >= self._lasts_at:
+            self._lasts_at = None
+            self._setting.lasts()
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             reason = f"timed out after {self._setting.timeout:g} s"
@@ -185,7 +193,7 @@ class _Watch:
     def _patience(self) -> float | None:
         """Milliseconds until something is to be done, should nothing come; None is for ever."""
         now = time.monotonic()
-        instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
+        instants = [at for at in (self._lasts_at, self._deadline, self._kill_at, self._give_up_at) if at is not None]
         if self._output.is_only_in_memory:
             instants.append(now + _SPILL_SECONDS)
         wait = min(instants, default=float("inf")) - now

@@ -22,6 +22,9 @@ from kala.engine.output import Output
 
 logger = logging.getLogger("kala.executor")
 
+# How many workers may be beginning a run at a time: enough to keep all processors at work.
+_TURNS = 4 * (os.cpu_count() or 1)
+
 Done = Callable[[Run, Outcome, bytes | None], None]
 
 
@@ -34,6 +37,27 @@ class Limits(msgspec.Struct, frozen=True):
     output_bytes: int
     kill_grace: float
     must_hold: bool = True
+
+
+class _Turn:
+    """A worker's leave to begin runs. Few have it at a time: more beginners would only keep each other waiting.
+
+    A run that lasts needs none, so its worker passes it on. Belongs to its worker.
+    """
+
+    def __init__(self, free: "SimpleQueue[None]") -> None:
+        self._free = free
+        self._is_mine = False
+
+    def take(self) -> None:
+        if not self._is_mine:
+            self._free.get()
+            self._is_mine = True
+
+    def pass_on(self) -> None:
+        if self._is_mine:
+            self._is_mine = False
+            self._free.put(None)
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -65,6 +89,7 @@ class Executor:
         self._outputs = outputs
         self._printed = printed
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._turns: SimpleQueue[None] = SimpleQueue()
         self._lock = Lock()
         self._tasks: dict[int, _Task] = {}
         self._threads: list[Thread] = []
@@ -73,6 +98,8 @@ class Executor:
 
     def start(self, done: Done) -> None:
         """Start the workers; `done` gets each run that ended, in the worker's thread. Raises Invalid for too many."""
+        for _ in range(_TURNS):
+            self._turns.put(None)
         names = [f"kala-worker-{number}" for number in range(self.workers)]
         self._threads = [Thread(target=self._work, args=(done,), name=name, daemon=True) for name in names]
         for number, thread in enumerate(self._threads):
@@ -128,17 +155,23 @@ class Executor:
         self._threads = []
 
     def _work(self, done: Done) -> None:
-        while task := self._queue.get():
+        turn = _Turn(self._turns)
+        while task := self._next(turn):
             started_at = datetime.now(UTC)
             try:
-                outcome = self._perform(task)
+                outcome = self._perform(task, turn)
             except Exception as error:
                 logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
                 outcome = failure(f"Kala could not carry out the run: {error}")
             data = task.output.close()
             done(msgspec.structs.replace(task.run, started_at=started_at), _with_output(outcome, task), data)
+        turn.pass_on()
 
-    def _perform(self, task: _Task) -> Outcome:
+    def _next(self, turn: _Turn) -> _Task | None:
+        turn.take()
+        return self._queue.get()
+
+    def _perform(self, task: _Task, turn: _Turn) -> Outcome:
         if task.control.reason:
             return msgspec.structs.replace(failure(task.control.reason), state=task.control.state)
         try:
@@ -148,7 +181,8 @@ class Executor:
             return failure(str(error))
         timeout = _seconds(task.job.spec.timeout)
         if isinstance(action, Command):
-            return self._run(action.line, self._setting(task, timeout, user), task)
+            return self._run(action.line, self._setting(task, timeout, user, turn), task)
+        turn.pass_on()
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
 
@@ -174,7 +208,7 @@ class Executor:
             met = group.close()
         return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, met))))
 
-    def _setting(self, task: _Task, timeout: float | None, user: struct_passwd | None) -> command.Setting:
+    def _setting(self, task: _Task, timeout: float | None, user: struct_passwd | None, turn: _Turn) -> command.Setting:
         spec = task.job.spec
         login = identity.variables(user) if user else {}
         folder = identity.home(user) if user else self._folder
@@ -186,6 +220,7 @@ class Executor:
             umask=_umask(spec),
             timeout=timeout,
             kill_grace=self.limits.kill_grace,
+            lasts=turn.pass_on,
         )
 
 

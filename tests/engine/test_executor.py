@@ -3,6 +3,7 @@
 import os
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from queue import Queue
 
@@ -10,7 +11,7 @@ import pytest
 
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.run import Cause, Outcome, Run
-from kala.engine import command
+from kala.engine import command, executor
 from kala.engine.cgroup import Groups
 from kala.engine.executor import Executor, Limits
 from kala.engine.spool import live_path_of, path_of
@@ -246,6 +247,28 @@ class TestTheWorkers:
         bench.executor.stop(PATIENCE)
         assert bench.ended.qsize() == 2
 
+    def test_begin_other_runs_while_long_ones_go_on(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(executor, "_TURNS", 1)
+        bench = Bench(tmp_path, workers=4)
+        bench.start()
+        for number in (1, 2):
+            bench.submit("exec sleep 60", number=number)
+        bench.submit("true", number=3)
+        assert bench.next()[0].id == 3
+        bench.executor.cancel_all("the test is over", force=True)
+        bench.executor.stop(PATIENCE)
+
+    def test_begin_no_more_runs_at_a_time_than_is_of_use(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(executor, "_TURNS", 1)
+        monkeypatch.setattr(command, "_MOMENT_SECONDS", PATIENCE)
+        bench = Bench(tmp_path, workers=4)
+        bench.start()
+        for number in range(1, 5):
+            bench.submit("sleep 0.02", number=number)
+        runs = sorted((bench.next() for _ in range(4)), key=lambda end: end[0].started_at)
+        assert all(one[1].ended_at <= other[0].started_at for one, other in pairwise(runs))
+        bench.executor.stop(PATIENCE)
+
     def test_can_be_stopped_again(self, bench):
         bench.executor.stop(PATIENCE)
         bench.executor.stop(PATIENCE)
@@ -323,17 +346,15 @@ class TestTheOutput:
         def is_full(*_: object) -> int:
             raise OSError(28, "No space left on device")
 
-        bench.submit("true", number=9)
-        bench.next()
-        before = len(list(Path("/proc/self/fd").iterdir()))
         monkeypatch.setattr(os, "sendfile", is_full)
-        bench.submit("head -c 10000000 /dev/zero")
+        bench.submit("head -c 100000 /dev/zero")
         outcome = bench.outcome()
         assert outcome.state == "succeeded"
         assert outcome.message == "not all of its output could be kept: No space left on device"
         assert outcome.output_cut
         assert outcome.message in caplog.text
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        targets = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        assert not [target for target in targets if target.is_relative_to(bench.folder)]
 
     def test_is_announced_whenever_there_is_more_of_it(self, tmp_path):
         printed: Queue[int] = Queue()
