@@ -39,8 +39,16 @@ format: $(VENV)/dev  ## let ruff put the sources in form
 	$(BIN)/ruff format $(SOURCES)
 
 .PHONY: bench
-bench: $(VENV)/run  ## what a run and a page of history cost with a million runs stored
-	$(BIN)/python bench/history.py
+bench: bench-tools  ## measure all, in half an hour, into build/bench; PEER=URL or a command adds a second column
+	$(BIN)/python -m bench $(if $(PEER),--peer '$(PEER)')
+
+.PHONY: bench-quick
+bench-quick: bench-tools  ## measure a little of all, in less than two minutes
+	$(BIN)/python -m bench --quick $(if $(PEER),--peer '$(PEER)')
+
+.PHONY: bench-tools
+bench-tools: $(VENV)/bench
+	@packaging/need.sh wrk gcc libc6-dev
 
 .PHONY: binary
 binary:  ## dist/kala and dist/kala-onedir, which need no Python
@@ -69,6 +77,9 @@ lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra build \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--constraint packaging/run.lock --output-file packaging/build.lock setup.py
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra bench \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--constraint packaging/run.lock --output-file packaging/bench.lock setup.py
 
 .PHONY: clean
 clean:  ## remove what was built; ./data stays
@@ -83,6 +94,10 @@ $(VENV)/run: packaging/run.lock setup.py | $(BIN)/python
 
 $(VENV)/dev: packaging/dev.lock $(VENV)/run
 	$(PIP) install --use-pep517 --require-hashes -r packaging/dev.lock
+	@touch $@
+
+$(VENV)/bench: packaging/bench.lock $(VENV)/run
+	$(PIP) install --use-pep517 --require-hashes -r packaging/bench.lock
 	@touch $@
 
 # Debian's Python has the module venv without what it needs, until python3-venv is installed.

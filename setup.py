@@ -31,6 +31,7 @@ setup(
         "tzdata>=2025.2",
     ],
     extras_require={
+        "bench": ["matplotlib>=3.10,<4"],
         "build": ["pyinstaller>=6.16,<7"],
         "dev": [
             "hypothesis>=6.100",

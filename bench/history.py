@@ -1,10 +1,6 @@
-"""What a run and a page of history cost with much history, beside what they cost with none.
-
-usage: python bench/history.py [RUNS]     (default: 1,000,000; it needs about 300 bytes of disk for each)
-"""
+"""What a run and a page of history cost the engine and the store, with so much history. Processes are left out."""
 
 import statistics
-import sys
 import tempfile
 import time
 from concurrent.futures import Future
@@ -45,17 +41,9 @@ class Workers:
         """Nothing is held."""
 
 
-def main() -> None:
-    runs = int(sys.argv[1].replace(",", "")) if len(sys.argv) > 1 else 1_000_000
-    empty, full = measure(0), measure(runs)
-    print(f"{'':34}{'no runs':>12}{f'{runs:,} runs':>18}{'ratio':>8}")
-    for name in empty:
-        print(f"{name:34}{empty[name]:>9.0f} us{full[name]:>15.0f} us{full[name] / empty[name]:>8.2f}")
-
-
 def measure(runs: int) -> dict[str, float]:
     """The medians, in microseconds."""
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
         store = Store(Path(folder))
         workers = Workers()
         engine = Engine(store, workers, Feed(), UTC)
@@ -114,7 +102,3 @@ def cost_of_page(store: Store, wanted: RunFilter) -> float:
             session.history.search(wanted)
         costs.append((time.perf_counter() - clock) * 1e6)
     return statistics.median(costs)
-
-
-if __name__ == "__main__":
-    main()

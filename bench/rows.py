@@ -1,0 +1,188 @@
+"""What is measured. Each row is put on a server that has no jobs, and yields figures by name."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from bench import history, load, machine
+from bench.load import FAR, FAR_JOB, percentile
+from bench.subject import Own, Server, Started, Subject, ask
+from kala.core.job import Command, Job, Spec
+from kala.store.store import Store
+
+
+class Scale(NamedTuple):
+    """How much of everything."""
+
+    seconds: float
+    jobs: tuple[int, ...]
+    rates: tuple[int, ...]
+    rate_seconds: float
+    burst: int
+    history: tuple[int, ...]
+    stored: tuple[int, ...]
+
+
+FULL = Scale(
+    4, (100, 10_000, 100_000), (10, 200, 1000), 10, 10_000, (0, 10_000, 1_000_000), (0, 10_000, 100_000, 1_000_000)
+)
+QUICK = Scale(1, (100, 2_000), (10, 200), 3, 2_000, (0, 10_000), (0, 10_000))
+
+
+class Figure(NamedTuple):
+    """One result. `column` is who it is of, where that is not the subject; `sample` is all that it was made of."""
+
+    name: str
+    value: float
+    unit: str
+    column: str = ""
+    sample: tuple[float, ...] = ()
+
+
+Row = Callable[[Subject, Scale], Iterator[Figure]]
+
+
+def creates(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    for clients in (1, 16, 64):
+        with subject.empty() as server:
+            rate = load.wrk(server, "/job/", clients, scale.seconds, method="POST", body=FAR_JOB)
+            yield Figure(f"durable creates, {clients} client{'s' * (clients > 1)}", rate.per_second, "/s")
+
+
+def reads(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    with subject.empty() as server:
+        stored = 0
+        for count in scale.jobs:
+            load.create(server, [FAR_JOB] * (count - stored - 1))
+            job = server.ask("POST", "/job/", FAR_JOB)["id"]
+            stored = count
+            for name, path in (("list", "/job/"), ("get", f"/job/{job}/"), ("stats", "/stats/")):
+                rate = load.wrk(server, path, 1, scale.seconds)
+                yield Figure(f"{name} with {count:,} jobs", rate.p50, "ms")
+
+
+def lateness(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    for rate in scale.rates:
+        with subject.empty() as server, load.stamps() as stamps:
+            count = int(rate * scale.rate_seconds)
+            start = load.runs_at(server, stamps, count, rate)
+            load.wait_until(start)
+            late = [seconds * 1000 for seconds in stamps.late(count, scale.rate_seconds + count / 50)]
+            yield from spread(f"lateness at {rate} runs/s", late)
+
+
+def spread(name: str, values: list[float]) -> Iterator[Figure]:
+    yield Figure(f"{name}, p50", percentile(values, 50), "ms", sample=tuple(values))
+    yield Figure(f"{name}, p99", percentile(values, 99), "ms")
+    yield Figure(f"{name}, most", values[-1], "ms")
+
+
+def throughput(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    name = f"runs of /bin/true, {scale.burst:,} due at once"
+    yield Figure(name, scale.burst / machine.spawn_seconds(scale.burst, "/bin/true"), "/s", "C")
+    with subject.empty() as server:
+        due = load.beginning(scale.burst)
+        load.create(server, [load.once("/bin/true", due)] * scale.burst)
+        load.wait_until(due)
+        end = load.when_counted(server, scale.burst, scale.burst / 20)
+        yield Figure(name, scale.burst / (end - due).total_seconds(), "/s")
+
+
+def burst(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    name = f"last start of {scale.burst:,} due at once"
+    with load.stamps() as stamps:
+        words = stamps.command(datetime.now(UTC)).split()
+        yield Figure(name, machine.spawn_seconds(scale.burst, *words), "s", "C")
+    with subject.empty() as server, load.stamps() as stamps:
+        load.wait_until(load.runs_at(server, stamps, scale.burst, 0))
+        yield Figure(name, stamps.late(scale.burst, scale.burst / 20)[-1], "s")
+
+
+def at_once(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    """From the moment in which a client sends a job without schedule to the start of its process."""
+    count = int(50 * scale.seconds)
+    with subject.empty() as server, load.stamps() as stamps, closing(server.connect()) as connection:
+
+        def post(_: int) -> None:
+            command = stamps.command(datetime.now(UTC))
+            ask(connection, "POST", "/job/", {"name": "now", "command": command, "owner": "a@example.org"})
+
+        load.paced(post, count, 50)
+        late = [seconds * 1000 for seconds in stamps.late(count, 30)]
+        yield from spread("from POST to the start of the process", late)
+
+
+def under_load(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    """Requests of three kinds in turn, 100 a second, while 500 runs a second go on."""
+    count = int(500 * scale.rate_seconds)
+    with subject.empty() as server, load.stamps() as stamps, closing(server.connect()) as connection:
+        job = server.ask("POST", "/job/", FAR_JOB)["id"]
+        requests: tuple[tuple[Any, ...], ...] = (
+            ("GET", f"/job/{job}/"),
+            ("GET", "/stats/"),
+            ("POST", "/job/", FAR_JOB),
+        )
+        load.wait_until(load.runs_at(server, stamps, count, 500))
+        took = load.paced(lambda number: ask(connection, *requests[number % 3]), int(100 * scale.rate_seconds), 100)
+        stamps.late(count, scale.rate_seconds + count / 50)
+        yield Figure("API beside 500 runs/s, p50", percentile(took, 50), "ms")
+        yield Figure("API beside 500 runs/s, p99", percentile(took, 99), "ms")
+
+
+def of_history(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    """What the engine and the store spend on a run; nothing of it is another program's, so it is this Kala's alone."""
+    if subject.is_own:
+        for runs in scale.history:
+            for name, cost in history.measure(runs).items():
+                yield Figure(f"{name}, {runs:,} stored", cost, "us")
+
+
+def footprint(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    """Of one that was started on so many jobs. They are written to its files: only this Kala's are known."""
+    if isinstance(subject, Own):
+        for count in scale.stored:
+            with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
+                store_jobs(Path(folder), count)
+                yield from after_start(subject, Path(folder), count)
+
+
+def after_start(subject: Started, data: Path, count: int) -> Iterator[Figure]:
+    with subject.on(data):
+        pass  # the first start finds no file in the machine's memory
+    with subject.on(data) as server:
+        yield Figure(f"start with {count:,} jobs", server.start_seconds * 1000, "ms")
+        runs_once(server)
+        yield Figure(f"memory with {count:,} jobs", server.memory(), "MB")
+
+
+def runs_once(server: Server) -> None:
+    server.ask("POST", "/job/", {"name": "now", "command": "/bin/true"})
+    load.when_counted(server, 1, 30)
+
+
+def store_jobs(data: Path, count: int) -> None:
+    now, due = datetime.now(UTC), datetime(2099, 1, 1, tzinfo=UTC)
+    spec = Spec(name="backup", action=Command("/bin/true"), schedule=FAR, owner="a@example.org")
+    store = Store(data)
+    with store.transaction():
+        for number in range(count):
+            store.writer.jobs.add(Job(id=str(UUID(int=number)), spec=spec, created_at=now, next_due=due))
+    store.release_writer()
+    store.close()
+
+
+ROWS: dict[str, Row] = {
+    "creates": creates,
+    "reads": reads,
+    "lateness": lateness,
+    "throughput": throughput,
+    "burst": burst,
+    "at-once": at_once,
+    "under-load": under_load,
+    "history": of_history,
+    "footprint": footprint,
+}
