@@ -42,7 +42,7 @@ class Connection(server.HTTPConnection):
             self.rfile.read(len(self._buffered()))
         before = len(self._buffered())
         if not before and not self._leaving:
-            self.last_used = time.time()
+            self.last_used = time.monotonic()
         # A reset is an end, too, and so is a read that once timed out: whoever reads on finds it.
         with contextlib.suppress(OSError):
             self.rfile.peek(before + 1)

@@ -132,7 +132,7 @@ class _Connections(connections.ConnectionManager):
 
     def put(self, conn: Connection) -> None:
         """Take a connection that has just come, or that was served."""
-        conn.last_used = time.time()
+        conn.last_used = time.monotonic()
         self.hold(conn)
 
     def hold(self, conn: Connection) -> None:
@@ -141,6 +141,21 @@ class _Connections(connections.ConnectionManager):
             self.server.requests.put(conn)
         else:
             self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
+
+    def _run(self, expiration_interval: float) -> None:
+        """In place of cheroot's, which goes by the wall clock: set back, it would close no idle connection for long."""
+        next_look = time.monotonic()
+        while not self._stop_requested:
+            for fd, conn in self._selector.select(timeout=expiration_interval):
+                if conn is self.server:
+                    self._from_server_socket(self.server.socket)
+                else:
+                    self._selector.unregister(fd)
+                    self.server.process_conn(conn)
+            now = time.monotonic()
+            if now >= next_look:
+                self._expire(threshold=now - self.server.timeout)  # type: ignore[attr-defined]  # not in cheroot's stubs
+                next_look = now + expiration_interval
 
     def stop(self) -> None:
         """In place of cheroot's, which waits until the loop comes round by itself."""

@@ -280,6 +280,18 @@ def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(se
     ]
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_idle_connections_are_closed_in_their_time_whatever_the_wall_clock_is_set_to(
+    serve, connect, monkeypatch, hours
+):
+    client = connect(serve(idle_timeout=SHORT))
+    assert client.ask(GET).status == 200
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
+    assert client.ask(GET).status == 200
+    assert client.is_closed()
+
+
 class BrokenListener(socket.socket):
     """A listener that fails once, in a way that nobody foresaw."""
 
