@@ -1,5 +1,6 @@
 """A shell command in its own session and process group, from start to outcome."""
 
+import errno
 import os
 import re
 import select
@@ -27,6 +28,15 @@ _GIVE_UP_SECONDS = 5.0
 _SPILL_SECONDS = 1.0
 # A command that is under way for so long no longer counts as one that begins.
 _MOMENT_SECONDS = 0.01
+# What the system lacks, where the reason is not the command, and who can change it.
+_SCARCE = {
+    errno.EAGAIN: "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)",
+    errno.EMFILE: "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)",
+    errno.ENFILE: "the machine has as many files open as it may have (sysctl fs.file-max)",
+    errno.ENOMEM: "the machine has no memory left",
+}
+# How long a command that runs already waits for the next try to get a descriptor to watch it with.
+_STARVED_SECONDS = 0.1
 # Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
@@ -63,7 +73,10 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
     try:
         process = _start(line, setting)
     except OSError as error:
-        reason = f"the command cannot be started in {setting.folder}: {error.strerror}"
+        scarce = _SCARCE.get(error.errno or 0)
+        reason = (
+            f"the command cannot be started{f': {scarce}' if scarce else f' in {setting.folder}: {error.strerror}'}"
+        )
         return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=reason)
     try:
         with _Watch(process, setting, output, control) as watch:
@@ -132,9 +145,9 @@ class _Watch:
             assert self._process.stdout
             stack.callback(self._process.stdout.close)
             self._pipe = self._process.stdout.fileno()
-            self._ended = os.pidfd_open(self._process.pid)
+            self._ended = _granted(lambda: os.pidfd_open(self._process.pid))
             stack.callback(os.close, self._ended)
-            self._asked = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._asked = _granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             stack.callback(os.close, self._asked)
             stack.enter_context(self._control.heard_by(lambda: os.eventfd_write(self._asked, 1)))
             for descriptor in (self._pipe, self._ended, self._asked):
@@ -211,6 +224,17 @@ class _Watch:
         while (left := deadline - time.monotonic()) > 0:
             if not self._poller.poll(left * 1000) or not self._take():
                 return
+
+
+def _granted(opened: Callable[[], int]) -> int:
+    """A descriptor, as soon as there is one to be had: a command is not killed halfway because others hold them all."""
+    while True:
+        try:
+            return opened()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        time.sleep(_STARVED_SECONDS)
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

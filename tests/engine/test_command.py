@@ -1,5 +1,6 @@
 """Commands mean what `/bin/sh -c` makes of them; their output is kept, and nothing of them stays behind."""
 
+import errno
 import os
 import select
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kala.core.run import Outcome
+from kala.core.run import Outcome, State
 from kala.engine import command
 from kala.engine.command import Setting
 from kala.engine.control import Control
@@ -168,6 +169,39 @@ class TestALine:
         outcome, _ = run("true", folder=tmp_path / "gone")
         assert outcome.state == "failed"
         assert outcome.message == f"the command cannot be started in {tmp_path}/gone: No such file or directory"
+
+    @pytest.mark.parametrize(
+        ("number", "message"),
+        [
+            (errno.EAGAIN, "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)"),
+            (errno.EMFILE, "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"),
+        ],
+    )
+    @pytest.mark.parametrize("line", ["true", "true; true"])
+    def test_cannot_start_where_the_system_lacks_something_and_says_what(self, run, monkeypatch, line, number, message):
+        def lacking(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(subprocess, "Popen", lacking)
+        outcome, _ = run(line)
+        assert (outcome.state, outcome.message) == (State.FAILED, f"the command cannot be started: {message}")
+
+    @pytest.mark.parametrize("name", ["pidfd_open", "eventfd"])
+    def test_that_has_started_is_not_killed_because_no_descriptor_is_left_to_watch_it_with(
+        self, run, monkeypatch, name
+    ):
+        monkeypatch.setattr(command, "_STARVED_SECONDS", 0.01)
+        refusals, really = iter([errno.EMFILE, errno.ENFILE]), getattr(os, name)
+
+        def starved(*arguments: int) -> int:
+            for number in refusals:
+                raise OSError(number, os.strerror(number))
+            return really(*arguments)
+
+        monkeypatch.setattr(os, name, starved)
+        outcome, printed = run("echo all of it")
+        assert (outcome.state, printed) == (State.SUCCEEDED, "all of it\n")
+        assert next(refusals, None) is None
 
     def test_cannot_be_longer_than_the_system_allows(self, run):
         assert run("echo " + "x" * 200_000)[0].message.endswith(": Argument list too long")
