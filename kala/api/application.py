@@ -1,5 +1,6 @@
 """The CherryPy application: lets in who belongs, finds the route, and turns every error into one JSON sentence."""
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +27,8 @@ _STATUS: dict[type[KalaError], int] = {
     BodyTooLarge: 413,
     Busy: 503,
 }
+# What is the machine's fault and not Kala's: descriptors, processes, memory, room on the disk or the disk itself.
+_SCARCE = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
 # What is between Kala and the client shall pass a stream on as it comes.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -123,6 +126,8 @@ def _hand_over(source: Source) -> None:
 def _answer_error() -> None:
     """Answer with the exception that is being handled. What is not Kala's own way of saying no is a fault of ours."""
     error = sys.exc_info()[1]
+    if isinstance(error, OSError) and error.errno in _SCARCE:
+        error = Busy(f"the machine cannot give what this needs: {error.strerror}; ask again later")
     if isinstance(error, KalaError):
         answer = _error(_STATUS[type(error)], str(error))
     else:

@@ -1,6 +1,11 @@
 """Which paths there are, which methods they know, and how they answer, whatever is behind them."""
 
+import errno
+import os
+
 import pytest
+
+from kala.store.jobs import Jobs
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 JOB = {"name": "job", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
@@ -130,3 +135,13 @@ def test_a_body_that_a_route_does_not_want_is_read_and_ignored(still, method):
 )
 def test_a_cookie_of_another_program_on_this_host_does_no_harm(still, cookie):
     assert still.ask("GET", "/api/v1/stats/", Cookie=cookie).status == 200
+
+
+def test_what_the_machine_cannot_give_now_is_503_with_the_reason(still, monkeypatch):
+    def starved(_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Jobs, "totals", starved)
+    answer = still.ask("GET", "/api/v1/stats/")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.error == "the machine cannot give what this needs: Too many open files; ask again later"
