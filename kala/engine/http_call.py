@@ -49,9 +49,9 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Control) ->
     line = _Lifeline()
     deadline = Timer(timeout, line.expire)
     deadline.daemon = True
-    deadline.start()
     status, problem = None, ""
     try:
+        deadline.start()
         with control.heard_by(line.cut):
             status = _request(call, timeout, line, output)
     except Exception as error:  # noqa: BLE001  requests, urllib3 and the socket have no common ancestor to name

@@ -256,6 +256,14 @@ class TestTheOutcome:
         assert (outcome.state, outcome.message) == ("failed", f"GET {url}: Connection refused")
         assert outcome.http_status is None
 
+    def test_of_a_call_for_which_no_thread_is_left_is_failure_with_the_reason(self, peer, call, monkeypatch):
+        def exhausted(_: Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(Timer, "start", exhausted)
+        outcome = call(f"{peer.url}/200")
+        assert (outcome.state, outcome.message) == ("failed", f"GET {peer.url}/200: can't start new thread")
+
     def test_has_the_time_that_it_took(self, peer, call):
         assert 0 < call(f"{peer.url}/200").duration < PATIENCE * 10**9
 
