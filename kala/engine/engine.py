@@ -40,6 +40,7 @@ from kala.engine.messages import (
 from kala.engine.pruner import Keep, Pruner
 from kala.engine.run_writer import Effects, RunWriter
 from kala.engine.spool import Spool, clear, path_of
+from kala.engine.trouble import Trouble
 from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")
@@ -98,7 +99,7 @@ class Engine:
         self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
         self._is_draining = False
         self._is_stopping = False
-        self._is_failing = False
+        self._trouble = Trouble()
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -188,7 +189,7 @@ class Engine:
         return [one for one in found if one]
 
     def _patience(self) -> float:
-        if self._is_failing:
+        if self._trouble.is_on:
             return _PAUSE
         if self._is_draining or self._next_due is None:
             return self._longest_wait
@@ -231,6 +232,8 @@ class Engine:
         free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
         try:
             with self._store.transaction():
+                if self._trouble.is_on:
+                    self._store.prove_writable()
                 effects = self._runs.begin(free, [run.pool for run in self._running.values()])
                 answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
@@ -239,7 +242,8 @@ class Engine:
         except Busy as error:
             self._put_off(asked, error)
             return
-        self._unwritten, self._is_failing = [], False
+        self._unwritten = []
+        self._trouble.over()
         for run_id in ended:
             self._running.pop(run_id, None)
         self._written_at = time.monotonic()
@@ -267,9 +271,7 @@ class Engine:
 
     def _put_off(self, asked: Sequence[Asked], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
-        if not self._is_failing:
-            logger.error("%s; trying again every %s s", error, _PAUSE)
-        self._is_failing = True
+        self._trouble.met(f"{error}; trying again every {_PAUSE:g} s")
         self._unwritten = [one for one in asked if isinstance(one[0], Done)]
         for message, answer in asked:
             if not isinstance(message, Done) and not answer.done():
@@ -334,11 +336,18 @@ class Engine:
             self._executor.cancel(run.id, reason)
         for answer in answers:
             answer()
-        for run_id in effects.gone:
-            path_of(self._store.outputs, run_id).unlink(missing_ok=True)
+        self._remove_outputs(effects.gone)
         if self._running:
             self._idle.clear()
         else:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
+
+    def _remove_outputs(self, run_ids: Sequence[int]) -> None:
+        """What cannot be removed now is looked for after the next start."""
+        try:
+            for run_id in run_ids:
+                path_of(self._store.outputs, run_id).unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the outputs of deleted runs could not be removed: %s", error)

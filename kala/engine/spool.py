@@ -160,5 +160,5 @@ class Spool:
     def discard(self) -> None:
         """Remove the files, once what is kept is elsewhere."""
         for number in self._left:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # what is still there goes at the next start
                 self._segment(number).unlink()

@@ -26,6 +26,8 @@ Durability = Literal["full", "normal"]
 _READERS = 256
 _READER_PATIENCE = 10
 _WRITER_PATIENCE = 5
+# A write that changes nothing.
+_WRITE_NOTHING_NEW = "UPDATE totals SET jobs = jobs"
 
 
 class Session:
@@ -83,6 +85,10 @@ class Store:
         """
         with _reachable("written"), self._writing.atomic():
             yield
+
+    def prove_writable(self) -> None:
+        """Within a transaction: write something, so that it cannot end well on a disk that takes nothing."""
+        self._writing.execute_sql(_WRITE_NOTHING_NEW)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -12,7 +12,8 @@ from kala.core.errors import Busy, Invalid, NotFound
 from kala.core.job import Command, Spec
 from kala.core.run import State
 from kala.engine.feed import Change
-from kala.engine.messages import CreateJob, DeleteJob, Done, StartJob, UpdateJob
+from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, Done, StartJob, UpdateJob
+from kala.engine.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 SPEC = Spec(name="backup", action=Command("true"))
@@ -218,8 +219,31 @@ class TestADatabaseThatCannotBeWritten:
             for _ in range(3):
                 kala.passes(seconds=1)
         assert [record.getMessage() for record in caplog.records] == [
-            "storage: the database cannot be written: database is locked; nothing was changed; trying again every 1.0 s"
+            "storage: the database cannot be written: database is locked; nothing was changed; trying again every 1 s"
         ]
+
+    def test_is_not_over_while_only_reading_goes_well(self, kala, caplog):
+        kala.store._writing.pragma("query_only", 1)
+        kala.step(CreateJob(SPEC))
+        kala.passes(seconds=1)
+        kala.step(CreateJob(SPEC))
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+    def test_is_said_to_be_over(self, kala, caplog):
+        kala.store._writing.pragma("query_only", 1)
+        kala.step(CreateJob(SPEC))
+        kala.store._writing.pragma("query_only", 0)
+        kala.passes(seconds=1)
+        assert [record.getMessage() for record in caplog.records][1:] == ["the database can be written again"]
+
+    def test_does_not_fail_where_the_output_of_a_deleted_run_cannot_be_removed(self, kala, caplog):
+        job = kala.create()
+        kala.succeed(job)
+        [run] = kala.runs(job)
+        path_of(kala.store.outputs, run.id).mkdir(parents=True)  # what no file can be removed in place of
+        [answer] = kala.step(DeleteRun(run.id))
+        assert (answer.result(timeout=0), kala.runs(job)) == (None, [])
+        assert "the outputs of deleted runs could not be removed: [Errno 21]" in caplog.text
 
 
 class TestTheFeed:

@@ -1,0 +1,35 @@
+"""What the log has of a database that cannot be written: that it began, and that it is over."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger("kala.engine")
+
+# Where small writes have room and large ones have not, trouble begins and ends with every other step.
+_SAID_EVERY_SECONDS = 60.0
+
+
+class Trouble:
+    """Says it once, not at every try, and no more than once a minute. Used by the engine's thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_time = -math.inf
+        self._was_said = False
+        self.is_on = False
+
+    def met(self, sentence: str) -> None:
+        if self.is_on:
+            return
+        self.is_on = True
+        self._was_said = self._clock() >= self._next_time
+        if self._was_said:
+            self._next_time = self._clock() + _SAID_EVERY_SECONDS
+            logger.error("%s", sentence)
+
+    def over(self) -> None:
+        if self.is_on and self._was_said:
+            logger.warning("the database can be written again")
+        self.is_on = False
