@@ -1,5 +1,6 @@
 """The store: one SQLite database and a folder of outputs, below one data directory that one Kala owns at a time."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -26,6 +27,10 @@ Durability = Literal["full", "normal"]
 _READERS = 256
 _READER_PATIENCE = 10
 _WRITER_PATIENCE = 5
+# What may be over at the next start, in SQLite's words, whose lower byte is the kind, and in the system's.
+_KIND = 0xFF
+_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
+_PASSING_ON_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
 # A write that changes nothing.
 _WRITE_NOTHING_NEW = "UPDATE totals SET jobs = jobs"
 
@@ -46,7 +51,8 @@ class Store:
     def __init__(self, data_dir: Path, durability: Durability = "full") -> None:
         """Open, and bring up to date, what is below `data_dir`.
 
-        Raises Conflict where another Kala has it open or a newer one wrote it, Invalid where it cannot be used.
+        Raises Conflict where another Kala has it open or a newer one wrote it, Invalid where it cannot be used, and
+        Busy where that may pass by itself, so that who starts Kala may try again.
         """
         self.outputs = data_dir / "output"
         self._lock = own(data_dir, self.outputs)
@@ -75,6 +81,10 @@ class Store:
             with self._writing.connection_context():
                 migrate(self._writing)
         except DatabaseError as error:
+            if getattr(_first(error), "sqlite_errorcode", 0) & _KIND in _PASSING:
+                raise Busy(
+                    f"data_dir: {path} cannot be used now: {error}; see to that, then start Kala again"
+                ) from error
             raise Invalid(f"data_dir: {path} cannot be used as Kala's database: {error}") from error
 
     @contextmanager
@@ -145,13 +155,15 @@ def _first(error: BaseException) -> BaseException:
 def own(data_dir: Path, outputs: Path) -> int:
     """Take the data directory for this process until the descriptor that comes back is closed; make it if need be.
 
-    Raises Conflict where another process has it, Invalid where it cannot be used.
+    Raises Conflict where another process has it, Invalid where it cannot be used, Busy where that may pass by itself.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         outputs.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(data_dir / "kala.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
+        if error.errno in _PASSING_ON_DISK:
+            raise Busy(f"data_dir: {data_dir}: {error.strerror}; see to that, then start Kala again") from error
         raise Invalid(f"data_dir: {data_dir}: {error.strerror}; give a folder that Kala may write") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,11 @@
 """The store opens one folder for one Kala, writes all or nothing, and lets readers see what is committed."""
 
+import errno
+import os
 import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import peewee
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.job import Command, Job, Spec
 from kala.store import migrations, tables
+from kala.store import store as module
 from kala.store.store import Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -139,6 +143,26 @@ class TestOpening:
         (tmp_path / "file").touch()
         with pytest.raises(Invalid, match=r"file/kala: Not a directory; give a folder that Kala may write$"):
             Store(tmp_path / "file" / "kala")
+
+    def test_a_database_that_another_program_holds_is_busy_so_that_the_start_may_be_tried_again(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(module, "_WRITER_PATIENCE", 0)
+        other = sqlite3.connect(tmp_path / "kala.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Busy, match=r"kala\.db cannot be used now: database is locked; see to that, then start"):
+            Store(tmp_path)
+        other.close()
+
+    def test_a_disk_without_room_for_the_folder_is_busy_so_that_the_start_may_be_tried_again(
+        self, tmp_path, monkeypatch
+    ):
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path, "mkdir", full)
+        with pytest.raises(Busy, match=r"^data_dir: .*/kala: No space left on device; see to that, then start Kala"):
+            Store(tmp_path / "kala")
 
     @pytest.mark.parametrize("name", ["a b", "a?mode=rw#x", "a%41", "käse"])
     def test_the_folder_may_have_any_name(self, tmp_path, name):
