@@ -1,0 +1,286 @@
+"""What Kala does when its disk is full, turns read-only or is another program's for a while: nothing is lost for it."""
+
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from process import Kala, gate, make, serve, soon, wait
+
+__all__ = ("gate", "make", "serve", "soon", "wait")
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk for it")
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+# What a small disk has no room for, though it may have for a slot or two.
+LARGE = {"name": "large", "command": "/bin/true", "schedule": FAR, "env": {"FILLER": "x" * 50_000}}
+SMALL = {"name": "small", "command": "/bin/true", "schedule": FAR}
+# Exit statuses: systemd starts Kala again after the one, and not after the other (RestartPreventExitStatus=).
+TRY_AGAIN, USELESS = 7, 2
+CANNOT = "storage: the database cannot be written: "
+OVER = "the database can be written again"
+
+
+class Disk:
+    """A file system of its own, mounted below a test's folder."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.filler = place / "filler"
+        place.mkdir()
+
+    def mount(self, *words: str) -> None:
+        subprocess.run(["mount", *words, str(self.place)], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.place)], check=True)
+
+    def fill(self) -> None:
+        with self.filler.open("ab", buffering=0) as file, suppress(OSError):
+            while file.write(b"x" * 4096):
+                pass
+        assert os.statvfs(self.place).f_bavail == 0
+
+    def make_room(self) -> None:
+        self.filler.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Disk]:
+    disk = Disk(tmp_path / "disk")
+    disk.mount("-t", "tmpfs", "-o", "size=2m", "tmpfs")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk.place)], check=True)
+
+
+@pytest.fixture
+def fragile_disk(tmp_path) -> Iterator[Disk]:
+    """One that the kernel can make read-only under those who write on it, as it does after an error."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    disk = Disk(tmp_path / "disk")
+    disk.mount("-o", "loop", str(image))
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk.place)], check=True)
+
+
+class Slots:
+    """A job that is due every second, and what its commands wrote elsewhere: the slot of each run that really began."""
+
+    def __init__(self, kala: Kala, file: Path, start: str) -> None:
+        self._kala = kala
+        self._file = file
+        self.job = kala.create(name="every second", command=f"echo $KALA_SLOT >>{file}", schedule=f"R/{start}/PT1S")
+
+    def ran(self) -> list[str]:
+        return self._file.read_text().split() if self._file.exists() else []
+
+    def judge(self) -> None:
+        """Every slot ran at most once, and every run that began is known as succeeded."""
+        self._kala.patch(f"/job/{self.job}/", {"disabled": True})
+        ran = self.ran()
+        assert len(set(ran)) == len(ran)
+        assert len(self._kala.runs(self.job, len(ran), ("succeeded",))) == len(ran)
+
+
+def refused(kala: Kala, job: dict[str, object], within: float = 1.0) -> str:
+    """Why a job is not taken; that must be said in time."""
+    began = time.monotonic()
+    status, body = kala.post("/job/", job)
+    assert time.monotonic() - began < within
+    assert status == 503, body
+    assert body["error"].startswith(CANNOT)
+    return body["error"]
+
+
+def told(kala: Kala) -> tuple[int, int]:
+    """How often the log has said that the database cannot be written, and that it can again."""
+    return kala.log.count(CANNOT), kala.log.count(OVER)
+
+
+@pytest.fixture
+def watched(soon, tmp_path, eventually) -> Callable[[Kala], Slots]:
+    """Gives a Kala a job that is due every second, once that has run for the first time."""
+
+    def watched(kala: Kala) -> Slots:
+        slots = Slots(kala, tmp_path / "ran", soon(0.5))
+        eventually(slots.ran)
+        return slots
+
+    return watched
+
+
+@ROOT
+def test_on_a_full_disk_nothing_is_acknowledged_and_what_ran_and_what_was_due_is_recorded_when_there_is_room(
+    serve, small_disk, gate, watched, eventually
+):
+    kala = serve(home=small_disk.place)
+    known = kala.create(schedule=FAR)
+    slots = watched(kala)
+    waits = kala.create(name="waits", command=f"{gate.wait}; echo the end")
+    prints = kala.create(
+        name="prints", command=f"{gate.wait}; head -c 500000 /dev/zero | tr '\\0' x; touch {gate.path}ed"
+    )
+    kala.runs(prints, 1, ("running",))
+    small_disk.fill()
+    assert refused(kala, LARGE) == f"{CANNOT}database or disk is full; nothing was changed"
+    gate.open()
+    for _ in range(10):
+        refused(kala, LARGE)
+        assert kala.job(known)["name"] == "a job"
+        time.sleep(0.2)
+    eventually(Path(f"{gate.path}ed").exists)
+    before = len(slots.ran())
+    small_disk.make_room()
+    [run] = kala.runs(waits, 1)
+    assert (run["state"], kala.output(run["id"])) == ("succeeded", (200, b"the end\n"))
+    [run] = kala.runs(prints, 1)
+    assert (run["state"], run["output_cut"]) == ("succeeded", 1)
+    assert run["message"] == "not all of its output could be kept: No space left on device"
+    eventually(lambda: len(slots.ran()) >= before + 2)
+    kala.settle()
+    slots.judge()
+    assert told(kala) == (1, 1)
+    assert len(kala.get("/job/").body["jobs"]) == 5  # those that were acknowledged, and the one that settles
+
+
+@ROOT
+def test_a_disk_that_has_room_for_small_jobs_alone_does_not_flood_the_log(serve, small_disk):
+    kala = serve(home=small_disk.place)
+    kala.settle()
+    small_disk.fill()
+    for _ in range(3):
+        refused(kala, LARGE)
+        time.sleep(1.2)  # the engine tries again by itself meanwhile, which may go well
+        kala.post("/job/", SMALL)
+    assert told(kala)[0] == 1
+    small_disk.make_room()
+    kala.says(OVER)
+    kala.create(**LARGE)
+
+
+@ROOT
+def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_goes_well_when_there_is_room(serve, small_disk, gate):
+    kala = serve(home=small_disk.place)
+    job = kala.create(command=gate.wait)
+    kala.runs(job, 1, ("running",))
+    kala.kill()
+    small_disk.fill()
+    kala.launch()
+    assert kala.ended() == TRY_AGAIN
+    assert kala.log == (
+        f"kala: data_dir: {kala.data}/kala.db cannot be used now: database or disk is full; "
+        "see to that, then start Kala again\n"
+    )
+    small_disk.make_room()
+    kala.start()
+    assert [run["state"] for run in kala.runs(job, 1)] == ["lost"]
+
+
+@contextmanager
+def unwritable(*files: Path) -> Iterator[None]:
+    """Files that nobody can write, not even who has them open."""
+    subprocess.run(["chattr", "+i", *map(str, files)], check=True)
+    yield
+    subprocess.run(["chattr", "-i", *map(str, files)], check=True)
+
+
+@ROOT
+def test_data_that_cannot_be_written_for_a_while_is_written_as_soon_as_it_can(
+    serve, fragile_disk, gate, watched, eventually
+):
+    kala = serve(home=fragile_disk.place)
+    slots = watched(kala)
+    waits = kala.create(command=gate.wait)
+    kala.runs(waits, 1, ("running",))
+    with unwritable(kala.data / "kala.db-wal", kala.data / "kala.db"):
+        refused(kala, SMALL)
+        gate.open()
+        eventually(lambda: not [pid for pid in kala.offspring() if gate.path.name in command_of(pid)])
+        refused(kala, SMALL)
+        assert kala.get("/job/").status == 200
+        assert [run["state"] for run in kala.runs(waits, states=("running", "succeeded"))] == ["running"]
+        before = len(slots.ran())
+        time.sleep(1.5)  # a slot goes by
+        assert len(slots.ran()) == before
+    assert [run["state"] for run in kala.runs(waits, 1)] == ["succeeded"]
+    eventually(lambda: len(slots.ran()) >= before + 2)
+    slots.judge()
+    assert told(kala) == (1, 1)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it has just ended
+        return ""
+
+
+@ROOT
+def test_a_disk_that_the_kernel_made_read_only_is_told_of_and_after_its_repair_all_is_there(serve, fragile_disk, gate):
+    kala = serve("--shutdown-grace", "0.1", "--kill-grace", "0.1", home=fragile_disk.place)
+    known = kala.create(schedule=FAR)
+    waits = kala.create(command=gate.wait)
+    kala.runs(waits, 1, ("running",))
+    fragile_disk.mount("-o", "remount,abort")
+    for _ in range(5):
+        refused(kala, SMALL)
+    assert kala.job(known)["name"] == "a job"
+    assert kala.history(f"job={waits}")
+    assert told(kala) == (1, 0)
+    kala.stop()
+    assert kala.offspring() == []
+    kala.launch()
+    assert kala.ended() == USELESS
+    assert kala.log == f"kala: data_dir: {kala.data}: Read-only file system; give a folder that Kala may write\n"
+    fragile_disk.unmount()
+    fragile_disk.mount("-o", "loop", str(fragile_disk.place.parent / "image"))
+    kala.start()
+    assert kala.job(known)["name"] == "a job"
+    assert [run["state"] for run in kala.runs(waits, 1)] == ["lost"]
+
+
+@contextmanager
+def held(kala: Kala, how: str) -> Iterator[None]:
+    """Another program that has the database for itself."""
+    with closing(sqlite3.connect(kala.data / "kala.db", isolation_level=None, timeout=5)) as other:
+        other.execute(f"BEGIN {how}")
+        yield
+        other.execute("ROLLBACK")
+
+
+def test_a_lock_of_a_moment_delays_what_is_asked_and_nothing_more(serve):
+    kala = serve()
+    with ThreadPoolExecutor() as clients:
+        with held(kala, "IMMEDIATE"):
+            answers = [clients.submit(kala.create, **SMALL) for _ in range(4)]
+            time.sleep(1)
+            assert not any(answer.done() for answer in answers)
+        assert {kala.job(answer.result())["name"] for answer in answers} == {"small"}
+    assert told(kala) == (0, 0)
+
+
+def test_while_another_program_holds_the_database_changes_are_refused_in_time_and_reading_goes_on(
+    serve, watched, eventually
+):
+    kala = serve()
+    known = kala.create(schedule=FAR)
+    slots = watched(kala)
+    with held(kala, "EXCLUSIVE"):
+        before = len(slots.ran())
+        reason = refused(kala, SMALL, within=12)
+        assert reason == f"{CANNOT}database is locked; nothing was changed"
+        began = time.monotonic()
+        assert kala.job(known)["name"] == "a job"
+        assert time.monotonic() - began < 1
+        assert len(slots.ran()) <= before + 1
+    kala.create(**SMALL)
+    eventually(lambda: len(slots.ran()) >= before + 2)
+    slots.judge()
+    assert told(kala) == (1, 1)
