@@ -97,6 +97,7 @@ class Engine:
         self._running: dict[int, Run] = {}
         self._next_due: datetime | None = None
         self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
+        self._set_back = timedelta()
         self._is_draining = False
         self._is_stopping = False
         self._trouble = Trouble()
@@ -234,6 +235,9 @@ class Engine:
             with self._store.transaction():
                 if self._trouble.is_on:
                     self._store.prove_writable()
+                if self._set_back:
+                    # A slot is an instant of the plan; a retry is to wait for so long, whatever the clock says.
+                    self._store.writer.runs.bring_forward(self._set_back)
                 effects = self._runs.begin(free, [run.pool for run in self._running.values()])
                 answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
@@ -242,7 +246,7 @@ class Engine:
         except Busy as error:
             self._put_off(asked, error)
             return
-        self._unwritten = []
+        self._unwritten, self._set_back = [], timedelta()
         self._trouble.over()
         for run_id in ended:
             self._running.pop(run_id, None)
@@ -251,6 +255,8 @@ class Engine:
 
     def _notice_gap(self, now: datetime) -> None:
         has_gap = now - self._last_step > _GAP
+        if self._last_step - now > _GAP:
+            self._set_back += self._last_step - now
         self._watching_since = now if has_gap else min(self._watching_since, now)
         self._last_step = now
 

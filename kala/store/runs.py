@@ -1,7 +1,7 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -68,6 +68,9 @@ _NEXT_RETRY = "SELECT min(not_before) FROM run INDEXED BY run_retry WHERE state 
 _DUE_RETRIES = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_retry
     WHERE state = 'queued' AND waiting = 'retry' AND not_before <= ? ORDER BY not_before LIMIT ?
+"""
+_BRING_FORWARD = """
+    UPDATE run INDEXED BY run_queued SET not_before = not_before - ? WHERE state = 'queued' AND not_before IS NOT NULL
 """
 _END_RETRY_WAIT = "UPDATE run SET waiting = ? WHERE id = ? AND state = 'queued'"
 _RUNNING_OF = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ? ORDER BY id"
@@ -186,6 +189,10 @@ class Runs:
 
     def due_retries(self, now: datetime, limit: int) -> list[Run]:
         return [to_run(row) for row in self._sql(_DUE_RETRIES, (to_column(now), limit)).fetchall()]
+
+    def bring_forward(self, by: timedelta) -> None:
+        """Let retries wait for so much less."""
+        self._sql(_BRING_FORWARD, (by // timedelta(microseconds=1),))
 
     def end_retry_wait(self, run: Run, waiting: str) -> None:
         self._sql(_END_RETRY_WAIT, (waiting, run.id))

@@ -23,6 +23,22 @@ class TestADelay:
         kala.passes(seconds=1)
         assert kala.story(job)[-1] == "retry running"
 
+    def test_is_as_long_when_the_clock_is_set_back_meanwhile(self, kala, job):
+        kala.passes(minutes=4)
+        kala.passes(hours=-1)
+        kala.passes(minutes=5, seconds=59)
+        assert kala.story(job)[-1] == "retry queued"
+        kala.passes(seconds=1)
+        assert kala.story(job)[-1] == "retry running"
+
+    def test_is_as_long_when_the_clock_is_set_back_while_nothing_can_be_written(self, kala, job):
+        kala.store._writing.pragma("query_only", 1)
+        kala.passes(hours=-1)
+        kala.passes(minutes=-30)
+        kala.store._writing.pragma("query_only", 0)
+        kala.passes(minutes=10)
+        assert kala.story(job)[-1] == "retry running"
+
     def test_can_be_seen_with_its_end(self, kala, job):
         run = kala.runs(job)[-1]
         assert (run.waiting, (run.not_before - kala.now).total_seconds()) == ("retry", 600)
