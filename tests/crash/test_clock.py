@@ -1,0 +1,226 @@
+"""The clock is set while Kala runs, or the whole process stands still: what was due runs once, and nothing twice."""
+
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from process import Kala, api, gate, make, soon, wait
+
+__all__ = ("api", "gate", "make", "soon", "wait")
+
+SOURCE = Path(__file__).with_name("clock.c")
+COMPILER = shutil.which("cc")
+needs_compiler = pytest.mark.skipif(not COMPILER, reason="the clock that is set is made by a C compiler")
+# As long as it may take in truth, where the tests may take their time.
+IS_PATIENT = "KALA_PATIENT" in os.environ
+# The most that Kala promises to need until it sees that its clock was set.
+PROMISED = 30.0
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+SAID = "echo $KALA_SLOT"
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("clock") / "clock.so"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-Wall", "-Werror", "-O1", "-o", made, SOURCE], check=True)
+    return made
+
+
+class Clock:
+    """The wall clock of a Kala, and of nobody else."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.ahead = timedelta()
+        self.set(timedelta())
+
+    def set(self, by: timedelta) -> None:
+        """Set it forward, or back."""
+        self.ahead += by
+        nanoseconds = self.ahead // timedelta(microseconds=1) * 1000
+        with self.file.open("r+b" if self.file.exists() else "wb", buffering=0) as file:
+            file.write(struct.pack("=q", nanoseconds))
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def at(self, **ahead: float) -> str:
+        """An instant from now, as schedules have it."""
+        return (self.now() + timedelta(**ahead)).isoformat().replace("+00:00", "Z")
+
+
+@pytest.fixture
+def clock(tmp_path) -> Clock:
+    return Clock(tmp_path / "clock")
+
+
+@pytest.fixture
+def serve(make, library, clock, tmp_path) -> Callable[..., Kala]:
+    """Starts a Kala with that clock, which looks at it at least every `looks` seconds."""
+
+    def serve(looks: float = 0.5) -> Kala:
+        environ = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(clock.file)}
+        if looks < PROMISED:  # twice as often as a watchdog wants to hear of it
+            watchdog = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": str(int(2e6 * looks))}
+            environ |= watchdog
+        return make(environ=environ).start()
+
+    return serve
+
+
+def slots(kala: Kala, job: str) -> list[int]:
+    """The slots for which it was started, in the order of the starts."""
+    return [run["slot"] for run in kala.runs(job, states=("succeeded",))]
+
+
+def assert_sane(kala: Kala, clock: Clock | None = None) -> None:
+    """No slot ran twice, and no run took less than no time, or longer than the test. Its clock is the one given."""
+    if clock:
+        job = kala.create(schedule=FAR)
+        [created] = kala.query("SELECT created_at FROM job WHERE id = ?", job)[0]
+        assert abs(created / 1e6 - clock.now().timestamp()) < 10
+    runs = kala.query("SELECT * FROM run")
+    ran = [(run["job_id"], run["slot"], run["attempt"]) for run in runs if run["slot"] and run["state"] != "skipped"]
+    assert len(set(ran)) == len(ran)
+    assert [run["duration"] for run in runs if not 0 <= (run["duration"] or 0) < 200e9] == []
+    assert [run["state"] for run in runs if run["state"] not in ("succeeded", "failed", "skipped")] == []
+    for run in kala.history():
+        assert kala.run(run["id"])["id"] == run["id"]
+
+
+JUMPS = pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=1)], ids=["an hour", "a day"])
+
+
+@needs_compiler
+@JUMPS
+def test_slots_that_a_clock_set_forward_has_skipped_are_made_up_for_by_the_rule_of_their_job(
+    serve, clock, eventually, jump
+):
+    kala = serve()
+    schedule = f"R/{clock.at(minutes=5)}/PT20M"
+    once, skip, every = (
+        kala.create(name=missed, command=SAID, missed=missed, missed_limit=100, schedule=schedule)
+        for missed in ("once", "skip", "all")
+    )
+    kala.settle()
+    clock.set(jump)
+    count = 3 * jump // timedelta(hours=1)
+    kala.runs(every, count)
+    kala.settle()
+    assert [run["state"] for run in kala.runs(once)] == ["skipped", "succeeded"]
+    assert [run["state"] for run in kala.runs(skip)] == ["skipped"]
+    assert len(slots(kala, every)) == count
+    assert f"{count} slots were missed" in kala.runs(skip)[0]["message"]
+    next_due = {kala.query("SELECT next_due FROM job WHERE id = ?", job)[0]["next_due"] for job in (once, skip, every)}
+    assert len(next_due) == 1
+    assert next_due.pop() > clock.now().timestamp() * 1e6
+    assert_sane(kala, clock)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "looks", [2.0, pytest.param(PROMISED, marks=pytest.mark.skipif(not IS_PATIENT, reason="30 s"))]
+)
+def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clock, eventually, looks):
+    kala = serve(looks)
+    job = kala.create(command=SAID, schedule=f"R0/{clock.at(minutes=30)}")
+    kala.settle()
+    clock.set(timedelta(hours=1))
+    began = time.monotonic()
+    eventually(lambda: slots(kala, job), limit=looks + 2)
+    assert 0.1 < time.monotonic() - began < looks + 1
+
+
+@needs_compiler
+@JUMPS
+def test_after_a_clock_was_set_back_no_slot_runs_twice_and_what_is_planned_then_runs(serve, clock, eventually, jump):
+    kala = serve()
+    every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
+    eventually(lambda: len(slots(kala, every_second)) >= 2)
+    clock.set(-jump)
+    repeated = kala.create(name="repeated", command=SAID, schedule=f"R1/{clock.at(seconds=0.5)}/PT1S")
+    by_hand = kala.create(name="by hand", schedule=FAR)
+    kala.go(by_hand)
+    eventually(lambda: len(slots(kala, repeated)) == 2)
+    kala.runs(by_hand, 1)
+    ran = slots(kala, every_second)
+    clock.set(jump)
+    eventually(lambda: len(slots(kala, every_second)) >= len(ran) + 2)
+    kala.patch(f"/job/{every_second}/", {"disabled": True})
+    kala.settle()
+    assert slots(kala, every_second)[: len(ran)] == ran
+    assert_sane(kala, clock)
+
+
+@needs_compiler
+@JUMPS
+@pytest.mark.parametrize("direction", [-1, 1], ids=["back", "forward"])
+def test_a_run_takes_as_long_as_it_takes_whatever_the_clock_says(serve, clock, gate, jump, direction):
+    kala = serve()
+    job = kala.create(command=f"{gate.wait}; echo end", timeout="PT20S")
+    kala.runs(job, 1, ("running",))
+    clock.set(direction * jump)
+    kala.settle()
+    gate.open()
+    [run] = kala.runs(job, 1)
+    assert (run["state"], kala.output(run["id"])[1]) == ("succeeded", b"end\n")
+    assert abs(run["ended_at"] / 1e6 - clock.now().timestamp()) < 10
+    assert_sane(kala, clock)
+
+
+@needs_compiler
+def test_a_retry_waits_no_longer_because_the_clock_was_set_back(serve, clock, eventually):
+    kala = serve()
+    job = kala.create(command="exit 1", retries=1, retry_delay="PT2S")
+    kala.runs(job, 1)
+    clock.set(timedelta(hours=-1))
+    assert [run["attempt"] for run in kala.runs(job, 2)] == [0, 1]
+    assert_sane(kala, clock)
+
+
+@needs_compiler
+def test_clients_and_connections_do_not_notice_that_the_clock_was_set(serve, clock, api):
+    kala = serve()
+    with closing(api(kala.address)) as client:
+        for hours in (1, -2, 24, -48):
+            assert client.get("/stats/").status == 200
+            clock.set(timedelta(hours=hours))
+            assert client.get("/stats/").status == 200
+            assert kala.create(schedule=FAR)
+
+
+def test_what_was_due_while_the_process_stood_still_is_made_up_for_once_and_what_ended_is_recorded(
+    make, soon, eventually
+):
+    stillness = 65.0 if IS_PATIENT else 3.0
+    kala = make().start()
+    every_second = kala.create(name="every second", command=SAID, schedule=f"R/{soon(0.5)}/PT1S")
+    ends = kala.create(name="ends meanwhile", command="sleep 1; echo end")
+    kala.runs(ends, 1, ("running",))
+    eventually(lambda: slots(kala, every_second))
+    ran = len(slots(kala, every_second))
+    kala.send(signal.SIGSTOP)
+    with ThreadPoolExecutor() as clients:
+        answers = [clients.submit(kala.create, schedule=FAR) for _ in range(3)]
+        time.sleep(stillness)
+        assert not any(answer.done() for answer in answers)
+        kala.send(signal.SIGCONT)
+        assert all(kala.job(answer.result()) for answer in answers)
+    [run] = kala.runs(ends, 1)
+    assert (run["state"], kala.output(run["id"])[1]) == ("succeeded", b"end\n")
+    eventually(lambda: len(slots(kala, every_second)) >= ran + 3)
+    kala.patch(f"/job/{every_second}/", {"disabled": True})
+    kala.settle()
+    assert_sane(kala)
+    gaps = [later - sooner for sooner, later in pairwise(slots(kala, every_second))]
+    assert max(gaps) / 1e6 >= stillness - 1.5  # those between were not all made up for
