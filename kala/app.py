@@ -4,8 +4,8 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import AF_UNIX, socket
@@ -38,6 +38,7 @@ _STREAMS = 1000
 _REQUEST_SECONDS = 5.0
 # How long a run may take to be recorded once its processes are killed.
 _REAP_SECONDS = 5.0
+_NO_THREADS = "the system allows Kala no more threads; raise TasksMax= of its unit or ulimit -u, or give fewer workers"
 _STOPPED = "cancelled because Kala was stopped"
 
 
@@ -85,7 +86,8 @@ class App:
             beat=self._beat,
             beat_interval=self._beat_interval,
         )
-        self._engine.start()
+        with _told_of_threads():
+            self._engine.start()
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
         self._jobs = JobRoutes(self._engine, self._store, self._config, groups)
@@ -93,7 +95,8 @@ class App:
         routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, zone))
         self.feed.subscribe(self.streamer.wake)
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
-        self._server.start()
+        with _told_of_threads():
+            self._server.start()
         self._started.callback(self._server.stop, _REQUEST_SECONDS)
         self.address = _address(listener.family, *self._server.address)
         gc.collect()
@@ -148,6 +151,17 @@ class App:
                 self._executor.cancel_all(_STOPPED, force=True)
                 self.wait_idle(_REAP_SECONDS)
         self._executor.stop(_REAP_SECONDS)
+
+
+@contextmanager
+def _told_of_threads() -> Iterator[None]:
+    """Raises Busy where Python cannot start a thread."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise Busy(_NO_THREADS) from error
 
 
 def _address(family: int, host: str, port: int) -> str:
