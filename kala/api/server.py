@@ -38,6 +38,8 @@ _GRACE = 0.5
 _LAST_WORD_SECONDS = 1.0
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1
+# How often the log tells of it at most, in seconds: near the limit it comes and goes many times a second.
+_WARNED_EVERY = 60.0
 
 _log = logging.getLogger("kala.http")
 
@@ -124,7 +126,8 @@ class _Connections(connections.ConnectionManager):
 
     def __init__(self, http: "_Http") -> None:
         super().__init__(http)
-        self._starved = False
+        self._next_warning = 0.0
+        self._listens_again: float | None = None
         self._unasked: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._wake = os.eventfd(0)
         # Under the listener's name: when woken, the loop accepts, finds nothing, and sees that it shall stop.
@@ -146,7 +149,9 @@ class _Connections(connections.ConnectionManager):
         """In place of cheroot's, which goes by the wall clock: set back, it would close no idle connection for long."""
         next_look = time.monotonic()
         while not self._stop_requested:
-            for fd, conn in self._selector.select(timeout=expiration_interval):
+            self._listen_again()
+            patience = expiration_interval if self._listens_again is None else _STARVED_PAUSE
+            for fd, conn in self._selector.select(timeout=patience):
                 if conn is self.server:
                     self._from_server_socket(self.server.socket)
                 else:
@@ -156,6 +161,11 @@ class _Connections(connections.ConnectionManager):
             if now >= next_look:
                 self._expire(threshold=now - self.server.timeout)  # type: ignore[attr-defined]  # not in cheroot's stubs
                 next_look = now + expiration_interval
+
+    def _listen_again(self) -> None:
+        if self._listens_again is not None and time.monotonic() >= self._listens_again:
+            self._listens_again = None
+            self._selector.register(self.server.socket, selectors.EVENT_READ, data=self.server)
 
     def stop(self) -> None:
         """In place of cheroot's, which waits until the loop comes round by itself."""
@@ -175,7 +185,7 @@ class _Connections(connections.ConnectionManager):
         A new client can rely on an answer where another process holds the listener, too: systemd, while Kala restarts.
         Who connects from now on waits for the next Kala there; who was accepted has nobody but us.
         """
-        for listened in (self.server.socket, self._wake):
+        for listened in (self.server.socket, self._wake) if self._listens_again is None else (self._wake,):
             self._selector.unregister(listened)
         self.server.socket.close()
         deadline, left = time.monotonic() + seconds, 0.0
@@ -200,18 +210,21 @@ class _Connections(connections.ConnectionManager):
         except OSError as error:
             self._starve(error)
             return
-        self._starved = False
         if conn:
             _send_at_once(conn.socket)
             self._unasked.add(conn)
             self.put(conn)
 
     def _starve(self, error: OSError) -> None:
-        """Pause: the listener stays readable, and the loop would be a busy one, filling the log."""
-        if not self._starved:
+        """Look away from the listener for a moment: it stays readable, and the loop would be a busy one.
+
+        Whoever is connected is served meanwhile.
+        """
+        if time.monotonic() >= self._next_warning:
             _log.warning("cannot accept connections for now: %s", error)
-        self._starved = True
-        time.sleep(_STARVED_PAUSE)
+            self._next_warning = time.monotonic() + _WARNED_EVERY
+        self._selector.unregister(self.server.socket)
+        self._listens_again = time.monotonic() + _STARVED_PAUSE
 
 
 def _send_at_once(client: socket.socket) -> None:

@@ -260,21 +260,30 @@ def test_nor_does_one_that_was_made_before_the_server_started(serve, connect):
 
 
 class StarvedListener(socket.socket):
-    """A listener for which the process has no descriptor left, five times."""
+    """A listener for which the process has no descriptor left, five times before each connection."""
 
     refusals = 5
 
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.starved = threading.Event()
+
     def accept(self):
         if self.refusals:
+            self.starved.set()
             self.refusals -= 1
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return super().accept()
+        accepted = super().accept()
+        self.refusals = type(self).refusals
+        return accepted
 
 
 def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
     monkeypatch.setattr(server, "_STARVED_PAUSE", 0.01)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
-    assert connect(serve(listener=listener)).ask(GET).status == 200
+    started = serve(listener=listener)
+    for _ in range(3):
+        assert connect(started).ask(GET).status == 200
     assert [record.getMessage() for record in log.records] == [
         "cannot accept connections for now: [Errno 24] Too many open files"
     ]
@@ -290,6 +299,33 @@ def test_idle_connections_are_closed_in_their_time_whatever_the_wall_clock_is_se
     monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
     assert client.ask(GET).status == 200
     assert client.is_closed()
+
+
+def test_who_is_connected_is_served_at_once_while_no_descriptor_is_left_for_others(serve, connect, monkeypatch):
+    monkeypatch.setattr(server, "_STARVED_PAUSE", LONG)
+    listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
+    listener.refusals = 0
+    started = serve(listener=listener)
+    client = connect(started)
+    assert client.ask(GET).status == 200
+    listener.refusals = 1
+    connect(started)
+    assert listener.starved.wait(PATIENCE)
+    began = time.monotonic()
+    for _ in range(20):
+        assert client.ask(GET).status == 200
+    assert time.monotonic() - began < LONG / 2
+
+
+def test_a_server_that_looks_away_from_its_listener_can_be_stopped(serve, connect, monkeypatch):
+    monkeypatch.setattr(server, "_STARVED_PAUSE", LONG)
+    listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
+    started = serve(listener=listener)
+    connect(started)
+    assert listener.starved.wait(PATIENCE)
+    began = time.monotonic()
+    started.stop(PATIENCE)
+    assert time.monotonic() - began < LONG / 2
 
 
 class BrokenListener(socket.socket):
