@@ -1,0 +1,190 @@
+"""What Kala does when the system gives it no more descriptors, threads or processes: it says so, and goes on after."""
+
+import http.client
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process import Kala, api, gate, make, serve, soon, wait
+
+__all__ = ("api", "gate", "make", "serve", "soon", "wait")
+
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+# Nobody else's processes count against this one's limit, and no right of root's is left that would lift it.
+NOBODY_ELSE = [
+    "setpriv",
+    "--reuid",
+    "64321",
+    "--clear-groups",
+    "--inh-caps",
+    "+dac_override",
+    "--ambient-caps",
+    "+dac_override",
+]
+NO_DESCRIPTORS = "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
+NO_PROCESSES = "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)"
+NO_THREADS = "the system allows Kala no more threads; raise TasksMax= of its unit or ulimit -u, or give fewer workers"
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Kala as somebody else")
+
+
+class Limit:
+    """A limit on a Kala that runs, within a `with`; before and after it is the limit of the tests themselves."""
+
+    def __init__(self, kala: Kala, name: str, value: int) -> None:
+        self._pid, self._name, self._value = kala.process.pid, name, value
+        self._user = NOBODY_ELSE if kala.command[0] == NOBODY_ELSE[0] else []
+
+    def __enter__(self) -> None:
+        self._set(str(self._value))
+
+    def __exit__(self, *_: object) -> None:
+        before, _ = resource.getrlimit(getattr(resource, f"RLIMIT_{self._name.upper()}"))
+        self._set("unlimited" if before == resource.RLIM_INFINITY else str(before))
+
+    def _set(self, value: str) -> None:
+        subprocess.run([*self._user, "prlimit", f"--pid={self._pid}", f"--{self._name}={value}:"], check=True)
+
+
+def descriptors(kala: Kala) -> int:
+    return len(os.listdir(f"/proc/{kala.process.pid}/fd"))  # noqa: PTH208  a count is all that is wanted
+
+
+def processor_seconds(kala: Kala) -> float:
+    """How long it has been computing."""
+    fields = Path(f"/proc/{kala.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def messages(kala: Kala, job: str) -> set[str]:
+    return {run["message"] for run in kala.runs(job, states=("failed",))}
+
+
+def test_without_descriptors_runs_fail_with_the_reason_and_new_clients_wait_until_there_are_some(
+    serve, api, soon, eventually
+):
+    kala = serve()
+    with ExitStack() as clients:
+        old = clients.enter_context(closing(api(kala.address)))
+        job = old.create(command="echo $KALA_SLOT", schedule=f"R/{soon(0.5)}/PT1S", retries=1, retry_delay="PT0.1S")
+        eventually(lambda: kala.runs(job))
+        eventually(lambda: descriptors(kala) == descriptors(kala))
+        with Limit(kala, "nofile", descriptors(kala) + 2):
+            waiting = [clients.enter_context(connected(kala)) for _ in range(6)]
+            eventually(lambda: messages(kala, job))
+            computed, began = processor_seconds(kala), time.monotonic()
+            for _ in range(10):
+                assert old.job(job)["name"] == "a job"
+                assert old.create(schedule=FAR)
+                time.sleep(0.2)
+            assert processor_seconds(kala) - computed < (time.monotonic() - began) / 2
+        for client in waiting:
+            assert client.getresponse().status == 200
+        assert messages(kala, job) == {f"the command cannot be started: {NO_DESCRIPTORS}"}
+        assert {run["attempt"] for run in kala.runs(job, states=("failed",))} == {0, 1}
+        last = kala.runs(job)[-1]["id"]
+        eventually(lambda: kala.runs(job, states=("succeeded",))[-1]["id"] > last)
+        assert kala.log.count("cannot accept connections for now") == 1
+        assert "Traceback" not in kala.log
+
+
+def connected(kala: Kala) -> Any:
+    """A client that has asked, and waits."""
+    client = http.client.HTTPConnection(kala.address.removeprefix("http://"), timeout=30)
+    client.request("GET", "/api/v1/stats/")
+    return closing(client)
+
+
+@pytest.mark.parametrize("room", [3, 5, 7])
+def test_a_command_that_was_started_ends_well_however_few_descriptors_are_left(serve, api, gate, eventually, room):
+    kala = serve()
+    with closing(api(kala.address)) as client:
+        jobs = [client.create(command=f"{gate.wait}; echo $KALA_RUN_ID") for _ in range(3)]
+        for job in jobs:
+            kala.runs(job, 1, ("running",))
+        more = [client.create(command="echo $KALA_RUN_ID", schedule=FAR) for _ in range(8)]
+        with Limit(kala, "nofile", descriptors(kala) + room):
+            for job in more:
+                client.go(job)
+            gate.open()
+            for job in [*jobs, *more]:
+                kala.runs(job, 1)
+        assert all(kala.runs(job)[0]["state"] == "succeeded" for job in jobs)
+        for job in more:
+            [run] = kala.runs(job)
+            assert run["state"] == "succeeded" or run["message"] == f"the command cannot be started: {NO_DESCRIPTORS}"
+            assert kala.output(run["id"])[1] == (b"%d\n" % run["id"] if run["state"] == "succeeded" else b"")
+        assert "Traceback" not in kala.log
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that whoever Kala runs as can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="kala-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def somebody(make, home) -> Callable[..., Kala]:
+    """A Kala that runs as a user who has no other process, so that RLIMIT_NPROC counts its own threads and commands."""
+
+    def somebody(*flags: str, threads: int = 0) -> Kala:
+        kala = make("--workers", "8", *flags, home=home)
+        limit = ["prlimit", f"--nproc={threads}"] if threads else []
+        kala.command = [*limit, *NOBODY_ELSE, *kala.command]
+        return kala
+
+    return somebody
+
+
+def threads(kala: Kala) -> int:
+    return len(list(Path(f"/proc/{kala.process.pid}/task").iterdir()))
+
+
+@ROOT
+def test_without_processes_runs_fail_with_the_reason_and_are_tried_again(somebody, soon, eventually):
+    kala = somebody().start()
+    fails = kala.create(command="echo $KALA_SLOT", schedule=f"R/{soon(0.5)}/PT1S", retries=1)
+    eventually(lambda: kala.runs(fails))
+    with Limit(kala, "nproc", threads(kala)):
+        later = kala.create(command="echo at last", retries=20, retry_delay="PT0.5S")
+        call = kala.create(type=1, remote_properties={"url": f"{kala.address}/api/v1/stats/"})
+        kala.runs(later, 2, ("failed",))
+        [called] = kala.runs(call, 1)
+        assert (called["state"], called["message"]) == (
+            "failed",
+            f"GET {kala.address}/api/v1/stats/: can't start new thread",
+        )
+        eventually(lambda: messages(kala, fails))
+    assert messages(kala, later) == messages(kala, fails) == {f"the command cannot be started: {NO_PROCESSES}"}
+    assert kala.output(kala.runs(later, 1, ("succeeded",))[0]["id"]) == (200, b"at last\n")
+    before = kala.runs(fails)[-1]["id"]
+    eventually(lambda: kala.runs(fails, states=("succeeded",))[-1]["id"] > before)
+    assert "Traceback" not in kala.log
+    assert kala.stop() == 0
+
+
+@ROOT
+@pytest.mark.parametrize(
+    ("count", "status", "sentence"),
+    [
+        (1, 7, NO_THREADS),
+        (6, 2, "workers: the system allows only 4 of 8 threads; give fewer"),
+        (15, 7, NO_THREADS),
+    ],
+    ids=["no loop", "too few workers", "no server"],
+)
+def test_a_start_without_threads_is_refused_with_what_is_to_be_done(somebody, count, status, sentence):
+    kala = somebody(threads=count)
+    kala.launch()
+    assert kala.ended() == status
+    assert kala.log == f"kala: {sentence}\n"
