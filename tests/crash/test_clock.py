@@ -137,8 +137,8 @@ def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clo
     kala.settle()
     clock.set(timedelta(hours=1))
     began = time.monotonic()
-    eventually(lambda: slots(kala, job), limit=looks + 2)
-    assert 0.1 < time.monotonic() - began < looks + 1
+    eventually(lambda: slots(kala, job), limit=looks + 4)
+    assert 0.1 < time.monotonic() - began < looks + 3
 
 
 @needs_compiler
@@ -146,7 +146,7 @@ def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clo
 def test_after_a_clock_was_set_back_no_slot_runs_twice_and_what_is_planned_then_runs(serve, clock, eventually, jump):
     kala = serve()
     every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
-    eventually(lambda: len(slots(kala, every_second)) >= 2)
+    eventually(lambda: slots(kala, every_second))
     clock.set(-jump)
     repeated = kala.create(name="repeated", command=SAID, schedule=f"R1/{clock.at(seconds=0.5)}/PT1S")
     by_hand = kala.create(name="by hand", schedule=FAR)
@@ -155,7 +155,7 @@ def test_after_a_clock_was_set_back_no_slot_runs_twice_and_what_is_planned_then_
     kala.runs(by_hand, 1)
     ran = slots(kala, every_second)
     clock.set(jump)
-    eventually(lambda: len(slots(kala, every_second)) >= len(ran) + 2)
+    eventually(lambda: len(slots(kala, every_second)) > len(ran))
     kala.patch(f"/job/{every_second}/", {"disabled": True})
     kala.settle()
     assert slots(kala, every_second)[: len(ran)] == ran
@@ -210,15 +210,16 @@ def test_what_was_due_while_the_process_stood_still_is_made_up_for_once_and_what
     eventually(lambda: slots(kala, every_second))
     ran = len(slots(kala, every_second))
     kala.send(signal.SIGSTOP)
+    time.sleep(stillness - 1)
     with ThreadPoolExecutor() as clients:
         answers = [clients.submit(kala.create, schedule=FAR) for _ in range(3)]
-        time.sleep(stillness)
+        time.sleep(1)
         assert not any(answer.done() for answer in answers)
         kala.send(signal.SIGCONT)
         assert all(kala.job(answer.result()) for answer in answers)
     [run] = kala.runs(ends, 1)
     assert (run["state"], kala.output(run["id"])[1]) == ("succeeded", b"end\n")
-    eventually(lambda: len(slots(kala, every_second)) >= ran + 3)
+    eventually(lambda: len(slots(kala, every_second)) >= ran + 2)
     kala.patch(f"/job/{every_second}/", {"disabled": True})
     kala.settle()
     assert_sane(kala)

@@ -89,7 +89,7 @@ class Slots:
         assert len(self._kala.runs(self.job, len(ran), ("succeeded",))) == len(ran)
 
 
-def refused(kala: Kala, job: dict[str, object], within: float = 1.0) -> str:
+def refused(kala: Kala, job: dict[str, object], within: float = 5.0) -> str:
     """Why a job is not taken; that must be said in time."""
     began = time.monotonic()
     status, body = kala.post("/job/", job)
@@ -278,7 +278,7 @@ def test_while_another_program_holds_the_database_changes_are_refused_in_time_an
         assert reason == f"{CANNOT}database is locked; nothing was changed"
         began = time.monotonic()
         assert kala.job(known)["name"] == "a job"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         assert len(slots.ran()) <= before + 1
     kala.create(**SMALL)
     eventually(lambda: len(slots.ran()) >= before + 2)
