@@ -9,6 +9,8 @@ from kala.store.store import Store
 
 # A machine that is busy with other things must not fail a law.
 settings.register_profile("kala", deadline=None)
+# To look for faults rather than to guard against them: pytest --hypothesis-profile long --timeout 3600.
+settings.register_profile("long", deadline=None, max_examples=5000)
 settings.load_profile("kala")
 
 Undone = Callable[[], AbstractContextManager[Store]]

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from effort import effort
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
@@ -717,9 +718,7 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
-fuzzed = settings(
-    max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+fuzzed = effort(75, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def assert_sensible(answer) -> None:

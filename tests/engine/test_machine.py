@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 import msgspec
-from hypothesis import settings
+from effort import effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -270,5 +270,5 @@ class Machine(RuleBasedStateMachine):
 def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_of_its_own):
     run_state_machine_as_test(
         lambda: Machine(kala_of_its_own),
-        settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
+        settings=effort(40, stateful_step_count=30),
     )
