@@ -54,6 +54,8 @@ class Request(server.HTTPRequest):
         """In place of cheroot's, which keeps the last of two lengths. cheroot makes a 400 of a ValueError's text."""
         while (line := rfile.readline()) != _CRLF:
             _add_header(headers, line)
+        if b"Connection" in headers:
+            headers[b"Connection"] = _spelt_for_cheroot(headers[b"Connection"])
         _check_framing(headers, is_http_11=self.response_protocol == "HTTP/1.1")
         if int(headers.get(b"Content-Length", 0)) > self.server.max_request_body_size:
             raise BodyTooLarge(self.server.max_request_body_size)
@@ -123,6 +125,14 @@ def _add_header(headers: dict[bytes, bytes], line: bytes) -> None:
     # WSGI makes `-` and `_` one: with an underscore, a header could pass for another one that was checked.
     if b"_" not in name:
         headers[name] = headers[name] + b", " + value if name in headers else value
+
+
+def _spelt_for_cheroot(connection: bytes) -> bytes:
+    """It compares the header as a whole and by case; HTTP means a list of words in any case (RFC 9110, 7.6.1)."""
+    words = {word.strip() for word in connection.lower().split(b",")}
+    if b"close" in words:
+        return b"close"
+    return b"Keep-Alive" if b"keep-alive" in words else connection
 
 
 def _check_framing(headers: dict[bytes, bytes], *, is_http_11: bool) -> None:

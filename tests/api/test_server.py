@@ -896,10 +896,19 @@ def test_http_10_is_served_without_a_host_and_closed_after(serve, connect):
     assert client.is_closed()
 
 
-def test_http_10_may_keep_its_connection(serve, connect):
+@pytest.mark.parametrize("words", [b"Keep-Alive", b"keep-alive", b"TE, keep-alive"])
+def test_http_10_may_keep_its_connection(serve, connect, words):
     client = connect(serve())
     for _ in range(2):
-        assert client.ask(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").headers["Connection"] == "Keep-Alive"
+        answered = client.ask(b"GET / HTTP/1.0\r\nConnection: %b\r\n\r\n" % words)
+        assert answered.headers["Connection"] == "Keep-Alive"
+
+
+@pytest.mark.parametrize("words", [b"close", b"Close", b"TE, close", b"keep-alive,CLOSE"])
+def test_a_client_that_will_say_no_more_is_closed_after_its_answer(serve, connect, words):
+    client = connect(serve())
+    assert client.ask(b"GET / HTTP/1.1\r\nHost: kala\r\nConnection: %b\r\n\r\n" % words).status == 200
+    assert client.is_closed()
 
 
 def test_a_head_may_be_as_large_as_64_kib(serve, connect):
