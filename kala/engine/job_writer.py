@@ -27,7 +27,7 @@ class JobWriter:
         self._pools = pools
 
     def create(self, spec: Spec, now: datetime) -> Job:
-        spec = self._complete(spec)
+        spec = self._complete(spec, before=None)
         due = policy.first_due(spec, self._zone, now)
         job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
         self._check_references(job)
@@ -39,7 +39,7 @@ class JobWriter:
     def update(self, job_id: str, revise: Callable[[Spec], Spec], now: datetime) -> Job:
         """Change a job's spec and plan it anew at once; its id, history and counts stay."""
         before = self._get(job_id)
-        spec = self._complete(revise(before.spec))
+        spec = self._complete(revise(before.spec), before.spec)
         job = policy.replan(before, spec, self._zone, now)
         self._check_references(job)
         self._jobs.save(job)
@@ -57,10 +57,12 @@ class JobWriter:
         if job.next_due and job.next_due <= now:
             self._moves.claim(job, now, watching_since=now)
 
-    def _complete(self, spec: Spec) -> Spec:
+    def _complete(self, spec: Spec, before: Spec | None) -> Spec:
         """The spec with its parents as ids, once it is known to make sense."""
         policy.check(spec, self._zone)
-        if spec.pool and spec.pool not in self._pools():
+        # A job whose pool is no longer in the config can still be changed, and above all disabled.
+        is_new = before is None or spec.pool != before.pool
+        if is_new and spec.pool and spec.pool not in self._pools():
             known = ", ".join(sorted(self._pools())) or "none"
             raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
         return msgspec.structs.replace(spec, parents=tuple(map(self._parent_id, spec.parents)))

@@ -126,6 +126,14 @@ class TestAnotherSize:
         kala.ask(JudgePools())
         assert states(kala) == ["running"] * 3
 
+    def test_that_is_gone_does_not_keep_its_jobs_from_being_changed(self, kala):
+        job, other = new_jobs(kala, 1, "disk") + new_jobs(kala, 1, "")
+        del kala.pools["disk"]
+        kala.disable(job)
+        assert kala.job(job).spec.disabled
+        with pytest.raises(Invalid, match=r"^pool: 'disk' is not in the config"):
+            kala.update(other, pool="disk")
+
 
 class TestARestart:
     def test_keeps_the_limit_for_what_waited(self, kala):
