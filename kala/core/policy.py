@@ -6,7 +6,7 @@ import msgspec
 
 from kala.core import duration, schedule
 from kala.core.errors import Invalid
-from kala.core.job import Job, Missed, Spec
+from kala.core.job import Job, Missed, Overlap, Spec
 from kala.core.run import FAILURES, Run, State
 
 _MOMENT = timedelta(microseconds=1)
@@ -24,11 +24,15 @@ class MissedSlots(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What a due job starts now, what it leaves out, and when it is due next."""
+    """What a due job starts now, what it leaves out, and when it is due next.
+
+    `skipped` are slots that another run of the job is in the way of.
+    """
 
     slots: tuple[datetime, ...]
     next_due: datetime | None
     missed: MissedSlots | None = None
+    skipped: tuple[datetime, ...] = ()
 
 
 class Follow(msgspec.Struct, frozen=True):
@@ -70,11 +74,14 @@ def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Job:
     return msgspec.structs.replace(job, spec=spec, next_due=due, slots_started=0)
 
 
-def claim(job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool) -> Claim:
+def claim(
+    job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool, is_live: bool = False
+) -> Claim:
     """Decide what a job that is due since `job.next_due` starts.
 
     A slot from before `watching_since` was missed: Kala was down, the job disabled, or the clock jumped. Where a slot
-    already waits for the run before it to end, one that comes due on time is part of it.
+    already waits for the run before it to end, one that comes due on time is part of it. `is_live` says that a run of
+    the job is queued or running.
     """
     assert job.next_due is not None
     spec = job.spec
@@ -88,9 +95,16 @@ def claim(job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is
     count, newest = plan.due(job.next_due, now, spec.missed_limit if makes_up_for_all else 1)
     slots = [slot for slot in newest if _is_in_time(spec, slot, now, watching_since)]
     missed = _missed(plan, job.next_due, newest, count, len(slots))
+    slots, skipped = _skip_overlapping(spec, slots, is_live=is_live)
     if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
-        slots, following = slots[: plan.runs - job.slots_started], None
-    return Claim(tuple(slots), following, missed)
+        slots, skipped, following = slots[: plan.runs - job.slots_started], [], None
+    return Claim(tuple(slots), following, missed, tuple(skipped))
+
+
+def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_live: bool) -> tuple[list[datetime], list[datetime]]:
+    """The slots that start, and those that do not, and so count for no repeat."""
+    room = len(slots) if spec.overlap is not Overlap.SKIP else 0 if is_live else 1
+    return slots[:room], slots[room:]
 
 
 def _is_in_time(spec: Spec, slot: datetime, now: datetime, watching_since: datetime) -> bool:

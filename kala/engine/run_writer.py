@@ -150,16 +150,18 @@ class RunWriter:
     def claim(self, job: Job, now: datetime, watching_since: datetime) -> None:
         """Do for one due job what its schedule and its rules for overlap and missed slots ask for."""
         overlap = job.spec.overlap
-        is_skipped = overlap is Overlap.SKIP and self._runs.is_live(job.id)
-        is_waiting = is_skipped or (overlap is Overlap.WAIT and self._runs.is_slot_waiting(job.id))
-        claim = policy.claim(job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting)
+        is_live = overlap is Overlap.SKIP and self._runs.is_live(job.id)
+        is_waiting = overlap is Overlap.WAIT and self._runs.is_slot_waiting(job.id)
+        claim = policy.claim(
+            job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting, is_live=is_live
+        )
         cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
-        if is_skipped:
-            self._skip(_new(job, cause, now, slot=job.next_due), _OVERLAP, now)
         if claim.missed:
             self._skip(_new(job, cause, now, slot=claim.missed.last), _missed(claim.missed), now)
         for slot in claim.slots:
             self.queue(job, cause, now, slot=slot)
+        for slot in claim.skipped:
+            self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
         self._jobs.plan(job.id, claim.next_due, job.slots_started + len(claim.slots))
         self.settle(replace(job, next_due=claim.next_due))
 

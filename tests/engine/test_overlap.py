@@ -2,7 +2,7 @@
 
 import pytest
 
-from kala.core.job import Overlap
+from kala.core.job import Missed, Overlap
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 SKIPPED = "skipped because another run of the job was queued or running"
@@ -66,6 +66,26 @@ class TestSkipping:
         assert kala.slots(job) == ["13:00", "16:00"]
         assert [slot for slot, _ in kala.skipped(job)] == ["14:00", "15:00"]
         assert kala.job(job).is_done
+
+    def test_of_slots_that_were_missed_does_not_use_up_repeats_either(self, kala):
+        job = kala.create(schedule=HOURLY.replace("R", "R1"), overlap=Overlap.SKIP, missed=Missed.ALL)
+        kala.restart(hours=3)
+        assert [kala.slots(job), kala.skipped(job)] == [["13:00"], [("14:00", SKIPPED), ("15:00", SKIPPED)]]
+        kala.succeed(job)
+        kala.passes(hours=1)
+        assert kala.slots(job) == ["13:00", "16:00"]
+
+    def test_shows_the_slots_that_were_missed_as_ever(self, kala, job):
+        kala.passes(hours=1)
+        kala.passes(hours=3)
+        missed = "2 slots were missed, from 2030-01-01T14:00:00Z to 2030-01-01T15:00:00Z, and not made up for"
+        assert kala.skipped(job) == [("15:00", missed), ("16:00", SKIPPED)]
+
+    def test_shows_each_slot_that_would_be_made_up_for_once(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.SKIP, missed=Missed.ALL)
+        kala.start(job)
+        kala.passes(hours=2)
+        assert kala.skipped(job) == [("13:00", SKIPPED), ("14:00", SKIPPED)]
 
     def test_ends_with_the_run_that_was_in_the_way(self, kala, job):
         kala.passes(hours=1)
