@@ -5,23 +5,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count, takewhile
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import pytest
+from peewee import OperationalError
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Done, Drain, Message, StartJob, UpdateJob
+from kala.store.history import RunFilter
 from kala.store.jobs import Filter
 from kala.store.store import Store
 
 MEMORY = "/dev/shm"
+_ALL = 1_000_000
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
@@ -81,6 +84,20 @@ class Kala:
         asked = [(message, Future()) for message in messages]
         self.engine.step(asked, self.now)
         return [answer for _, answer in asked]
+
+    @contextmanager
+    def failing_disk(self, after: int) -> Iterator[None]:
+        """So many uses of the database go well, then one fails, be it the commit."""
+        left, cursor = count(after, -1), self.store._writing.cursor
+
+        def cursor_or_error() -> Any:
+            if next(left) == 0:
+                raise OperationalError("disk I/O error")
+            return cursor()
+
+        self.store._writing.cursor = cursor_or_error
+        yield
+        self.store._writing.cursor = cursor
 
     def ask(self, message: Message) -> Any:
         [answer] = self.step(message)
@@ -152,8 +169,7 @@ class Kala:
     def runs(self, job: str | None = None) -> list[Run]:
         """All runs, or those of a job, oldest first."""
         with self.store.reading() as session:
-            found = list(takewhile(bool, map(session.runs.get, count(1))))
-        return [run for run in found if job in (None, run.job_id)]
+            return session.history.search(RunFilter(limit=_ALL, job_id=job))[::-1]
 
     def story(self, job: str) -> list[str]:
         """The runs of a job as cause and state: `schedule succeeded`, `retry running`."""

@@ -10,24 +10,39 @@ from effort import effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from kala.core.errors import Conflict
-from kala.core.job import Job, Missed, Overlap
+from kala.core.errors import Busy, Conflict, KalaError
+from kala.core.job import Job, Missed, Overlap, ParentsMode, Spec
 from kala.core.run import FAILURES, MOVES, Cause, Run, State
 from kala.core.schedule import parse
-from kala.engine.messages import CancelRun, StartJob
+from kala.engine.messages import (
+    CancelRun,
+    DeleteAllJobs,
+    DeleteJob,
+    DeleteRun,
+    JudgePools,
+    Message,
+    StartJob,
+    UpdateJob,
+)
 from kala.store.jobs import Filter
 
 WORKERS = 2
 JOBS = 4  # few, so that much happens to each of them
+POOL = "disk"
+MOMENT = timedelta(microseconds=1)
 
 
 class View(msgspec.Struct):
-    """What is on disk after a step, and which runs the workers were given since the last restart."""
+    """What is on disk after a step, with the runs that were deleted since, and what the workers were given.
+
+    `size` is how many runs have room in the pool, None where it limits nothing.
+    """
 
     now: datetime
     jobs: list[Job]
     runs: list[Run]
     given: list[int]
+    size: int | None
 
     def of(self, state: State) -> list[Run]:
         return [run for run in self.runs if run.state is state]
@@ -65,11 +80,9 @@ def no_more_runs_than_workers(view: View) -> None:
     assert len(view.of(State.RUNNING)) <= WORKERS
 
 
-def no_pool_overflows_and_no_run_waits_for_room_that_there_is(view: View) -> None:
-    running = Counter(run.pool for run in view.of(State.RUNNING))
-    ready = Counter(run.pool for run in view.ready)
-    assert running["disk"] <= 1
-    assert not view.held or running["disk"] + ready["disk"] >= 1
+def no_run_waits_for_room_that_there_is(view: View) -> None:
+    taken = [run for run in [*view.of(State.RUNNING), *view.ready] if run.pool == POOL]
+    assert not view.held or (view.size is not None and len(taken) >= view.size)
 
 
 def no_run_waits_for_nothing(view: View) -> None:
@@ -122,12 +135,25 @@ def no_run_of_a_disabled_job_starts(before: View, after: View) -> None:
     assert [run for run in after.runs if run.started_at and run.id not in begun and run.job_id in disabled] == []
 
 
+def no_pool_overflows(before: View, after: View) -> None:
+    """A pool that is smaller now keeps what is running."""
+    earlier, now = ([run for run in view.of(State.RUNNING) if run.pool == POOL] for view in (before, after))
+    assert after.size is None or len(now) <= max(after.size, len(earlier))
+
+
+def who_is_more_important_or_older_goes_first(before: View, after: View) -> None:
+    waiting = {run.id for run in before.ready}
+    passed_over = [(-run.priority, run.id) for run in after.ready if run.id in waiting]
+    begun = [(-run.priority, run.id) for run in after.of(State.RUNNING) if run.id not in before.given]
+    assert not passed_over or not begun or max(begun) < min(passed_over)
+
+
 PROMISES: list[Callable[[View], None]] = [
     no_slot_runs_twice,
     no_job_runs_beside_itself,
     no_run_waits_for_a_worker_that_is_free,
     no_more_runs_than_workers,
-    no_pool_overflows_and_no_run_waits_for_room_that_there_is,
+    no_run_waits_for_room_that_there_is,
     no_run_waits_for_nothing,
     what_is_running_was_given_to_a_worker_once,
     counts_are_what_history_tells,
@@ -137,26 +163,51 @@ PROMISES: list[Callable[[View], None]] = [
 ]
 
 
+MOVES_ARE_FAIR: list[Callable[[View, View], None]] = [
+    a_finished_run_never_changes,
+    no_run_of_a_disabled_job_starts,
+    no_pool_overflows,
+    who_is_more_important_or_older_goes_first,
+]
+
+
+def is_able(spec: Spec) -> Spec:
+    return msgspec.structs.replace(spec, disabled=False)
+
+
+def is_disabled(spec: Spec) -> Spec:
+    return msgspec.structs.replace(spec, disabled=True)
+
+
 class Machine(RuleBasedStateMachine):
     """People, time and accidents, in any order."""
 
     def __init__(self, new_kala) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self.kala = self._stack.enter_context(new_kala(workers=WORKERS, disk=1))
+        self.kala = self._stack.enter_context(new_kala(workers=WORKERS, **{POOL: 1}))
         self.latest = self.kala.now
+        self.deleted: list[Run] = []
         self.before = self.view = self.look()
 
     def look(self) -> View:
         with self.kala.store.reading() as session:
             jobs = list(session.jobs.search(Filter()))
-        return View(self.kala.now, jobs, self.kala.runs(), [run.id for run in self.kala.workers.given])
+        given = [run.id for run in self.kala.workers.given]
+        return View(self.kala.now, jobs, [*self.deleted, *self.kala.runs()], given, self.kala.pools.get(POOL))
+
+    def step(self, *messages: Message) -> None:
+        """Whatever is asked, it is done or refused for a reason."""
+        for answer in self.kala.step(*messages):
+            assert isinstance(answer.exception(), KalaError | None)
 
     def teardown(self) -> None:
         with self._stack:
             self.every_queued_run_gets_its_turn()
 
     def every_queued_run_gets_its_turn(self) -> None:
+        self.kala.pools.pop(POOL, None)
+        self.step(JudgePools())
         for job in self.kala.jobs():
             self.kala.enable(job)
         self.kala.now = max(self.latest, self.kala.now) + timedelta(hours=1)  # every retry has waited long enough
@@ -170,8 +221,8 @@ class Machine(RuleBasedStateMachine):
         self.before, self.view = self.view, self.look()
         for promise in PROMISES:
             promise(self.view)
-        a_finished_run_never_changes(self.before, self.view)
-        no_run_of_a_disabled_job_starts(self.before, self.view)
+        for promise in MOVES_ARE_FAIR:
+            promise(self.before, self.view)
 
     # What people do.
 
@@ -186,13 +237,20 @@ class Machine(RuleBasedStateMachine):
                 "disabled": st.just(True),
                 "missed": st.sampled_from(Missed),
                 "overlap": st.sampled_from(Overlap),
+                "missed_limit": st.integers(1, 3),
+                "start_deadline": st.sampled_from(["PT1S", "PT45M"]),
                 "retry_delay": st.just("PT10M"),
-                "pool": st.just("disk"),
+                "retry_backoff": st.just(3.0),
+                "retry_max_delay": st.just("PT20M"),
+                "epsilon": st.sampled_from(["PT1S", "PT25M"]),
+                "pool": st.just(POOL),
                 "priority": st.integers(0, 1),
             },
         ),
     )
     def create(self, data, repeat, minutes, fields):
+        if POOL not in self.kala.pools:
+            fields.pop("pool", None)
         on_failure_job = data.draw(st.sampled_from(["", *self.kala.jobs()]))
         schedule = repeat and self.schedule(repeat, minutes)
         self.kala.create(schedule=schedule, on_failure_job=on_failure_job, **fields)
@@ -200,13 +258,15 @@ class Machine(RuleBasedStateMachine):
     def schedule(self, repeat: str, minutes: int) -> str:
         """A schedule that starts after all that ever was, so that a clock set back makes no slot come again."""
         self.latest = max(self.latest, self.kala.now)
-        return f"{repeat}/{self.latest.replace(microsecond=1).isoformat()}/PT{minutes}M"
+        return f"{repeat}/{(self.latest + MOMENT).isoformat()}/PT{minutes}M"
 
     @precondition(lambda self: 0 < len(self.view.jobs) < JOBS)
-    @rule(data=st.data(), retries=st.integers(0, 1))
-    def create_child(self, data, retries):
+    @rule(
+        data=st.data(), retries=st.integers(0, 1), mode=st.sampled_from(ParentsMode), overlap=st.sampled_from(Overlap)
+    )
+    def create_child(self, data, retries, mode, overlap):
         parents = data.draw(st.lists(st.sampled_from(self.kala.jobs()), min_size=1, max_size=2, unique=True))
-        self.kala.create(parents=tuple(parents), retries=retries)
+        self.kala.create(parents=tuple(parents), retries=retries, parents_mode=mode, overlap=overlap)
 
     @precondition(lambda self: self.view.jobs)
     @rule(data=st.data())
@@ -239,6 +299,48 @@ class Machine(RuleBasedStateMachine):
         self.kala.ask(CancelRun(run.id))
         assert self.kala.run(run.id).state == "cancelled"
 
+    @rule()
+    def delete_all(self):
+        self.step(DeleteAllJobs())
+        assert self.kala.jobs() == []
+
+    @precondition(lambda self: self.view.runs)
+    @rule(data=st.data())
+    def delete_a_run(self, data):
+        run = data.draw(st.sampled_from(self.view.runs))
+        self.step(DeleteRun(run.id))
+        if run.state not in MOVES and run not in self.deleted:
+            self.deleted.append(run)
+        assert (self.kala.run(run.id) is None) == (run.state not in MOVES)
+
+    @rule(size=st.sampled_from([0, 1, 2, None]))
+    def the_config_changes(self, size):
+        self.kala.pools.pop(POOL, None)
+        if size is not None:
+            self.kala.pools[POOL] = size
+        self.step(JudgePools())
+
+    @rule(data=st.data())
+    def much_at_once(self, data):
+        self.step(*data.draw(st.lists(st.deferred(lambda: self.messages(data)), min_size=2, max_size=5)))
+
+    def messages(self, data) -> st.SearchStrategy[Message]:
+        """What may come in a step, together with any other."""
+        jobs, runs = st.sampled_from(self.kala.jobs() or ["none"]), st.sampled_from(self.view.runs or [None])
+        ids = runs.map(lambda run: run.id if run else 0)
+        ends = st.sampled_from([State.SUCCEEDED, State.FAILED])
+        running = [run.id for run in self.view.of(State.RUNNING)]
+        able = st.sampled_from([is_able, is_disabled])
+        asked = [
+            st.builds(StartJob, jobs),
+            st.builds(UpdateJob, jobs, able),
+            st.builds(DeleteJob, jobs),
+            st.builds(CancelRun, ids),
+        ]
+        if running:
+            asked.append(st.builds(self.kala.end_of, st.sampled_from(running), ends))
+        return st.one_of(asked)
+
     def any_job(self, data) -> str:
         """One of the jobs, more often one that is about to do something."""
         jobs = [job.id for job in self.view.jobs]
@@ -247,7 +349,7 @@ class Machine(RuleBasedStateMachine):
 
     # What happens by itself.
 
-    @rule(minutes=st.sampled_from([1, 7, 30, 60, 200, -90]))
+    @rule(minutes=st.sampled_from([0.01, 1, 7, 30, 60, 200, 3000, -0.01, -90]))
     def time_passes(self, minutes):
         self.kala.passes(minutes=minutes)
         self.latest = max(self.latest, self.kala.now)
@@ -258,10 +360,30 @@ class Machine(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(self.view.of(State.RUNNING)))
         self.kala.step(self.kala.end_of(run.id, state))
 
+    @precondition(lambda self: self.view.of(State.RUNNING))
+    @rule(data=st.data(), state=st.sampled_from([State.SUCCEEDED, State.FAILED]), minutes=st.sampled_from([0.02, 30]))
+    def the_disk_fails_for_a_step(self, data, state, minutes):
+        """Nothing of the step is there, and later all of it that nobody can ask for again."""
+        run = data.draw(st.sampled_from(self.view.of(State.RUNNING)))
+        job = self.any_job(data) if self.view.jobs else "none"
+        self.kala.now += timedelta(minutes=minutes)
+        self.latest = max(self.latest, self.kala.now)
+        with self.kala.failing_disk(after=data.draw(st.integers(0, 25))):
+            done, start = self.kala.step(self.kala.end_of(run.id, state), StartJob(job))
+        if isinstance(start.exception(), Busy):
+            assert not done.done()
+            found = self.look()
+            assert (found.jobs, found.runs, found.given) == (self.view.jobs, self.view.runs, self.view.given)
+        self.kala.passes(seconds=1)
+        assert done.result(timeout=0) is None
+        assert self.kala.run(run.id).state == state
+
     @rule(minutes=st.sampled_from([0, 10, 100]), is_crash=st.booleans())
     def kala_restarts(self, minutes, is_crash):
         if not is_crash:
             self.kala.drain()
+            self.kala.passes(minutes=minutes)
+            assert [run.id for run in self.kala.workers.given] == self.view.given
             self.kala.step(*[self.kala.end_of(run.id) for run in self.view.of(State.RUNNING)])
         self.kala.restart(minutes=minutes)
         self.latest = max(self.latest, self.kala.now)
