@@ -8,8 +8,8 @@ import msgspec
 
 from kala.core import graph, policy
 from kala.core.errors import Conflict, Invalid, NotFound
-from kala.core.job import Job, Spec
-from kala.core.run import Cause, Run
+from kala.core.job import Job, Overlap, Spec
+from kala.core.run import WAITS_FOR_JOB, Cause, Run
 from kala.engine.run_writer import RunWriter
 from kala.store.store import Session
 
@@ -53,7 +53,7 @@ class JobWriter:
         return self._get(job_id)
 
     def _wake(self, job: Job, now: datetime) -> None:
-        self._runs.resume(job.id)
+        self._runs.resume(job.id, "" if job.spec.overlap is Overlap.ALLOW else WAITS_FOR_JOB)
         if job.next_due and job.next_due <= now:
             self._moves.claim(job, now, watching_since=now)
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from peewee import Database
 
-from kala.core.run import MOVES, Cause, Outcome, Run, State
+from kala.core.run import MOVES, WAITS_FOR_JOB, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import direct
 
@@ -83,7 +83,7 @@ _KEEP_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
 _OUTPUT = "SELECT data FROM output WHERE run_id = ?"
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
 _RESUME = """
-    UPDATE run SET waiting = iif(not_before IS NULL, 'job', 'retry')
+    UPDATE run SET waiting = iif(not_before IS NULL, ?, 'retry')
     WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?
 """
 _QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
@@ -162,9 +162,9 @@ class Runs:
         """Let the job's queued runs wait until the job is enabled."""
         self._sql(_HOLD, (job_id,))
 
-    def resume(self, job_id: str) -> None:
-        """Let the runs that were held take their turns again."""
-        self._sql(_RESUME, (job_id,))
+    def resume(self, job_id: str, waiting: str = WAITS_FOR_JOB) -> None:
+        """Let the runs that were held take their turns again, or be `waiting` as is said."""
+        self._sql(_RESUME, (waiting, job_id))
         if not self.is_under_way(job_id):
             self.release(job_id)
 

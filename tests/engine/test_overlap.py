@@ -123,6 +123,18 @@ class TestAllowing:
         kala.step(kala.end_of(first.id, "failed"))
         assert kala.story(job) == ["manual failed", "manual succeeded"]
 
+    def test_starts_runs_beside_each_other_that_were_held_while_the_job_was_disabled(self, new_kala):
+        kala = new_kala(workers=2)
+        others = [kala.create(), kala.create()]
+        kala.step()
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        kala.start(job)
+        kala.start(job)
+        kala.disable(job)
+        kala.step(*map(kala.done, others))
+        kala.enable(job)
+        assert kala.story(job) == ["manual running"] * 2
+
     def test_uses_no_more_workers_than_there_are(self, new_kala):
         kala = new_kala(workers=2)
         job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
