@@ -200,7 +200,7 @@ def address(still, caplog):
     assert held() - before == set()
 
 
-raw = effort(200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+raw = effort(120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @raw
@@ -218,7 +218,7 @@ def test_each_answer_to_whatever_is_sent_is_well_formed_and_the_next_client_is_s
 @raw
 @given(
     st.lists(
-        st.tuples(conversations(), st.sampled_from([0, 1, 40]), st.sampled_from([Line.close, Line.reset])), max_size=5
+        st.tuples(conversations(), st.sampled_from([0, 1, 40]), st.sampled_from([Line.close, Line.reset])), max_size=3
     )
 )
 def test_who_leaves_without_hearing_the_answer_costs_nobody_else_anything(address, caplog, visits):
@@ -239,7 +239,7 @@ def test_bytes_of_no_meaning_get_a_refusal_or_none(address, caplog, sent):
     assert not caplog.records
 
 
-@effort(100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(PROPER), min_size=1, max_size=6), st.integers(0, 300))
 @example(PROPER, 0)
 def test_requests_that_are_as_they_should_be_are_answered_each_in_their_order(address, requests, pieces):

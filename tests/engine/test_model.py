@@ -352,4 +352,4 @@ def fields(machine: Machine, rules: dict) -> dict[str, object]:
 
 
 def test_the_runs_of_every_job_are_those_that_were_foretold(kala_of_its_own):
-    run_state_machine_as_test(lambda: Machine(kala_of_its_own), settings=effort(40, stateful_step_count=30))
+    run_state_machine_as_test(lambda: Machine(kala_of_its_own), settings=effort(25, stateful_step_count=30))

@@ -1,0 +1,200 @@
+"""What Kala shows of a job can be given back to it, and what is given is taken as a whole or not at all."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from effort import effort
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from kala.api import wire
+from kala.core.run import MOVES, Cause, Outcome, Run, State
+
+PLAIN = {"name": "a", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
+
+line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="{}"), max_size=12)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0{}"), max_size=12)
+durations = st.sampled_from(["", "PT1S", "PT0.5S", "P1D", "P1Y2M3W4DT5H6M7.8S", "P9999Y", "PT0S"])
+schedules = st.builds(
+    "R{}/{}/{}".format,
+    st.sampled_from(["", "0", "7"]),
+    st.sampled_from(["2099-01-31T08:00:00.5+01:00", "20990101T080000", "2099-W01-1T08:00Z", "9999-12-31T23:00Z"]),
+    st.sampled_from(["PT1S", "P1M", "P2W", "P1DT12H", "PT1.5H"]),
+)
+paths = st.just("") | text.map("/{}".format)
+remote = st.fixed_dictionaries(
+    {"url": st.sampled_from(["http://example.org", "https://[::1]:8080/ä?b=c#d"])},
+    optional={
+        "method": st.sampled_from(["", "GET", "post", "BREW"]),
+        "body": text,
+        "headers": st.dictionaries(
+            st.sampled_from(["Accept", "X-a", "x-B"]), st.lists(st.sampled_from(["", "a", "b c"]), max_size=2)
+        ),
+        "timeout": st.integers(0, 86_400),
+        "expected_response_codes": st.lists(st.integers(100, 599), max_size=3),
+    },
+)
+decided = {
+    "owner": line,
+    "disabled": st.booleans(),
+    "retries": st.integers(0, 1_000_000),
+    "retry_on": st.lists(st.integers(0, 255), max_size=3),
+    "retry_delay": durations,
+    "retry_backoff": st.floats(1, 1000) | st.integers(1, 1000),
+    "retry_max_delay": durations,
+    "epsilon": durations,
+    "timeout": durations,
+    "overlap": st.sampled_from(["", "wait", "skip", "allow", "replace"]),
+    "missed": st.sampled_from(["", "once", "skip", "all"]),
+    "missed_limit": st.integers(1, 1000),
+    "start_deadline": durations,
+    "parents_mode": st.sampled_from(["", "any", "all"]),
+    "priority": st.integers(-1000, 1000),
+    "env": st.dictionaries(st.sampled_from(["A", "a", "_1"]), text, max_size=3),
+    "working_directory": paths,
+    "shell": paths,
+    "umask": st.text("01234567", max_size=4),
+    "user": st.sampled_from(["", "root"]),
+    "keep_for": durations,
+    "keep_runs": st.integers(0, 2**53),
+    "keep_bytes": st.integers(0, 2**53),
+    "TemplateDelimiters": st.sampled_from(["", "{{ }}", "<% %>"]),
+}
+kalas_own = {
+    name: st.integers() for name in ("id", "stats", "metadata", "is_done", "dependent_jobs", "next_run_at", "x")
+}
+kinds = st.one_of(
+    st.fixed_dictionaries({"command": text.filter(str.strip)}, optional={"type": st.just(0)}),
+    st.fixed_dictionaries({"type": st.just(1), "remote_properties": remote}),
+)
+names_and_plans = st.fixed_dictionaries({"name": line.filter(str.strip), "schedule": schedules})
+# Every field that a job can have, each with a value that will do; those of Kala's own are of no account.
+jobs = st.builds(
+    lambda *parts: {name: value for part in parts for name, value in part.items()},
+    st.fixed_dictionaries({}, optional=kalas_own),
+    names_and_plans,
+    kinds,
+    st.fixed_dictionaries({}, optional=decided),
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+usual = effort(25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+def as_others_spell_it(job: dict[str, Any], change: int) -> dict[str, Any]:
+    """The same job, with names in other cases and in another order, and with what is not given as null."""
+    spell = [str.lower, str.upper, str.title, str][change % 4]
+    absent = {name: None for name in decided if name not in job}
+    given = [(spell(name), value) for name, value in {**job, **absent}.items()]
+    return dict(given[change % len(given) :] + given[: change % len(given)])
+
+
+def shown(still, job_id: str) -> bytes:
+    answer = still.ask("GET", f"/api/v1/job/{job_id}/")
+    assert answer.status == 200
+    return answer.body
+
+
+@usual
+@given(jobs, st.integers(0, 100))
+def test_a_job_is_shown_as_it_was_given_however_that_was_spelt(still, job, change):
+    ids = [still.ask("POST", "/api/v1/job/", one).json["id"] for one in (job, as_others_spell_it(job, change))]
+    first, second = (json.loads(shown(still, job_id))["job"] for job_id in ids)
+    assert first | {"id": ""} == second | {"id": ""}
+    for name in (*decided, "name", "schedule"):
+        if job.get(name):
+            expected = list(dict.fromkeys(job[name])) if name == "retry_on" else job[name]
+            assert first[name] == expected, name
+    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+
+
+@usual
+@given(jobs, jobs)
+def test_what_get_shows_of_a_job_makes_any_other_its_equal(still, job, other):
+    one, two = (still.ask("POST", "/api/v1/job/", given).json["id"] for given in (job, other))
+    before = shown(still, one)
+    for method in ("PUT", "PATCH"):
+        assert still.ask(method, f"/api/v1/job/{one}/", json.loads(before)["job"]).body == before
+    assert still.ask("PUT", f"/api/v1/job/{two}/", json.loads(before)["job"]).status == 200
+    assert shown(still, two).replace(two.encode(), one.encode()) == before
+    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+
+
+@usual
+@given(jobs, st.sampled_from([*decided, "name", "schedule", "command", "type", "remote_properties", "pool"]), anything)
+def test_one_wrong_value_in_a_job_and_nothing_of_it_is_taken(still, job, name, value):
+    job_id = still.ask("POST", "/api/v1/job/", PLAIN).json["id"]
+    path, before = f"/api/v1/job/{job_id}/", shown(still, job_id)
+    for method in ("PUT", "PATCH"):
+        answer = still.ask(method, path, {**job, name: value})
+        assert answer.status in (200, 400), answer
+        now = shown(still, job_id)
+        assert now == (before if answer.status == 400 else answer.body)
+        assert still.ask("PUT", path, json.loads(now)["job"]).body == now
+        before = now
+    made = still.ask("POST", "/api/v1/job/", {**job, name: value})
+    assert made.status in (201, 400), made
+    assert still.totals()["jobs"] == (2 if made.status == 201 else 1)
+    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+
+
+@usual
+@given(st.sampled_from(["POST", "PUT", "PATCH"]), anything | st.dictionaries(st.sampled_from(list(decided)), anything))
+def test_whatever_json_is_said_to_be_a_job_it_is_one_or_refused(still, method, value):
+    job_id = (still.jobs() or [still.ask("POST", "/api/v1/job/", PLAIN).json["id"]])[0]
+    before = shown(still, job_id)
+    body = json.dumps(value).encode()
+    for path in ("/api/v1/job/", f"/api/v1/job/{job_id}/", "/api/v1/schedule/preview"):
+        answer = still.ask(method, path, body)
+        assert answer.status in (200, 400, 405), answer
+    if answer.status != 200 and method != "PATCH":
+        assert shown(still, job_id) == before
+
+
+instants = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 given there
+outcomes = st.builds(
+    Outcome,
+    state=st.sampled_from([state for state in State if state not in MOVES]),
+    ended_at=instants,
+    duration=st.integers(0, 2**63 - 1),
+    message=text,
+    exit_code=st.none() | st.integers(0, 255),
+    signal=st.none() | st.integers(1, 64),
+    http_status=st.none() | st.integers(100, 599),
+    output_size=st.integers(0, 2**53),
+    output_cut=st.booleans(),
+)
+runs = st.builds(
+    Run,
+    id=st.integers(1, 2**53),
+    job_id=line,
+    job_name=line,
+    cause=st.sampled_from(Cause),
+    queued_at=instants,
+    due_at=instants,
+    state=st.sampled_from(State),
+    waiting=st.sampled_from(["", "job", "pool", "retry", "disabled"]),
+    not_before=st.none() | instants,
+    cause_run=st.none() | st.integers(1, 2**53),
+    slot=st.none() | instants,
+    attempt=st.integers(0, 10**6),
+    started_at=st.none() | instants,
+    outcome=st.none() | outcomes,
+)
+
+
+@given(runs)
+def test_a_run_is_shown_with_every_fact_in_a_form_that_can_be_read_back(run):
+    found = json.loads(msgspec.json.encode(wire.run(run)))
+    for name in ("slot", "queued_at", "started_at", "not_before"):
+        given_at = getattr(run, name)
+        assert found[name] is given_at is None or datetime.fromisoformat(found[name]) == given_at
+    for name in ("id", "job_id", "job_name", "cause", "state", "attempt"):
+        assert found[name] == getattr(run, name)
+    for name in ("duration", "exit_code", "signal", "http_status", "output_size", "output_cut"):
+        assert found[name] == (getattr(run.outcome, name) if run.outcome else None)
