@@ -27,6 +27,11 @@ test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted De
 unit: $(VENV)/dev  ## the tests that need no server, in less than 20 seconds
 	$(BIN)/python -m pytest tests/core tests/store tests/engine tests/cli tests/test_config.py tests/test_docs.py
 
+.PHONY: fuzz
+fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
+	$(BIN)/python -m pytest --hypothesis-profile long --timeout 7200 $(or $(FUZZ),tests/core tests/engine/test_machine.py \
+		tests/engine/test_model.py tests/api/test_raw_bytes.py tests/api/test_round_trips.py tests/api/test_wire.py)
+
 .PHONY: lint
 lint: $(VENV)/dev  ## ruff and mypy
 	$(BIN)/ruff check $(SOURCES)

@@ -3,14 +3,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from kala.store.store import Store
 
 # A machine that is busy with other things must not fail a law.
-settings.register_profile("kala", deadline=None)
+settings.register_profile("kala", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # To look for faults rather than to guard against them: pytest --hypothesis-profile long --timeout 3600.
-settings.register_profile("long", deadline=None, max_examples=5000)
+settings.register_profile("long", settings.get_profile("kala"), max_examples=5000)
 settings.load_profile("kala")
 
 Undone = Callable[[], AbstractContextManager[Store]]

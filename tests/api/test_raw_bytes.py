@@ -239,7 +239,7 @@ def test_bytes_of_no_meaning_get_a_refusal_or_none(address, caplog, sent):
     assert not caplog.records
 
 
-@effort(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PROPER), min_size=1, max_size=6), st.integers(0, 300))
 @example(PROPER, 0)
 def test_requests_that_are_as_they_should_be_are_answered_each_in_their_order(address, requests, pieces):

@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from effort import effort
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kala.core.errors import Invalid
@@ -207,7 +208,7 @@ def test_a_run_that_comes_in_the_step_in_which_room_is_made_does_not_push_in_fro
 acts = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["end", "judge", "cancel", "restart"])), max_size=25)
 
 
-@settings(max_examples=25, deadline=None)
+@effort(25)
 @given(acts, st.integers(1, 3), st.integers(1, 3))
 def test_whatever_happens_no_pool_overflows_and_no_run_waits_for_room_that_there_is(
     kala_of_its_own, acts, workers, size
