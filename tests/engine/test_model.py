@@ -25,7 +25,7 @@ COUNTED = re.compile(r"(\d+) slots? w")
 
 
 class Told:
-    """A run. It waits for its `turn`, for its `time`, or until its job is `able`."""
+    """A run. It waits for its `turn`, then for a `worker`; or for its `time`, or until its job is `able`."""
 
     def __init__(self, cause: str, slot: int | None, due: int, attempt: int = 0, state: str = "queued") -> None:
         self.cause, self.slot, self.due, self.attempt, self.state = cause, slot, due, attempt, state
@@ -64,6 +64,10 @@ class Foretold:
         """A retry that waits for its time is in nobody's way."""
         return bool(self.those("running") or [run for run in self.those("queued") if run.waits_for != "time"])
 
+    @property
+    def is_under_way(self) -> bool:
+        return bool(self.those("running") or self.those("queued", "worker"))
+
     def comes(self, run: Told) -> Told:
         self.runs.append(run)
         overlap = self.rules["overlap"]
@@ -90,7 +94,7 @@ class Foretold:
 
     def next_takes_its_turn(self) -> None:
         for run in self.those("queued", "turn")[:1]:
-            run.state = "running"
+            run.waits_for = "worker"
 
     def ends(self, run: Told, state: str, now: int) -> None:
         run.state = state
@@ -119,15 +123,16 @@ class Foretold:
         return True
 
     def time_is(self, now: int, watched_since: int) -> None:
+        """What is due comes first, so that it can become part of what has its turn, or replace it."""
         if not self.is_able:
             return
         self.slots_pass(now, watched_since)
         for run in sorted(self.those("queued", "time"), key=lambda run: run.not_before):
             if run.not_before <= now:
-                run.waits_for = "turn"
-                others = [one for one in self.runs if one is not run and one.waits_for != "time"]
-                if self.rules["overlap"] == "allow" or not [o for o in others if o.state in ("running", "queued")]:
-                    run.state = "running"
+                has_way = self.rules["overlap"] == "allow" or not self.has_run_in_the_way
+                run.waits_for = "worker" if has_way else "turn"
+        for run in self.those("queued", "worker"):
+            run.state = "running"
 
     def slots_pass(self, now: int, watched_since: int) -> None:
         passed = [slot for slot in self.slots if slot <= now]
@@ -161,7 +166,7 @@ class Foretold:
 
     def is_cancelled(self, run: Told) -> None:
         run.state = "cancelled"
-        if not self.those("running"):
+        if not self.is_under_way:
             self.next_takes_its_turn()
 
     def becomes(self, is_able: bool, now: int) -> None:
@@ -172,7 +177,7 @@ class Foretold:
             elif not was_able:
                 run.waits_for = "turn" if run.not_before is None else "time"
         if is_able and not was_able:
-            if not self.those("running"):
+            if not self.is_under_way:
                 self.next_takes_its_turn()
             self.slots_pass(now, watched_since=now)
 
