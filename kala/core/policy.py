@@ -103,6 +103,8 @@ def claim(
 
 def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_live: bool) -> tuple[list[datetime], list[datetime]]:
     """The slots that start, and those that do not, and so count for no repeat."""
+    if spec.overlap is Overlap.REPLACE:
+        return slots[-1:], slots[:-1]
     room = len(slots) if spec.overlap is not Overlap.SKIP else 0 if is_live else 1
     return slots[:room], slots[room:]
 

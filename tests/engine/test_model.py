@@ -141,11 +141,14 @@ class Foretold:
             return
         if self.cause == "schedule":
             passed = self.made_up_for(passed, now, watched_since)
-        for slot in passed:
+        replaced = passed[:-1] if self.rules["overlap"] == "replace" else []
+        for slot in passed[len(replaced) :]:
             if self.left and self.comes(Told(self.cause, slot, slot)).state != "skipped":
                 self.left -= 1
         if not self.left:
             self.slots = []
+        else:
+            self.runs += [Told(self.cause, slot, slot, state="skipped") for slot in replaced]
 
     def made_up_for(self, passed: list[int], now: int, watched_since: int) -> list[int]:
         missed, deadline = self.rules["missed"], self.rules["deadline"]

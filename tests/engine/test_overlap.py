@@ -189,6 +189,13 @@ class TestReplacing:
         counts = kala.job(job).counts
         assert (counts.successes, counts.errors, counts.finished) == (0, 0, 0)
 
+    def test_starts_only_the_last_of_slots_that_are_made_up_for(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.REPLACE, missed=Missed.ALL)
+        kala.restart(hours=3)
+        assert [run.slot.hour for run in kala.workers.given] == [15]
+        assert kala.skipped(job) == [("13:00", SKIPPED), ("14:00", SKIPPED)]
+        assert kala.workers.cancelled == []
+
     def test_starts_at_once_where_nothing_is_in_the_way(self, kala, job):
         kala.passes(hours=1)
         assert kala.story(job) == ["schedule running"]
