@@ -19,7 +19,6 @@ of ext4 and xfs as they are mounted by default, where they leave something open 
 
 import fnmatch
 import os
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -145,7 +144,7 @@ def _put(content: bytearray, offset: int, data: bytes) -> None:
 
 def _torn(old: bytes, states: list[bytes], chance) -> bytes:
     """One of the states, mostly the last; at times with sectors of the one before."""
-    last = len(states) - 1 if chance.random() < 0.5 else chance.randrange(len(states))  # noqa: PLR2004
+    last = len(states) - 1 if chance.random() < 0.5 else chance.randrange(len(states))
     new = states[last]
     if chance.random() < 0.7:
         return new
@@ -208,7 +207,7 @@ class Replay:
             self._enter("create", name, file=self.seen[name])
         file = self.seen.get(name)
         self._handles[record.handle] = name if file is None else file
-        if record.number == 2 and file:  # noqa: PLR2004
+        if record.number == 2 and file:
             self._cut_off(file, 0)
 
     def _cut_off(self, file: File, size: int) -> None:
@@ -326,16 +325,28 @@ def state_of(folder: Path) -> dict[str, bytes | None]:
 
 
 def lay_out(state: dict[str, bytes | None], folder: Path) -> None:
-    """Make the folder hold this, and nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    """Make the folder hold this, and nothing else. Only what differs is written, as that may take a real disk long."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        name = str(path.relative_to(folder))
+        if path.is_dir():
+            if name not in state:
+                path.rmdir()
+        elif state.get(name) is None:
+            path.unlink()
     for name, content in sorted(state.items()):
         path = folder / name
         if content is None:
-            path.mkdir(mode=0o700)
-        else:
-            path.touch(mode=0o600)
-            path.write_bytes(content)
+            path.mkdir(mode=0o700, exist_ok=True)
+        elif not path.exists() or path.read_bytes() != content:
+            _fill(path, content)
+
+
+def _fill(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
 
 
 class Disk:

@@ -128,7 +128,12 @@ def test_names_change_in_the_order_in_which_they_were_changed(after):
 
 def test_a_truncation_that_nothing_synced_has_happened_or_not(after):
     states = after(
-        "written('file', b'x' * 9000, os.fsync); file = opened('file'); os.ftruncate(file, 10); os.pwrite(file, b'y', 0)"
+        """
+        written('file', b'x' * 9000, os.fsync)
+        file = opened('file')
+        os.ftruncate(file, 10)
+        os.pwrite(file, b'y', 0)
+        """
     )
     assert contents(states, "file") >= {b"x" * 9000, b"x" * 10, b"y" + b"x" * 9}
     assert {len(content) for content in contents(states, "file")} == {10, 9000}
@@ -193,7 +198,9 @@ def test_a_sync_that_fails_promises_nothing_and_neither_does_the_next(after, dis
     ],
 )
 def test_an_operation_fails_by_order_and_only_for_the_files_that_the_order_names(disk, operation, statement):
-    begin = "written('file', b'old'); written('other', b'old'); file = opened('file'); print('go', flush=True); input()\n"
+    begin = (
+        "written('file', b'old'); written('other', b'old'); file = opened('file'); print('go', flush=True); input()\n"
+    )
     program = f"try:\n {statement}\nexcept OSError as error:\n print(error.errno)\nelse:\n print('went well')\n"
     words = [sys.executable, "-c", PRELUDE + begin + program, str(disk.folder)]
     for pattern, said in (("f*", "5"), ("x*", "went well")):

@@ -12,7 +12,7 @@ from contextlib import closing
 from http.client import HTTPException
 
 import pytest
-from disk import disk, layer, lay_out
+from disk import disk, lay_out, layer, state_of
 from process import api, make
 
 __all__ = ("api", "disk", "layer", "make")
@@ -129,6 +129,7 @@ class Judge:
 
     def judge(self, folder, ended) -> None:
         with closing(sqlite3.connect(folder / "kala.db")) as database:
+            database.execute("PRAGMA synchronous = off")  # looking needs no safety, and is a lot quicker so
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], self.says("it is damaged")
             self.jobs_are_as_acknowledged(database)
             self.nothing_is_twice(database)
@@ -189,6 +190,48 @@ def look_at_others(judge, replay, chance, folder, shown) -> None:
         judge.judge(folder, shown)
 
 
+def creates(kala, count: int) -> list[str]:
+    return [kala.create(name=f"{n}", schedule=FAR) for n in range(count)]
+
+
+def jobs_after_cuts(replay, folder) -> list[set[str]]:
+    """The jobs that are there, for each of many disks."""
+    found = []
+    for seed in range(50):
+        lay_out(replay.after_cut(random.Random(seed)), folder)
+        with closing(sqlite3.connect(folder / "kala.db")) as database:
+            database.execute("PRAGMA synchronous = off")
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], seed
+            found.append({row[0] for row in database.execute("SELECT id FROM job")})
+    return found
+
+
+@pytest.mark.parametrize("durability", ["full", "normal"])
+def test_only_a_kala_that_was_told_so_may_lose_what_it_acknowledged(make, disk, tmp_path, durability):
+    """It may not lose the first half and have the second, though; and this shows that the disk forgets."""
+    kala = make(environ=disk.environ)
+    kala.config.write_text(f'durability = "{durability}"')
+    kala.start()
+    jobs = creates(kala, 20)
+    found = jobs_after_cuts(disk.cut(kala, random.Random(SEED)), tmp_path / "other")
+    kept = [len(jobs_found) for jobs_found in found]
+    assert all(jobs_found == set(jobs[:count]) for jobs_found, count in zip(found, kept, strict=True))
+    if durability == "full":
+        assert set(kept) == {20}
+    else:
+        assert min(kept) < 20
+    kala.start()
+
+
+def test_the_layer_misses_nothing_that_kala_writes(make, disk):
+    kala = make("--output-limit", str(LIMIT), environ=disk.environ).start()
+    jobs = [kala.create(name=name, command=kind.command) for name, kind in KINDS.items()]
+    runs = [kala.runs(job, 1)[0]["id"] for job in jobs]
+    assert kala.delete(f"/run/{runs[-1]}/").status == 204
+    assert kala.stop() == 0
+    assert disk.replay().before_cut() == state_of(disk.folder)
+
+
 @pytest.mark.timeout(60 + 10 * CUTS)
 def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(make, api, disk, tmp_path):
     print(f"SEED={SEED} CUTS={CUTS}")
@@ -219,7 +262,9 @@ def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(m
     judge.judge(kala.data, shown)
     acknowledged = sum(client.acknowledged for client in clients)
     states = dict(map(tuple, kala.query("SELECT state, count(*) FROM run GROUP BY state")))
-    print(f"{CUTS} cuts, {CUTS * DISKS} other disks, {acknowledged} acknowledged, {len(shown)} ends shown, runs: {states}")
+    print(
+        f"{CUTS} cuts, {CUTS * DISKS} other disks, {acknowledged} acknowledged, {len(shown)} ends shown, runs: {states}"
+    )
     assert states["lost"] > 0, "no cut met a run; the test proves nothing"
     assert states["succeeded"] > 5 * CUTS
 
