@@ -39,7 +39,7 @@ from kala.engine.messages import (
 )
 from kala.engine.pruner import Keep, Pruner
 from kala.engine.run_writer import Effects, RunWriter
-from kala.engine.spool import Spool, clear, path_of
+from kala.engine.spool import Spool, clear, path_of, remove
 from kala.engine.trouble import Trouble
 from kala.store.store import Store
 
@@ -342,18 +342,11 @@ class Engine:
             self._executor.cancel(run.id, reason)
         for answer in answers:
             answer()
-        self._remove_outputs(effects.gone)
+        for run_id in effects.gone:
+            remove(path_of(self._store.outputs, run_id))
         if self._running:
             self._idle.clear()
         else:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
-
-    def _remove_outputs(self, run_ids: Sequence[int]) -> None:
-        """What cannot be removed now is looked for after the next start."""
-        try:
-            for run_id in run_ids:
-                path_of(self._store.outputs, run_id).unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("the outputs of deleted runs could not be removed: %s", error)

@@ -27,6 +27,7 @@ class Output:
         self._inline = min(INLINE_BYTES, limit)
         self.is_spooled = False
         self._has_file = False
+        self._file_size = 0
         self.is_closed = False
         # Why nothing more is kept, such as a full disk. The command goes on: its work counts more.
         self.fault = ""
@@ -43,7 +44,7 @@ class Output:
     @property
     def size(self) -> int:
         """How many bytes are kept once the output is closed."""
-        return self._spool.limit + len(self._spool.cut_line) if self.is_cut else self.written
+        return self._file_size if self._has_file else len(self._buffer)
 
     @property
     def is_only_in_memory(self) -> bool:
@@ -114,7 +115,7 @@ class Output:
     def close(self) -> bytes | None:
         """Bring the output into its final form: the bytes where it is small, None where it is in its file, on disk.
 
-        Where that fails, `fault` says why, and what comes back is all that there is.
+        Where that fails, `fault` says why; what comes back, or is in the file, is all that there is.
         """
         with self._lock:
             if not self.is_closed:
@@ -135,8 +136,13 @@ class Output:
 
     def _keep_file(self) -> None:
         if self.is_spooled:
-            self._spool.finish(self.path)
-            self._has_file = True
+            try:
+                self._spool.finish(self.path)
+            finally:
+                # A file that could not be made safe from a power cut is kept nevertheless.
+                if self.path.exists():
+                    self._file_size = self.path.stat().st_size
+                    self._has_file = True
 
     def discard_spool(self) -> None:
         """Remove what the disk has beside the final form, once the end of the run is on disk."""

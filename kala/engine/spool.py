@@ -4,11 +4,13 @@ Its files are only ever appended to, and their names and sizes tell all that the
 complete and in order wherever Kala was killed, and the next Kala can bring it into its final form.
 """
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+logger = logging.getLogger("kala.engine")
 
 _LIVE = "live"
 _PER_FOLDER = 1000
@@ -36,7 +38,15 @@ def ended(folder: Path) -> Iterator[tuple[range, list[int]]]:
 def clear(folder: Path) -> None:
     """Remove what was being written, once every run in it has its end on disk."""
     for path in (folder / _LIVE).glob("*"):
-        path.unlink()
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that nobody needs, if it is there. No run and no caller fails for one that stays."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s is not needed any more and could not be removed: %s", path, error.strerror)
 
 
 class Spool:
@@ -160,5 +170,4 @@ class Spool:
     def discard(self) -> None:
         """Remove the files, once what is kept is elsewhere."""
         for number in self._left:
-            with suppress(OSError):  # what is still there goes at the next start
-                self._segment(number).unlink()
+            remove(self._segment(number))

@@ -239,8 +239,20 @@ class TestAFullDisk:
         output = Output(tmp_path, 1, 10)
         output.write(b"x" * 20)
         full()
-        assert output.close() == b""
+        assert output.close() is None
         assert output.fault == "No space left on device"
+        assert output.size == output.path.stat().st_size
+
+    def test_keeps_a_file_that_may_not_survive_a_power_cut_and_says_its_size(self, tmp_path, monkeypatch):
+        def fsync(_: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        output = Output(tmp_path, 1, 1 << 20)
+        output.write(b"x" * 20_000)
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert output.close() is None
+        assert (output.fault, output.size) == ("Input/output error", 20_000)
+        assert read_all(output, 7000) == b"x" * 20_000
 
 
 def test_a_flood_costs_no_more_than_twice_its_limit(tmp_path, path):

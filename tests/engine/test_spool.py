@@ -68,3 +68,16 @@ def test_what_was_printed_is_for_the_owner_of_kala_alone(tmp_path):
     Spool(tmp_path, 1, 10).append(b"much too secret")
     files = [live_path_of(tmp_path, 1), live_path_of(tmp_path, 1).with_name("1.out.0")]
     assert [file.stat().st_mode & 0o777 for file in (files[0].parent, *files)] == [0o700, 0o600, 0o600]
+
+
+def test_a_file_that_cannot_be_removed_is_told_of_and_fails_nobody(tmp_path, monkeypatch, caplog):
+    def unlink(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    spool = Spool(tmp_path, 1, 10)
+    spool.append(b"printed")
+    spool.close()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    spool.discard()
+    [line] = caplog.messages
+    assert line == f"{live_path_of(tmp_path, 1)} is not needed any more and could not be removed: Input/output error"
