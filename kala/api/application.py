@@ -64,6 +64,8 @@ def application(table: routes.Table, allowed_hosts: Callable[[], Iterable[str]])
     made.request_class = _Request
     made.log.access = lambda: None
     made.log.screen = False
+    # It would send tracebacks, and end an answer that broke off as if that were all.
+    made.wsgiapp.pipeline = [part for part in made.wsgiapp.pipeline if part[0] != "ExceptionTrapper"]
     return made
 
 
@@ -108,11 +110,29 @@ def _write(answer: Answer) -> bytes | Iterator[bytes]:
     if isinstance(body, Source):
         _hand_over(body)
         body, headers = iter(()), {**_STREAM_HEADERS, **headers}
+    elif not isinstance(body, bytes):
+        body = _begun(body)
     response.status = answer.status
     response.headers["Content-Type"] = "application/json"
     response.headers.update(headers)
     response.stream = not isinstance(body, bytes)
     return body
+
+
+def _begun(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Have the first part before the head is sent, so that what cannot be had at all gets an answer of its own."""
+    return _to_the_end(next(parts, b""), parts)
+
+
+def _to_the_end(first: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
+    """What ends in its middle must not look whole to the client: the connection breaks off."""
+    try:
+        if first:
+            yield first
+        yield from parts
+    except KalaError as error:
+        logger.error("an answer broke off: %s", error)  # noqa: TRY400 - it is the machine's fault, and told in full
+        raise ConnectionAbortedError(errno.ECONNABORTED, str(error)) from error
 
 
 def _hand_over(source: Source) -> None:

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from kala.api.exchange import PART, Answer, Source
+from kala.core.errors import Busy
 from kala.core.run import MOVES
 from kala.engine.executor import Executor
 from kala.engine.output import Output
@@ -48,10 +50,11 @@ class Outputs:
             data = session.runs.output(run_id)
         if data is not None:
             return BytesIO(data)
-        try:
-            return path_of(self._store.outputs, run_id).open("rb")
-        except FileNotFoundError:
-            return BytesIO()  # it printed nothing
+        with _readable():
+            try:
+                return path_of(self._store.outputs, run_id).open("rb")
+            except FileNotFoundError:
+                return BytesIO()  # it printed nothing
 
     def open(self, run_id: int) -> IO[bytes]:
         """What is there now, as a file; of a run under way a copy, because its output goes on changing."""
@@ -74,6 +77,15 @@ class Outputs:
         with self._store.reading() as session:
             run = session.runs.get(run_id)
         return run is not None and run.state in MOVES
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raises Busy where a file cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise Busy(f"storage: the output cannot be read: {error.strerror}") from error
 
 
 class FollowSource(Source):
@@ -111,9 +123,14 @@ def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
     """The bytes from start to before end, in parts; then the file is closed."""
     with file:
         file.seek(start)
-        while start < end and (part := file.read(min(PART, end - start))):
+        while start < end and (part := _read(file, end - start)):
             start += len(part)
             yield part
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    with _readable():
+        return file.read(min(PART, size))
 
 
 def _size(file: IO[bytes]) -> int:
@@ -134,7 +151,7 @@ def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:
     while end > 0:
         start = max(0, end - PART)
         file.seek(start)
-        data = file.read(end - start)
+        data = _read(file, end - start)
         place = len(data) - (end == size and data.endswith(b"\n"))
         while (place := data.rfind(b"\n", 0, place)) >= 0:
             count -= 1

@@ -1,8 +1,11 @@
 """The routes about runs."""
 
 import threading
+from http.client import IncompleteRead
 
 import pytest
+
+from kala.api import output
 
 NOBODY = "/api/v1/run/4711"
 
@@ -120,6 +123,44 @@ def test_an_output_is_never_taken_for_a_page(api, run):
         answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
         assert answer.headers["Content-Type"] == "application/octet-stream"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.fixture
+def breaks_after(monkeypatch):
+    """Makes outputs unreadable after so many reads of a byte."""
+
+    def breaks_after(reads):
+        def read(file, size):
+            left.pop()
+            return file.read(1)
+
+        def broken(file, size):
+            with output._readable():
+                if not left:
+                    raise OSError(5, "Input/output error")
+            return read(file, size)
+
+        left = [None] * reads
+        monkeypatch.setattr(output, "_read", broken)
+
+    return breaks_after
+
+
+@pytest.mark.parametrize("query", ["", "?tail=1"])
+def test_an_output_that_cannot_be_read_is_told_in_a_sentence(api, run, breaks_after, query):
+    breaks_after(0)
+    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
+    assert (answer.status, answer.error) == (503, "storage: the output cannot be read: Input/output error")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}])
+def test_an_output_that_cannot_be_read_to_its_end_does_not_look_whole(api, run, breaks_after, caplog, headers):
+    breaks_after(2)
+    with pytest.raises(IncompleteRead) as broken:
+        api.ask("GET", f"/api/v1/run/{run['id']}/output", **headers)
+    assert broken.value.partial == b"on"
+    [line] = [record.getMessage() for record in caplog.records if record.name.startswith("kala")]
+    assert line == "an answer broke off: storage: the output cannot be read: Input/output error"
 
 
 def test_following_an_ended_run_gives_what_it_printed(api, run):
