@@ -80,6 +80,12 @@ class Signals:
         """Whether another signal to stop is among those that came meanwhile."""
         return any(number in _STOP_SIGNALS for number in iter(lambda: self.wait(0), None))
 
+    def close(self) -> None:
+        """Wait no more; a signal that comes later is caught, and has nothing left to end."""
+        signal.set_wakeup_fd(-1)
+        self._came.close()
+        self._sent.close()
+
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """A handler in Python must be there for the one in C to be; that one has done all there is to do."""
@@ -115,6 +121,7 @@ class Loop:
             self._drain()
         finally:
             self._app.stop()
+            self._signals.close()
 
     def _say_started(self) -> None:
         place = f"keeps its data in {self._config.data_dir}" if self._config.persist else "keeps nothing on disk"

@@ -23,6 +23,14 @@ def test_a_signal_to_stop_drains_and_stops_and_exits_with_0(number, start, app_e
     assert app_events(service) == ["made", "start", "drain", "stop"]
 
 
+def test_nothing_is_left_open_at_the_end(start):
+    service = start(PYTHONDEVMODE="1")
+    service.expect(READY)
+    service.send(signal.SIGTERM)
+    assert service.ended() == 0
+    assert not [line for line in service.said if "ResourceWarning" in line]
+
+
 def test_runs_may_finish_before_the_end(start, app_events):
     service = start("--rounds", "4", "-v")
     service.expect(READY)
