@@ -23,6 +23,10 @@ test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted De
 	packaging/need.sh systemd systemd-container mmdebstrap util-linux
 	$(BIN)/python -m pytest tests/packaging
 
+.PHONY: test-crash
+test-crash: $(VENV)/dev  ## Kala is killed again and again: make test-crash KILLS=1000 SEED=7 FIRST=412
+	KILLS=$(KILLS) SEED=$(SEED) FIRST=$(FIRST) $(BIN)/python -m pytest tests/crash -s
+
 .PHONY: unit
 unit: $(VENV)/dev  ## the tests that need no server, in less than 20 seconds
 	$(BIN)/python -m pytest tests/core tests/store tests/engine tests/cli tests/test_config.py tests/test_docs.py

@@ -1,0 +1,128 @@
+"""One life after the other: Kala starts, is under load, comes to an end at some moment, and what is left is judged.
+
+An era is a row of lives on the same data. Its last life comes to rest, and is stopped in good order.
+
+What the seed makes the same: for each life the moment of its end and how long it is under load, and for each client of
+that life the row of its choices. They come from (seed, life) and (seed, life, client) alone, so an era can be lived
+without those before it. What it does not: how far clients get in that time and which of the threads comes first, so how
+many requests are answered before the end, and within which statement of Kala the end comes. A client chooses among the
+jobs that it knows, so once that differs its later choices do, too. A fault that needs a rare moment may take a few
+rounds with its seed to come back; one that needs a certain row of requests mostly comes back at once.
+"""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+
+import pytest
+from client import POOL, POOL_SIZE, Client
+from judge import Judge
+from process import Kala, eventually
+from work import OUTPUT_LIMIT, Evidence
+
+CLIENTS = 3
+FLAGS = (
+    *("--workers", "8", "--pool", f"{POOL}={POOL_SIZE}", "--output-limit", str(OUTPUT_LIMIT)),
+    *("--shutdown-grace", "0.3", "--kill-grace", "0.3"),
+)
+# Kala is under load, still starting, or stopping after SIGTERM when its end comes; so often each.
+_MOMENTS = {"at work": 7, "starting": 2, "stopping": 2}
+_LOAD_SECONDS = (0.1, 1.0)
+_START_SECONDS = (0.05, 0.8)
+_STOP_SECONDS = (0.0, 0.8)
+# In each so many lives Python warns of what it usually keeps to itself, such as files that nobody closed.
+_WARNED_LIFE = 10
+
+End = Callable[[Kala], None]
+"""Ends a Kala that may be starting, at work, stopping or gone, and returns when it is gone.
+
+What it does to the data directory then, such as undoing what was not synced, is its own business; all that follows
+looks at what it leaves.
+"""
+
+
+def kill(kala: Kala) -> None:
+    """SIGKILL: nothing is cleared up, and all that was written reaches the disk."""
+    kala.kill()
+
+
+class Era:
+    """Some lives on the same data, in a folder of their own."""
+
+    def __init__(
+        self, home: Path, seed: int, *, end: End = kill, flags: tuple[str, ...] = (), environ: Mapping[str, str] = {}
+    ) -> None:
+        """`flags` and `environ` are more of them for Kala."""
+        home.mkdir()
+        self.seed = seed
+        self.life = 0
+        self.kala = Kala(home, *FLAGS, *flags, environ=dict(environ))
+        self._end = end
+        self._evidence = Evidence(home / "evidence")
+        self._clients = [Client(number, self._evidence) for number in range(CLIENTS)]
+        self._judge = Judge(self.kala, self._clients, self._evidence)
+        self._moment = ""
+
+    def go_on(self, lives: range) -> Counter[str]:
+        """Live them all and come to rest; how many runs there are in each state then. Complaints say where."""
+        try:
+            for life in lives:
+                self.life = life
+                self._live(Random(f"{self.seed}/{life}"))
+            self._moment = "at rest"
+            return self._rest()
+        except (AssertionError, pytest.fail.Exception) as error:
+            where = f"seed {self.seed}, life {self.life} ({self._moment}), {self.kala.home}"
+            raise AssertionError(f"{where}: {error}") from error
+        finally:
+            self.kala.close()
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(client.acknowledged for client in self._clients)
+
+    def _live(self, chance: Random) -> None:
+        [self._moment] = chance.choices(list(_MOMENTS), list(_MOMENTS.values()))
+        self._warn(is_on=self.life % _WARNED_LIFE == 0)
+        self.kala.launch()
+        if self._moment == "starting":
+            time.sleep(chance.uniform(*_START_SECONDS))
+        else:
+            self._load(chance)
+        if self._moment == "stopping":
+            self.kala.send(signal.SIGTERM)
+            time.sleep(chance.uniform(*_STOP_SECONDS))
+        self._end(self.kala)
+        self._log_is_clean()
+        self._judge.look()
+
+    def _load(self, chance: Random) -> None:
+        self.kala.answers()
+        self._judge.greet()
+        for client in self._clients:
+            client.work(self.kala.address, Random(f"{self.seed}/{self.life}/{client.number}"))
+        time.sleep(chance.uniform(*_LOAD_SECONDS))
+
+    def _rest(self) -> Counter[str]:
+        self._warn(is_on=True)
+        self.kala.start()
+        self._judge.greet()
+        eventually(self._judge.is_quiet)
+        eventually(self._judge.files_are_those_of_runs)
+        status = self.kala.stop()
+        assert status == 0, f"its exit status is {status}"
+        self._log_is_clean()
+        case = self._judge.close()
+        return Counter(fact.state for fact in case.history.values())
+
+    def _warn(self, *, is_on: bool) -> None:
+        self.kala.environ.pop("PYTHONDEVMODE", None)
+        if is_on:
+            self.kala.environ["PYTHONDEVMODE"] = "1"
+
+    def _log_is_clean(self) -> None:
+        bad = [line for line in self.kala.lines if "Traceback" in line or "Warning: " in line]
+        assert not bad, f"its log is\n{self.kala.log}"

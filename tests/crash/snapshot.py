@@ -1,0 +1,102 @@
+"""What a Kala that does not run has on disk, read once."""
+
+import json
+import re
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from process import Kala
+
+from kala.engine.spool import path_of
+
+FAILURES = ("failed", "timed_out")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MISSED = re.compile(r"(\d+) slots? (?:was|were) missed")
+# Where a job's JSON and what is stored call a field by other names.
+_NAMES = {"parent_jobs": "parents"}
+
+
+def micros(instant: str | None) -> int | None:
+    """An instant as the database has it."""
+    return instant and (datetime.fromisoformat(instant) - _EPOCH) // timedelta(microseconds=1)
+
+
+class Fact(NamedTuple):
+    """What matters of a run, be it still in the database or seen by a client before it was deleted."""
+
+    id: int
+    job_id: str
+    cause: str
+    cause_run: int | None
+    slot: int | None
+    attempt: int
+    state: str
+    started_at: int | None
+    ended_at: int | None
+    message: str
+
+    @property
+    def missed(self) -> int:
+        """How many slots it says were not made up for."""
+        found = _MISSED.match(self.message) if self.state == "skipped" else None
+        return int(found[1]) if found else 0
+
+
+def fact_of_row(row: sqlite3.Row) -> Fact:
+    return Fact(*(row[name] for name in Fact._fields))
+
+
+def fact_of_json(run: dict[str, Any]) -> Fact:
+    times = {name: micros(run[name]) for name in ("slot", "started_at", "ended_at")}
+    values = run | times | {"cause_run": run["cause_run_id"]}
+    return Fact(*(values[name] for name in Fact._fields))
+
+
+class Job:
+    """A job's row, and whether it is what a client asked for."""
+
+    def __init__(self, row: sqlite3.Row) -> None:
+        self.row = row
+        self.spec = json.loads(row["spec"])
+        self.values = self.spec | {"command": self.spec["action"]["line"]}
+
+    def __getitem__(self, column: str) -> Any:
+        return self.row[column]
+
+    def is_as(self, spec: dict[str, Any]) -> bool:
+        given = {_NAMES.get(name, name): value for name, value in spec.items()}
+        return {"disabled": False, **given}.items() <= self.values.items()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what stands beside the spec is what is in it."""
+        return all(self.row[name] == self.spec[name] for name in ("name", "owner", "disabled", "on_failure_job"))
+
+
+class Snapshot:
+    """The database at a moment when nobody writes. Empty where Kala was killed before it had made one."""
+
+    def __init__(self, kala: Kala) -> None:
+        self._kala = kala
+        path = kala.data / "kala.db"
+        is_there = path.exists() and path.stat().st_size and kala.query("SELECT 1 FROM sqlite_master LIMIT 1")
+        rows = kala.query if is_there else lambda _: []
+        self.jobs = {row["id"]: Job(row) for row in rows("SELECT * FROM job")}
+        self.rows = {row["id"]: row for row in rows("SELECT * FROM run")}
+        self.links = {tuple(row) for row in rows("SELECT parent_id, child_id, has_succeeded FROM dependency")}
+        self.totals = [dict(row) for row in rows("SELECT * FROM totals")]
+
+    @cached_property
+    def outputs(self) -> dict[int, bytes]:
+        return {row["run_id"]: row["data"] for row in self._kala.query("SELECT run_id, data FROM output")}
+
+    def output(self, run_id: int) -> bytes:
+        if run_id in self.outputs:
+            return self.outputs[run_id]
+        path = path_of(self._kala.data / "output", run_id)
+        return path.read_bytes() if path.exists() else b""
+
+    def in_state(self, *states: str) -> set[int]:
+        return {run_id for run_id, row in self.rows.items() if row["state"] in states}

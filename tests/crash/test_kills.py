@@ -1,0 +1,41 @@
+"""Kala is killed at any moment, again and again, while clients are at work. What it acknowledged stays true.
+
+CONTRIBUTING.md tells how to have more kills, and how to come back to a complaint: KILLS, SEED and FIRST.
+"""
+
+import os
+from random import SystemRandom
+
+import pytest
+from driver import Era
+
+# The data start anew after so many lives, so that looking at them does not take longer and longer.
+_ERA = 50
+_FEW = 12
+_SECONDS_OF_A_LIFE = 20
+
+
+def _seeds():
+    """The one that is asked for; else one that is always the same and one that never is."""
+    return [int(os.environ["SEED"])] if os.environ.get("SEED") else [1, SystemRandom().randrange(10**6)]
+
+
+def _eras():
+    """The lives to live, in rows that begin where an era does, whatever life was asked for first."""
+    first = (int(os.environ.get("FIRST") or 1) - 1) // _ERA * _ERA + 1
+    end = first + int(os.environ.get("KILLS") or _FEW)
+    for seed in _seeds():
+        for start in range(first, end, _ERA):
+            lives = range(start, min(start + _ERA, end))
+            timeout = pytest.mark.timeout(120 + _SECONDS_OF_A_LIFE * len(lives))
+            yield pytest.param(seed, lives, id=f"seed {seed}, lives {lives[0]} to {lives[-1]}", marks=timeout)
+
+
+@pytest.mark.parametrize(("seed", "lives"), list(_eras()))
+def test_what_was_acknowledged_survives_kills_and_nothing_runs_twice_or_never(tmp_path, seed, lives):
+    era = Era(tmp_path / "era", seed)
+    states = era.go_on(lives)
+    print(f"\nseed {seed}, lives {lives[0]} to {lives[-1]}: {era.acknowledged} requests acknowledged, {dict(states)}")
+    if len(lives) >= _FEW:
+        assert states["lost"], "no kill met a run; this proves nothing"
+        assert states["succeeded"] > 5 * len(lives)
