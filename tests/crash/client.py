@@ -32,6 +32,7 @@ class Note:
 
     name: str
     work: Work
+    overlap: str = "wait"
     spec: Spec | None = None  # as it was acknowledged; None where there is no such job
     id: str = ""
     starts: int = 0
@@ -206,7 +207,7 @@ class Client:
 
     def _new(self, kind: str, fields: Spec, *, fails: bool = False) -> Note:
         work = some_work(self._chance, fails=fails)
-        note = Note(f"{kind}-{self.number}-{len(self.notes)}", work)
+        note = Note(f"{kind}-{self.number}-{len(self.notes)}", work, fields.get("overlap", "wait"))
         spec = {"name": note.name, "command": work.command(self._evidence.path), **fields}
         if self._chance.random() < 0.15:
             spec |= {"pool": POOL, "priority": self._chance.randint(-1, 1)}
