@@ -11,7 +11,7 @@ from driver import Era
 
 # The data start anew after so many lives, so that looking at them does not take longer and longer.
 _ERA = 50
-_FEW = 12
+_FEW = 18
 _SECONDS_OF_A_LIFE = 20
 
 
