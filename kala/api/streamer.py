@@ -70,7 +70,7 @@ class Streamer:
 
     def wake(self) -> None:
         """Say that sources may have something now. Cheap, and for any thread."""
-        if not self._is_woken:
+        if self._count and not self._is_woken:
             self._is_woken = True
             with self._lock:
                 self._ring()
