@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import isodate
 import msgspec
@@ -49,6 +50,7 @@ class Duration(msgspec.Struct, frozen=True):
         return timedelta(days=self.months * 31 + self.days) + self.time
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str, field: str) -> Duration:
     """Read an ISO 8601 duration (clause 5.5.2); raises Invalid, naming `field`, where it is not one."""
     try:

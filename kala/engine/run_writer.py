@@ -163,7 +163,8 @@ class RunWriter:
         for slot in claim.skipped:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
         self._jobs.plan(job.id, claim.next_due, job.slots_started + len(claim.slots))
-        self.settle(replace(job, next_due=claim.next_due))
+        if not claim.slots:
+            self.settle(replace(job, next_due=claim.next_due))
 
     def finish(self, run: Run, outcome: Outcome, output: bytes | None, now: datetime) -> None:
         """Write how a run ended, with its output where that is small, count it, and queue what follows from it."""
