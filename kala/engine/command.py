@@ -5,19 +5,18 @@ import os
 import re
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
 from kala.core.run import Outcome, State
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.spawn import Process, spawn
 
 _CHUNK = 1 << 16
 # How long output may still come once the group is gone: a process that left the group can hold the pipe.
@@ -37,6 +36,8 @@ _SCARCE = {
 }
 # How long a command that runs already waits for the next try to get a descriptor to watch it with.
 _STARVED_SECONDS = 0.1
+# What comes before the words of a command with an umask, and the umask.
+_UNDER_UMASK = ("/bin/sh", "-c", 'umask "$0" && exec "$@"')
 # Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
@@ -53,15 +54,15 @@ _OF_THE_SHELL = frozenset(
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
 
-    `prefix` are words that start the shell with other rights. `lasts` is called once the command has gone on for longer
-    than a moment.
+    `umask` is octal; an empty one is Kala's own. `prefix` are words that start the shell with other rights. `lasts` is
+    called once the command has gone on for longer than a moment.
     """
 
     environ: Mapping[str, str]
     folder: Path
     shell: str = ""
     prefix: tuple[str, ...] = ()
-    umask: int = -1
+    umask: str = ""
     timeout: float | None = None
     kill_grace: float = 10.0
     lasts: Callable[[], None] = lambda: None
@@ -79,24 +80,23 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
         )
         return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=reason)
     try:
-        with _Watch(process, setting, output, control) as watch:
-            watch.follow()
+        _Watch(process, setting, output, control).follow()
     except BaseException:
         _signal_group(process, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GIVE_UP_SECONDS)
+        process.leave()
         raise
-    outcome = _outcome(process.poll(), control)
+    outcome = _outcome(process.exit_code, control)
     return msgspec.structs.replace(outcome, duration=time.monotonic_ns() - clock)
 
 
-def _start(line: str, setting: Setting) -> "subprocess.Popen[bytes]":
-    words = [] if setting.shell or setting.prefix else plain_words(line)
+def _start(line: str, setting: Setting) -> Process:
+    prefix = [*setting.prefix, *([*_UNDER_UMASK, setting.umask] if setting.umask else ())]
+    words = [] if setting.shell or prefix else plain_words(line)
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, setting)
     # The dashes, as a line may begin with one.
-    return _spawn([*setting.prefix, setting.shell or "/bin/sh", "-c", "--", line], setting)
+    return _spawn([*prefix, setting.shell or "/bin/sh", "-c", "--", line], setting)
 
 
 def plain_words(line: str) -> list[str]:
@@ -107,18 +107,8 @@ def plain_words(line: str) -> list[str]:
     return [] if not words or words[0] in _OF_THE_SHELL or "=" in words[0] else words
 
 
-def _spawn(words: list[str], setting: Setting) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-        start_new_session=True,
-        cwd=setting.folder,
-        umask=setting.umask,
-        env={**setting.environ, "PWD": str(setting.folder)},
-    )
+def _spawn(words: list[str], setting: Setting) -> Process:
+    return spawn(words, {**setting.environ, "PWD": str(setting.folder)}, setting.folder)
 
 
 class _Watch:
@@ -128,60 +118,57 @@ class _Watch:
     other way round. Requests to end it, and its own deadlines, become signals to the whole group.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", setting: Setting, output: Output, control: Control) -> None:
+    def __init__(self, process: Process, setting: Setting, output: Output, control: Control) -> None:
         self._process = process
         self._setting = setting
         self._output = output
         self._control = control
         self._poller = select.poll()
-        self._cleanup = ExitStack()
         self._deadline = None if setting.timeout is None else time.monotonic() + setting.timeout
-        self._lasts_at: float | None = time.monotonic() + _MOMENT_SECONDS
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
 
-    def __enter__(self) -> Self:
+    def follow(self) -> None:
+        """Return when the command has ended, or cannot be ended."""
         with ExitStack() as stack:
-            assert self._process.stdout
-            stack.callback(self._process.stdout.close)
-            self._pipe = self._process.stdout.fileno()
+            stack.callback(os.close, self._process.output)
             self._ended = _granted(lambda: os.pidfd_open(self._process.pid))
             stack.callback(os.close, self._ended)
+            self._poller.register(self._ended, select.POLLIN)
+            # Most commands are over in a moment, and need no more than this.
+            if self._poller.poll(_MOMENT_SECONDS * 1000):
+                self._finish()
+                return
+            self._setting.lasts()
             self._asked = _granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             stack.callback(os.close, self._asked)
             stack.enter_context(self._control.heard_by(lambda: os.eventfd_write(self._asked, 1)))
-            for descriptor in (self._pipe, self._ended, self._asked):
+            for descriptor in (self._process.output, self._asked):
                 self._poller.register(descriptor, select.POLLIN)
-            self._cleanup = stack.pop_all()
-        return self
+            self._follow()
 
-    def __exit__(self, *_: object) -> None:
-        self._cleanup.close()
-
-    def follow(self) -> None:
-        """Return when the command has ended, or cannot be ended."""
-        is_open = True
+    def _follow(self) -> None:
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
             ready = {descriptor for descriptor, _ in self._poller.poll(self._patience())}
-            if self._pipe in ready and not self._take():
-                self._poller.unregister(self._pipe)
-                is_open = False
             if self._ended in ready:
-                _signal_group(self._process, signal.SIGKILL)
-                if is_open:
-                    self._drain()
-                self._process.wait()
+                self._finish()
                 return
+            if self._process.output in ready and not self._take():
+                self._poller.unregister(self._process.output)
             self._heed(self._asked in ready, bool(ready))
+        self._process.leave()
+
+    def _finish(self) -> None:
+        """The command has ended: end what is left of its group, take what is left of the output."""
+        _signal_group(self._process, signal.SIGKILL)
+        self._drain()
+        self._process.wait()
 
     def _heed(self, was_asked: bool, was_busy: bool) -> None:
         now = time.monotonic()
         if was_asked:
             os.eventfd_read(self._asked)
             self._end(now)
-        if self._lasts_at is not None and now >= self._lasts_at:
-            self._lasts_at = None
-            self._setting.lasts()
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             reason = f"timed out after {self._setting.timeout:g} s"
@@ -206,24 +193,27 @@ class _Watch:
     def _patience(self) -> float | None:
         """Milliseconds until something is to be done, should nothing come; None is for ever."""
         now = time.monotonic()
-        instants = [at for at in (self._lasts_at, self._deadline, self._kill_at, self._give_up_at) if at is not None]
+        instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
         if self._output.is_only_in_memory:
             instants.append(now + _SPILL_SECONDS)
         wait = min(instants, default=float("inf")) - now
         return None if wait == float("inf") else max(0.0, wait) * 1000
 
     def _take(self) -> bool:
-        data = os.read(self._pipe, _CHUNK)
-        self._output.write(data)
+        """Take some of the output that is there; False at its end."""
+        if data := os.read(self._process.output, _CHUNK):
+            self._output.write(data)
         return bool(data)
 
     def _drain(self) -> None:
-        self._poller.unregister(self._ended)
-        self._poller.unregister(self._asked)
+        os.set_blocking(self._process.output, False)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            if not self._poller.poll(left * 1000) or not self._take():
-                return
+            try:
+                if not self._take():
+                    return
+            except BlockingIOError:  # a process that left the group holds it
+                select.select([self._process.output], [], [], left)
 
 
 def _granted(opened: Callable[[], int]) -> int:
@@ -237,7 +227,7 @@ def _granted(opened: Callable[[], int]) -> int:
         time.sleep(_STARVED_SECONDS)
 
 
-def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+def _signal_group(process: Process, number: signal.Signals) -> None:
     # The leader is not reaped yet, so the group's number cannot be another's. A group of which every process became
     # another user's cannot be signalled; such a run ends by itself.
     with suppress(PermissionError, ProcessLookupError):

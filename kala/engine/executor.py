@@ -14,7 +14,7 @@ import msgspec
 
 from kala.core import duration
 from kala.core.errors import Invalid
-from kala.core.job import Command, Job, Spec
+from kala.core.job import Command, Job
 from kala.core.run import Outcome, Run, State
 from kala.engine import cgroup, command, environment, http_call, identity, template
 from kala.engine.control import Control
@@ -23,7 +23,7 @@ from kala.engine.output import Output
 logger = logging.getLogger("kala.executor")
 
 # How many workers may be beginning a run at a time: enough to keep all processors at work.
-_TURNS = 4 * (os.cpu_count() or 1)
+_TURNS = 2 * (os.cpu_count() or 1)
 
 Done = Callable[[Run, Outcome, bytes | None], None]
 
@@ -217,7 +217,7 @@ class Executor:
             folder=Path(spec.working_directory) if spec.working_directory else folder,
             shell=spec.shell,
             prefix=identity.becoming(user) if user else (),
-            umask=_umask(spec),
+            umask=spec.umask,
             timeout=timeout,
             kill_grace=self.limits.kill_grace,
             lasts=turn.pass_on,
@@ -232,10 +232,6 @@ def _with_output(outcome: Outcome, task: _Task) -> Outcome:
         message = "; ".join(filter(None, (message, sentence)))
     is_cut = output.is_cut or bool(output.fault)
     return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut)
-
-
-def _umask(spec: Spec) -> int:
-    return int(spec.umask, 8) if spec.umask else -1
 
 
 def _seconds(length: str) -> float | None:

@@ -182,7 +182,7 @@ class TestALine:
         def lacking(*_: object, **__: object) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(subprocess, "Popen", lacking)
+        monkeypatch.setattr(command, "spawn", lacking)
         outcome, _ = run(line)
         assert (outcome.state, outcome.message) == (State.FAILED, f"the command cannot be started: {message}")
 
@@ -199,6 +199,7 @@ class TestALine:
             return really(*arguments)
 
         monkeypatch.setattr(os, name, starved)
+        monkeypatch.setattr(command, "_MOMENT_SECONDS", 0)
         outcome, printed = run("echo all of it")
         assert (outcome.state, printed) == (State.SUCCEEDED, "all of it\n")
         assert next(refusals, None) is None
@@ -416,7 +417,7 @@ class TestTheSetting:
 
     @pytest.mark.parametrize("line", ["touch new", "touch new; true"])
     def test_has_the_umask(self, run, tmp_path, line):
-        run(line, umask=0o077)
+        run(line, umask="077")
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
 
 
