@@ -200,7 +200,7 @@ class TestALine:
 
         monkeypatch.setattr(os, name, starved)
         monkeypatch.setattr(command, "_MOMENT_SECONDS", 0)
-        outcome, printed = run("echo all of it")
+        outcome, printed = run("sleep 0.2; echo all of it")
         assert (outcome.state, printed) == (State.SUCCEEDED, "all of it\n")
         assert next(refusals, None) is None
 
