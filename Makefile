@@ -55,6 +55,10 @@ bench: bench-tools  ## measure all, in half an hour, into build/bench; PEER=URL 
 bench-quick: bench-tools  ## measure a little of all, in less than two minutes
 	$(BIN)/python -m bench --quick $(if $(PEER),--peer '$(PEER)')
 
+.PHONY: soak
+soak: $(VENV)/bench  ## 100 runs a second for HOURS=0.5, what Kala takes meanwhile, and how late it is
+	$(BIN)/python -m bench.soak $(or $(HOURS),0.5)
+
 .PHONY: bench-tools
 bench-tools: $(VENV)/bench
 	@packaging/need.sh wrk gcc libc6-dev

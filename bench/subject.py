@@ -91,8 +91,10 @@ class Started:
 class Own(Started):
     """The Kala of this clone."""
 
-    def __init__(self) -> None:
-        super().__init__("Kala", f"{shlex.quote(sys.executable)} -m kala serve --port {{port}} --data-dir {{data}}")
+    def __init__(self, flags: str = "") -> None:
+        super().__init__(
+            "Kala", f"{shlex.quote(sys.executable)} -m kala serve --port {{port}} --data-dir {{data}} {flags}"
+        )
         self.is_own = True
 
 
