@@ -77,6 +77,7 @@ class Client:
         self.cancelled: set[int] = set()
         self.acknowledged = 0
         self.problem = ""
+        self._thread: threading.Thread | None = None  # none until a Kala was there to be asked
 
     # Its life
 
@@ -87,6 +88,8 @@ class Client:
         self._thread.start()
 
     def has_ended(self, limit: float) -> bool:
+        if self._thread is None:
+            return True
         self._thread.join(limit)
         return not self._thread.is_alive()
 
