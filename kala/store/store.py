@@ -142,7 +142,11 @@ def _reachable(wanted: str) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, sqlite3.Error, MaxConnectionsExceeded) as error:
-        raise Busy(f"storage: the database cannot be {wanted}: {_first(error)}; nothing was changed") from error
+        first = _first(error)
+        # What could not be synced may be on disk all the same, and be found there after a crash.
+        is_unsure = wanted == "written" and getattr(first, "sqlite_errorcode", 0) & _KIND == sqlite3.SQLITE_IOERR
+        certainty = "look whether it was done before you ask again" if is_unsure else "nothing was changed"
+        raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}") from error
 
 
 def _first(error: BaseException) -> BaseException:

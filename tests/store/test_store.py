@@ -215,6 +215,13 @@ class TestWriting:
         )
         assert ids(store) == []
 
+    def test_that_could_not_be_synced_does_not_say_that_nothing_was_changed(self, store):
+        fault = sqlite3.OperationalError("disk I/O error")
+        fault.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        unsure = r"disk I/O error; look whether it was done before you ask again$"
+        with pytest.raises(Busy, match=unsure), store.transaction():
+            raise fault
+
     def test_what_went_wrong_first_is_told_where_sqlite_has_undone_the_transaction_itself(self, store):
         def go_wrong() -> None:
             with store.transaction():
