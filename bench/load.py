@@ -19,7 +19,7 @@ FAR = "R/2099-01-01T00:00:00Z/PT1H"
 FAR_JOB = {"name": "backup", "command": "/bin/true", "owner": "a@example.org", "schedule": FAR}
 CLIENTS = 4
 # Creating jobs must not reach into the time at which they are due: so many a second are taken for granted.
-_CREATES = 700
+_CREATES = 400
 _HEAD_START = 2.0
 
 
