@@ -3,13 +3,16 @@
 import os
 import platform
 import subprocess
+import time
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
 # As many as C needs to keep two processors at work.
 AT_ONCE = 2 * (os.cpu_count() or 1)
+_WAKES = 2000
 
 
 @cache
@@ -38,9 +41,33 @@ def description() -> dict[str, str]:
     return {
         "processors": f"{os.cpu_count()} x {cpu}",
         "memory": f"{memory:.0f} GiB",
+        "waking a sleeping thread": f"{wake_micros():.0f} us",
         "system": f"{_release()}, Linux {platform.release()}, Python {platform.python_version()}",
         "commit": commit,
     }
+
+
+def wake_micros() -> float:
+    """How long one thread takes to wake another, which limits a Python program of many threads: from 5 us on a machine
+    of one's own to 50 and more where processors are virtual and asleep."""
+    (there, told), (back, answered) = os.pipe(), os.pipe()
+
+    def echo() -> None:
+        while os.read(there, 1):
+            os.write(answered, b".")
+
+    thread = Thread(target=echo)
+    thread.start()
+    clock = time.perf_counter()
+    for _ in range(_WAKES):
+        os.write(told, b".")
+        os.read(back, 1)
+    micros = (time.perf_counter() - clock) / _WAKES / 2 * 1e6
+    os.close(told)
+    thread.join()
+    for descriptor in (there, back, answered):
+        os.close(descriptor)
+    return micros
 
 
 def _release() -> str:
