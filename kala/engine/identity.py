@@ -21,7 +21,7 @@ def account(name: str) -> pwd.struct_passwd:
 
 
 def becoming(user: pwd.struct_passwd) -> tuple[str, ...]:
-    """What to put before a command's words. Not Popen's own way: that one copies Kala's page tables at each start."""
+    """What to put before a command's words: posix_spawn(3) itself cannot change the user."""
     return (str(_setpriv()), f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--")
 
 
