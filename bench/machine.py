@@ -48,21 +48,27 @@ def description() -> dict[str, str]:
 
 
 def wake_micros() -> float:
-    """How long one thread takes to wake another, which limits a Python program of many threads: from 5 us on a machine
-    of one's own to 50 and more where processors are virtual and asleep."""
+    """How long a thread takes to wake one that sleeps on another processor: what limits a Python program of many.
+
+    From 5 us on a machine of one's own to 50 and more where processors are virtual.
+    """
     (there, told), (back, answered) = os.pipe(), os.pipe()
+    processors = os.sched_getaffinity(0)
 
     def echo() -> None:
+        os.sched_setaffinity(0, {max(processors)})  # of this thread alone
         while os.read(there, 1):
             os.write(answered, b".")
 
     thread = Thread(target=echo)
     thread.start()
+    os.sched_setaffinity(0, {min(processors)})
     clock = time.perf_counter()
     for _ in range(_WAKES):
         os.write(told, b".")
         os.read(back, 1)
     micros = (time.perf_counter() - clock) / _WAKES / 2 * 1e6
+    os.sched_setaffinity(0, processors)
     os.close(told)
     thread.join()
     for descriptor in (there, back, answered):

@@ -135,7 +135,7 @@ def write(samples: list[Sample], folder: Path) -> None:
         for name in names:
             axes.plot(minutes, [value(sample, name, samples) for sample in samples], label=name.replace("_mb", ""))
         axes.set_ylabel(label)
-        axes.legend(loc="upper right")
+        axes.legend(loc="center right")
     all_axes[2].set_yscale("log")
     all_axes[3].set(xlabel="minutes", ylim=(0, 1.3 * JOBS / PERIOD))
     plots.save(figure, folder / "soak.svg")
