@@ -13,8 +13,8 @@ from box import base
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "python3", "procps")
 _SIZE = "3G"
 _LIMIT_SECONDS = 240
-# The emulator was seen to stand still before the kernel's first word, which comes within seconds: then it starts again.
-_FIRST_WORD_SECONDS = 30
+# The emulator was seen to stand still before the kernel's first word, which takes 20 seconds: then it starts again.
+_FIRST_WORD_SECONDS = 90
 _UNIT = """
 [Unit]
 After=multi-user.target
