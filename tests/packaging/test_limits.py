@@ -78,7 +78,8 @@ def test_a_run_can_have_no_more_processes_than_its_limit(told):
 
 def test_a_run_gets_no_more_of_the_processors_than_its_quota(told):
     spent = int(told["cpu"]["output"].split()[-1]) / 1e6
-    assert 0.3 < spent < 5 * 0.2 * 1.5
+    lasted = told["cpu"]["duration"] / 1e9  # five seconds, and what an emulator that is starved adds
+    assert 0.3 < spent < lasted * 0.2 * 1.5
 
 
 def test_what_left_the_process_group_of_a_limited_run_ends_with_it_and_no_group_stays(told):
