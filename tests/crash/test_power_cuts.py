@@ -17,8 +17,8 @@ from process import api, make
 
 __all__ = ("api", "disk", "layer", "make")
 
-CUTS = int(os.environ.get("CUTS", "10"))
-SEED = int(os.environ.get("SEED", "1"))
+CUTS = int(os.environ.get("CUTS") or 10)
+SEED = int(os.environ.get("SEED") or 1)
 CLIENTS = 3
 # What else the disk could have had after each cut; each is looked at without a Kala.
 DISKS = 10
