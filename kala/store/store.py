@@ -98,7 +98,7 @@ class Store:
 
     def prove_writable(self) -> None:
         """Within a transaction: write something, so that it cannot end well on a disk that takes nothing."""
-        self._writing.execute_sql(_WRITE_NOTHING_NEW)
+        self._run(_WRITE_NOTHING_NEW)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
