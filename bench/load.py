@@ -1,7 +1,6 @@
 """The load: many requests as fast as they are answered, jobs that are due at given times, and when they started."""
 
 import json
-import statistics
 import subprocess
 import tempfile
 import time
@@ -136,7 +135,3 @@ def paced(request: Callable[[int], object], count: int, rate: float) -> list[flo
 def percentile(values: Sequence[float], percent: float) -> float:
     """Of sorted values."""
     return values[min(len(values) - 1, int(len(values) * percent / 100))]
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)

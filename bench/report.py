@@ -1,13 +1,13 @@
 """The results: a table for people, the figures as JSON, and plots."""
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench import machine, plots
-from bench.load import median
 from bench.rows import Figure
 
 Found = Mapping[tuple[str, str], Sequence[Figure]]
@@ -31,7 +31,7 @@ def _figures(found: Found) -> dict[str, dict[str, Any]]:
     for (name, column), measured in found.items():
         values = [round(figure.value, 3) for figure in measured]
         row = figures.setdefault(name, {"unit": measured[0].unit})
-        row[column] = {"median": median(values), "all": values}
+        row[column] = {"median": statistics.median(values), "all": values}
     return figures
 
 

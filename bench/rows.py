@@ -66,10 +66,8 @@ def reads(subject: Subject, scale: Scale) -> Iterator[Figure]:
 def with_jobs(subject: Subject, count: int) -> Iterator[Server]:
     """One that has so many jobs: written to this Kala's files, which is fast, or created through a peer's API."""
     if isinstance(subject, Own):
-        with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
-            store_jobs(Path(folder), count)
-            with subject.on(Path(folder)) as server:
-                yield server
+        with stored_jobs(count) as data, subject.on(data) as server:
+            yield server
     else:
         with subject.empty() as server:
             load.create(server, [FAR_JOB] * count)
@@ -146,7 +144,7 @@ def under_load(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 def of_history(subject: Subject, scale: Scale) -> Iterator[Figure]:
     """What the engine and the store spend on a run; nothing of it is another program's, so it is this Kala's alone."""
-    if subject.is_own:
+    if isinstance(subject, Own):
         for runs in scale.history:
             for name, cost in history.measure(runs).items():
                 yield Figure(f"{name}, {runs:,} stored", cost, "us")
@@ -156,9 +154,8 @@ def footprint(subject: Subject, scale: Scale) -> Iterator[Figure]:
     """Of one that was started on so many jobs. They are written to its files: only this Kala's are known."""
     if isinstance(subject, Own):
         for count in scale.stored:
-            with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
-                store_jobs(Path(folder), count)
-                yield from after_start(subject, Path(folder), count)
+            with stored_jobs(count) as data:
+                yield from after_start(subject, data, count)
 
 
 def after_start(subject: Started, data: Path, count: int) -> Iterator[Figure]:
@@ -175,15 +172,19 @@ def runs_once(server: Server) -> None:
     load.when_counted(server, 1, 30)
 
 
-def store_jobs(data: Path, count: int) -> None:
+@contextmanager
+def stored_jobs(count: int) -> Iterator[Path]:
+    """A data directory of this Kala's with so many jobs."""
     now, due = datetime.now(UTC), datetime(2099, 1, 1, tzinfo=UTC)
     spec = Spec(name="backup", action=Command("/bin/true"), schedule=FAR, owner="a@example.org")
-    store = Store(data)
-    with store.transaction():
-        for number in range(count):
-            store.writer.jobs.add(Job(id=str(UUID(int=number)), spec=spec, created_at=now, next_due=due))
-    store.release_writer()
-    store.close()
+    with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
+        store = Store(Path(folder))
+        with store.transaction():
+            for number in range(count):
+                store.writer.jobs.add(Job(id=str(UUID(int=number)), spec=spec, created_at=now, next_due=due))
+        store.release_writer()
+        store.close()
+        yield Path(folder)
 
 
 ROWS: dict[str, Row] = {

@@ -59,7 +59,6 @@ class Started:
     def __init__(self, name: str, command: str) -> None:
         self.name = name
         self._command = command
-        self.is_own = False
 
     @contextmanager
     def empty(self) -> Iterator[Server]:
@@ -95,13 +94,10 @@ class Own(Started):
         super().__init__(
             "Kala", f"{shlex.quote(sys.executable)} -m kala serve --port {{port}} --data-dir {{data}} {flags}"
         )
-        self.is_own = True
 
 
 class Found:
     """One that is there already. It must have no jobs of anybody's: before each measurement they are all deleted."""
-
-    is_own = False
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
