@@ -84,20 +84,14 @@ image: binary  ## the Docker image kala; needs Docker
 release:  ## all that is released, in dist with SHA256SUMS, each part tested
 	packaging/release.sh
 
+COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--output-file packaging/run.lock setup.py
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra dev \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--constraint packaging/run.lock --output-file packaging/dev.lock setup.py
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra build \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--constraint packaging/run.lock --output-file packaging/build.lock setup.py
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --allow-unsafe --extra bench \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--constraint packaging/run.lock --output-file packaging/bench.lock setup.py
+	$(COMPILE) --output-file packaging/run.lock setup.py
+	for extra in dev build bench; do $(COMPILE) --extra $$extra \
+		--constraint packaging/run.lock --output-file packaging/$$extra.lock setup.py || exit; done
 
 .PHONY: clean
 clean:  ## remove what was built; ./data stays
