@@ -41,7 +41,7 @@ def run(command: str) -> None:
 
 
 def _execute(command: str) -> Outcome:
-    setting = Setting(environ=environment.for_commands(os.environ), folder=Path.cwd())
+    setting = Setting(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
         output, control = _Shown(Path(folder), 0, _KEPT_BYTES), Control()
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,8 +6,8 @@ import re
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import msgspec
 
 from kala.core.run import Outcome, State
 from kala.engine.control import Control
+from kala.engine.environment import Environ
 from kala.engine.output import Output
 from kala.engine.spawn import Process, spawn
 
@@ -25,8 +26,6 @@ _DRAIN_SECONDS = 1.0
 _GIVE_UP_SECONDS = 5.0
 # What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
 _SPILL_SECONDS = 1.0
-# A command that is under way for so long no longer counts as one that begins.
-_MOMENT_SECONDS = 0.01
 # What the system lacks, where the reason is not the command, and who can change it.
 _SCARCE = {
     errno.EAGAIN: "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)",
@@ -54,22 +53,26 @@ _OF_THE_SHELL = frozenset(
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
 
-    `umask` is octal; an empty one is Kala's own. `prefix` are words that start the shell with other rights. `lasts` is
-    called once the command has gone on for longer than a moment.
+    `umask` is octal; an empty one is Kala's own. `prefix` are words that start the shell with other rights.
     """
 
-    environ: Mapping[str, str]
+    environ: Environ
     folder: Path
     shell: str = ""
     prefix: tuple[str, ...] = ()
     umask: str = ""
     timeout: float | None = None
     kill_grace: float = 10.0
-    lasts: Callable[[], None] = lambda: None
 
 
 def execute(line: str, setting: Setting, output: Output, control: Control) -> Outcome:
     """Run `line` as `sh -c` means it, and wait for its end. What is left of its process group then is killed."""
+    begun = begin(line, setting, output, control)
+    return begun if isinstance(begun, Outcome) else begun.follow()
+
+
+def begin(line: str, setting: Setting, output: Output, control: Control) -> "Underway | Outcome":
+    """Start `line` as `sh -c` means it; an outcome where it cannot be started."""
     clock = time.monotonic_ns()
     try:
         process = _start(line, setting)
@@ -79,14 +82,7 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
             f"the command cannot be started{f': {scarce}' if scarce else f' in {setting.folder}: {error.strerror}'}"
         )
         return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=reason)
-    try:
-        _Watch(process, setting, output, control).follow()
-    except BaseException:
-        _signal_group(process, signal.SIGKILL)
-        process.leave()
-        raise
-    outcome = _outcome(process.exit_code, control)
-    return msgspec.structs.replace(outcome, duration=time.monotonic_ns() - clock)
+    return Underway(process, clock, setting, output, control)
 
 
 def _start(line: str, setting: Setting) -> Process:
@@ -108,54 +104,98 @@ def plain_words(line: str) -> list[str]:
 
 
 def _spawn(words: list[str], setting: Setting) -> Process:
-    return spawn(words, {**setting.environ, "PWD": str(setting.folder)}, setting.folder)
+    folder = b"PWD=" + os.fsencode(setting.folder)
+    return spawn(words, {**setting.environ, "PWD": folder}, setting.folder)
 
 
-class _Watch:
-    """One command under way, seen through by the thread that started it.
+class Underway:
+    """One command under way. It belongs to the thread that started it, or to the one that this hands it to.
 
-    It takes the output and waits for the process at once: the end of the output is not the end of the process, nor the
-    other way round. Requests to end it, and its own deadlines, become signals to the whole group.
+    Whoever follows it takes the output and waits for the process at once: the end of the output is not the end of the
+    process, nor the other way round. Requests to end it, and its own deadlines, become signals to the whole group.
     """
 
-    def __init__(self, process: Process, setting: Setting, output: Output, control: Control) -> None:
+    def __init__(self, process: Process, clock: int, setting: Setting, output: Output, control: Control) -> None:
+        """`clock` is when it was started, in nanoseconds of the monotonic clock."""
         self._process = process
+        self._clock = clock
         self._setting = setting
         self._output = output
         self._control = control
         self._poller = select.poll()
-        self._deadline = None if setting.timeout is None else time.monotonic() + setting.timeout
+        self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
+        self._descriptors = [process.output]
+        with self._never_alone():
+            self.ended = self._granted(lambda: os.pidfd_open(process.pid))
+        """A descriptor that can be read as soon as the process has ended."""
 
-    def follow(self) -> None:
+    def _granted(self, opened: Callable[[], int]) -> int:
+        """A descriptor, as soon as there is one: a command is not killed halfway because others hold them all."""
+        while True:
+            try:
+                self._descriptors.append(opened())
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                time.sleep(_STARVED_SECONDS)
+            else:
+                return self._descriptors[-1]
+
+    @contextmanager
+    def _never_alone(self) -> Iterator[None]:
+        """No fault of ours leaves the command running with nobody to look after it."""
+        try:
+            yield
+        except BaseException:
+            _signal_group(self._process, signal.SIGKILL)
+            self._process.leave()
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def _outcome(self) -> Outcome:
+        self._close()
+        return _outcome(self._process.exit_code, self._control, time.monotonic_ns() - self._clock)
+
+    def end(self) -> Outcome | None:
+        """The outcome of a command whose process has ended; None where follow() is to wait for more of its output.
+
+        That is so where a process that left the group holds it, or where it is more than fits into memory.
+        """
+        with self._never_alone():
+            _signal_group(self._process, signal.SIGKILL)
+            os.set_blocking(self._process.output, False)
+            with suppress(BlockingIOError):
+                while not self._output.is_spooled:
+                    if not self._take():
+                        self._process.wait()
+                        return self._outcome()
+        return None
+
+    def follow(self) -> Outcome:
         """Return when the command has ended, or cannot be ended."""
-        with ExitStack() as stack:
-            stack.callback(os.close, self._process.output)
-            self._ended = _granted(lambda: os.pidfd_open(self._process.pid))
-            stack.callback(os.close, self._ended)
-            self._poller.register(self._ended, select.POLLIN)
-            # Most commands are over in a moment, and need no more than this.
-            if self._poller.poll(_MOMENT_SECONDS * 1000):
-                self._finish()
-                return
-            self._setting.lasts()
-            self._asked = _granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-            stack.callback(os.close, self._asked)
-            stack.enter_context(self._control.heard_by(lambda: os.eventfd_write(self._asked, 1)))
-            for descriptor in (self._process.output, self._asked):
-                self._poller.register(descriptor, select.POLLIN)
-            self._follow()
+        with self._never_alone():
+            asked = self._granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+            with self._control.heard_by(lambda: os.eventfd_write(asked, 1)):
+                self._follow(asked)
+            return self._outcome()
 
-    def _follow(self) -> None:
+    def _follow(self, asked: int) -> None:
+        for descriptor in (self.ended, self._process.output, asked):
+            self._poller.register(descriptor, select.POLLIN)
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
             ready = {descriptor for descriptor, _ in self._poller.poll(self._patience())}
-            if self._ended in ready:
+            if self.ended in ready:
                 self._finish()
                 return
             if self._process.output in ready and not self._take():
                 self._poller.unregister(self._process.output)
-            self._heed(self._asked in ready, bool(ready))
+            self._heed(asked if asked in ready else None, bool(ready))
         self._process.leave()
 
     def _finish(self) -> None:
@@ -164,10 +204,10 @@ class _Watch:
         self._drain()
         self._process.wait()
 
-    def _heed(self, was_asked: bool, was_busy: bool) -> None:
+    def _heed(self, asked: int | None, was_busy: bool) -> None:
         now = time.monotonic()
-        if was_asked:
-            os.eventfd_read(self._asked)
+        if asked is not None:
+            os.eventfd_read(asked)
             self._end(now)
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
@@ -216,17 +256,6 @@ class _Watch:
                 select.select([self._process.output], [], [], left)
 
 
-def _granted(opened: Callable[[], int]) -> int:
-    """A descriptor, as soon as there is one to be had: a command is not killed halfway because others hold them all."""
-    while True:
-        try:
-            return opened()
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-        time.sleep(_STARVED_SECONDS)
-
-
 def _signal_group(process: Process, number: signal.Signals) -> None:
     # The leader is not reaped yet, so the group's number cannot be another's. A group of which every process became
     # another user's cannot be signalled; such a run ends by itself.
@@ -234,7 +263,7 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _outcome(code: int | None, control: Control) -> Outcome:
+def _outcome(code: int | None, control: Control, duration: int) -> Outcome:
     if code is None:
         state = control.state
         message = f"{control.reason}; its processes could not be killed and may still run"
@@ -244,6 +273,7 @@ def _outcome(code: int | None, control: Control) -> Outcome:
     return Outcome(
         state=state,
         ended_at=datetime.now(UTC),
+        duration=duration,
         message=message,
         exit_code=code if code is not None and code >= 0 else None,
         signal=-code if code is not None and code < 0 else None,

@@ -45,7 +45,8 @@ from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")
 
-Asked = tuple[Message, "Future[Any]"]
+# Nobody waits for an answer to what the executor says.
+Asked = tuple[Message, "Future[Any] | None"]
 
 # A step takes at most so many messages and slots, so that no caller waits for the whole of a flood.
 _STEP_LIMIT = 500
@@ -178,7 +179,7 @@ class Engine:
             asked = self._await(min(self._patience(), self._written_at + _GATHER_SECONDS - time.monotonic()))
             self._is_gathering = False
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
-        return [*((done, Future()) for done in ended), *asked]
+        return [*((done, None) for done in ended), *asked]
 
     def _await(self, seconds: float) -> list[Asked]:
         """What callers ask, as soon as one does or the loop is woken, or after so long."""
@@ -260,13 +261,13 @@ class Engine:
         self._watching_since = now if has_gap else min(self._watching_since, now)
         self._last_step = now
 
-    def _obey(self, message: Message, answer: "Future[Any]") -> bool:
+    def _obey(self, message: Message, answer: "Future[Any] | None") -> bool:
         """Take what is about the loop itself; it needs no database."""
         if not isinstance(message, Drain | Stop):
             return False
         self._is_draining = True
         self._is_stopping = isinstance(message, Stop)
-        answer.set_result(None)
+        _answer(answer, None)
         return True
 
     def _start_due(self, now: datetime) -> None:
@@ -280,10 +281,12 @@ class Engine:
         self._trouble.met(f"{error}; trying again every {_PAUSE:g} s")
         self._unwritten = [one for one in asked if isinstance(one[0], Done)]
         for message, answer in asked:
-            if not isinstance(message, Done) and not answer.done():
+            if answer and not isinstance(message, Done) and not answer.done():
                 answer.set_exception(error)
 
-    def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
+    def _apply(
+        self, message: Message, answer: "Future[Any] | None", effects: Effects, now: datetime
+    ) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
         logger.debug("asked: %s", type(message).__name__)
         mark = effects.mark()
@@ -295,7 +298,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the asker waits
             effects.undo(mark)
             return partial(self._refuse, message, answer, error)
-        return partial(answer.set_result, result)
+        return partial(_answer, answer, result)
 
     def _do(self, message: Message, now: datetime) -> Any:
         if isinstance(message, OfJobs):
@@ -326,10 +329,11 @@ class Engine:
             case Done(run, outcome, output):
                 self._runs.finish(run, outcome, output, now)
 
-    def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
+    def _refuse(self, message: Message, answer: "Future[Any] | None", error: Exception) -> None:
         if not isinstance(error, KalaError):
             logger.error("%s could not be carried out", type(message).__name__, exc_info=error)
-        answer.set_exception(error)
+        if answer:
+            answer.set_exception(error)
 
     def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:
         for run, job in effects.starts:
@@ -350,3 +354,8 @@ class Engine:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
+
+
+def _answer(answer: "Future[Any] | None", result: Any) -> None:
+    if answer:
+        answer.set_result(result)

@@ -1,5 +1,6 @@
 """The environment that commands start with: Kala's own, less what is between Kala and its starter."""
 
+import os
 from collections.abc import Mapping
 
 from kala.core.run import Run
@@ -21,6 +22,18 @@ _PRIVATE = frozenset(
     }
 )
 _PRIVATE_PREFIXES = ("_PYI_", "KALA_")
+
+# By name, each variable as execve(2) takes it: `name=value`. What is the same for all runs is encoded once.
+Environ = Mapping[str, bytes]
+
+
+def encoded(variables: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
+
+
+def search_path(environ: Environ) -> str:
+    """Where programs are looked for that are named without a slash."""
+    return os.fsdecode(environ["PATH"].removeprefix(b"PATH=")) if "PATH" in environ else os.defpath
 
 
 def for_commands(environ: Mapping[str, str]) -> dict[str, str]:

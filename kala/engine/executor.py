@@ -1,31 +1,36 @@
-"""The workers: a pool of threads, each of which sees one run through from start to outcome."""
+"""Where runs are carried out: a few threads that start commands, and a pool of workers for what lasts."""
 
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from pwd import struct_passwd
 from queue import SimpleQueue
 from threading import Lock, Thread
+from typing import TypeVar
 
 import msgspec
 
 from kala.core import duration
 from kala.core.errors import Invalid
-from kala.core.job import Command, Job
+from kala.core.job import Command, HttpCall, Job
 from kala.core.run import Outcome, Run, State
 from kala.engine import cgroup, command, environment, http_call, identity, template
+from kala.engine.command import Underway
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.starter import Starter
 
 logger = logging.getLogger("kala.executor")
 
-# How many workers may be beginning a run at a time: enough to keep all processors at work.
-_TURNS = 2 * (os.cpu_count() or 1)
+# One would do for all but the fastest loads; the others are for when it waits for a slow disk.
+_STARTERS = 3
 
 Done = Callable[[Run, Outcome, bytes | None], None]
+_T = TypeVar("_T")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -39,39 +44,22 @@ class Limits(msgspec.Struct, frozen=True):
     must_hold: bool = True
 
 
-class _Turn:
-    """A worker's leave to begin runs. Few have it at a time: more beginners would only keep each other waiting.
+class _Task(msgspec.Struct):
+    """A run that was submitted, and what has come of it. Belongs to the thread that has it in hand."""
 
-    A run that lasts needs none, so its worker passes it on. Belongs to its worker.
-    """
-
-    def __init__(self, free: "SimpleQueue[None]") -> None:
-        self._free = free
-        self._is_mine = False
-
-    def take(self) -> None:
-        if not self._is_mine:
-            self._free.get()
-            self._is_mine = True
-
-    def pass_on(self) -> None:
-        if self._is_mine:
-            self._is_mine = False
-            self._free.put(None)
-
-
-class _Task(msgspec.Struct, frozen=True):
     run: Run
     job: Job
     control: Control
     output: Output
+    under_way: Underway | None = None
+    group: cgroup.Group | None = None
 
 
 class Executor:
     """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
 
-    The queue is the only way in and `done` the only way out. The table of tasks belongs to its lock; all else belongs
-    to the worker that took the run.
+    `submit` is the only way in and `done` the only way out. A starter starts each command and keeps it for a moment;
+    what lasts longer goes to a worker, as HTTP calls do at once. The table of tasks belongs to its lock.
     """
 
     def __init__(
@@ -82,38 +70,39 @@ class Executor:
         groups: cgroup.Groups,
         printed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`printed` is called, in the worker's thread, whenever a run has printed something."""
+        """`printed` is called, in the thread that has the run in hand, whenever it has printed something."""
         self.workers = workers
         self.limits = limits
         self._groups = groups
         self._outputs = outputs
         self._printed = printed
-        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
-        self._turns: SimpleQueue[None] = SimpleQueue()
+        self._commands: SimpleQueue[_Task | None] = SimpleQueue()
+        self._lasting: SimpleQueue[_Task | None] = SimpleQueue()
         self._lock = Lock()
         self._tasks: dict[int, _Task] = {}
-        self._threads: list[Thread] = []
-        self._environ: Mapping[str, str] = environment.for_commands(os.environ)
+        self._starters: list[Thread] = []
+        self._workers: list[Thread] = []
+        self._environ = environment.encoded(environment.for_commands(os.environ))
         self._folder = Path.cwd()
 
     def start(self, done: Done) -> None:
-        """Start the workers; `done` gets each run that ended, in the worker's thread. Raises Invalid for too many."""
-        for _ in range(_TURNS):
-            self._turns.put(None)
-        names = [f"kala-worker-{number}" for number in range(self.workers)]
-        self._threads = [Thread(target=self._work, args=(done,), name=name, daemon=True) for name in names]
-        for number, thread in enumerate(self._threads):
-            try:
-                thread.start()
-            except RuntimeError as error:
-                sentence = f"workers: the system allows only {number} of {self.workers} threads; give fewer"
-                raise Invalid(sentence) from error
+        """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many."""
+        self._done = done
+        try:
+            for number in range(_STARTERS):
+                self._starters.append(_thread(f"kala-starter-{number}", self._start_commands))
+            for number in range(self.workers):
+                self._workers.append(_thread(f"kala-worker-{number}", self._work))
+        except RuntimeError as error:
+            allowed = len(self._workers)
+            sentence = f"workers: the system allows only {allowed} of {self.workers} threads; give fewer"
+            raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
         task = _Task(run, job, Control(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
-        self._queue.put(task)
+        (self._commands if isinstance(job.spec.action, Command) else self._lasting).put(task)
 
     def _output(self, run: Run) -> Output:
         return Output(self._outputs, run.id, self.limits.output_bytes, self._printed)
@@ -146,82 +135,133 @@ class Executor:
             task.output.discard_spool()
 
     def stop(self, timeout: float) -> None:
-        """End the workers, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
-        for _ in self._threads:
-            self._queue.put(None)
+        """End the threads, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
         deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._threads = []
+        # In this order: what the starters have in hand goes to the workers.
+        for queue, threads in ((self._commands, self._starters), (self._lasting, self._workers)):
+            for _ in threads:
+                queue.put(None)
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            threads.clear()
 
-    def _work(self, done: Done) -> None:
-        turn = _Turn(self._turns)
-        while task := self._next(turn):
-            started_at = datetime.now(UTC)
-            try:
-                outcome = self._perform(task, turn)
-            except Exception as error:
-                logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
-                outcome = failure(f"Kala could not carry out the run: {error}")
-            data = task.output.close()
-            done(msgspec.structs.replace(task.run, started_at=started_at), _with_output(outcome, task), data)
-        turn.pass_on()
+    def _start_commands(self) -> None:
+        Starter(self._commands, begin=self._begin, end=self._end, hand_over=self._lasting.put).work()
 
-    def _next(self, turn: _Turn) -> _Task | None:
-        turn.take()
-        return self._queue.get()
+    def _begin(self, task: _Task) -> int | None:
+        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
+        begun = self._guarded(task, self._command)
+        if isinstance(begun, Outcome):
+            self._finish(task, begun)
+            return None
+        task.under_way = begun
+        if not task.group:
+            return begun.ended
+        # To close its group can take a while, however short the run was.
+        self._lasting.put(task)
+        return None
 
-    def _perform(self, task: _Task, turn: _Turn) -> Outcome:
+    def _end(self, task: _Task) -> bool:
+        assert task.under_way
+        under_way = task.under_way
+        outcome = self._guarded(task, lambda _: under_way.end())
+        if outcome:
+            self._finish(task, outcome)
+        return outcome is not None
+
+    def _work(self) -> None:
+        while task := self._lasting.get():
+            self._finish(task, self._guarded(task, self._see_through))
+
+    def _see_through(self, task: _Task) -> Outcome:
+        if task.under_way:
+            return task.under_way.follow()
+        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
+        return self._call(task)
+
+    def _guarded(self, task: _Task, do: Callable[[_Task], _T]) -> "_T | Outcome":
+        """A fault of ours fails the run, and nothing else."""
+        try:
+            return do(task)
+        except Exception as error:
+            logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
+            return failure(f"Kala could not carry out the run: {error}")
+
+    def _finish(self, task: _Task, outcome: Outcome) -> None:
+        if task.group:
+            outcome = self._guarded(task, partial(_left, outcome))
+        data = task.output.close()
+        self._done(task.run, _with_output(outcome, task), data)
+
+    def _call(self, task: _Task) -> Outcome:
         if task.control.reason:
-            return msgspec.structs.replace(failure(task.control.reason), state=task.control.state)
+            return _cancelled(task.control)
         try:
             action = template.render(task.job)
-            user = identity.account(task.job.spec.user) if task.job.spec.user else None
         except Invalid as error:
             return failure(str(error))
+        assert isinstance(action, HttpCall)
         timeout = _seconds(task.job.spec.timeout)
-        if isinstance(action, Command):
-            return self._run(action.line, self._setting(task, timeout, user, turn), task)
-        turn.pass_on()
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
 
-    def _run(self, line: str, setting: command.Setting, task: _Task) -> Outcome:
+    def _command(self, task: _Task) -> Underway | Outcome:
+        spec = task.job.spec
+        if task.control.reason:
+            return _cancelled(task.control)
+        try:
+            action = template.render(task.job)
+            user = identity.account(spec.user) if spec.user else None
+            task.group = self._group(task)
+        except Invalid as error:
+            return failure(str(error))
+        except OSError as error:
+            return failure(f"its limits could not be set: {error.strerror}: {error.filename}")
+        assert isinstance(action, Command)
+        return command.begin(action.line, self._setting(task, user), task.output, task.control)
+
+    def _group(self, task: _Task) -> cgroup.Group | None:
         spec = task.job.spec
         try:
             self._groups.check(spec)
         except Invalid as error:
             if self.limits.must_hold:
-                return failure(str(error))
+                raise
             logger.warning("run %s of %s goes without its limits: %s", task.run.id, task.run.job_name, error)
-            return command.execute(line, setting, task.output, task.control)
-        if not cgroup.is_limited(spec):
-            return command.execute(line, setting, task.output, task.control)
-        try:
-            group = self._groups.open(task.run.id, spec)
-        except OSError as error:
-            return failure(f"its limits could not be set: {error.strerror}: {error.filename}")
-        try:
-            within = msgspec.structs.replace(setting, prefix=(*group.entering, *setting.prefix))
-            outcome = command.execute(line, within, task.output, task.control)
-        finally:
-            met = group.close()
-        return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, met))))
+            return None
+        return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
 
-    def _setting(self, task: _Task, timeout: float | None, user: struct_passwd | None, turn: _Turn) -> command.Setting:
+    def _setting(self, task: _Task, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
         login = identity.variables(user) if user else {}
         folder = identity.home(user) if user else self._folder
+        own = environment.encoded({**login, **dict(spec.env), **environment.of_run(task.run)})
+        entering = task.group.entering if task.group else ()
         return command.Setting(
-            environ={**self._environ, **login, **dict(spec.env), **environment.of_run(task.run)},
+            environ={**self._environ, **own},
             folder=Path(spec.working_directory) if spec.working_directory else folder,
             shell=spec.shell,
-            prefix=identity.becoming(user) if user else (),
+            prefix=(*entering, *identity.becoming(user)) if user else entering,
             umask=spec.umask,
-            timeout=timeout,
+            timeout=_seconds(spec.timeout),
             kill_grace=self.limits.kill_grace,
-            lasts=turn.pass_on,
         )
+
+
+def _thread(name: str, work: Callable[[], None]) -> Thread:
+    thread = Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _cancelled(control: Control) -> Outcome:
+    return msgspec.structs.replace(failure(control.reason), state=control.state)
+
+
+def _left(outcome: Outcome, task: _Task) -> Outcome:
+    """The outcome with what the run's group says of its limits."""
+    assert task.group
+    return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, task.group.close()))))
 
 
 def _with_output(outcome: Outcome, task: _Task) -> Outcome:

@@ -20,7 +20,8 @@ class Output:
     def __init__(self, folder: Path, run_id: int, limit: int, changed: Callable[[], None] = lambda: None) -> None:
         """`limit` is in bytes, for what is kept. `changed` is called when there is more to read."""
         self._changed = changed
-        self.path = path_of(folder, run_id)
+        self._folder = folder
+        self._run_id = run_id
         self._lock = Lock()
         self._buffer = bytearray()
         self._spool = Spool(folder, run_id, limit)
@@ -31,6 +32,11 @@ class Output:
         self.is_closed = False
         # Why nothing more is kept, such as a full disk. The command goes on: its work counts more.
         self.fault = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it is in the end, if it is not small."""
+        return path_of(self._folder, self._run_id)
 
     @property
     def written(self) -> int:

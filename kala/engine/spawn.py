@@ -8,9 +8,11 @@ import ctypes
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Thread
+
+from kala.engine.environment import Environ, search_path
 
 # Calls by the first keep Python's lock, as they are too short to let it go; starting a process is not.
 _LIBC, _LIBC_UNLOCKED = ctypes.PyDLL(None), ctypes.CDLL(None)
@@ -44,12 +46,12 @@ class Process:
         Thread(target=os.waitpid, args=(self.pid, 0), name="kala-reaper", daemon=True).start()
 
 
-def spawn(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> Process:
+def spawn(words: Sequence[str], environ: Environ, folder: Path) -> Process:
     """Start a program, with nothing to read and its output in a pipe. Raises OSError where that cannot be.
 
     A name without a slash is looked up in the PATH of `environ`.
     """
-    program = words[0] if "/" in words[0] else shutil.which(words[0], path=environ.get("PATH", os.defpath))
+    program = words[0] if "/" in words[0] else shutil.which(words[0], path=search_path(environ))
     if not program:
         raise FileNotFoundError(2, os.strerror(2), words[0])
     output, printed = os.pipe()
@@ -62,9 +64,8 @@ def spawn(words: Sequence[str], environ: Mapping[str, str], folder: Path) -> Pro
         os.close(printed)
 
 
-def _spawn(program: str, words: Sequence[str], environ: Mapping[str, str], folder: Path, printed: int) -> int:
-    arguments = _texts(words)
-    variables = _texts([f"{name}={value}" for name, value in environ.items()])
+def _spawn(program: str, words: Sequence[str], environ: Environ, folder: Path, printed: int) -> int:
+    arguments, variables = _texts(map(os.fsencode, words)), _texts(environ.values())
     pid = ctypes.c_int()
     actions = _made("posix_spawn_file_actions_init")
     try:
@@ -83,10 +84,10 @@ def _spawn(program: str, words: Sequence[str], environ: Mapping[str, str], folde
     return pid.value
 
 
-def _texts(items: Iterable[str]) -> "ctypes.Array[ctypes.c_char_p]":
+def _texts(items: Iterable[bytes]) -> "ctypes.Array[ctypes.c_char_p]":
     """As C has a list of texts: with a null at its end. Raises ValueError where one has a null itself."""
-    encoded = [os.fsencode(item) for item in items]
-    if any(b"\0" in item for item in encoded):
+    encoded = list(items)
+    if b"\0" in b"".join(encoded):
         raise ValueError("a command, its folder and its variables cannot have a null character")
     return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
 

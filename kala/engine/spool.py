@@ -58,7 +58,8 @@ class Spool:
 
     def __init__(self, folder: Path, run_id: int, limit: int) -> None:
         """`limit` is in bytes, for what is kept; half of it for the beginning, the rest for the end."""
-        self._path = live_path_of(folder, run_id)
+        self._folder = folder
+        self._run_id = run_id
         self.limit = limit
         self.head = limit // 2
         self.tail = limit - self.head
@@ -85,6 +86,10 @@ class Spool:
             last = -1
         self.written = self.limit if last < 0 else self.limit + last * self.tail + sizes[last]
         self._files = {number: os.open(self._segment(number), os.O_RDONLY) for number in {-1, last - 1, last} - {-2}}
+
+    @property
+    def _path(self) -> Path:
+        return live_path_of(self._folder, self._run_id)
 
     @property
     def is_cut(self) -> bool:

@@ -11,7 +11,7 @@ def to_column(instant: datetime) -> int:
 
 
 def from_column(number: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=number)
+    return _EPOCH + timedelta(0, 0, number)
 
 
 def to_nullable(instant: datetime | None) -> int | None:

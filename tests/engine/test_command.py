@@ -17,6 +17,7 @@ from kala.core.run import Outcome, State
 from kala.engine import command
 from kala.engine.command import Setting
 from kala.engine.control import Control
+from kala.engine.environment import encoded
 from kala.engine.output import Output
 from kala.engine.spool import live_path_of
 
@@ -68,7 +69,7 @@ def run(tmp_path, output):
 
 
 def setting(folder: Path, **options: object) -> Setting:
-    return Setting(**{"environ": ENVIRON, "folder": folder, "kill_grace": PATIENCE} | options)
+    return Setting(**{"environ": encoded(ENVIRON), "folder": folder, "kill_grace": PATIENCE} | options)
 
 
 def by_the_shell(line: str, folder: Path | None = None) -> tuple[int, str]:
@@ -199,7 +200,6 @@ class TestALine:
             return really(*arguments)
 
         monkeypatch.setattr(os, name, starved)
-        monkeypatch.setattr(command, "_MOMENT_SECONDS", 0)
         outcome, printed = run("sleep 0.2; echo all of it")
         assert (outcome.state, printed) == (State.SUCCEEDED, "all of it\n")
         assert next(refusals, None) is None

@@ -3,7 +3,6 @@
 import os
 import time
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from queue import Queue
 
@@ -123,10 +122,11 @@ class TestARun:
             "TemplateDelimiters: the template cannot be rendered: 'nome' is undefined"
         )
 
-    def test_that_kala_cannot_carry_out_fails_and_its_worker_goes_on(self, bench, caplog, monkeypatch):
+    @pytest.mark.parametrize("fault", ["spawn", "Underway._take", "Underway._patience"])
+    def test_that_kala_cannot_carry_out_fails_and_the_others_go_on(self, bench, caplog, monkeypatch, fault):
         with monkeypatch.context() as broken:
-            broken.setattr(command, "execute", lambda *_: 1 / 0)
-            bench.submit("true")
+            broken.setattr(f"kala.engine.command.{fault}", lambda *_: 1 / 0)
+            bench.submit("exec sleep 60" if fault == "Underway._patience" else "true")
             assert bench.outcome().message == "Kala could not carry out the run: division by zero"
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"
@@ -234,7 +234,7 @@ class TestTheWorkers:
     def test_take_what_they_are_given_one_after_another(self, tmp_path):
         bench = Bench(tmp_path, workers=1)
         for number in range(1, 6):
-            bench.submit("true", number=number)
+            bench.submit("", number=number, action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
         bench.start()
         assert [bench.next()[0].id for _ in range(5)] == [1, 2, 3, 4, 5]
         bench.executor.stop(PATIENCE)
@@ -247,28 +247,6 @@ class TestTheWorkers:
         bench.executor.stop(PATIENCE)
         assert bench.ended.qsize() == 2
 
-    def test_begin_other_runs_while_long_ones_go_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(executor, "_TURNS", 1)
-        bench = Bench(tmp_path, workers=4)
-        bench.start()
-        for number in (1, 2):
-            bench.submit("exec sleep 60", number=number)
-        bench.submit("true", number=3)
-        assert bench.next()[0].id == 3
-        bench.executor.cancel_all("the test is over", force=True)
-        bench.executor.stop(PATIENCE)
-
-    def test_begin_no_more_runs_at_a_time_than_is_of_use(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(executor, "_TURNS", 1)
-        monkeypatch.setattr(command, "_MOMENT_SECONDS", PATIENCE)
-        bench = Bench(tmp_path, workers=4)
-        bench.start()
-        for number in range(1, 5):
-            bench.submit("sleep 0.02", number=number)
-        runs = sorted((bench.next() for _ in range(4)), key=lambda end: end[0].started_at)
-        assert all(one[1].ended_at <= other[0].started_at for one, other in pairwise(runs))
-        bench.executor.stop(PATIENCE)
-
     def test_can_be_stopped_again(self, bench):
         bench.executor.stop(PATIENCE)
         bench.executor.stop(PATIENCE)
@@ -277,6 +255,61 @@ class TestTheWorkers:
         bench.submit("sleep 60")
         bench.executor.stop(timeout=0)
         assert bench.ended.empty()
+
+
+class TestAShortCommand:
+    """One that is over in a moment is not handed to a worker: these have no workers."""
+
+    @pytest.fixture
+    def bench(self, tmp_path):
+        bench = Bench(tmp_path, workers=0)
+        bench.start()
+        yield bench
+        bench.executor.stop(PATIENCE)
+
+    def test_comes_back_with_its_outcome_and_output(self, bench):
+        bench.submit("echo hello; exit 3")
+        assert bench.outcome().exit_code == 3
+        assert bench.output() == "hello\n"
+
+    def test_leaves_nothing_of_itself(self, bench):
+        before = sorted(Path("/proc/self/fd").iterdir())
+        bench.submit("echo $$")
+        bench.next()
+        assert sorted(Path("/proc/self/fd").iterdir()) == before
+        assert not Path(f"/proc/{bench.output().strip()}").exists()
+
+
+class TestWhatAStarterCannotSeeThrough:
+    """It goes to a worker, and the starter goes on: here there is one of each."""
+
+    @pytest.fixture
+    def bench(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(executor, "_STARTERS", 1)
+        bench = Bench(tmp_path, workers=1)
+        bench.start()
+        yield bench
+        bench.executor.cancel_all("the test is over", force=True)
+        bench.executor.stop(PATIENCE)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            pytest.param("exec sleep 60", id="a command that lasts"),
+            pytest.param(
+                "setsid sleep 0.5 & sleep 0.001", id="an output that is held by a process that left the group"
+            ),
+        ],
+    )
+    def test_does_not_keep_others_from_starting(self, bench, line):
+        bench.submit(line, number=1)
+        bench.submit("true", number=2)
+        assert bench.next()[0].id == 2
+
+    def test_is_complete_in_the_end(self, bench):
+        bench.submit("head -c 60000 /dev/zero")
+        bench.next()
+        assert len(bench.output()) > 1000
 
 
 class TestCancellingOne:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kala.engine.environment import encoded
 from kala.engine.spawn import spawn
 
 ROOT = Path("/")
@@ -17,7 +18,7 @@ SYSTEM = {"PATH": "/usr/bin:/bin"}
 
 def printed(*words, environ=SYSTEM, folder=ROOT):
     """What it prints, and its exit code."""
-    process = spawn(words, environ, folder)
+    process = spawn(words, encoded(environ), folder)
     with closing(os.fdopen(process.output, "rb")) as output:
         text = output.read().decode()
     process.wait()
@@ -77,7 +78,7 @@ def test_a_name_is_looked_up_in_the_path_that_is_given(tmp_path):
     program.chmod(0o755)
     assert printed("greet", environ={"PATH": str(tmp_path)})[0] == "hello\n"
     with pytest.raises(FileNotFoundError):
-        spawn(["greet"], SYSTEM, ROOT)
+        spawn(["greet"], encoded(SYSTEM), ROOT)
 
 
 def test_a_relative_program_lies_in_the_folder_that_is_given(tmp_path):
@@ -98,7 +99,7 @@ def test_a_relative_program_lies_in_the_folder_that_is_given(tmp_path):
 def test_what_cannot_be_started_is_told_and_leaves_no_descriptor(words, folder, number):
     before = descriptors()
     with pytest.raises(OSError) as fault:
-        spawn(words, SYSTEM, folder)
+        spawn(words, encoded(SYSTEM), folder)
     assert fault.value.errno == number
     assert descriptors() == before
 
@@ -106,11 +107,11 @@ def test_what_cannot_be_started_is_told_and_leaves_no_descriptor(words, folder, 
 @pytest.mark.parametrize(("words", "environ"), [(["/bin/echo", "a\0b"], SYSTEM), (["/bin/true"], {"A": "\0"})])
 def test_a_null_character_is_refused_not_cut_off(words, environ):
     with pytest.raises(ValueError, match="null character"):
-        spawn(words, environ, ROOT)
+        spawn(words, encoded(environ), ROOT)
 
 
 def test_one_that_is_left_alone_does_not_stay_as_a_zombie():
-    process = spawn(["sleep", "0.05"], SYSTEM, ROOT)
+    process = spawn(["sleep", "0.05"], encoded(SYSTEM), ROOT)
     os.close(process.output)
     process.leave()
     deadline = time.monotonic() + PATIENCE
