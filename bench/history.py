@@ -67,16 +67,16 @@ def fill(store: Store, runs: int) -> None:
 def cost_of_runs(engine: Engine, workers: Workers, now: datetime) -> list[float]:
     due = now + timedelta(seconds=10)
     spec = Spec(name="backup", action=Command("true"), schedule=f"R/{due.isoformat()}/PT1M")
-    engine.step([(CreateJob(spec), Future()) for _ in range(JOBS)], now)
+    engine.step([], [(CreateJob(spec), Future()) for _ in range(JOBS)], now)
     costs = []
     for number in range(ROUNDS):
         at = due + timedelta(minutes=number)
         clock = time.perf_counter()
-        engine.step([], at)
-        engine.step([], at)
+        engine.step([], [], at)
+        engine.step([], [], at)
         ended, workers.given = workers.given, []
         for start in range(0, len(ended), 50):
-            engine.step([(Done(run, outcome(at)), Future()) for run in ended[start : start + 50]], at)
+            engine.step([Done(run, outcome(at)) for run in ended[start : start + 50]], [], at)
         costs.append((time.perf_counter() - clock) / len(ended) * 1e6)
     return costs
 

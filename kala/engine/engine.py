@@ -45,8 +45,7 @@ from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")
 
-# Nobody waits for an answer to what the executor says.
-Asked = tuple[Message, "Future[Any] | None"]
+Asked = tuple[Message, "Future[Any]"]
 
 # A step takes at most so many messages and slots, so that no caller waits for the whole of a flood.
 _STEP_LIMIT = 500
@@ -91,7 +90,7 @@ class Engine:
         self._ended: deque[Done] = deque()
         self._is_gathering = False
         self._written_at = 0.0
-        self._unwritten: list[Asked] = []
+        self._unwritten: list[Done] = []
         self._runs = RunWriter(store.writer, zone, pools)
         self._jobs = JobWriter(store.writer, self._runs, zone, pools)
         self._pruner = Pruner(store.writer, keep, store.outputs)
@@ -146,7 +145,7 @@ class Engine:
         try:
             self.recover(datetime.now(UTC))
             self._executor.start(self._done)
-            self.step([], datetime.now(UTC))
+            self.step([], [], datetime.now(UTC))
         except BaseException as error:  # noqa: BLE001  it is raised where start() waits
             started.set_exception(error)
             return
@@ -156,13 +155,13 @@ class Engine:
         self._store.release_writer()
 
     def _turn(self) -> None:
-        asked = self._gather()
+        ends, asked = self._gather()
         try:
-            self.step(asked, datetime.now(UTC))
+            self.step(ends, asked, datetime.now(UTC))
         except Exception:
             # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
             logger.exception("a step of the engine failed")
-            self._put_off([*self._unwritten, *asked], Busy("Kala made a mistake; its log tells more"))
+            self._put_off([*self._unwritten, *ends], asked, Busy("Kala made a mistake; its log tells more"))
         else:
             self._beat()
 
@@ -172,14 +171,13 @@ class Engine:
         if not self._is_gathering:
             self._inbox.put(None)
 
-    def _gather(self) -> list[Asked]:
+    def _gather(self) -> tuple[list[Done], list[Asked]]:
         asked = self._await(self._patience())
         if self._ended and not asked:
             self._is_gathering = True
             asked = self._await(min(self._patience(), self._written_at + _GATHER_SECONDS - time.monotonic()))
             self._is_gathering = False
-        ended = [self._ended.popleft() for _ in range(len(self._ended))]
-        return [*((done, None) for done in ended), *asked]
+        return [self._ended.popleft() for _ in range(len(self._ended))], asked
 
     def _await(self, seconds: float) -> list[Asked]:
         """What callers ask, as soon as one does or the loop is woken, or after so long."""
@@ -204,9 +202,10 @@ class Engine:
         self._runs.begin(0, ())
         with self._store.transaction():
             self._store.writer.runs.release_pool()
-            for run in self._store.writer.runs.running():
+            lost = self._store.writer.runs.running()
+            for run in lost:
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
-                self._runs.finish(run, self._lost(run, now), None, now)
+            self._runs.finish([Done(run, self._lost(run, now)) for run in lost], now)
         clear(self._store.outputs)
 
     def _lost(self, run: Run, now: datetime) -> Outcome:
@@ -226,12 +225,11 @@ class Engine:
             logger.warning("the output of run %s of %s could not be kept: %s", run.id, run.job_name, error)
             return 0, False
 
-    def step(self, asked: Sequence[Asked], now: datetime) -> None:
-        """Apply the messages and claim what is due, in one transaction; then start, answer and tell."""
+    def step(self, ends: Sequence[Done], asked: Sequence[Asked], now: datetime) -> None:
+        """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
         self._notice_gap(now)
-        asked = [*self._unwritten, *(one for one in asked if not self._obey(*one))]
-        ended = [message.run.id for message, _ in asked if isinstance(message, Done)]
-        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ended)
+        ends, asked = [*self._unwritten, *ends], [one for one in asked if not self._obey(*one)]
+        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ends)
         try:
             with self._store.transaction():
                 if self._trouble.is_on:
@@ -240,17 +238,18 @@ class Engine:
                     # A slot is an instant of the plan; a retry is to wait for so long, whatever the clock says.
                     self._store.writer.runs.bring_forward(self._set_back)
                 effects = self._runs.begin(free, [run.pool for run in self._running.values()])
+                self._finish(ends, effects, now)
                 answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
                 effects.gone += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
         except Busy as error:
-            self._put_off(asked, error)
+            self._put_off(ends, asked, error)
             return
         self._unwritten, self._set_back = [], timedelta()
         self._trouble.over()
-        for run_id in ended:
-            self._running.pop(run_id, None)
+        for end in ends:
+            self._running.pop(end.run.id, None)
         self._written_at = time.monotonic()
         self._carry_out(effects, answers)
 
@@ -261,13 +260,13 @@ class Engine:
         self._watching_since = now if has_gap else min(self._watching_since, now)
         self._last_step = now
 
-    def _obey(self, message: Message, answer: "Future[Any] | None") -> bool:
+    def _obey(self, message: Message, answer: "Future[Any]") -> bool:
         """Take what is about the loop itself; it needs no database."""
         if not isinstance(message, Drain | Stop):
             return False
         self._is_draining = True
         self._is_stopping = isinstance(message, Stop)
-        _answer(answer, None)
+        answer.set_result(None)
         return True
 
     def _start_due(self, now: datetime) -> None:
@@ -276,17 +275,33 @@ class Engine:
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
             self._runs.start_ready(now)
 
-    def _put_off(self, asked: Sequence[Asked], error: Busy) -> None:
+    def _put_off(self, ends: list[Done], asked: Sequence[Asked], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
         self._trouble.met(f"{error}; trying again every {_PAUSE:g} s")
-        self._unwritten = [one for one in asked if isinstance(one[0], Done)]
-        for message, answer in asked:
-            if answer and not isinstance(message, Done) and not answer.done():
+        self._unwritten = ends
+        for _, answer in asked:
+            if not answer.done():
                 answer.set_exception(error)
 
-    def _apply(
-        self, message: Message, answer: "Future[Any] | None", effects: Effects, now: datetime
-    ) -> Callable[[], None]:
+    def _finish(self, ends: Sequence[Done], effects: Effects, now: datetime) -> None:
+        """Write the ends of runs together; where one cannot be written, each alone, so that it fails alone."""
+        if not ends:
+            return
+        mark = effects.mark()
+        try:
+            with self._store.savepoint():
+                self._runs.finish(ends, now)
+        except Busy:
+            raise
+        except Exception:
+            effects.undo(mark)
+            if len(ends) == 1:
+                logger.exception("the end of run %s could not be written", ends[0].run.id)
+            else:
+                for end in ends:
+                    self._finish([end], effects, now)
+
+    def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
         logger.debug("asked: %s", type(message).__name__)
         mark = effects.mark()
@@ -298,7 +313,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the asker waits
             effects.undo(mark)
             return partial(self._refuse, message, answer, error)
-        return partial(_answer, answer, result)
+        return partial(answer.set_result, result)
 
     def _do(self, message: Message, now: datetime) -> Any:
         if isinstance(message, OfJobs):
@@ -326,14 +341,11 @@ class Engine:
                 self._runs.cancel(run_id, _CANCELLED, now)
             case DeleteRun(run_id):
                 self._runs.delete(run_id)
-            case Done(run, outcome, output):
-                self._runs.finish(run, outcome, output, now)
 
-    def _refuse(self, message: Message, answer: "Future[Any] | None", error: Exception) -> None:
+    def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
         if not isinstance(error, KalaError):
             logger.error("%s could not be carried out", type(message).__name__, exc_info=error)
-        if answer:
-            answer.set_exception(error)
+        answer.set_exception(error)
 
     def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:
         for run, job in effects.starts:
@@ -354,8 +366,3 @@ class Engine:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
-
-
-def _answer(answer: "Future[Any] | None", result: Any) -> None:
-    if answer:
-        answer.set_result(result)

@@ -44,7 +44,7 @@ class JobWriter:
         self._check_references(job)
         self._jobs.save(job)
         self._check_circle(job)
-        self._moves.settle(job)
+        self._moves.settle([job])
         self._moves.tell_job(job_id, "updated")
         if spec.disabled:
             self._moves.hold(job_id)
@@ -55,7 +55,7 @@ class JobWriter:
     def _wake(self, job: Job, now: datetime) -> None:
         self._runs.resume(job.id, "" if job.spec.overlap is Overlap.ALLOW else WAITS_FOR_JOB)
         if job.next_due and job.next_due <= now:
-            self._moves.claim(job, now, watching_since=now)
+            self._moves.claim([job], now, watching_since=now)
 
     def _complete(self, spec: Spec, before: Spec | None) -> Spec:
         """The spec with its parents as ids, once it is known to make sense."""

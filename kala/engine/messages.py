@@ -50,7 +50,7 @@ class DeleteRun(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """From the executor: a run ended. Its output comes along where it is small; else it is in a file."""
+    """From the executor: a run ended. Its output comes along where it is small; else it is in a file. No answer."""
 
     run: Run
     outcome: Outcome
@@ -70,5 +70,5 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 OfJobs = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob
-OfRuns = CancelRun | DeleteRun | Done
+OfRuns = CancelRun | DeleteRun
 Message = OfJobs | OfRuns | JudgePools | Drain | Stop

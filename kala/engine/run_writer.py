@@ -1,7 +1,7 @@
 """The writes that move runs: queue, claim, start, finish. Used by the engine's thread, inside its transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -11,8 +11,9 @@ from kala.core import policy
 from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
 from kala.core.policy import Follow, MissedSlots
-from kala.core.run import FAILURES, MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
+from kala.core.run import MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
 from kala.engine.feed import Change
+from kala.engine.messages import Done
 from kala.store.store import Session
 
 _OVERLAP = "skipped because another run of the job was queued or running"
@@ -20,23 +21,28 @@ _RETRIES = 500
 _REPLACED = "cancelled because a newer run of the job replaces it"
 
 
-class Effects:
-    """What a step leads to once it is on disk."""
+Mark = tuple[tuple[int, ...], Counter[str]]
 
-    def __init__(self) -> None:
+
+class Effects:
+    """What a step leads to once it is on disk, and how many runs of each pool are running then."""
+
+    def __init__(self, pools_in_use: Iterable[str] = ()) -> None:
+        self.in_use = Counter(pools_in_use)
         self.starts: list[tuple[Run, Job]] = []
         self.ends: list[Run] = []
         self.cancels: list[tuple[Run, str]] = []
         self.gone: list[int] = []
         self.changes: list[Change] = []
 
-    def mark(self) -> tuple[int, ...]:
+    def mark(self) -> Mark:
         """Where it stands, for undo."""
-        return tuple(map(len, self._lists()))
+        return tuple(map(len, self._lists())), self.in_use.copy()
 
-    def undo(self, mark: tuple[int, ...]) -> None:
+    def undo(self, mark: Mark) -> None:
         """Forget what came after the mark, because its savepoint was undone."""
-        for entries, length in zip(self._lists(), mark, strict=True):
+        lengths, self.in_use = mark
+        for entries, length in zip(self._lists(), lengths, strict=True):
             del entries[length:]
 
     def _lists(self) -> tuple[list[Any], ...]:
@@ -53,31 +59,31 @@ class RunWriter:
         self._zone = zone
         self._pools = pools
         self._free = 0
-        self._in_use: Counter[str] = Counter()
         self._has_backlog = True
         self._effects = Effects()
 
-    def begin(self, free: int, pools_in_use: Collection[str]) -> Effects:
+    def begin(self, free: int, pools_in_use: Iterable[str]) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
-        self._in_use = Counter(pools_in_use)
         self._has_backlog = bool(self._runs.ready(1))
-        self._effects = Effects()
+        self._effects = Effects(pools_in_use)
         return self._effects
 
-    def queue(
-        self, job: Job, cause: Cause, now: datetime, *, after: Run | None = None, slot: datetime | None = None
-    ) -> Run:
+    def queue(self, job: Job, cause: Cause, now: datetime, *, after: Run | None = None) -> Run:
         """Write a new run of a job. It starts at once where nothing is before it; its job says what else happens."""
-        run = _new(job, cause, now, slot=slot, cause_run=after.id if after else None)
+        run = _new(job, cause, now, slot=None, cause_run=after.id if after else None)
+        is_live = job.spec.overlap is not Overlap.ALLOW and self._is_live(job.id)
+        return self._queue(run, job, now, is_live=is_live)
+
+    def _queue(self, run: Run, job: Job, now: datetime, *, is_live: bool) -> Run:
         overlap = job.spec.overlap
-        if overlap is Overlap.ALLOW or not self._runs.is_live(job.id):
+        if overlap is Overlap.ALLOW or not is_live:
             return self._add(run, job, now)
         if overlap is Overlap.SKIP:
             return self._skip(run, _OVERLAP, now)
         if overlap is Overlap.REPLACE:
             self._make_way(job, now)
-        waiting = WAITS_FOR_JOB if self._runs.is_live(job.id) else ""
+        waiting = WAITS_FOR_JOB if self._is_live(job.id) else ""
         return self._add(replace(run, waiting=waiting), job, now)
 
     def _make_way(self, job: Job, now: datetime) -> None:
@@ -91,7 +97,7 @@ class RunWriter:
             run = replace(run, waiting=WAITS_FOR_RETRY, not_before=at)
         run = self._add(run, job, now)
         if run.waiting:
-            self._release(job.id)
+            self._release([job.id])
 
     def _skip(self, run: Run, reason: str, now: datetime) -> Run:
         outcome = Outcome(state=State.SKIPPED, ended_at=now, message=reason)
@@ -106,12 +112,11 @@ class RunWriter:
             self._tell(run)
             return run
         run = self._runs.add(replace(run, state=State.RUNNING, started_at=now))
-        self._started(run, job, now)
+        self._effects.in_use[run.pool] += 1
+        self._started(run, job)
         return run
 
-    def _started(self, run: Run, job: Job, now: datetime) -> None:
-        self._in_use[run.pool] += 1
-        self._jobs.count_attempt(job.id, now)
+    def _started(self, run: Run, job: Job) -> None:
         if job.spec.parents_mode is ParentsMode.ALL:
             self._jobs.forget_successes(job.id)
         self._effects.starts.append((run, job))
@@ -122,81 +127,93 @@ class RunWriter:
 
     def _has_room(self, pool: str) -> bool:
         size = self._pools().get(pool)
-        return size is None or self._in_use[pool] < size
+        return size is None or self._effects.in_use[pool] < size
 
     def start_ready(self, now: datetime) -> None:
         """Start queued runs that wait for nothing but a worker, oldest first, as far as there are workers."""
         for run in self._runs.due_retries(now, _RETRIES):
             job = self._jobs.get(run.job_id)
-            waits = job and job.spec.overlap is not Overlap.ALLOW and self._runs.is_live(run.job_id)
+            waits = job and job.spec.overlap is not Overlap.ALLOW and self._is_live(run.job_id)
             self._runs.end_retry_wait(run, WAITS_FOR_JOB if waits else "")
         while (free := self._free - len(self._effects.starts)) > 0 and (ready := self._runs.ready(free)):
-            for run in ready:
-                self._start_or_hold(run, now)
+            self._start_or_hold(ready, now)
+        self._jobs.count_attempts([job.id for _, job in self._effects.starts], now)
 
-    def _start_or_hold(self, run: Run, now: datetime) -> None:
+    def _start_or_hold(self, ready: Sequence[Run], now: datetime) -> None:
+        chosen = [run for run in ready if self._takes_room(run)]
+        jobs = self._jobs.of(run.job_id for run in chosen)
+        for run in self._runs.start(chosen, now):
+            self._started(run, jobs[run.job_id])
+
+    def _takes_room(self, run: Run) -> bool:
         if not self._has_room(run.pool):
             self._runs.wait_for_pool(run)
-            return
-        job = self._jobs.get(run.job_id)
-        assert job, run
-        self._started(self._runs.start(run, now), job, now)
+            return False
+        self._effects.in_use[run.pool] += 1
+        return True
 
     def claim_due(self, now: datetime, watching_since: datetime, limit: int) -> None:
         """Turn slots that are due into runs, each once, and move their jobs on to the next slot."""
-        for job in self._jobs.due(now, limit):
-            self.claim(job, now, watching_since)
+        self.claim(self._jobs.due(now, limit), now, watching_since)
 
-    def claim(self, job: Job, now: datetime, watching_since: datetime) -> None:
-        """Do for one due job what its schedule and its rules for overlap and missed slots ask for."""
+    def claim(self, jobs: Sequence[Job], now: datetime, watching_since: datetime) -> None:
+        """Do for due jobs what their schedules and their rules for overlap and missed slots ask for."""
+        if not jobs:
+            return
+        guarded = [job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW]
+        live, waiting = (self._runs.live(guarded), self._runs.with_slot_waiting(guarded)) if guarded else ((), ())
+        plans = [self._claim(job, now, watching_since, job.id in live, job.id in waiting) for job in jobs]
+        self._jobs.plan(plans)
+        idle = [plan for job, plan in zip(jobs, plans, strict=True) if plan.slots_started == job.slots_started]
+        self.settle(idle)
+
+    def _claim(self, job: Job, now: datetime, watching_since: datetime, is_live: bool, is_waiting: bool) -> Job:
         overlap = job.spec.overlap
-        is_live = overlap is Overlap.SKIP and self._runs.is_live(job.id)
-        is_waiting = overlap is Overlap.WAIT and self._runs.is_slot_waiting(job.id)
         claim = policy.claim(
-            job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting, is_live=is_live
+            job,
+            self._zone,
+            now,
+            watching_since=watching_since,
+            is_waiting=is_waiting and overlap is Overlap.WAIT,
+            is_live=is_live,
         )
         cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
         if claim.missed:
             self._skip(_new(job, cause, now, slot=claim.missed.last), _missed(claim.missed), now)
-        for slot in claim.slots:
-            self.queue(job, cause, now, slot=slot)
+        for number, slot in enumerate(claim.slots):
+            self._queue(_new(job, cause, now, slot=slot), job, now, is_live=is_live or number > 0)
         for slot in claim.skipped:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
-        self._jobs.plan(job.id, claim.next_due, job.slots_started + len(claim.slots))
-        if not claim.slots:
-            self.settle(replace(job, next_due=claim.next_due))
+        return replace(job, next_due=claim.next_due, slots_started=job.slots_started + len(claim.slots))
 
-    def finish(self, run: Run, outcome: Outcome, output: bytes | None, now: datetime) -> None:
-        """Write how a run ended, with its output where that is small, count it, and queue what follows from it."""
-        ended = self._runs.finish(run, outcome)
-        if not ended:
-            return
-        if output:
-            self._runs.keep_output(run.id, output)
-        self._effects.ends.append(ended)
-        self._tell(ended)
-        if run.pool:
-            self._in_use[run.pool] -= 1
-            self._leave_room(run)
-        job = self._jobs.get(ended.job_id)
-        if job:
-            self._follow_up(job, ended, outcome, now)
+    def finish(self, ends: Sequence[Done], now: datetime) -> None:
+        """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""
+        first: dict[int, Done] = {}
+        for end in ends:
+            first.setdefault(end.run.id, end)
+        ended = self._runs.finish([(end.run, end.outcome) for end in first.values()])
+        outputs = [(run.id, first[run.id].output) for run in ended]
+        self._runs.keep_outputs([(run_id, output) for run_id, output in outputs if output])
+        for run in ended:
+            self._effects.ends.append(run)
+            self._tell(run)
+            if run.pool:
+                self._effects.in_use[run.pool] -= 1
+                self._leave_room(run)
+        jobs = self._jobs.of({run.job_id for run in ended})
+        self._follow_up([(run, jobs[run.job_id]) for run in ended if run.job_id in jobs], now)
 
-    def _follow_up(self, job: Job, run: Run, outcome: Outcome, now: datetime) -> None:
-        follow = policy.follow(job.spec, run, now)
-        self._count(run, outcome, follow)
-        if follow.retry_at:
-            self._retry(job, run, follow.retry_at, now)
-            return
-        self._release(job.id)
-        self._queue_followers(job, run, follow, now)
-        self.settle(job)
-
-    def _count(self, run: Run, outcome: Outcome, follow: Follow) -> None:
-        if outcome.state is State.SUCCEEDED:
-            self._jobs.count_success(run.job_id, outcome.ended_at)
-        elif outcome.state in FAILURES:
-            self._jobs.count_error(run.job_id, outcome.ended_at, is_final=not follow.retry_at)
+    def _follow_up(self, ended: Sequence[tuple[Run, Job]], now: datetime) -> None:
+        all_of = [(run, job, policy.follow(job.spec, run, now)) for run, job in ended]
+        self._jobs.count_ends((run, not follow.retry_at) for run, _, follow in all_of)
+        over = {job.id: job for _, job, follow in all_of if not follow.retry_at}
+        self._release(over)
+        for run, job, follow in all_of:
+            if follow.retry_at:
+                self._retry(job, run, follow.retry_at, now)
+            else:
+                self._queue_followers(job, run, follow, now)
+        self.settle(over.values())
 
     def _queue_followers(self, job: Job, run: Run, follow: Follow, now: datetime) -> None:
         for child_id in job.children if follow.children else ():
@@ -244,16 +261,19 @@ class RunWriter:
         job = self._jobs.get(run.job_id)
         if job:
             self._release_if_free(job)
-            self.settle(job)
+            self.settle([job])
 
-    def _release(self, job_id: str) -> None:
-        """Let the oldest of the runs that wait for their job be the next one for a worker."""
-        if self._runs.release(job_id):
+    def _is_live(self, job_id: str) -> bool:
+        return bool(self._runs.live([job_id]))
+
+    def _release(self, job_ids: Iterable[str]) -> None:
+        """Let the oldest of the runs that wait for each job be the next one for a worker."""
+        if self._runs.release(job_ids):
             self._has_backlog = True
 
     def _release_if_free(self, job: Job) -> None:
         if not self._runs.is_under_way(job.id):
-            self._release(job.id)
+            self._release([job.id])
 
     def cancel_queued(self, now: datetime, reason: str, job_id: str | None = None) -> None:
         """Cancel the runs of a job, or of all, that have not started."""
@@ -282,11 +302,14 @@ class RunWriter:
         """Let the feed know of a job's change."""
         self._effects.changes.append(Change("job", job_id, what))
 
-    def settle(self, job: Job) -> None:
-        """Mark the job as done, or not, by what is still to come."""
-        is_done = not policy.comes_again(job) and not self._runs.is_pending(job.id)
-        if is_done != job.is_done:
-            self._jobs.set_done(job.id, is_done)
+    def settle(self, jobs: Iterable[Job]) -> None:
+        """Mark jobs as done, or not, by what is still to come."""
+        jobs = list(jobs)
+        done = {job.id for job in jobs if not policy.comes_again(job)}
+        done -= self._runs.pending(done) if done else set()
+        for is_done in (True, False):
+            changed = [job.id for job in jobs if (job.id in done) is is_done and job.is_done is not is_done]
+            self._jobs.set_done(changed, is_done)
 
     def _tell(self, run: Run) -> None:
         self._effects.changes.append(Change("run", str(run.id), run.state))

@@ -9,7 +9,7 @@ from peewee import SQL, Database, Expression
 from kala.core.run import Cause, Run, State
 from kala.store.instants import to_column
 from kala.store.runs import COLUMNS, to_run
-from kala.store.statements import direct
+from kala.store.statements import Statements
 from kala.store.tables import RunRow
 
 _FIRST_SINCE = (
@@ -48,7 +48,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = direct(database)
+        self._sql = Statements(database)
 
     def search(self, wanted: RunFilter) -> list[Run]:
         """The runs that match, newest first."""

@@ -1,6 +1,6 @@
 """Jobs in the database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +9,9 @@ from peewee import SQL, Database, Expression
 
 from kala.core.errors import NotFound
 from kala.core.job import Counts, Job, Spec
+from kala.core.run import FAILURES, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
-from kala.store.statements import direct
+from kala.store.statements import Statements
 from kala.store.tables import JobRow
 
 # One job with its children in the order of their creation.
@@ -22,6 +23,7 @@ _COLUMNS = """
         WHERE parent_id = job.id ORDER BY child.seq))
 """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
+_OF = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
 # What is due, the longest waiting first.
 _DUE = f"""
     SELECT {_COLUMNS} FROM job INDEXED BY job_due
@@ -38,8 +40,8 @@ _SAVE = """
     WHERE id = ?
 """
 _PLAN = "UPDATE job SET next_due = ?, slots_started = ? WHERE id = ?"
-_SET_DONE = "UPDATE job SET is_done = ? WHERE id = ?"
-_COUNT_ATTEMPT = "UPDATE job SET last_attempt = ? WHERE id = ?"
+_SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each(?))"
+_COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
 _DELETE = "DELETE FROM job WHERE id = ?"
@@ -89,11 +91,15 @@ class Jobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sql = direct(database)
+        self._sql = Statements(database)
 
     def get(self, job_id: str) -> Job | None:
         row = self._sql(_GET, (job_id,)).fetchone()
         return row and _job(row)
+
+    def of(self, job_ids: Iterable[str]) -> dict[str, Job]:
+        """The jobs of these ids that are there, by id."""
+        return {job.id: job for job in map(_job, self._sql.for_all(_OF, job_ids).fetchall())}
 
     def due(self, now: datetime, limit: int) -> list[Job]:
         """The enabled jobs that are due by `now`, the longest waiting first."""
@@ -162,7 +168,7 @@ class Jobs:
     def save(self, job: Job) -> None:
         """Write the job's spec, plan and place among its parents; its counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
-        self._sql(_LINK_ONLY, (job.id, msgspec.json.encode(job.spec.parents).decode()))
+        self._sql.for_all(_LINK_ONLY, job.spec.parents, job.id)
         self._link(job)
 
     def _link(self, job: Job) -> None:
@@ -177,21 +183,31 @@ class Jobs:
         self._sql(_DELETE_ALL)
         self._sql(_UNLINK_ALL)
 
-    def plan(self, job_id: str, next_due: datetime | None, slots_started: int) -> None:
-        """Write when the job is due next, and how many of its slots were started."""
-        self._sql(_PLAN, (to_nullable(next_due), slots_started, job_id))
+    def plan(self, jobs: Iterable[Job]) -> None:
+        """Write when each job is due next, and how many of its slots were started."""
+        self._sql.for_each(_PLAN, [(to_nullable(job.next_due), job.slots_started, job.id) for job in jobs])
 
-    def set_done(self, job_id: str, is_done: bool) -> None:
-        self._sql(_SET_DONE, (is_done, job_id))
+    def set_done(self, job_ids: Sequence[str], is_done: bool) -> None:
+        if job_ids:
+            self._sql.for_all(_SET_DONE, job_ids, is_done)
 
-    def count_attempt(self, job_id: str, at: datetime) -> None:
-        self._sql(_COUNT_ATTEMPT, (to_column(at), job_id))
+    def count_attempts(self, job_ids: Sequence[str], at: datetime) -> None:
+        """Write when a run of each job was last started."""
+        if job_ids:
+            self._sql.for_all(_COUNT_ATTEMPTS, job_ids, to_column(at))
 
-    def count_success(self, job_id: str, at: datetime) -> None:
-        self._sql(_COUNT_SUCCESS, (to_column(at), job_id))
-
-    def count_error(self, job_id: str, at: datetime, *, is_final: bool) -> None:
-        self._sql(_COUNT_ERROR, (is_final, to_column(at), job_id))
+    def count_ends(self, runs: Iterable[tuple[Run, bool]]) -> None:
+        """Count how runs ended, each with whether it was the last attempt; one that was cancelled counts as neither."""
+        successes, errors = [], []
+        for run, is_final in runs:
+            assert run.outcome, run
+            at = to_column(run.outcome.ended_at)
+            if run.state is State.SUCCEEDED:
+                successes.append((at, run.job_id))
+            elif run.state in FAILURES:
+                errors.append((is_final, at, run.job_id))
+        self._sql.for_each(_COUNT_SUCCESS, successes)
+        self._sql.for_each(_COUNT_ERROR, errors)
 
 
 def _decided(job: Job) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from peewee import Database
 
 from kala.store.instants import to_column
-from kala.store.statements import direct
+from kala.store.statements import Statements
 
 # A job's oldest runs.
 _OLDEST_OF = """
@@ -43,7 +43,7 @@ class Retention:
     """The run table on one connection, seen by who clears it up."""
 
     def __init__(self, database: Database) -> None:
-        self._sql = direct(database)
+        self._sql = Statements(database)
 
     def older_than(self, job_id: str, instant: datetime, limit: int) -> list[int]:
         """The oldest runs of a job, as far as they were queued before an instant."""

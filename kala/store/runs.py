@@ -1,6 +1,6 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from peewee import Database
 
 from kala.core.run import MOVES, WAITS_FOR_JOB, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
-from kala.store.statements import direct
+from kala.store.statements import Statements
 
 COLUMNS = """
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
@@ -22,7 +22,11 @@ _INSERT = """
 """
 _GET = f"SELECT {COLUMNS} FROM run WHERE id = ?"
 _RUNNING = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
-_START = "UPDATE run SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'"
+_START = """
+    UPDATE run SET state = 'running', started_at = ?
+    WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued'
+"""
+_STILL_RUNNING = "SELECT id FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'"
 _FINISH = """
     UPDATE run SET state = ?, started_at = ?, ended_at = ?, duration = ?, message = ?, exit_code = ?, signal = ?,
         http_status = ?, output_size = ?, output_cut = ?
@@ -33,29 +37,34 @@ _READY = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_ready WHERE state = 'queued' AND waiting = ''
     ORDER BY priority DESC, id LIMIT ?
 """
-_IS_LIVE = """
-    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
-        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
-            WHERE state = 'queued' AND job_id = ? AND waiting != 'retry')
-"""
-_IS_PENDING = """
-    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
-        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ?)
-"""
 _IS_UNDER_WAY = """
     SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
             WHERE state = 'queued' AND job_id = ? AND waiting IN ('', 'pool'))
 """
-_IS_SLOT_WAITING = """
-    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_queued
-        WHERE state = 'queued' AND job_id = ? AND cause = 'schedule')
+# Which of some jobs have a run that is running, or that is queued and not a retry which waits for its time.
+_LIVE = """
+    SELECT value FROM json_each(?)
+    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
+        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+            WHERE state = 'queued' AND job_id = value AND waiting != 'retry')
 """
-# The oldest of the runs that wait for their job may start.
+_PENDING = """
+    SELECT value FROM json_each(?)
+    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
+        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = value)
+"""
+_WITH_SLOT_WAITING = """
+    SELECT value FROM json_each(?)
+    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+        WHERE state = 'queued' AND job_id = value AND cause = 'schedule')
+"""
+# The oldest of the runs of each job that wait for their job may start.
 _RELEASE = """
-    UPDATE run SET waiting = '' WHERE id = (
-        SELECT id FROM run INDEXED BY run_queued
-        WHERE state = 'queued' AND job_id = ? AND waiting = 'job' ORDER BY id LIMIT 1)
+    UPDATE run SET waiting = '' WHERE id IN (
+        SELECT (SELECT id FROM run INDEXED BY run_queued
+            WHERE state = 'queued' AND job_id = value AND waiting = 'job' ORDER BY id LIMIT 1)
+        FROM json_each(?))
 """
 _WAIT_FOR_POOL = "UPDATE run SET waiting = 'pool' WHERE id = ? AND state = 'queued'"
 _RELEASE_POOL = """
@@ -101,7 +110,7 @@ class Runs:
     """The run table on one connection."""
 
     def __init__(self, database: Database) -> None:
-        self._sql = direct(database)
+        self._sql = Statements(database)
 
     def add(self, run: Run) -> Run:
         """Write a new run; what comes back has its id."""
@@ -119,44 +128,45 @@ class Runs:
     def running(self) -> list[Run]:
         return [to_run(row) for row in self._sql(_RUNNING).fetchall()]
 
-    def start(self, run: Run, now: datetime) -> Run:
-        """Move a queued run to running."""
-        self._sql(_START, (to_column(now), run.id))
-        return msgspec.structs.replace(run, state=State.RUNNING, started_at=now)
+    def start(self, runs: Sequence[Run], now: datetime) -> list[Run]:
+        """Move queued runs to running."""
+        self._sql.for_all(_START, (run.id for run in runs), to_column(now))
+        return [msgspec.structs.replace(run, state=State.RUNNING, started_at=now) for run in runs]
 
-    def finish(self, run: Run, outcome: Outcome) -> Run | None:
-        """Move a running run to its end; None where it has ended before."""
-        assert outcome.state in MOVES[State.RUNNING], outcome
-        times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
-        how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
-        values = (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)
-        if not self._sql(_FINISH, values).rowcount:
-            return None
-        return msgspec.structs.replace(run, state=outcome.state, outcome=outcome)
+    def finish(self, ends: Sequence[tuple[Run, Outcome]]) -> list[Run]:
+        """Move running runs to their ends; what comes back leaves out those that have ended before."""
+        rows = self._sql.for_all(_STILL_RUNNING, (run.id for run, _ in ends)).fetchall()
+        running = {run_id for (run_id,) in rows}
+        ends = [(run, outcome) for run, outcome in ends if run.id in running]
+        self._sql.for_each(_FINISH, [_end(run, outcome) for run, outcome in ends])
+        return [msgspec.structs.replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
 
     def ready(self, limit: int) -> list[Run]:
         """The queued runs that only need a worker, oldest first."""
         return [to_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
 
-    def is_live(self, job_id: str) -> bool:
-        """Whether a run of the job is queued or running."""
-        return bool(self._sql(_IS_LIVE, (job_id, job_id)).fetchone()[0])
+    def live(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the jobs of which a run is queued or running."""
+        return self._having(_LIVE, job_ids)
+
+    def pending(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the jobs of which a run is running or queued, retries that wait for their time included."""
+        return self._having(_PENDING, job_ids)
+
+    def with_slot_waiting(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the jobs of which a run for a slot is queued."""
+        return self._having(_WITH_SLOT_WAITING, job_ids)
+
+    def _having(self, sql: str, job_ids: Iterable[str]) -> set[str]:
+        return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()}
 
     def is_under_way(self, job_id: str) -> bool:
         """Whether a run of the job is running, or waits for nothing but its turn at a worker or in its pool."""
         return bool(self._sql(_IS_UNDER_WAY, (job_id, job_id)).fetchone()[0])
 
-    def is_pending(self, job_id: str) -> bool:
-        """Whether a run of the job is running or queued, retries that wait for their time included."""
-        return bool(self._sql(_IS_PENDING, (job_id, job_id)).fetchone()[0])
-
-    def is_slot_waiting(self, job_id: str) -> bool:
-        """Whether a run for a slot of the job is queued."""
-        return bool(self._sql(_IS_SLOT_WAITING, (job_id,)).fetchone()[0])
-
-    def release(self, job_id: str) -> bool:
-        """Let the oldest of the runs that wait for their job start, and say whether there is one."""
-        return bool(self._sql(_RELEASE, (job_id,)).rowcount)
+    def release(self, job_ids: Iterable[str]) -> bool:
+        """Let the oldest of the runs of each job that wait for it start, and say whether there is one."""
+        return bool(self._sql.for_all(_RELEASE, job_ids).rowcount)
 
     def hold(self, job_id: str) -> None:
         """Let the job's queued runs wait until the job is enabled."""
@@ -166,7 +176,7 @@ class Runs:
         """Let the runs that were held take their turns again, or be `waiting` as is said."""
         self._sql(_RESUME, (waiting, job_id))
         if not self.is_under_way(job_id):
-            self.release(job_id)
+            self.release([job_id])
 
     def queued(self, job_id: str | None = None) -> list[Run]:
         """The queued runs of a job, or of all, oldest first."""
@@ -200,8 +210,9 @@ class Runs:
     def running_of(self, job_id: str) -> list[Run]:
         return [to_run(row) for row in self._sql(_RUNNING_OF, (job_id,)).fetchall()]
 
-    def keep_output(self, run_id: int, data: bytes) -> None:
-        self._sql(_KEEP_OUTPUT, (run_id, data))
+    def keep_outputs(self, outputs: Sequence[tuple[int, bytes]]) -> None:
+        """Write what runs, by id, have printed."""
+        self._sql.for_each(_KEEP_OUTPUT, outputs)
 
     def output(self, run_id: int) -> bytes | None:
         """The output of a run, where it is small enough to be in the database."""
@@ -210,9 +221,8 @@ class Runs:
 
     def delete(self, run_ids: Sequence[int]) -> None:
         """Remove runs that have ended, with their outputs in the database."""
-        chosen = msgspec.json.encode(run_ids).decode()
-        self._sql(_DELETE, (chosen,))
-        self._sql(_DELETE_OUTPUTS, (chosen,))
+        self._sql.for_all(_DELETE, run_ids)
+        self._sql.for_all(_DELETE_OUTPUTS, run_ids)
 
     def cancel_queued(self, run: Run, now: datetime, reason: str) -> None:
         self._sql(_CANCEL_QUEUED, (to_column(now), reason, run.id))
@@ -221,6 +231,13 @@ class Runs:
         """The newest runs of a job that were started and ended, oldest first."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
         return [to_run(row) for row in self._sql(_ATTEMPTS, values).fetchall()][::-1]
+
+
+def _end(run: Run, outcome: Outcome) -> tuple[object, ...]:
+    assert outcome.state in MOVES[State.RUNNING], outcome
+    times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
+    how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
+    return (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)
 
 
 def to_run(row: tuple[Any, ...]) -> Run:

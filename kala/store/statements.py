@@ -1,18 +1,30 @@
 """How the named statements reach SQLite."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from peewee import Database
 
 
-def direct(database: Database) -> Callable[..., Any]:
-    """Runs a statement on the calling thread's connection, and gives its cursor.
+class Statements:
+    """Runs statements on the calling thread's connection.
 
-    Peewee's own `execute_sql` costs as much as a small statement itself, and a run has a dozen of them.
+    Peewee's own `execute_sql` costs as much as a small statement itself, and a run has several of them.
     """
 
-    def run(sql: str, values: Sequence[object] = ()) -> Any:
-        return database.connection().execute(sql, values)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    return run
+    def __call__(self, sql: str, values: Sequence[object] = ()) -> Any:
+        """Run one; what comes back is its cursor."""
+        return self._database.connection().execute(sql, values)
+
+    def for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one for each row of values."""
+        if rows:
+            self._database.connection().executemany(sql, rows)
+
+    def for_all(self, sql: str, chosen: Iterable[object], *values: object) -> Any:
+        """Run one whose last value is a list, as json_each() takes it; what comes back is its cursor."""
+        return self(sql, (*values, msgspec.json.encode(list(chosen)).decode()))

@@ -19,7 +19,7 @@ from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
 from kala.store.retention import Retention
 from kala.store.runs import Runs
-from kala.store.statements import direct
+from kala.store.statements import Statements
 
 Durability = Literal["full", "normal"]
 
@@ -67,7 +67,7 @@ class Store:
             timeout=_READER_PATIENCE,
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
-        self._run = direct(self._writing)
+        self._run = Statements(self._writing)
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)
         try:

@@ -1,6 +1,7 @@
 """Kala without threads: a test moves the clock, says how runs end, and looks at what is on disk."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,7 +13,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from peewee import OperationalError
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
@@ -52,6 +52,19 @@ class Workers:
         self.forgotten.append(run_id)
 
 
+class Failing:
+    """A connection that fails once."""
+
+    def __init__(self, connection: sqlite3.Connection, left: Iterator[int]) -> None:
+        self._connection = connection
+        self._left = left
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("execute", "executemany", "cursor") and next(self._left) == 0:
+            raise sqlite3.OperationalError("disk I/O error")
+        return getattr(self._connection, name)
+
+
 class Kala:
     """An engine that is driven by hand. It is noon until a test says otherwise."""
 
@@ -80,24 +93,19 @@ class Kala:
         self.boot()
         self.step()
 
-    def step(self, *messages: Message) -> list["Future[Any]"]:
-        asked = [(message, Future()) for message in messages]
-        self.engine.step(asked, self.now)
+    def step(self, *messages: Message | Done) -> list["Future[Any]"]:
+        ends = [message for message in messages if isinstance(message, Done)]
+        asked = [(message, Future()) for message in messages if not isinstance(message, Done)]
+        self.engine.step(ends, asked, self.now)
         return [answer for _, answer in asked]
 
     @contextmanager
     def failing_disk(self, after: int) -> Iterator[None]:
         """So many uses of the database go well, then one fails, be it the commit."""
-        left, cursor = count(after, -1), self.store._writing.cursor
-
-        def cursor_or_error() -> Any:
-            if next(left) == 0:
-                raise OperationalError("disk I/O error")
-            return cursor()
-
-        self.store._writing.cursor = cursor_or_error
+        connection, left = self.store._writing.connection, count(after, -1)
+        self.store._writing.connection = lambda: Failing(connection(), left)
         yield
-        self.store._writing.cursor = cursor
+        self.store._writing.connection = connection
 
     def ask(self, message: Message) -> Any:
         [answer] = self.step(message)

@@ -145,9 +145,9 @@ class TestEndsOfRuns:
         """What each step from now on was asked to write: the kinds of messages."""
         steps, step = Queue(), engine.step
 
-        def noting(asked, now):
-            step(asked, now)
-            steps.put([type(message).__name__ for message, _ in asked])
+        def noting(ends, asked, now):
+            step(ends, asked, now)
+            steps.put([type(message).__name__ for message in [*ends, *(message for message, _ in asked)]])
 
         monkeypatch.setattr(engine, "step", noting)
         return steps

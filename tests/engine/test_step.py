@@ -8,8 +8,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from kala.core import policy
 from kala.core.errors import Busy, Invalid, NotFound
-from kala.core.job import Command, Spec
+from kala.core.job import Command, Overlap, Spec
 from kala.core.run import State
 from kala.engine.feed import Change
 from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, Done, StartJob, UpdateJob
@@ -45,7 +46,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.job(done.result().id)))
-        kala.engine.step([(CreateJob(SPEC), answer)], kala.now)
+        kala.engine.step([], [(CreateJob(SPEC), answer)], kala.now)
         assert [job.spec for job in seen] == [SPEC]
 
     def test_of_a_start_comes_when_the_run_is_on_disk(self, kala):
@@ -53,7 +54,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.run(done.result().id)))
-        kala.engine.step([(StartJob(job), answer)], kala.now)
+        kala.engine.step([], [(StartJob(job), answer)], kala.now)
         assert [run.job_id for run in seen] == [job]
 
     def test_to_what_is_not_acceptable_is_the_reason(self, kala):
@@ -88,14 +89,12 @@ class TestManyMessages:
         assert [record.getMessage() for record in caplog.records] == ["UpdateJob could not be carried out"]
 
     def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
-        parent = kala.create()
-        child = kala.create(parents=(parent,))
         told = kala.feed.last
-        monkeypatch.setattr(kala.engine._runs, "settle", lambda job: 1 / 0)
-        [answer] = kala.step(kala.done(parent))
+        monkeypatch.setattr(kala.engine._jobs, "_check_circle", lambda job: 1 / 0)
+        [answer] = kala.step(CreateJob(SPEC))
         assert isinstance(answer.exception(), ZeroDivisionError)
-        assert [kala.story(parent), kala.story(child)] == [["creation running"], []]
-        assert (kala.feed.last, len(kala.workers.given)) == (told, 1)
+        assert kala.jobs() == []
+        assert (kala.feed.last, kala.workers.given) == (told, [])
 
     def test_do_not_fail_with_one_that_names_a_parent_twice(self, kala):
         parent = kala.create(schedule=HOURLY)
@@ -103,6 +102,33 @@ class TestManyMessages:
             CreateJob(Spec(name="c", action=Command("true"), parents=(parent,) * 2)), CreateJob(SPEC)
         )
         assert created.result().id in kala.jobs()
+
+
+class TestEnds:
+    """Of runs, which are written together."""
+
+    def test_are_counted_each(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        runs = [kala.start(job) for _ in range(4)]
+        states = [State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.CANCELLED]
+        kala.step(*[kala.end_of(run.id, state) for run, state in zip(runs, states, strict=True)])
+        counts = kala.job(job).counts
+        assert (counts.successes, counts.errors, counts.finished) == (2, 1, 3)
+
+    def test_that_cannot_be_written_fail_alone(self, kala, monkeypatch, caplog):
+        broken, good = kala.create(), kala.create()
+        child = kala.create(parents=(good,))
+        ends = [kala.done(broken), kala.done(good)]
+        follow = policy.follow
+
+        def failing(spec, run, now):
+            return 1 / 0 if run.job_id == broken else follow(spec, run, now)
+
+        monkeypatch.setattr(policy, "follow", failing)
+        kala.step(*ends)
+        stories = [kala.story(job) for job in (broken, good, child)]
+        assert stories == [["creation running"], ["creation succeeded"], ["parent running"]]
+        assert [record.getMessage() for record in caplog.records] == ["the end of run 1 could not be written"]
 
 
 class TestARun:

@@ -24,9 +24,9 @@ def add(runs: Runs, seconds: int, job: str = "1", cause: Cause = Cause.SCHEDULE,
         return runs.add(replace(queued, state=state, outcome=Outcome(state=state, ended_at=at)))
     made = runs.add(queued)
     if state is not State.QUEUED:
-        made = runs.start(made, at)
+        [made] = runs.start([made], at)
     if state not in (State.QUEUED, State.RUNNING):
-        made = runs.finish(made, Outcome(state=state, ended_at=at))
+        [made] = runs.finish([(made, Outcome(state=state, ended_at=at))])
     return made
 
 

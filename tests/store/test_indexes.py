@@ -3,14 +3,18 @@
 import re
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from kala.core.job import Command, Job, Spec
-from kala.core.run import Cause, Run
+from kala.core.run import Cause, Outcome, Run, State
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SPEC = Spec(name="backup", action=Command("true"))
 RUN = Run(id=1, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+OUTCOME = Outcome(state=State.SUCCEEDED, ended_at=NOON)
+ENDED = msgspec.structs.replace(RUN, state=State.SUCCEEDED, outcome=OUTCOME)
+JOB = Job(id="1", spec=SPEC, created_at=NOON, next_due=NOON)
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def plan_of(store):
         return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
 
     with store.transaction():
-        store.writer.jobs.add(Job(id="1", spec=SPEC, created_at=NOON, next_due=NOON))
+        store.writer.jobs.add(JOB)
         store.writer.runs.add(RUN)
     return plan_of
 
@@ -41,16 +45,16 @@ def plan_of(store):
         ("dependency_child", lambda session: session.jobs.parents("1")),
         ("run_ready", lambda session: session.runs.ready(8)),
         ("run_running", lambda session: session.runs.running()),
-        ("run_running", lambda session: session.runs.is_live("1")),
-        ("run_queued", lambda session: session.runs.is_live("1")),
-        ("run_queued", lambda session: session.runs.is_slot_waiting("1")),
-        ("run_queued", lambda session: session.runs.release("1")),
+        ("run_running", lambda session: session.runs.live(["1"])),
+        ("run_queued", lambda session: session.runs.live(["1"])),
+        ("run_queued", lambda session: session.runs.with_slot_waiting(["1"])),
+        ("run_queued", lambda session: session.runs.release(["1"])),
         ("run_queued", lambda session: session.runs.queued("1")),
         ("run_queued", lambda session: session.runs.queued()),
         ("run_queued", lambda session: session.runs.hold("1")),
         ("run_job", lambda session: session.runs.attempts("1", 50)),
-        ("run_running", lambda session: session.runs.is_pending("1")),
-        ("run_queued", lambda session: session.runs.is_pending("1")),
+        ("run_running", lambda session: session.runs.pending(["1"])),
+        ("run_queued", lambda session: session.runs.pending(["1"])),
         ("run_running", lambda session: session.runs.is_under_way("1")),
         ("run_queued", lambda session: session.runs.is_under_way("1")),
         ("run_running", lambda session: session.runs.running_of("1")),
@@ -73,11 +77,16 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
         lambda session: session.jobs.get("1"),
         lambda session: session.jobs.due(NOON, 500),
         lambda session: session.jobs.children("1"),
-        lambda session: session.jobs.plan("1", NOON, 1),
-        lambda session: session.jobs.count_success("1", NOON),
+        lambda session: session.jobs.plan([JOB]),
+        lambda session: session.jobs.count_ends([(ENDED, True)]),
+        lambda session: session.jobs.of(["1"]),
+        lambda session: session.jobs.count_attempts(["1"], NOON),
+        lambda session: session.jobs.set_done(["1"], is_done=True),
         lambda session: session.runs.get(1),
-        lambda session: session.runs.is_live("1"),
-        lambda session: session.runs.release("1"),
+        lambda session: session.runs.start([RUN], NOON),
+        lambda session: session.runs.finish([(RUN, OUTCOME)]),
+        lambda session: session.runs.live(["1"]),
+        lambda session: session.runs.release(["1"]),
         lambda session: session.runs.cancel_queued(RUN, NOON, ""),
         lambda session: session.runs.wait_for_pool(RUN),
         lambda session: session.runs.end_retry_wait(RUN, ""),

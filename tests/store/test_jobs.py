@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kala.core.errors import NotFound
 from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
+from kala.core.run import Cause, Outcome, Run, State
 from kala.store.jobs import Filter, Totals
 from kala.store.store import Store
 
@@ -20,6 +21,12 @@ SECOND = timedelta(seconds=1)
 def job(job_id: str, next_due: datetime | None = None, **fields: object) -> Job:
     spec = Spec(**{"name": f"job {job_id}", "action": Command("true")} | fields)
     return Job(id=job_id, spec=spec, created_at=NOON, next_due=next_due)
+
+
+def ended(job_id: str, state: State, at: datetime) -> Run:
+    outcome = Outcome(state=state, ended_at=at)
+    run = Run(job_id=job_id, job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+    return msgspec.structs.replace(run, state=state, outcome=outcome)
 
 
 def add(store: Store, *jobs: Job) -> None:
@@ -100,10 +107,22 @@ class TestAJob:
     def test_that_does_not_exist_is_none(self, store):
         assert store.writer.jobs.get("1") is None
 
+    def test_is_found_among_others_by_its_id(self, store):
+        jobs = [job(name) for name in "abc"]
+        add(store, *jobs)
+        assert store.writer.jobs.of(["a", "c", "nobody"]) == {"a": jobs[0], "c": jobs[2]}
+
+    def test_is_planned_with_others(self, store):
+        add(store, job("a"), job("b"))
+        plans = [msgspec.structs.replace(job("a", NOON), slots_started=3), job("b", NOON + SECOND)]
+        with store.transaction():
+            store.writer.jobs.plan(plans)
+        assert store.writer.jobs.of("ab") == {"a": plans[0], "b": plans[1]}
+
     def test_keeps_its_counts_when_it_is_saved(self, store):
         add(store, job("1"))
         with store.transaction():
-            store.writer.jobs.count_success("1", NOON)
+            store.writer.jobs.count_ends([(ended("1", State.SUCCEEDED, NOON), True)])
             store.writer.jobs.save(job("1", owner="ann@example.org"))
         assert store.writer.jobs.get("1").counts == Counts(successes=1, finished=1, last_success=NOON)
 
@@ -139,10 +158,11 @@ class TestAJob:
         add(store, job("1"))
         jobs = store.writer.jobs
         with store.transaction():
-            jobs.count_attempt("1", NOON)
-            jobs.count_error("1", NOON + SECOND, is_final=False)
-            jobs.count_error("1", NOON + 2 * SECOND, is_final=True)
-            jobs.count_success("1", NOON + 3 * SECOND)
+            jobs.count_attempts(["1"], NOON)
+            retried, failed = (ended("1", State.FAILED, NOON + seconds * SECOND) for seconds in (1, 2))
+            succeeded = ended("1", State.SUCCEEDED, NOON + 3 * SECOND)
+            cancelled = ended("1", State.CANCELLED, NOON + 4 * SECOND)
+            jobs.count_ends([(retried, False), (failed, True), (succeeded, True), (cancelled, True)])
         assert jobs.get("1").counts == Counts(
             successes=1,
             errors=2,
@@ -248,7 +268,7 @@ class TestAList:
             job("b", name=r"c:\backup"),
         )
         with store.transaction():
-            store.writer.jobs.set_done("d", is_done=True)
+            store.writer.jobs.set_done(["d"], is_done=True)
         return store
 
     def test_has_all_jobs_in_the_order_of_their_creation(self, store):
@@ -337,11 +357,11 @@ class TestTotals:
                 spec = msgspec.structs.replace(before.spec, disabled=flag)
                 jobs.save(msgspec.structs.replace(before, spec=spec, next_due=at))
             case "success":
-                jobs.count_success(name, at)
+                jobs.count_ends([(ended(name, State.SUCCEEDED, at), True)])
             case "error":
-                jobs.count_error(name, at, is_final=flag)
+                jobs.count_ends([(ended(name, State.FAILED, at), flag)])
             case "attempt":
-                jobs.count_attempt(name, at)
+                jobs.count_attempts([name], at)
                 return at
             case "delete":
                 jobs.delete(name)

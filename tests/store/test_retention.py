@@ -21,11 +21,11 @@ def kept(store):
         for number, size in enumerate(SIZES):
             at = NOON + number * SECOND
             made = Run(job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=at, due_at=at)
-            running = runs.start(runs.add(made), at)
-            runs.finish(running, Outcome(state=State.SUCCEEDED, ended_at=at, output_size=size))
+            [running] = runs.start([runs.add(made)], at)
+            runs.finish([(running, Outcome(state=State.SUCCEEDED, ended_at=at, output_size=size))])
         for _ in range(2):
             runs.add(made)
-        runs.start(runs.queued("1")[0], NOON)
+        runs.start(runs.queued("1")[:1], NOON)
         yield store.writer.retention
 
 

@@ -39,11 +39,13 @@ def runs(store):
 
 
 def started(runs, **fields: object) -> Run:
-    return runs.start(runs.add(run(**fields)), NOON)
+    [running] = runs.start([runs.add(run(**fields))], NOON)
+    return running
 
 
 def ended(runs, **fields: object) -> Run:
-    return runs.finish(started(runs, **fields), DONE)
+    [finished] = runs.finish([(started(runs, **fields), DONE)])
+    return finished
 
 
 def in_state(runs, state: State) -> Run:
@@ -53,19 +55,22 @@ def in_state(runs, state: State) -> Run:
     stored = runs.add(run())
     if state is State.QUEUED:
         return stored
-    stored = runs.start(stored, NOON)
-    return stored if state is State.RUNNING else runs.finish(stored, msgspec.structs.replace(DONE, state=state))
+    [stored] = runs.start([stored], NOON)
+    if state is State.RUNNING:
+        return stored
+    [finished] = runs.finish([(stored, msgspec.structs.replace(DONE, state=state))])
+    return finished
 
 
 def move(runs, stored: Run, state: State) -> None:
     """Try to bring a run to another state, whatever it is in."""
     if state is State.RUNNING:
-        runs.start(stored, NOON + SECOND)
+        runs.start([stored], NOON + SECOND)
     elif state is State.CANCELLED and stored.state is not State.RUNNING:
         runs.cancel_queued(stored, NOON + SECOND, "too late")
     else:
         with suppress(AssertionError):
-            runs.finish(stored, Outcome(state=state, ended_at=NOON + 2 * SECOND))
+            runs.finish([(stored, Outcome(state=state, ended_at=NOON + 2 * SECOND))])
 
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -111,9 +116,16 @@ class TestARun:
     def test_keeps_how_it_ended(self, undone, given_run, started_at, outcome):
         with undone() as store:
             runs = store.writer.runs
-            finished = runs.finish(runs.start(runs.add(given_run), started_at), outcome)
+            [running] = runs.start([runs.add(given_run)], started_at)
+            [finished] = runs.finish([(running, outcome)])
             assert runs.get(finished.id) == finished
             assert (finished.state, finished.started_at, finished.outcome) == (outcome.state, started_at, outcome)
+
+    def test_that_has_ended_does_not_end_again(self, runs):
+        over, running = ended(runs), started(runs)
+        late = msgspec.structs.replace(DONE, message="late")
+        assert [one.id for one in runs.finish([(over, late), (running, late)])] == [running.id]
+        assert (runs.get(over.id), runs.get(running.id).outcome) == (over, late)
 
     def test_that_does_not_exist_is_none(self, runs):
         assert runs.get(1) is None
@@ -157,10 +169,11 @@ class TestTheQueue:
         assert runs.ready(2) == queued[:2]
 
     def test_releases_the_oldest_waiting_run_of_a_job_alone(self, runs):
-        first, _, other = (runs.add(run(job, waiting=WAITS_FOR_JOB)) for job in "aab")
-        runs.release("a")
-        assert [one.id for one in runs.ready(10)] == [first.id]
+        first, _, other, third = (runs.add(run(job, waiting=WAITS_FOR_JOB)) for job in "aabc")
+        assert runs.release(["a", "c", "nobody"])
+        assert [one.id for one in runs.ready(10)] == [first.id, third.id]
         assert runs.get(other.id).waiting == WAITS_FOR_JOB
+        assert not runs.release(["c"])
 
     def test_of_a_job_is_told_oldest_first(self, runs):
         queued = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB))]
@@ -218,7 +231,7 @@ class TestAJob:
     )
     def test_is_live_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_live):
         make(runs)
-        assert runs.is_live("1") is is_live
+        assert runs.live(["1", "nobody"]) == ({"1"} if is_live else set())
 
     @pytest.mark.parametrize(
         ("make", "is_waiting"),
@@ -233,7 +246,7 @@ class TestAJob:
     )
     def test_has_a_waiting_slot_where_a_scheduled_run_is_queued(self, runs, make, is_waiting):
         make(runs)
-        assert runs.is_slot_waiting("1") is is_waiting
+        assert runs.with_slot_waiting(["1", "nobody"]) == ({"1"} if is_waiting else set())
 
 
 class TestAttempts:
@@ -358,13 +371,14 @@ class TestADelayedRetry:
     )
     def test_is_pending_but_not_under_way(self, runs, make, is_pending, is_under_way):
         make(runs)
-        assert (runs.is_pending("1"), runs.is_under_way("1")) == (is_pending, is_under_way)
+        assert runs.pending(["1", "nobody"]) == ({"1"} if is_pending else set())
+        assert runs.is_under_way("1") is is_under_way
 
 
 class TestOutput:
     @pytest.mark.parametrize("data", [b"", b"hello\n", bytes(range(256))])
     def test_comes_out_as_it_went_in(self, runs, data):
-        runs.keep_output(7, data)
+        runs.keep_outputs([(7, data)])
         assert runs.output(7) == data
 
     def test_that_was_not_kept_here_is_none(self, runs):
@@ -375,8 +389,7 @@ class TestDeletingRuns:
     def test_takes_those_that_have_ended_with_their_output_and_leaves_the_others(self, runs):
         gone, kept = ended(runs), ended(runs)
         live = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB)), started(runs)]
-        for one in (gone, kept, *live):
-            runs.keep_output(one.id, b"x")
+        runs.keep_outputs([(one.id, b"x") for one in (gone, kept, *live)])
         runs.delete([gone.id, *(one.id for one in live), 999])
         assert (runs.get(gone.id), runs.output(gone.id)) == (None, None)
         assert [runs.get(one.id) for one in (kept, *live)] == [kept, *live]
@@ -402,7 +415,7 @@ def test_the_sum_of_all_output_is_right_whatever_happens(undone, steps):
                 continue
             chosen = known[which % len(known)]
             if what == "finish":
-                runs.finish(chosen, msgspec.structs.replace(DONE, output_size=size))
+                runs.finish([(chosen, msgspec.structs.replace(DONE, output_size=size))])
             else:
                 runs.delete([chosen.id])
         left = filter(None, (runs.get(one.id) for one in known))
