@@ -21,7 +21,7 @@ _RETRIES = 500
 _REPLACED = "cancelled because a newer run of the job replaces it"
 
 
-Mark = tuple[tuple[int, ...], Counter[str]]
+Mark = tuple[tuple[int, ...], dict[str, int]]
 
 
 class Effects:
@@ -37,11 +37,12 @@ class Effects:
 
     def mark(self) -> Mark:
         """Where it stands, for undo."""
-        return tuple(map(len, self._lists())), self.in_use.copy()
+        return tuple(map(len, self._lists())), dict(self.in_use)
 
     def undo(self, mark: Mark) -> None:
         """Forget what came after the mark, because its savepoint was undone."""
-        lengths, self.in_use = mark
+        lengths, in_use = mark
+        self.in_use = Counter(in_use)
         for entries, length in zip(self._lists(), lengths, strict=True):
             del entries[length:]
 
