@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import Mock
 
+import msgspec
 import pytest
 
 from kala.api import wire
@@ -37,7 +38,8 @@ def test_the_api_page_has_a_heading_for_each_route_and_no_other():
 
 def job_json():
     run = Run(id=1, job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOW, due_at=NOW)
-    return wire.job(Job(id="1", spec=Spec(name="a", action=Command("true")), created_at=NOW, next_due=None), [run])
+    job = Job(id="1", spec=Spec(name="a", action=Command("true")), created_at=NOW, next_due=None)
+    return msgspec.json.decode(msgspec.json.encode(wire.job(job, [run])))
 
 
 def test_the_api_page_tells_each_field_of_a_job_once():
