@@ -53,7 +53,7 @@ class Groups:
 
 
 class Group:
-    """One run's group. It belongs to the run's worker."""
+    """One run's group. It belongs to the thread that has the run in hand."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

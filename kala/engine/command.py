@@ -150,8 +150,8 @@ class Underway:
             yield
         except BaseException:
             _signal_group(self._process, signal.SIGKILL)
-            self._process.leave()
             self._close()
+            self._process.leave()
             raise
 
     def _close(self) -> None:
@@ -163,16 +163,17 @@ class Underway:
         return _outcome(self._process.exit_code, self._control, time.monotonic_ns() - self._clock)
 
     def end(self) -> Outcome | None:
-        """The outcome of a command whose process has ended; None where follow() is to wait for more of its output.
+        """Without waiting for anything, the outcome of a command whose process has ended.
 
-        That is so where a process that left the group holds it, or where it is more than fits into memory.
+        None where follow() is to see to its output: where there is more than fits into memory, or more may come, as a
+        process that left the group holds it.
         """
         with self._never_alone():
             _signal_group(self._process, signal.SIGKILL)
             os.set_blocking(self._process.output, False)
             with suppress(BlockingIOError):
-                while not self._output.is_spooled:
-                    if not self._take():
+                while room := self._output.room:
+                    if not self._take(room):
                         self._process.wait()
                         return self._outcome()
         return None
@@ -239,9 +240,9 @@ class Underway:
         wait = min(instants, default=float("inf")) - now
         return None if wait == float("inf") else max(0.0, wait) * 1000
 
-    def _take(self) -> bool:
+    def _take(self, size: int = _CHUNK) -> bool:
         """Take some of the output that is there; False at its end."""
-        if data := os.read(self._process.output, _CHUNK):
+        if data := os.read(self._process.output, size):
             self._output.write(data)
         return bool(data)
 

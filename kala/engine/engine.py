@@ -241,6 +241,7 @@ class Engine:
                 self._finish(ends, effects, now)
                 answers = [self._apply(message, answer, effects, now) for message, answer in asked]
                 self._start_due(now)
+                self._runs.count_starts(now)
                 effects.gone += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
         except Busy as error:

@@ -1,4 +1,4 @@
-"""Where runs are carried out: a few threads that start commands, and a pool of workers for what lasts."""
+"""Where runs are carried out: a few threads that start commands, one for their first moment, and a pool of workers."""
 
 import logging
 import os
@@ -22,11 +22,12 @@ from kala.engine import cgroup, command, environment, http_call, identity, templ
 from kala.engine.command import Underway
 from kala.engine.control import Control
 from kala.engine.output import Output
-from kala.engine.starter import Starter
+from kala.engine.task import Task
+from kala.engine.watch import Watch
 
 logger = logging.getLogger("kala.executor")
 
-# One would do for all but the fastest loads; the others are for when it waits for a slow disk.
+# One would do; the others are for when it waits for a slow disk.
 _STARTERS = 3
 
 Done = Callable[[Run, Outcome, bytes | None], None]
@@ -44,22 +45,11 @@ class Limits(msgspec.Struct, frozen=True):
     must_hold: bool = True
 
 
-class _Task(msgspec.Struct):
-    """A run that was submitted, and what has come of it. Belongs to the thread that has it in hand."""
-
-    run: Run
-    job: Job
-    control: Control
-    output: Output
-    under_way: Underway | None = None
-    group: cgroup.Group | None = None
-
-
 class Executor:
     """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
 
-    `submit` is the only way in and `done` the only way out. A starter starts each command and keeps it for a moment;
-    what lasts longer goes to a worker, as HTTP calls do at once. The table of tasks belongs to its lock.
+    `submit` is the only way in and `done` the only way out. A starter starts each command, the watch has it for a
+    moment, and what lasts longer goes to a worker, as HTTP calls do at once. The table of tasks belongs to its lock.
     """
 
     def __init__(
@@ -76,30 +66,34 @@ class Executor:
         self._groups = groups
         self._outputs = outputs
         self._printed = printed
-        self._commands: SimpleQueue[_Task | None] = SimpleQueue()
-        self._lasting: SimpleQueue[_Task | None] = SimpleQueue()
+        self._commands: SimpleQueue[Task | None] = SimpleQueue()
+        self._lasting: SimpleQueue[Task | None] = SimpleQueue()
         self._lock = Lock()
-        self._tasks: dict[int, _Task] = {}
+        self._tasks: dict[int, Task] = {}
         self._starters: list[Thread] = []
         self._workers: list[Thread] = []
+        self._watch: Watch | None = None
         self._environ = environment.encoded(environment.for_commands(os.environ))
         self._folder = Path.cwd()
 
     def start(self, done: Done) -> None:
-        """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many."""
+        """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many workers."""
         self._done = done
-        try:
-            for number in range(_STARTERS):
-                self._starters.append(_thread(f"kala-starter-{number}", self._start_commands))
-            for number in range(self.workers):
+        self._watch = Watch(self._end, self._lasting.put)
+        self._watch.start()
+        for number in range(_STARTERS):
+            self._starters.append(_thread(f"kala-starter-{number}", partial(self._start_commands, self._watch)))
+        for number in range(self.workers):
+            try:
                 self._workers.append(_thread(f"kala-worker-{number}", self._work))
-        except RuntimeError as error:
-            allowed = len(self._workers)
-            sentence = f"workers: the system allows only {allowed} of {self.workers} threads; give fewer"
-            raise Invalid(sentence) from error
+            except RuntimeError as error:
+                if not number:
+                    raise
+                sentence = f"workers: the system allows only {number} of {self.workers} threads; give fewer"
+                raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
-        task = _Task(run, job, Control(), self._output(run))
+        task = Task(run, job, Control(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
         (self._commands if isinstance(job.spec.action, Command) else self._lasting).put(task)
@@ -137,63 +131,59 @@ class Executor:
     def stop(self, timeout: float) -> None:
         """End the threads, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
         deadline = time.monotonic() + timeout
-        # In this order: what the starters have in hand goes to the workers.
-        for queue, threads in ((self._commands, self._starters), (self._lasting, self._workers)):
-            for _ in threads:
-                queue.put(None)
-            for thread in threads:
-                thread.join(max(0.0, deadline - time.monotonic()))
-            threads.clear()
+        _end_all(self._starters, self._commands, deadline)
+        if self._watch:
+            self._watch.stop(max(0.0, deadline - time.monotonic()))
+            self._watch = None
+        # Only now, as the watch has handed over what it had.
+        _end_all(self._workers, self._lasting, deadline)
 
-    def _start_commands(self) -> None:
-        Starter(self._commands, begin=self._begin, end=self._end, hand_over=self._lasting.put).work()
+    def _start_commands(self, watch: Watch) -> None:
+        while task := self._commands.get():
+            task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
+            begun = self._guarded(task, partial(self._begin, task))
+            if isinstance(begun, Outcome):
+                self._finish(task, begun)
+                continue
+            task.under_way = begun
+            if task.group:
+                # To close it can take a while, however short the run was.
+                self._lasting.put(task)
+            else:
+                watch.keep(task)
 
-    def _begin(self, task: _Task) -> int | None:
-        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
-        begun = self._guarded(task, self._command)
-        if isinstance(begun, Outcome):
-            self._finish(task, begun)
-            return None
-        task.under_way = begun
-        if not task.group:
-            return begun.ended
-        # To close its group can take a while, however short the run was.
-        self._lasting.put(task)
-        return None
-
-    def _end(self, task: _Task) -> bool:
+    def _end(self, task: Task) -> bool:
         assert task.under_way
-        under_way = task.under_way
-        outcome = self._guarded(task, lambda _: under_way.end())
+        outcome = self._guarded(task, task.under_way.end)
         if outcome:
             self._finish(task, outcome)
         return outcome is not None
 
     def _work(self) -> None:
         while task := self._lasting.get():
-            self._finish(task, self._guarded(task, self._see_through))
+            self._finish(task, self._guarded(task, partial(self._see_through, task)))
 
-    def _see_through(self, task: _Task) -> Outcome:
+    def _see_through(self, task: Task) -> Outcome:
         if task.under_way:
             return task.under_way.follow()
         task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
         return self._call(task)
 
-    def _guarded(self, task: _Task, do: Callable[[_Task], _T]) -> "_T | Outcome":
+    def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
         """A fault of ours fails the run, and nothing else."""
         try:
-            return do(task)
+            return do()
         except Exception as error:
             logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
             return failure(f"Kala could not carry out the run: {error}")
 
-    def _finish(self, task: _Task, outcome: Outcome) -> None:
+    def _finish(self, task: Task, outcome: Outcome) -> None:
         if task.group:
-            outcome = self._guarded(task, partial(_left, outcome))
-        data = task.output.close()
-        self._done(task.run, _with_output(outcome, task), data)
+            outcome = self._guarded(task, partial(_left, task, outcome))
+        closed = self._guarded(task, partial(_closed, task, outcome))
+        self._done(task.run, *((closed, None) if isinstance(closed, Outcome) else closed))
 
-    def _call(self, task: _Task) -> Outcome:
+    def _call(self, task: Task) -> Outcome:
         if task.control.reason:
             return _cancelled(task.control)
         try:
@@ -205,7 +195,7 @@ class Executor:
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
 
-    def _command(self, task: _Task) -> Underway | Outcome:
+    def _begin(self, task: Task) -> Underway | Outcome:
         spec = task.job.spec
         if task.control.reason:
             return _cancelled(task.control)
@@ -215,12 +205,10 @@ class Executor:
             task.group = self._group(task)
         except Invalid as error:
             return failure(str(error))
-        except OSError as error:
-            return failure(f"its limits could not be set: {error.strerror}: {error.filename}")
         assert isinstance(action, Command)
         return command.begin(action.line, self._setting(task, user), task.output, task.control)
 
-    def _group(self, task: _Task) -> cgroup.Group | None:
+    def _group(self, task: Task) -> cgroup.Group | None:
         spec = task.job.spec
         try:
             self._groups.check(spec)
@@ -229,9 +217,12 @@ class Executor:
                 raise
             logger.warning("run %s of %s goes without its limits: %s", task.run.id, task.run.job_name, error)
             return None
-        return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
+        try:
+            return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
+        except OSError as error:
+            raise Invalid(f"its limits could not be set: {error.strerror}: {error.filename}") from error
 
-    def _setting(self, task: _Task, user: struct_passwd | None) -> command.Setting:
+    def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
         login = identity.variables(user) if user else {}
         folder = identity.home(user) if user else self._folder
@@ -254,24 +245,33 @@ def _thread(name: str, work: Callable[[], None]) -> Thread:
     return thread
 
 
+def _end_all(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline: float) -> None:
+    for _ in threads:
+        queue.put(None)
+    while threads:
+        threads.pop().join(max(0.0, deadline - time.monotonic()))
+
+
 def _cancelled(control: Control) -> Outcome:
     return msgspec.structs.replace(failure(control.reason), state=control.state)
 
 
-def _left(outcome: Outcome, task: _Task) -> Outcome:
+def _left(task: Task, outcome: Outcome) -> Outcome:
     """The outcome with what the run's group says of its limits."""
     assert task.group
     return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, task.group.close()))))
 
 
-def _with_output(outcome: Outcome, task: _Task) -> Outcome:
+def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
+    """The outcome with what became of the output, and the output where it is small."""
+    data = task.output.close()
     output, message = task.output, outcome.message
     if output.fault:
         sentence = f"not all of its output could be kept: {output.fault}"
         logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
         message = "; ".join(filter(None, (message, sentence)))
     is_cut = output.is_cut or bool(output.fault)
-    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut)
+    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut), data
 
 
 def _seconds(length: str) -> float | None:

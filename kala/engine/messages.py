@@ -1,4 +1,4 @@
-"""What can be asked of the engine. The answer comes when it is on disk."""
+"""What can be asked of the engine, where the answer comes when it is on disk, and what the executor tells it."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ class DeleteRun(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """From the executor: a run ended. Its output comes along where it is small; else it is in a file. No answer."""
+    """From the executor: a run ended. Its output comes along where it is small; else it is in a file."""
 
     run: Run
     outcome: Outcome

@@ -12,7 +12,7 @@ INLINE_BYTES = 16 * 1024
 
 
 class Output:
-    """The output of one run: its worker writes, any thread reads what is kept so far. Guarded by its lock.
+    """The output of one run: who has the run in hand writes, any thread reads what is kept so far. Guarded by its lock.
 
     It is in memory while it is small and young, else in a spool. So memory stays flat, whatever a run prints.
     """
@@ -51,6 +51,11 @@ class Output:
     def size(self) -> int:
         """How many bytes are kept once the output is closed."""
         return self._file_size if self._has_file else len(self._buffer)
+
+    @property
+    def room(self) -> int:
+        """How many more bytes stay in memory."""
+        return 0 if self.is_spooled or self.fault else self._inline - len(self._buffer)
 
     @property
     def is_only_in_memory(self) -> bool:

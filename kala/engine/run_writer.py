@@ -20,7 +20,7 @@ _OVERLAP = "skipped because another run of the job was queued or running"
 _RETRIES = 500
 _REPLACED = "cancelled because a newer run of the job replaces it"
 
-
+# How long each list of the effects was, and how many runs of each pool were running.
 Mark = tuple[tuple[int, ...], dict[str, int]]
 
 
@@ -138,6 +138,9 @@ class RunWriter:
             self._runs.end_retry_wait(run, WAITS_FOR_JOB if waits else "")
         while (free := self._free - len(self._effects.starts)) > 0 and (ready := self._runs.ready(free)):
             self._start_or_hold(ready, now)
+
+    def count_starts(self, now: datetime) -> None:
+        """Note in their jobs that runs were started in this step."""
         self._jobs.count_attempts([job.id for _, job in self._effects.starts], now)
 
     def _start_or_hold(self, ready: Sequence[Run], now: datetime) -> None:
@@ -209,11 +212,12 @@ class RunWriter:
         self._jobs.count_ends((run, not follow.retry_at) for run, _, follow in all_of)
         over = {job.id: job for _, job, follow in all_of if not follow.retry_at}
         self._release(over)
+        # In this order: a retry goes before what another run leads to.
         for run, job, follow in all_of:
             if follow.retry_at:
                 self._retry(job, run, follow.retry_at, now)
-            else:
-                self._queue_followers(job, run, follow, now)
+        for run, job, follow in all_of:
+            self._queue_followers(job, run, follow, now)
         self.settle(over.values())
 
     def _queue_followers(self, job: Job, run: Run, follow: Follow, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Starting a process by posix_spawn(3), as the C library has it.
 
-Beside subprocess.Popen it takes a third less of the processor in a worker, and above all it lets Python's lock go once
-instead of ten times: where hundreds of runs a second begin, threads that wait for that lock are what costs most.
+Beside subprocess.Popen it takes a third less of the processor, and above all it lets Python's lock go once instead of
+ten times: where hundreds of runs a second begin, threads that wait for that lock are what costs most.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ _NULL = os.fsencode(os.devnull)
 
 
 class Process:
-    """A process that was started, the first of a session of its own. Belongs to the thread that started it."""
+    """A process that was started, the first of a session of its own. Belongs to the thread that has the run in hand."""
 
     def __init__(self, pid: int, output: int) -> None:
         """`output` is the descriptor to read what it prints from; who reads closes it."""

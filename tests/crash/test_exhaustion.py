@@ -185,10 +185,12 @@ def test_without_processes_runs_fail_with_the_reason_and_are_tried_again(somebod
     ("count", "status", "sentence"),
     [
         (1, 7, NO_THREADS),
-        (6, 2, "workers: the system allows only 4 of 8 threads; give fewer"),
+        (4, 7, NO_THREADS),
+        (6, 7, NO_THREADS),
+        (8, 2, "workers: the system allows only 2 of 8 threads; give fewer"),
         (15, 7, NO_THREADS),
     ],
-    ids=["no loop", "too few workers", "no server"],
+    ids=["no loop", "no starters", "no worker", "too few workers", "no server"],
 )
 def test_a_start_without_threads_is_refused_with_what_is_to_be_done(somebody, count, status, sentence):
     kala = somebody(threads=count)

@@ -4,6 +4,7 @@ import pytest
 
 from kala.core.errors import Invalid
 from kala.core.job import ParentsMode
+from kala.core.run import State
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
@@ -26,6 +27,14 @@ class TestAChild:
         assert kala.runs(child) == []
         kala.succeed(parent)
         assert kala.story(child) == ["parent running"]
+
+    @pytest.mark.parametrize("order", [1, -1], ids=["the parent first", "the child first"])
+    def test_does_not_run_beside_its_retry_where_both_ended_together(self, kala, parent, order):
+        child = kala.create(parents=(parent,), retries=1)
+        kala.start(parent)
+        kala.start(child)
+        kala.step(*[kala.done(parent), kala.done(child, State.FAILED)][::order])
+        assert kala.story(child) == ["manual failed", "retry running", "parent queued"]
 
     def test_does_not_run_when_its_parent_fails(self, kala, parent):
         child = kala.create(parents=(parent,))

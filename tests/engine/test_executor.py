@@ -1,16 +1,17 @@
-"""The workers: each sees one run through from its start to its outcome."""
+"""The executor: each run that it is given comes back with its outcome."""
 
 import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
+from threading import Event
 
 import pytest
 
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.run import Cause, Outcome, Run
-from kala.engine import command, executor
+from kala.engine import command, executor, template
 from kala.engine.cgroup import Groups
 from kala.engine.executor import Executor, Limits
 from kala.engine.spool import live_path_of, path_of
@@ -122,11 +123,13 @@ class TestARun:
             "TemplateDelimiters: the template cannot be rendered: 'nome' is undefined"
         )
 
-    @pytest.mark.parametrize("fault", ["spawn", "Underway._take", "Underway._patience"])
+    @pytest.mark.parametrize(
+        "fault", ["command.spawn", "command.Underway._take", "command.Underway._patience", "output.Output.close"]
+    )
     def test_that_kala_cannot_carry_out_fails_and_the_others_go_on(self, bench, caplog, monkeypatch, fault):
         with monkeypatch.context() as broken:
-            broken.setattr(f"kala.engine.command.{fault}", lambda *_: 1 / 0)
-            bench.submit("exec sleep 60" if fault == "Underway._patience" else "true")
+            broken.setattr(f"kala.engine.{fault}", lambda *_: 1 / 0)
+            bench.submit("exec sleep 60" if fault == "command.Underway._patience" else "true")
             assert bench.outcome().message == "Kala could not carry out the run: division by zero"
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"
@@ -280,7 +283,7 @@ class TestAShortCommand:
         assert not Path(f"/proc/{bench.output().strip()}").exists()
 
 
-class TestWhatAStarterCannotSeeThrough:
+class TestWhatLasts:
     """It goes to a worker, and the starter goes on: here there is one of each."""
 
     @pytest.fixture
@@ -304,6 +307,17 @@ class TestWhatAStarterCannotSeeThrough:
     def test_does_not_keep_others_from_starting(self, bench, line):
         bench.submit(line, number=1)
         bench.submit("true", number=2)
+        assert bench.next()[0].id == 2
+
+    def test_is_not_forgotten_while_another_cannot_be_started(self, bench, monkeypatch):
+        blocked = Event()
+        render = template.render
+        monkeypatch.setattr(template, "render", lambda job: (job.spec.owner and blocked.wait(PATIENCE), render(job))[1])
+        bench.submit("exec sleep 60", number=1, timeout="PT0.2S")
+        bench.submit("true", number=2, owner="somebody")
+        run, outcome = bench.next()
+        assert (run.id, outcome.state) == (1, "timed_out")
+        blocked.set()
         assert bench.next()[0].id == 2
 
     def test_is_complete_in_the_end(self, bench):

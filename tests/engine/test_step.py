@@ -90,7 +90,7 @@ class TestManyMessages:
 
     def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
         told = kala.feed.last
-        monkeypatch.setattr(kala.engine._jobs, "_check_circle", lambda job: 1 / 0)
+        monkeypatch.setattr(kala.engine._jobs._moves, "tell_job", lambda *_: 1 / 0)
         [answer] = kala.step(CreateJob(SPEC))
         assert isinstance(answer.exception(), ZeroDivisionError)
         assert kala.jobs() == []
