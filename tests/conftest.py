@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,9 @@ settings.register_profile("kala", deadline=None, suppress_health_check=[HealthCh
 # To look for faults rather than to guard against them: pytest --hypothesis-profile long --timeout 3600.
 settings.register_profile("long", settings.get_profile("kala"), max_examples=5000)
 settings.load_profile("kala")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Undone = Callable[[], AbstractContextManager[Store]]
 
