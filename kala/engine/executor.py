@@ -27,7 +27,7 @@ from kala.engine.watch import Watch
 
 logger = logging.getLogger("kala.executor")
 
-# One would do; the others are for when it waits for a slow disk.
+# One would do; the others are for when one waits for a slow disk. Where all of them do, no command starts.
 _STARTERS = 3
 
 Done = Callable[[Run, Outcome, bytes | None], None]

@@ -14,7 +14,8 @@ from threading import Thread
 from kala.engine.task import Task
 
 _MOMENT_SECONDS = 0.01
-# How many it has in hand: enough to keep the processors at work, and so few that a moment is enough for a short one.
+# So many it has in hand before who gives it one more waits: enough to keep the processors at work, and so few that a
+# moment is enough for a short one.
 _ROOM = 12
 
 
@@ -44,11 +45,12 @@ class Watch:
     def keep(self, task: Task) -> None:
         """Take a command that was just started, and return when there is room for another. For any thread."""
         assert task.under_way
-        if self._is_stopping:
+        try:
+            # In this order: what is known can be dropped. An end that comes before it is known is seen again.
+            self._poller.register(task.under_way.ended, select.EPOLLIN)
+        except (OSError, ValueError):  # no memory for it; stopped
             self._hand_over(task)
             return
-        # In this order: what is known can be dropped. An end that comes before it is known is seen again.
-        self._poller.register(task.under_way.ended, select.EPOLLIN)
         self._coming.append((task, time.monotonic() + _MOMENT_SECONDS))
         if self._is_idle:
             self._is_idle = False

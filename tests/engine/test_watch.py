@@ -1,5 +1,6 @@
 """The watch has a command for its first moment. Here an event descriptor stands for each command's end."""
 
+import errno
 import os
 from queue import SimpleQueue
 from threading import Thread
@@ -98,6 +99,17 @@ def test_what_it_has_when_it_stops_is_handed_over(kept):
     assert [kept.next(), kept.next()] == [("handed over", 1), ("handed over", 2)]
     kept.watch = Watch(kept.end, kept.hand_over)
     kept.watch.start()
+
+
+def test_what_it_has_no_memory_for_is_handed_over(kept, monkeypatch):
+    class Full:
+        def register(self, *_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(kept.watch, "_poller", Full())
+        kept.keep(1)
+    assert kept.next() == ("handed over", 1)
 
 
 def test_what_comes_after_its_stop_is_handed_over(kept):
