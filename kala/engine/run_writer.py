@@ -84,7 +84,8 @@ class RunWriter:
             return self._skip(run, _OVERLAP, now)
         if overlap is Overlap.REPLACE:
             self._make_way(job, now)
-        waiting = WAITS_FOR_JOB if self._is_live(job.id) else ""
+            is_live = self._is_live(job.id)
+        waiting = WAITS_FOR_JOB if is_live else ""
         return self._add(replace(run, waiting=waiting), job, now)
 
     def _make_way(self, job: Job, now: datetime) -> None:
@@ -164,22 +165,16 @@ class RunWriter:
         """Do for due jobs what their schedules and their rules for overlap and missed slots ask for."""
         if not jobs:
             return
-        guarded = [job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW]
-        live, waiting = (self._runs.live(guarded), self._runs.with_slot_waiting(guarded)) if guarded else ((), ())
+        live = self._runs.live([job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW])
+        waiting = self._runs.with_slot_waiting([job.id for job in jobs if job.spec.overlap is Overlap.WAIT])
         plans = [self._claim(job, now, watching_since, job.id in live, job.id in waiting) for job in jobs]
         self._jobs.plan(plans)
         idle = [plan for job, plan in zip(jobs, plans, strict=True) if plan.slots_started == job.slots_started]
         self.settle(idle)
 
     def _claim(self, job: Job, now: datetime, watching_since: datetime, is_live: bool, is_waiting: bool) -> Job:
-        overlap = job.spec.overlap
         claim = policy.claim(
-            job,
-            self._zone,
-            now,
-            watching_since=watching_since,
-            is_waiting=is_waiting and overlap is Overlap.WAIT,
-            is_live=is_live,
+            job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting, is_live=is_live
         )
         cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
         if claim.missed:
@@ -311,7 +306,7 @@ class RunWriter:
         """Mark jobs as done, or not, by what is still to come."""
         jobs = list(jobs)
         done = {job.id for job in jobs if not policy.comes_again(job)}
-        done -= self._runs.pending(done) if done else set()
+        done -= self._runs.pending(done)
         for is_done in (True, False):
             changed = [job.id for job in jobs if (job.id in done) is is_done and job.is_done is not is_done]
             self._jobs.set_done(changed, is_done)

@@ -1,6 +1,6 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -145,20 +145,20 @@ class Runs:
         """The queued runs that only need a worker, oldest first."""
         return [to_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
 
-    def live(self, job_ids: Iterable[str]) -> set[str]:
+    def live(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is queued or running."""
         return self._having(_LIVE, job_ids)
 
-    def pending(self, job_ids: Iterable[str]) -> set[str]:
+    def pending(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is running or queued, retries that wait for their time included."""
         return self._having(_PENDING, job_ids)
 
-    def with_slot_waiting(self, job_ids: Iterable[str]) -> set[str]:
+    def with_slot_waiting(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run for a slot is queued."""
         return self._having(_WITH_SLOT_WAITING, job_ids)
 
-    def _having(self, sql: str, job_ids: Iterable[str]) -> set[str]:
-        return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()}
+    def _having(self, sql: str, job_ids: Collection[str]) -> set[str]:
+        return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()} if job_ids else set()
 
     def is_under_way(self, job_id: str) -> bool:
         """Whether a run of the job is running, or waits for nothing but its turn at a worker or in its pool."""
