@@ -255,8 +255,14 @@ def _remote(action: Command | HttpCall) -> _Remote:
 def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
     """A job's JSON; its newest runs are in it where they are given."""
     spec, action, counts = one.spec, one.spec.action, one.counts
-    last_success, last_error = counts.last_success or NEVER, counts.last_error or NEVER
-    last_attempt = counts.last_attempt or NEVER
+    metadata = _Metadata(
+        success_count=counts.successes,
+        last_success=counts.last_success or NEVER,
+        error_count=counts.errors,
+        last_error=counts.last_error or NEVER,
+        last_attempted_run=counts.last_attempt or NEVER,
+        number_of_finished_runs=counts.finished,
+    )
     return _Job(
         id=one.id,
         name=spec.name,
@@ -297,19 +303,12 @@ def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
         TemplateDelimiters=spec.template_delimiters,
         dependent_jobs=one.children or None,
         next_run_at=(not spec.disabled and one.next_due) or NEVER,
-        success_count=counts.successes,
-        last_success=last_success,
-        error_count=counts.errors,
-        last_error=last_error,
-        last_attempted_run=last_attempt,
-        metadata=_Metadata(
-            success_count=counts.successes,
-            last_success=last_success,
-            error_count=counts.errors,
-            last_error=last_error,
-            last_attempted_run=last_attempt,
-            number_of_finished_runs=counts.finished,
-        ),
+        success_count=metadata.success_count,
+        last_success=metadata.last_success,
+        error_count=metadata.error_count,
+        last_error=metadata.last_error,
+        last_attempted_run=metadata.last_attempted_run,
+        metadata=metadata,
         stats=[stat(run) for run in runs or ()] or None,
         is_done=one.is_done,
     )
