@@ -15,7 +15,7 @@ import msgspec
 
 from kala.core.run import Outcome, State
 from kala.engine.control import Control
-from kala.engine.environment import Environ
+from kala.engine.environment import Environ, encoded
 from kala.engine.output import Output
 from kala.engine.spawn import Process, spawn
 
@@ -104,8 +104,7 @@ def plain_words(line: str) -> list[str]:
 
 
 def _spawn(words: list[str], setting: Setting) -> Process:
-    folder = b"PWD=" + os.fsencode(setting.folder)
-    return spawn(words, {**setting.environ, "PWD": folder}, setting.folder)
+    return spawn(words, {**setting.environ, **encoded({"PWD": str(setting.folder)})}, setting.folder)
 
 
 class Underway:
@@ -122,14 +121,13 @@ class Underway:
         self._setting = setting
         self._output = output
         self._control = control
-        self._poller = select.poll()
         self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
         self._descriptors = [process.output]
         with self._never_alone():
+            # It can be read as soon as the process has ended.
             self.ended = self._granted(lambda: os.pidfd_open(process.pid))
-        """A descriptor that can be read as soon as the process has ended."""
 
     def _granted(self, opened: Callable[[], int]) -> int:
         """A descriptor, as soon as there is one: a command is not killed halfway because others hold them all."""
@@ -187,16 +185,20 @@ class Underway:
             return self._outcome()
 
     def _follow(self, asked: int) -> None:
+        poller = select.poll()
         for descriptor in (self.ended, self._process.output, asked):
-            self._poller.register(descriptor, select.POLLIN)
+            poller.register(descriptor, select.POLLIN)
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
-            ready = {descriptor for descriptor, _ in self._poller.poll(self._patience())}
+            ready = {descriptor for descriptor, _ in poller.poll(self._patience())}
             if self.ended in ready:
                 self._finish()
                 return
             if self._process.output in ready and not self._take():
-                self._poller.unregister(self._process.output)
-            self._heed(asked if asked in ready else None, bool(ready))
+                poller.unregister(self._process.output)
+            if asked in ready:
+                os.eventfd_read(asked)
+                self._end(time.monotonic())
+            self._heed(bool(ready))
         self._process.leave()
 
     def _finish(self) -> None:
@@ -205,11 +207,8 @@ class Underway:
         self._drain()
         self._process.wait()
 
-    def _heed(self, asked: int | None, was_busy: bool) -> None:
+    def _heed(self, was_busy: bool) -> None:
         now = time.monotonic()
-        if asked is not None:
-            os.eventfd_read(asked)
-            self._end(now)
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             reason = f"timed out after {self._setting.timeout:g} s"

@@ -28,6 +28,7 @@ Environ = Mapping[str, bytes]
 
 
 def encoded(variables: Mapping[str, str]) -> dict[str, bytes]:
+    """Variables in the form in which a process is given them."""
     return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
 
 
