@@ -170,9 +170,11 @@ class Executor:
         return self._call(task)
 
     def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
-        """A fault of ours fails the run, and nothing else."""
+        """What is wrong with the job fails its run; a fault of ours fails the run too, and nothing else."""
         try:
             return do()
+        except Invalid as error:
+            return failure(str(error))
         except Exception as error:
             logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
             return failure(f"Kala could not carry out the run: {error}")
@@ -186,10 +188,7 @@ class Executor:
     def _call(self, task: Task) -> Outcome:
         if task.control.reason:
             return _cancelled(task.control)
-        try:
-            action = template.render(task.job)
-        except Invalid as error:
-            return failure(str(error))
+        action = template.render(task.job)
         assert isinstance(action, HttpCall)
         timeout = _seconds(task.job.spec.timeout)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
@@ -199,12 +198,9 @@ class Executor:
         spec = task.job.spec
         if task.control.reason:
             return _cancelled(task.control)
-        try:
-            action = template.render(task.job)
-            user = identity.account(spec.user) if spec.user else None
-            task.group = self._group(task)
-        except Invalid as error:
-            return failure(str(error))
+        action = template.render(task.job)
+        user = identity.account(spec.user) if spec.user else None
+        task.group = self._group(task)
         assert isinstance(action, Command)
         return command.begin(action.line, self._setting(task, user), task.output, task.control)
 
