@@ -58,7 +58,9 @@ class Watch:
         self._room.get()
 
     def stop(self, timeout: float) -> None:
-        """Hand over all that it has, and end. Once."""
+        """Hand over all that it has, and end. Idempotent."""
+        if self._is_stopping:
+            return
         self._is_stopping = True
         os.eventfd_write(self._bell, 1)
         self._thread.join(timeout)

@@ -97,8 +97,6 @@ def test_what_it_has_when_it_stops_is_handed_over(kept):
     kept.keep(2)
     kept.watch.stop(PATIENCE)
     assert [kept.next(), kept.next()] == [("handed over", 1), ("handed over", 2)]
-    kept.watch = Watch(kept.end, kept.hand_over)
-    kept.watch.start()
 
 
 def test_what_it_has_no_memory_for_is_handed_over(kept, monkeypatch):
@@ -113,9 +111,6 @@ def test_what_it_has_no_memory_for_is_handed_over(kept, monkeypatch):
 
 
 def test_what_comes_after_its_stop_is_handed_over(kept):
-    stopped = kept.watch
-    stopped.stop(PATIENCE)
-    kept.watch = Watch(kept.end, kept.hand_over)
-    kept.watch.start()
-    stopped.keep(kept.start(1, is_over=False))
+    kept.watch.stop(PATIENCE)
+    kept.keep(1)
     assert kept.next() == ("handed over", 1)
