@@ -72,9 +72,11 @@ class Spool:
     def found(cls, folder: Path, run_id: int) -> Self | None:
         """What a Kala that was killed left of a run's output, to be read and finished; None where there is nothing."""
         path = live_path_of(folder, run_id)
-        if not path.exists():
+        # An empty file is that of a Kala that was killed before it wrote into it.
+        size = path.stat().st_size if path.exists() else 0
+        if not size:
             return None
-        spool = cls(folder, run_id, path.stat().st_size)
+        spool = cls(folder, run_id, size)
         spool._take_over()
         return spool
 

@@ -25,6 +25,15 @@ class TestAfterACrash:
         assert (outcome.output_size, outcome.output_cut) == (len(b"half of it"), False)
         assert path_of(kala.store.outputs, run.id).read_bytes() == b"half of it"
 
+    def test_a_lost_run_that_was_about_to_print_has_no_output_and_no_file(self, kala):
+        job = kala.create()
+        [run] = kala.runs(job)
+        Spool(kala.store.outputs, run.id, 100).append(b"nothing of it")
+        live_path_of(kala.store.outputs, run.id).write_bytes(b"")
+        kala.restart()
+        assert kala.runs(job)[0].outcome.output_size == 0
+        assert not path_of(kala.store.outputs, run.id).exists()
+
     def test_a_lost_run_has_the_beginning_and_the_end_of_what_it_printed_and_a_line_for_the_rest(self, kala):
         job = kala.create()
         [run] = kala.runs(job)
