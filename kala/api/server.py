@@ -21,7 +21,7 @@ from cheroot import connections, wsgi
 from kala.api.connection import Connection
 from kala.api.request import HEAD_LIMIT
 from kala.api.streamer import Streamer
-from kala.api.workers import Workers
+from kala.api.workers import Workers, on_one_processor
 from kala.core.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
@@ -101,8 +101,9 @@ class Server:
         """Return when requests are served. A server that was stopped stays stopped."""
         with self._lock:
             if not self._stopped and not self._http.ready:
-                self._streamer.start()
-                self._http.prepare()
+                with on_one_processor():
+                    self._streamer.start()
+                    self._http.prepare()
 
     def stop(self, timeout: float) -> None:
         """Cut off streams, accept no more, let requests in flight finish for `timeout` seconds, then cut them off.

@@ -1,9 +1,12 @@
 """The pool of threads that run the application: cheroot's, but one that ends when it shall."""
 
 import contextlib
+import os
 import queue
+import random
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from cheroot.workers import threadpool
@@ -11,6 +14,24 @@ from cheroot.workers import threadpool
 # What stop() grants, beyond its timeout, to workers whose sockets were just cut off.
 _GRACE = 0.5
 _DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
+
+
+@contextlib.contextmanager
+def on_one_processor() -> Iterator[None]:
+    """Threads that are started in here share one of our processors, for good: Linux gives them what the starter has.
+
+    Only one of them at a time has Python's lock. To hand it to one that sleeps on another processor takes longer than
+    to serve a small request; on the same one it costs next to nothing. Which one is left to chance, as there may be
+    more than one Kala on the machine. Where the system refuses it (SystemCallFilter=~@resources), they do without.
+    """
+    ours = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {random.choice(list(ours))})  # noqa: S311 - no secret
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, ours)
 
 
 class Workers(threadpool.ThreadPool):
