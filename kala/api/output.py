@@ -112,7 +112,8 @@ class FollowSource(Source):
 
     def _read_live(self, live: Output) -> bytes | None:
         has_ended = live.is_closed
-        data, self._offset = live.read(self._offset, PART)
+        with _readable():
+            data, self._offset = live.read(self._offset, PART)
         return data or (None if has_ended else b"")
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import time
 
 from kala.api.connection import Connection
 from kala.api.exchange import PART, Source
+from kala.core.errors import KalaError
 
 _LAST_CHUNK = b"0\r\n\r\n"
 # After so much silence the kernel asks whether the client is still there; one that lost its network cannot say so.
@@ -88,6 +89,9 @@ class Stream:
     def _read(self) -> bytes | None:
         try:
             return self._source.read()
+        except KalaError as error:
+            _log.error("a stream broke off: %s", error)
+            raise Cut from error
         except Exception as error:
             _log.exception("the source of a stream failed, and the stream ends")
             raise Cut from error

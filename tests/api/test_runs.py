@@ -2,12 +2,15 @@
 
 import threading
 from http.client import IncompleteRead
+from logging import WARNING
 
 import pytest
 
 from kala.api import output
+from kala.engine.output import Output
 
 NOBODY = "/api/v1/run/4711"
+BROKEN_OFF = "a stream broke off: storage: the output cannot be read: Input/output error"
 
 
 @pytest.fixture
@@ -161,6 +164,28 @@ def test_an_output_that_cannot_be_read_to_its_end_does_not_look_whole(api, run, 
     assert broken.value.partial == b"on"
     [line] = [record.getMessage() for record in caplog.records if record.name.startswith("kala")]
     assert line == "an answer broke off: storage: the output cannot be read: Input/output error"
+
+
+def test_a_followed_output_that_cannot_be_read_breaks_off_with_a_sentence_in_the_log(api, run, breaks_after, caplog):
+    breaks_after(2)
+    with pytest.raises(IncompleteRead) as broken:
+        api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1")
+    assert broken.value.partial == b"on"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= WARNING] == [BROKEN_OFF]
+
+
+def test_so_does_that_of_a_run_under_way(api, monkeypatch, caplog):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    job = api.create(command="sleep 60")
+    api.ask("POST", f"/api/v1/job/start/{job}/")
+    [run] = api.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
+    monkeypatch.setattr(Output, "read", fail)
+    with pytest.raises(IncompleteRead):
+        api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1")
+    api.ask("POST", f"/api/v1/run/{run['id']}/cancel")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= WARNING] == [BROKEN_OFF]
 
 
 def test_following_an_ended_run_gives_what_it_printed(api, run):
