@@ -26,7 +26,7 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_place
 def restore(config_file: str | None, file: Path, **flags: object) -> None:
-    """Fill a data directory that is empty from FILE, a backup.
+    """Fill a data directory in which Kala keeps nothing yet from FILE, a backup.
 
     Kala must not run on it. Slots that came due since the backup are treated as missed when it starts.
     """

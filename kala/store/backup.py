@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Busy, Conflict, Invalid
 from kala.store.store import own
 
 _DATABASE = "kala.db"
@@ -21,7 +21,8 @@ _OUTPUT = re.compile(r"output/\d+/\d+\.out", re.ASCII)
 def make(data_dir: Path, target: Path) -> None:
     """Write the database, as it is at one moment, and the outputs to a new file, for its owner alone.
 
-    Raises Invalid where there is no database, Conflict where the file is there, OSError where it cannot be written.
+    Raises Invalid where there is no database, or a damaged one, of which a backup would be of no use; Conflict where the
+    file is there; Busy or OSError where it cannot be written.
     """
     database = data_dir / _DATABASE
     if not database.exists():
@@ -33,6 +34,7 @@ def make(data_dir: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     with _removed_in_the_end(part, part.with_suffix(".db")):
         _copy_database(database, part.with_suffix(".db"))
+        _check(data_dir, part.with_suffix(".db"))
         with _created(part) as file, tarfile.open(fileobj=file, mode="w") as archive:
             archive.add(part.with_suffix(".db"), _DATABASE)
             for output in (data_dir / "output").glob("[0-9]*/*.out"):
@@ -64,7 +66,12 @@ def _copy_database(database: Path, target: Path) -> None:
     source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
     # All pages in one step: SQLite would begin anew whenever Kala writes between two.
     with closing(source), closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+        try:
+            source.backup(copy)
+        except sqlite3.OperationalError as error:  # such as a full disk
+            raise Busy(f"{database} cannot be copied to {target}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise Invalid(f"{database} is damaged: {error}") from error
 
 
 def _add(archive: tarfile.TarFile, output: Path, data_dir: Path) -> None:
@@ -75,12 +82,13 @@ def _add(archive: tarfile.TarFile, output: Path, data_dir: Path) -> None:
 
 
 def restore(source: Path, data_dir: Path) -> None:
-    """Fill a data directory that has no database yet; the database comes last, so that no half of a backup is used.
+    """Fill a data directory in which Kala keeps nothing yet; the database comes last, so no half of a backup is used.
 
-    Raises Conflict where there is a database, or Kala runs there; Invalid where the file is no backup.
+    Raises Conflict where something is kept, or Kala runs there; Invalid where the file is no backup.
     """
-    if (data_dir / _DATABASE).exists():
-        raise Conflict(f"data_dir: {data_dir} has a {_DATABASE} already; move it away first, or give another directory")
+    if kept := next(_kept(data_dir), None):
+        text = f"{data_dir} has {kept.relative_to(data_dir)} already"
+        raise Conflict(f"data_dir: {text}; move the whole directory away first, or give another one")
     lock = own(data_dir, data_dir / "output")
     part = data_dir / f"{_DATABASE}.part"
     try:
@@ -88,8 +96,22 @@ def restore(source: Path, data_dir: Path) -> None:
             _extract(file, source, data_dir, part)
             _check(source, part)
             part.rename(data_dir / _DATABASE)
+    except BaseException:
+        _remove_outputs(data_dir)
+        raise
     finally:
         os.close(lock)
+
+
+def _kept(data_dir: Path) -> Iterator[Path]:
+    """What would be taken for a part of the backup: SQLite replays the log of another database, if it is there."""
+    yield from filter(Path.exists, (data_dir / f"{_DATABASE}{suffix}" for suffix in ("", "-wal", "-shm")))
+    yield from (data_dir / "output").glob("[0-9]*/*.out")
+
+
+def _remove_outputs(data_dir: Path) -> None:
+    for folder in (data_dir / "output").glob("[0-9]*"):
+        shutil.rmtree(folder)
 
 
 def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:

@@ -68,6 +68,15 @@ class TestABackup:
         with pytest.raises(Invalid, match=r"there is no directory .*/nowhere; give a file in one that there is"):
             backup.make(data, tmp_path / "nowhere/kala.tar")
 
+    @pytest.mark.parametrize("damage", [4096, 0])
+    def test_of_a_damaged_database_is_refused_as_nobody_could_restore_it(self, data, tmp_path, damage):
+        with (data / "kala.db").open("r+b") as database:
+            database.seek(damage)
+            database.write(b"\xff" * 4096)
+        with pytest.raises(Invalid, match=r"kala\.db is (damaged: |not a database)"):
+            backup.make(data, tmp_path / "kala.tar")
+        assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
 
 class TestARestore:
     def test_makes_a_directory_that_kala_can_open(self, file, tmp_path):
@@ -82,8 +91,24 @@ class TestARestore:
         assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
 
     def test_replaces_no_data(self, file, data):
-        with pytest.raises(Conflict, match=r"^data_dir: .* has a kala\.db already; move it away first"):
+        with pytest.raises(Conflict, match=r"^data_dir: .* has kala\.db already; move the whole directory away first"):
             backup.restore(file, data)
+
+    @pytest.mark.parametrize("left", ["kala.db-wal", "kala.db-shm", "output/7/7001.out"])
+    def test_mixes_with_nothing_that_another_kala_left(self, file, tmp_path, left):
+        path = tmp_path / "new" / left
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"another's")
+        with pytest.raises(Conflict, match=f"has {left} already; move the whole directory away first"):
+            backup.restore(file, tmp_path / "new")
+        assert tree(tmp_path / "new") == {left}
+
+    def test_that_failed_can_be_tried_again(self, file, tmp_path):
+        bad = archive(tmp_path / "bad.tar", **{"output/3/3001.out": b"x", "kala.db": b"nonsense"})
+        with pytest.raises(Invalid, match="is damaged"):
+            backup.restore(bad, tmp_path / "new")
+        backup.restore(file, tmp_path / "new")
+        assert tree(tmp_path / "new") == {"kala.db", "kala.lock", "output/0/1.out"}
 
     def test_is_refused_where_kala_is_about_to_start(self, file, tmp_path):
         store = Store(tmp_path / "new")

@@ -29,4 +29,15 @@ def test_a_directory_on_which_kala_runs_is_not_restored_into(kala, tmp_path):
     kala.tell("backup", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     refused = kala.tell("restore", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     assert refused.returncode == 5
-    assert "has a kala.db already; move it away first" in refused.stderr
+    assert "has kala.db already; move the whole directory away first" in refused.stderr
+
+
+def test_what_a_killed_kala_left_is_not_mixed_with_a_backup(kala, tmp_path):
+    kala.create(name="in the backup", schedule=FAR)
+    kala.tell("backup", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
+    kala.create(name="later", schedule=FAR)
+    kala.kill()
+    (kala.data / "kala.db").unlink()
+    refused = kala.tell("restore", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
+    assert refused.returncode == 5
+    assert "has kala.db-wal already; move the whole directory away first" in refused.stderr
