@@ -1,6 +1,7 @@
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in a folder of its own; this test's thread is the one that writes."""
     with opened(tmp_path / "kala") as store:
         yield store
+
+
+@pytest.fixture
+def damage() -> Callable[[Path], None]:
+    """Writes nonsense over every table and index of a database that nobody has open, but not over its schema."""
+
+    def damage(database: Path) -> None:
+        with closing(sqlite3.connect(database)) as connection:
+            [[size]] = connection.execute("PRAGMA page_size")
+            roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 0").fetchall()
+        with database.open("r+b") as file:
+            for (page,) in roots:
+                file.seek((page - 1) * size)
+                file.write(b"\xff" * size)
+
+    return damage
 
 
 class _UndoError(Exception):

@@ -199,8 +199,8 @@ class Engine:
     def recover(self, now: datetime) -> None:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
         self._watching_since = self._last_step = now
-        self._runs.begin(0, ())
         with self._store.transaction():
+            self._runs.begin(0, ())
             self._store.writer.runs.release_pool()
             lost = self._store.writer.runs.running()
             for run in lost:

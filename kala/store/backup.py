@@ -21,7 +21,7 @@ _OUTPUT = re.compile(r"output/\d+/\d+\.out", re.ASCII)
 def make(data_dir: Path, target: Path) -> None:
     """Write the database, as it is at one moment, and the outputs to a new file, for its owner alone.
 
-    Raises Invalid where there is no database, or a damaged one, of which a backup would be of no use; Conflict where the
+    Raises Invalid where there is no database, or a damaged one, whose backup nobody could restore; Conflict where the
     file is there; Busy or OSError where it cannot be written.
     """
     database = data_dir / _DATABASE
