@@ -89,8 +89,9 @@ class _Dispatcher:
         route, named, allowed = routes.find(self._table, path, method)
         if route is None:
             return _write(_no_route(path, request.method, allowed))
+        route.check(request.params)
         query, body = dict(request.params), read_body(request.wsgi_environ)
-        return _write(route(Call(named, query, body, request.headers)))
+        return _write(route.answer(Call(named, query, body, request.headers)))
 
 
 def _no_route(path: str, method: str, allowed: list[str]) -> Answer:

@@ -1,42 +1,67 @@
 """Which function answers which path. Each path is known with and without its last slash."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import msgspec
+
+from kala.api import fields
 from kala.api.exchange import Answer, Call
 from kala.api.jobs import JobRoutes
 from kala.api.runs import RunRoutes
 from kala.api.system import SystemRoutes
+from kala.core.errors import Invalid
 
-Route = Callable[[Call], Answer]
+
+class Route(msgspec.Struct, frozen=True):
+    """What answers a request, and which parameters it takes in its query."""
+
+    answer: Callable[[Call], Answer]
+    parameters: tuple[str, ...] = ()
+
+    def check(self, query: Iterable[str]) -> None:
+        """Raise Invalid for what would have no effect: a filter that is misspelt finds all, a deletion hits all."""
+        for name in query:
+            if name not in self.parameters:
+                right = f"give {' or '.join(self.parameters)}" if self.parameters else "this request takes none"
+                raise Invalid(f"query: {fields.shown(name)} is not a parameter here; {right}")
+
+
 Table = list[tuple[re.Pattern[str], dict[str, Route]]]
+
+_OF_RUNS = ("limit", "before", "state", "cause", "since", "until")
 
 
 def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
     """The routes, the more special before the more general."""
     return [
-        _route("/api/v1/job", GET=jobs.search, POST=jobs.create),
+        _route(
+            "/api/v1/job",
+            GET=Route(jobs.search, ("limit", "after", "q", "owner", "disabled", "done")),
+            POST=jobs.create,
+        ),
         _route("/api/v1/job/all", DELETE=jobs.delete_all),
         _route("/api/v1/job/{id}", GET=jobs.get, PUT=jobs.replace, PATCH=jobs.patch, DELETE=jobs.delete),
-        _route("/api/v1/job/stats/{id}", GET=jobs.stats),
+        _route("/api/v1/job/stats/{id}", GET=Route(jobs.stats, ("limit", "before"))),
         _route("/api/v1/job/start/{id}", POST=jobs.start),
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
         _route("/api/v1/job/enable/{id}", POST=jobs.enable),
-        _route("/api/v1/job/{id}/runs", GET=runs.of_job),
-        _route("/api/v1/run", GET=runs.search),
+        _route("/api/v1/job/{id}/runs", GET=Route(runs.of_job, _OF_RUNS)),
+        _route("/api/v1/run", GET=Route(runs.search, ("job", *_OF_RUNS))),
         _route("/api/v1/run/{id}", GET=runs.get, DELETE=runs.delete),
-        _route("/api/v1/run/{id}/output", GET=runs.output),
+        _route("/api/v1/run/{id}/output", GET=Route(runs.output, ("follow", "tail"))),
         _route("/api/v1/run/{id}/cancel", POST=runs.cancel),
         _route("/api/v1/schedule/preview", POST=system.preview),
-        _route("/api/v1/graph", GET=system.graph),
+        _route("/api/v1/graph", GET=Route(system.graph, ("format",))),
         _route("/api/v1/stats", GET=system.stats),
         _route("/api/v1/events", GET=system.events),
     ]
 
 
-def _route(template: str, **methods: Route) -> tuple[re.Pattern[str], dict[str, Route]]:
+def _route(template: str, **methods: Route | Callable[[Call], Answer]) -> tuple[re.Pattern[str], dict[str, Route]]:
     pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", template)
-    return re.compile(pattern), methods
+    routes = {method: one if isinstance(one, Route) else Route(one) for method, one in methods.items()}
+    return re.compile(pattern), routes
 
 
 def find(routes: Table, path: str, method: str) -> tuple[Route | None, dict[str, str], list[str]]:

@@ -1,8 +1,10 @@
 """Kala's v1 JSON, to and from core types: the only place that knows its names, its nulls and its "never".
 
-Field names match in any case, unknown and server-owned ones are ignored, and null means "not given", as in Go.
+Field names match in any case, unknown and server-owned ones are ignored, and null means "not given", as in Go. But one
+that is nearly a field's name is refused: without its schedule, a job runs at once.
 """
 
+import difflib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +30,9 @@ _MOST_TASKS = 2**22
 _MOST_MISSED = 1000
 _HIGHEST_PRIORITY = 1000
 _LONGEST_TIMEOUT = 24 * 60 * 60
+
+# How alike two names are, from 0 to 1, for one of them to be a slip of the pen.
+_NEAR = 0.85
 
 _COMMAND, _HTTP_CALL = 0, 1
 _RESUMES = "resume_at_next_scheduled_time"
@@ -122,6 +127,9 @@ def _parse_fields(path: str, given: Any, checks: dict[str, fields.Check]) -> dic
         raise fields.refuse(path, given, "a JSON object")
     prefix = f"{path}." if path else ""
     values = {name.lower(): (f"{prefix}{name}", value) for name, value in given.items() if value is not None}
+    for name in values.keys() - checks.keys() - _OWNED:
+        if near := difflib.get_close_matches(name, checks, 1, _NEAR):
+            raise Invalid(f"{prefix}{name}: is not a field; did you mean {prefix}{near[0]}?")
     return {name: check(*values[name]) for name, check in checks.items() if name in values}
 
 
@@ -236,6 +244,8 @@ class _Job(msgspec.Struct, frozen=True):
     is_done: bool
 
 
+# What Kala alone decides: who sends back what it got sends these along.
+_OWNED = {name.lower() for name in _Job.__struct_fields__} - _FIELDS.keys()
 _NOT_REMOTE = _Remote()
 
 

@@ -644,9 +644,17 @@ def test_a_query_for_runs_that_will_not_do_is_refused(kala, name, value):
     kala.assert_refused(answer, start=f"{name}: ")
 
 
-@pytest.mark.parametrize("query", ["1,2", "=", "&&&", "?", "%zz=%zz", "unknown=%00", ";", "a" * 10_000, "+"])
-def test_a_query_of_no_use_is_ignored(kala, query):
-    assert kala.still.jobs(f"?{query}") == [kala.other, kala.id]
+@pytest.mark.parametrize("query", ["1,2", "=", "?", "%zz=%zz", "unknown=%00", ";", "a" * 10_000, "+", "LIMIT=1"])
+def test_a_query_that_would_have_no_effect_is_refused(kala, query):
+    answer = kala.still.ask("GET", f"/api/v1/job/?{query}")
+    kala.assert_refused(answer, start="query: ")
+    assert "is not a parameter here; give limit or after or" in answer.error
+
+
+def test_a_filter_does_not_turn_into_a_deletion_of_all(kala):
+    answer = kala.still.ask("DELETE", "/api/v1/job/all/?owner=me")
+    kala.assert_refused(answer, start='query: "owner" is not a parameter here; this request takes none')
+    assert kala.still.jobs() == [kala.other, kala.id]
 
 
 @pytest.mark.parametrize("path", ["start", "disable", "enable", "stats"])

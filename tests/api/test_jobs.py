@@ -222,8 +222,24 @@ class TestMakingAJob:
         assert (answer.status, answer.json) == (400, {"error": reason})
 
     def test_unknown_fields_are_ignored(self, still):
-        job = still.job(still.create(colour="red", commands=["x"], remote_properties={"tls": {"verify": False}}))
-        assert not {"colour", "commands"} & set(job)
+        job = still.job(still.create(colour="red", tags=["x"], remote_properties={"tls": {"verify": False}}))
+        assert not {"colour", "tags"} & set(job)
+
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            ({"shedule": "R/2099-01-01T00:00:00Z/PT1H"}, "shedule: is not a field; did you mean schedule?"),
+            ({"retires": 3}, "retires: is not a field; did you mean retries?"),
+            ({"Time_Out": "PT1H"}, "time_out: is not a field; did you mean timeout?"),
+            (
+                {"remote_properties": {"header": {}}},
+                "remote_properties.header: is not a field; did you mean remote_properties.headers?",
+            ),
+        ],
+    )
+    def test_a_misspelt_field_is_refused_as_without_it_the_job_is_another(self, still, given, sentence):
+        answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | given)
+        assert (answer.status, answer.json) == (400, {"error": sentence})
 
     def test_fields_that_are_kalas_own_are_ignored(self, still):
         own = {
@@ -593,7 +609,6 @@ class TestListingJobs:
             ("", ["Nightly backup", "backup 100%", "report_a", "report b"]),
             ("?", ["Nightly backup", "backup 100%", "report_a", "report b"]),
             ("?q=", ["Nightly backup", "backup 100%", "report_a", "report b"]),
-            ("?unknown=1", ["Nightly backup", "backup 100%", "report_a", "report b"]),
             ("?q=backup", ["Nightly backup", "backup 100%"]),
             ("?q=BACKUP", ["Nightly backup", "backup 100%"]),
             ("?q=report+b", ["report b"]),

@@ -17,6 +17,7 @@ import pytest
 
 from kala.api.application import application
 from kala.api.exchange import PART, Answer
+from kala.api.routes import Route
 from kala.api.server import Server, listen
 from kala.api.streamer import Streamer
 from kala.core.errors import Busy
@@ -80,8 +81,8 @@ class Stage:
         self.streamer = streamer
         self.sources = SimpleQueue()
         table = [
-            (re.compile("/stream"), {"GET": self._stream}),
-            (re.compile("/now"), {"GET": lambda _: Answer(body=b"now")}),
+            (re.compile("/stream"), {"GET": Route(self._stream)}),
+            (re.compile("/now"), {"GET": Route(lambda _: Answer(body=b"now"))}),
         ]
         options = {"threads": 1} | options
         app = application(table, lambda: ())
