@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from kala.core.errors import Busy, Conflict, Invalid
@@ -31,24 +32,16 @@ def make(data_dir: Path, target: Path) -> None:
         raise Invalid(f"{target}: there is no directory {target.parent}; give a file in one that there is")
     if target.exists():
         raise Conflict(f"{target} is there already; give a new name")
-    part = target.with_name(f"{target.name}.part")
-    with _removed_in_the_end(part, part.with_suffix(".db")):
-        _copy_database(database, part.with_suffix(".db"))
-        _check(data_dir, part.with_suffix(".db"))
+    # A folder of its own: a name beside the target could be that of a file, such as the database itself.
+    with TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as folder:
+        copy, part = Path(folder, _DATABASE), Path(folder, target.name)
+        _copy_database(database, copy)
+        _check(data_dir, copy)
         with _created(part) as file, tarfile.open(fileobj=file, mode="w") as archive:
-            archive.add(part.with_suffix(".db"), _DATABASE)
+            archive.add(copy, _DATABASE)
             for output in (data_dir / "output").glob("[0-9]*/*.out"):
                 _add(archive, output, data_dir)
         part.rename(target)
-
-
-@contextmanager
-def _removed_in_the_end(*paths: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -63,15 +56,15 @@ def _created(path: Path) -> Iterator[IO[bytes]]:
 
 def _copy_database(database: Path, target: Path) -> None:
     target.touch(mode=0o600)
-    source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-    # All pages in one step: SQLite would begin anew whenever Kala writes between two.
-    with closing(source), closing(sqlite3.connect(target)) as copy:
-        try:
+    try:
+        source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        # All pages in one step: SQLite would begin anew whenever Kala writes between two.
+        with closing(source), closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-        except sqlite3.OperationalError as error:  # such as a full disk
-            raise Busy(f"{database} cannot be copied to {target}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise Invalid(f"{database} is damaged: {error}") from error
+    except sqlite3.OperationalError as error:  # such as a full disk
+        raise Busy(f"{database} cannot be copied to {target.parent}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise Invalid(f"{database} is damaged: {error}") from error
 
 
 def _add(archive: tarfile.TarFile, output: Path, data_dir: Path) -> None:
@@ -92,11 +85,12 @@ def restore(source: Path, data_dir: Path) -> None:
     lock = own(data_dir, data_dir / "output")
     part = data_dir / f"{_DATABASE}.part"
     try:
-        with _removed_in_the_end(part), source.open("rb") as file:
+        with source.open("rb") as file:
             _extract(file, source, data_dir, part)
-            _check(source, part)
-            part.rename(data_dir / _DATABASE)
+        _check(source, part)
+        part.rename(data_dir / _DATABASE)
     except BaseException:
+        part.unlink(missing_ok=True)
         _remove_outputs(data_dir)
         raise
     finally:

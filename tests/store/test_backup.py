@@ -59,6 +59,15 @@ class TestABackup:
             backup.make(data, file)
         assert file.read_bytes() == before
 
+    @pytest.mark.parametrize("name", ["kala", "kala.db-wal.tar", "kala.db.part"])
+    def test_harms_no_file_beside_it_not_even_the_database(self, data, name):
+        (data / "kala.part").write_bytes(b"somebody's")
+        before = tree(data)
+        backup.make(data, data / name)
+        assert tree(data) - {"kala.db-shm", "kala.db-wal"} == before | {name}
+        assert (data / "kala.part").read_bytes() == b"somebody's"
+        Store(data).close()
+
     def test_is_refused_where_there_is_nothing_to_back_up(self, tmp_path):
         with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; give the directory"):
             backup.make(tmp_path, tmp_path / "kala.tar")
