@@ -38,12 +38,19 @@ def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
     left, right = split(delimiters)
     plain = re.sub(re.escape(left) + r"(-?\s*)\$?\.(?=[A-Za-z])", lambda found: left + found[1], text)
     try:
-        return _environment(left, right).from_string(plain).render(fields)
+        return _passable(_environment(left, right).from_string(plain).render(fields))
     except Exception as error:  # noqa: BLE001  a template is its author's program: any error in it is the job's
         reason = " ".join(str(error).split())[:200]
         raise Invalid(
             f"TemplateDelimiters: the template cannot be rendered: {reason}; mend it or leave them out"
         ) from None
+
+
+def _passable(text: str) -> str:
+    text.encode()
+    if "\0" in text:
+        raise ValueError("the text would have a NUL character")
+    return text
 
 
 def split(delimiters: str) -> tuple[str, str]:

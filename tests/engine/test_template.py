@@ -90,6 +90,8 @@ def test_a_calls_address_and_body_are_filled_in_and_the_rest_stays():
         ("{{ 'x' * 1000000000 }}", "texts and lists cannot be multiplied here"),
         ("{{ 9 ** 9 ** 9 }}", "numbers that large are not possible here"),
         ("{{ range(1000000000) | list }}", "Range too big. The sandbox blocks ranges larger than"),
+        ("{{ '\\x00' }}", "the text would have a NUL character"),
+        ("{{ '\\ud800' }}", "'utf-8' codec can't encode character"),
         ("{{% if %}}", "Expected an expression, got 'end of statement block'"),
     ],
 )
