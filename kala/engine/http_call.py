@@ -80,7 +80,7 @@ def _request(call: HttpCall, timeout: float, line: _Lifeline, output: Output) ->
     import requests  # noqa: PLC0415
 
     with requests.Session() as session:
-        session.auth = _no_auth
+        session.auth = _authorized
         session.mount("http://", _adapter(line.hold))
         session.mount("https://", _adapter(line.hold))
         headers = {name: ", ".join(values) for name, values in call.headers}
@@ -95,8 +95,14 @@ def _request(call: HttpCall, timeout: float, line: _Lifeline, output: Output) ->
             return response.status_code
 
 
-def _no_auth(request: Any) -> Any:
+def _authorized(request: Any) -> Any:
     """In place of what a .netrc file of Kala's user would add: a job sends what it says, and nothing else."""
+    from requests.auth import HTTPBasicAuth  # noqa: PLC0415
+    from requests.utils import get_auth_from_url  # noqa: PLC0415
+
+    user, password = get_auth_from_url(request.url)
+    if (user or password) and "Authorization" not in request.headers:
+        return HTTPBasicAuth(user, password)(request)
     return request
 
 

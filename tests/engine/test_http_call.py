@@ -186,6 +186,13 @@ class TestARequest:
         assert asked.headers["Accept"] == "text/plain, text/html"
         assert asked.headers["X-Job"] == "backup"
 
+    def test_has_the_login_that_the_url_names_unless_the_job_has_a_header_for_it(self, peer, call):
+        url = f"{peer.url}/200".replace("//", "//kala:secret@")
+        call(url)
+        call(url, headers=(("Authorization", ("Bearer token",)),))
+        found = [request.headers["Authorization"] for request in peer.received]
+        assert found == ["Basic a2FsYTpzZWNyZXQ=", "Bearer token"]
+
     def test_keeps_the_jobs_own_authorization_whatever_a_netrc_file_says(self, peer, call, tmp_path):
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login kala password secret\n")
         (tmp_path / ".netrc").chmod(0o600)
