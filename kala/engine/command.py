@@ -33,6 +33,8 @@ _SCARCE = {
     errno.ENFILE: "the machine has as many files open as it may have (sysctl fs.file-max)",
     errno.ENOMEM: "the machine has no memory left",
 }
+# The longest wait that poll(2) knows, in milliseconds.
+_LONGEST_WAIT = 2**31 - 1
 # How long a command that runs already waits for the next try to get a descriptor to watch it with.
 _STARVED_SECONDS = 0.1
 # What comes before the words of a command with an umask, and the umask.
@@ -78,11 +80,16 @@ def begin(line: str, setting: Setting, output: Output, control: Control) -> "Und
         process = _start(line, setting)
     except OSError as error:
         scarce = _SCARCE.get(error.errno or 0)
-        reason = (
-            f"the command cannot be started{f': {scarce}' if scarce else f' in {setting.folder}: {error.strerror}'}"
-        )
-        return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=reason)
+        reason = f": {scarce}" if scarce else f"{_obstacle(setting)}: {error.strerror}"
+        return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=f"the command cannot be started{reason}")
     return Underway(process, clock, setting, output, control)
+
+
+def _obstacle(setting: Setting) -> str:
+    """What of the setting a command may have met that could not be started; the system's word does not say."""
+    if not os.access(setting.folder, os.X_OK):
+        return f" in {setting.folder}"
+    return f" by {setting.shell}" if setting.shell and not os.access(setting.shell, os.X_OK) else ""
 
 
 def _start(line: str, setting: Setting) -> Process:
@@ -91,8 +98,9 @@ def _start(line: str, setting: Setting) -> Process:
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, setting)
-    # The dashes, as a line may begin with one.
-    return _spawn([*prefix, setting.shell or "/bin/sh", "-c", "--", line], setting)
+    # POSIX has the dashes for a line that looks like an option; fish, tcsh and python do not know them.
+    dashes = ["--"] if line.startswith(("-", "+")) else []
+    return _spawn([*prefix, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
 
 
 def plain_words(line: str) -> list[str]:
@@ -124,6 +132,8 @@ class Underway:
         self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
+        # When what is only in memory goes to the disk.
+        self._spill_at = 0.0
         self._descriptors = [process.output]
         with self._never_alone():
             # It can be read as soon as the process has ended.
@@ -198,7 +208,7 @@ class Underway:
             if asked in ready:
                 os.eventfd_read(asked)
                 self._end(time.monotonic())
-            self._heed(bool(ready))
+            self._heed(time.monotonic())
         self._process.leave()
 
     def _finish(self) -> None:
@@ -207,15 +217,14 @@ class Underway:
         self._drain()
         self._process.wait()
 
-    def _heed(self, was_busy: bool) -> None:
-        now = time.monotonic()
+    def _heed(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             reason = f"timed out after {self._setting.timeout:g} s"
             self._control.cancel(reason, state=State.TIMED_OUT)
         if self._kill_at is not None and now >= self._kill_at:
             self._kill(now)
-        if not was_busy and self._output.is_only_in_memory:
+        if self._output.is_only_in_memory and now >= self._spill_at:
             self._output.spill()
 
     def _end(self, now: float) -> None:
@@ -235,25 +244,29 @@ class Underway:
         now = time.monotonic()
         instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
         if self._output.is_only_in_memory:
-            instants.append(now + _SPILL_SECONDS)
+            instants.append(self._spill_at)
         wait = min(instants, default=float("inf")) - now
-        return None if wait == float("inf") else max(0.0, wait) * 1000
+        return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)
 
     def _take(self, size: int = _CHUNK) -> bool:
         """Take some of the output that is there; False at its end."""
         if data := os.read(self._process.output, size):
+            if not self._output.is_only_in_memory:
+                self._spill_at = time.monotonic() + _SPILL_SECONDS
             self._output.write(data)
         return bool(data)
 
     def _drain(self) -> None:
         os.set_blocking(self._process.output, False)
+        poller = select.poll()
+        poller.register(self._process.output, select.POLLIN)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             try:
                 if not self._take():
                     return
             except BlockingIOError:  # a process that left the group holds it
-                select.select([self._process.output], [], [], left)
+                poller.poll(left * 1000)
 
 
 def _signal_group(process: Process, number: signal.Signals) -> None:

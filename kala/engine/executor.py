@@ -267,16 +267,26 @@ def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
         logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
         message = "; ".join(filter(None, (message, sentence)))
     is_cut = output.is_cut or bool(output.fault)
-    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut), data
+    return msgspec.structs.replace(
+        outcome, message=_writable(message), output_size=output.size, output_cut=is_cut
+    ), data
 
 
 def _seconds(length: str) -> float | None:
     if not length:
         return None
     now = datetime.now(UTC)
-    return (duration.parse(length, "timeout").after(now) - now).total_seconds()
+    try:
+        return (duration.parse(length, "timeout").after(now) - now).total_seconds()
+    except OverflowError:  # beyond the year 9999
+        return None
 
 
 def failure(message: str) -> Outcome:
     """The outcome of a run that failed before it could do anything."""
-    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=message)
+    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=_writable(message))
+
+
+def _writable(message: str) -> str:
+    """As the database can have it: the name of a folder, for one, need not be UTF-8."""
+    return message.encode(errors="backslashreplace").decode()

@@ -2,10 +2,13 @@
 
 import errno
 import os
+import resource
 import select
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
@@ -395,6 +398,11 @@ class TestTheTimeout:
     def test_holds_for_what_closed_its_output(self, run):
         assert run("exec >&- 2>&-; exec sleep 60", timeout=0.2)[0].state == "timed_out"
 
+    @pytest.mark.parametrize("field", ["timeout", "kill_grace"])
+    def test_may_be_longer_than_poll_can_wait(self, run, field):
+        outcome, printed = run("sleep 0.1; echo done", **{field: 60.0 * 60 * 24 * 365 * 1000})
+        assert (outcome.state, printed) == ("succeeded", "done\n")
+
     def test_does_not_matter_to_what_ends_before_it(self, run):
         outcome, _ = run("exit 3", timeout=PATIENCE)
         assert (outcome.state, outcome.message) == ("failed", "exit status 3")
@@ -404,16 +412,20 @@ class TestTheSetting:
     def test_has_the_shell_that_runs_the_line(self, run):
         assert run("echo ${BASH_VERSION:+bash}", shell="/bin/bash")[1] == "bash\n"
 
-    def test_has_a_shell_that_runs_plain_lines_too(self, run, tmp_path):
+    @pytest.mark.parametrize(("line", "words"), [("ls -l", "-c ls -l"), ("-l", "-c -- -l"), ("+x", "-c -- +x")])
+    def test_has_a_shell_that_runs_plain_lines_too(self, run, tmp_path, line, words):
         shell = tmp_path / "shell"
         shell.write_text('#!/bin/sh\necho "$@"\n')
         shell.chmod(0o755)
-        assert run("ls -l", shell=str(shell))[1] == "-c -- ls -l\n"
+        assert run(line, shell=str(shell))[1] == f"{words}\n"
+
+    def test_has_any_program_that_takes_a_line_after_c_for_a_shell(self, run):
+        assert run("print(1 + 1)", shell=sys.executable)[1] == "2\n"
 
     def test_with_a_shell_that_is_not_there_says_so(self, run):
         outcome, _ = run("true", shell="/no/such/shell")
         assert outcome.state == "failed"
-        assert outcome.message.endswith("No such file or directory")
+        assert outcome.message == "the command cannot be started by /no/such/shell: No such file or directory"
 
     @pytest.mark.parametrize("line", ["touch new", "touch new; true"])
     def test_has_the_umask(self, run, tmp_path, line):
@@ -422,15 +434,16 @@ class TestTheSetting:
 
 
 class TestWhatWasPrinted:
-    """It goes to disk when nothing more comes for a while, for the case that Kala dies."""
+    """It goes to disk after a while, for the case that Kala dies."""
 
-    def test_is_on_disk_after_a_moment_of_silence(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("rest", ["exec sleep 60", "while :; do echo; sleep 0.01; done"])
+    def test_is_on_disk_after_a_moment_whether_or_not_more_comes(self, tmp_path, monkeypatch, rest):
         assert command._SPILL_SECONDS <= 1
         monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
         output = Watched(tmp_path)
         with ThreadPoolExecutor() as pool:
             control = Control()
-            outcome = pool.submit(command.execute, "echo hello; exec sleep 60", setting(tmp_path), output, control)
+            outcome = pool.submit(command.execute, f"echo hello; {rest}", setting(tmp_path), output, control)
             deadline = time.monotonic() + PATIENCE
             on_the_way = live_path_of(tmp_path, 1)
             while not (on_the_way.exists() and on_the_way.stat().st_size) and time.monotonic() < deadline:
@@ -438,8 +451,20 @@ class TestWhatWasPrinted:
             on_disk = on_the_way.read_bytes()
             control.cancel("enough")
             outcome.result(PATIENCE)
-        assert on_disk == b"hello\n"
-        assert output.close() == b"hello\n"
+        assert on_disk.startswith(b"hello\n")
+        assert output.close().startswith(on_disk)
+
+    def test_is_taken_to_the_end_however_many_descriptors_are_open(self, run):
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most[1] < 2048:
+            pytest.skip("the system allows no descriptor above 1023, the last one that select(2) takes")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, most[1]))
+        with ExitStack() as opened:
+            opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, most)
+            for _ in range(1100):
+                opened.enter_context(open(os.devnull))  # noqa: PTH123 - it is closed in the end
+            outcome, printed = run("(exec setsid sh -c 'sleep 0.2; echo late') & echo done; sleep 0.1")
+        assert (outcome.state, printed) == ("succeeded", "done\nlate\n")
 
     def test_stays_in_memory_where_the_command_ends_soon(self, run, output):
         run("echo hello")

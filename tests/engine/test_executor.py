@@ -300,7 +300,8 @@ class TestWhatLasts:
         [
             pytest.param("exec sleep 60", id="a command that lasts"),
             pytest.param(
-                "setsid sleep 0.5 & sleep 0.001", id="an output that is held by a process that left the group"
+                "f=/tmp/kala-$$; : >$f; setsid sh -c 'rm $0; exec sleep 0.5' $f & while [ -e $f ]; do :; done",
+                id="an output that is held by a process that left the group",
             ),
         ],
     )
@@ -447,3 +448,7 @@ class TestCancellingAll:
         bench.executor.cancel_all("cancelled because Kala was stopped")
         bench.submit("true")
         assert bench.outcome().state == "succeeded"
+
+
+def test_what_cannot_be_written_as_text_is_escaped_in_the_message_of_a_run():
+    assert executor.failure("in /srv/\udcff: gone").message == "in /srv/\\udcff: gone"
