@@ -260,20 +260,16 @@ class RunWriter:
         self._cancel_queued(run, reason, now)
         job = self._jobs.get(run.job_id)
         if job:
-            self._release_if_free(job)
+            self._release([job.id])
             self.settle([job])
 
     def _is_live(self, job_id: str) -> bool:
         return bool(self._runs.live([job_id]))
 
     def _release(self, job_ids: Iterable[str]) -> None:
-        """Let the oldest of the runs that wait for each job be the next one for a worker."""
+        """Let the oldest of the runs that wait for each job be the next one for a worker, where it is free."""
         if self._runs.release(job_ids):
             self._has_backlog = True
-
-    def _release_if_free(self, job: Job) -> None:
-        if not self._runs.is_under_way(job.id):
-            self._release([job.id])
 
     def cancel_queued(self, now: datetime, reason: str, job_id: str | None = None) -> None:
         """Cancel the runs of a job, or of all, that have not started."""

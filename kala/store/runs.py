@@ -37,11 +37,6 @@ _READY = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_ready WHERE state = 'queued' AND waiting = ''
     ORDER BY priority DESC, id LIMIT ?
 """
-_IS_UNDER_WAY = """
-    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ?)
-        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
-            WHERE state = 'queued' AND job_id = ? AND waiting IN ('', 'pool'))
-"""
 # Which of some jobs have a run that is running, or that is queued and not a retry which waits for its time.
 _LIVE = """
     SELECT value FROM json_each(?)
@@ -59,11 +54,15 @@ _WITH_SLOT_WAITING = """
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id = value AND cause = 'schedule')
 """
-# The oldest of the runs of each job that wait for their job may start.
+# The oldest of the runs of each job that wait for their job may start, where no other is running or about to.
 _RELEASE = """
     UPDATE run SET waiting = '' WHERE id IN (
         SELECT (SELECT id FROM run INDEXED BY run_queued
-            WHERE state = 'queued' AND job_id = value AND waiting = 'job' ORDER BY id LIMIT 1)
+            WHERE state = 'queued' AND job_id = value AND waiting = 'job'
+                AND NOT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
+                AND NOT EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+                    WHERE state = 'queued' AND job_id = value AND waiting IN ('', 'pool'))
+            ORDER BY id LIMIT 1)
         FROM json_each(?))
 """
 _WAIT_FOR_POOL = "UPDATE run SET waiting = 'pool' WHERE id = ? AND state = 'queued'"
@@ -160,12 +159,8 @@ class Runs:
     def _having(self, sql: str, job_ids: Collection[str]) -> set[str]:
         return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()} if job_ids else set()
 
-    def is_under_way(self, job_id: str) -> bool:
-        """Whether a run of the job is running, or waits for nothing but its turn at a worker or in its pool."""
-        return bool(self._sql(_IS_UNDER_WAY, (job_id, job_id)).fetchone()[0])
-
     def release(self, job_ids: Iterable[str]) -> bool:
-        """Let the oldest of the runs of each job that wait for it start, and say whether there is one."""
+        """Let the oldest of the runs that wait for each job start, unless another is in its way; say whether one may."""
         return bool(self._sql.for_all(_RELEASE, job_ids).rowcount)
 
     def hold(self, job_id: str) -> None:
@@ -175,8 +170,7 @@ class Runs:
     def resume(self, job_id: str, waiting: str = WAITS_FOR_JOB) -> None:
         """Let the runs that were held take their turns again, or be `waiting` as is said."""
         self._sql(_RESUME, (waiting, job_id))
-        if not self.is_under_way(job_id):
-            self.release([job_id])
+        self.release([job_id])
 
     def queued(self, job_id: str | None = None) -> list[Run]:
         """The queued runs of a job, or of all, oldest first."""

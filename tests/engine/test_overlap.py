@@ -33,6 +33,16 @@ class TestWaiting:
             kala.succeed(job)
         assert kala.story(job) == ["manual succeeded"] * 3
 
+    def test_is_until_none_is_left_where_several_ran_beside_each_other_before(self, kala):
+        job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
+        first, second = kala.start(job), kala.start(job)
+        kala.update(job, overlap=Overlap.WAIT)
+        third = kala.start(job)
+        kala.step(kala.end_of(first.id))
+        assert (kala.run(third.id).state, kala.run(third.id).waiting) == ("queued", "job")
+        kala.step(kala.end_of(second.id))
+        assert kala.run(third.id).state == "running"
+
 
 class TestSkipping:
     @pytest.fixture

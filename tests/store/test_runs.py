@@ -369,10 +369,11 @@ class TestADelayedRetry:
         ],
         ids=["queued", "in its pool", "running", "behind another", "retry", "held", "ended", "another job's"],
     )
-    def test_is_pending_but_not_under_way(self, runs, make, is_pending, is_under_way):
+    def test_may_be_pending_and_not_in_the_way_of_another(self, runs, make, is_pending, is_under_way):
         make(runs)
         assert runs.pending(["1", "nobody"]) == ({"1"} if is_pending else set())
-        assert runs.is_under_way("1") is is_under_way
+        runs.add(run(waiting=WAITS_FOR_JOB))
+        assert runs.release(["1"]) is not is_under_way
 
 
 class TestOutput:
