@@ -96,7 +96,7 @@ class Engine:
         self._pruner = Pruner(store.writer, keep, store.outputs)
         self._running: dict[int, Run] = {}
         self._next_due: datetime | None = None
-        self._watching_since = self._last_step = datetime.min.replace(tzinfo=UTC)
+        self._watching_since = self._last_step = self._last_written = datetime.min.replace(tzinfo=UTC)
         self._set_back = timedelta()
         self._is_draining = False
         self._is_stopping = False
@@ -198,7 +198,7 @@ class Engine:
 
     def recover(self, now: datetime) -> None:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
-        self._watching_since = self._last_step = now
+        self._watching_since = self._last_step = self._last_written = now
         with self._store.transaction():
             self._runs.begin(0, ())
             self._store.writer.runs.release_pool()
@@ -247,7 +247,7 @@ class Engine:
         except Busy as error:
             self._put_off(ends, asked, error)
             return
-        self._unwritten, self._set_back = [], timedelta()
+        self._unwritten, self._set_back, self._last_written = [], timedelta(), now
         self._trouble.over()
         for end in ends:
             self._running.pop(end.run.id, None)
@@ -255,7 +255,8 @@ class Engine:
         self._carry_out(effects, answers)
 
     def _notice_gap(self, now: datetime) -> None:
-        has_gap = now - self._last_step > _GAP
+        # What could not be written was not watched either: it came due, and nothing could become of it.
+        has_gap = now - self._last_written > _GAP
         if self._last_step - now > _GAP:
             self._set_back += self._last_step - now
         self._watching_since = now if has_gap else min(self._watching_since, now)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,7 +53,7 @@ class Workers:
 
 
 class Failing:
-    """A connection that fails once."""
+    """A connection that fails whenever nothing is left."""
 
     def __init__(self, connection: sqlite3.Connection, left: Iterator[int]) -> None:
         self._connection = connection
@@ -99,10 +99,17 @@ class Kala:
         self.engine.step(ends, asked, self.now)
         return [answer for _, answer in asked]
 
-    @contextmanager
-    def failing_disk(self, after: int) -> Iterator[None]:
+    def failing_disk(self, after: int) -> AbstractContextManager[None]:
         """So many uses of the database go well, then one fails, be it the commit."""
-        connection, left = self.store._writing.connection, count(after, -1)
+        return self._disk(count(after, -1))
+
+    def dead_disk(self) -> AbstractContextManager[None]:
+        """No use of the database goes well."""
+        return self._disk(repeat(0))
+
+    @contextmanager
+    def _disk(self, left: Iterator[int]) -> Iterator[None]:
+        connection = self.store._writing.connection
         self.store._writing.connection = lambda: Failing(connection(), left)
         yield
         self.store._writing.connection = connection

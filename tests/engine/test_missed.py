@@ -152,3 +152,22 @@ class TestAStartDeadline:
         kala.succeed(job)
         kala.passes(hours=1)
         assert kala.slots(job) == ["14:00", "15:00"]
+
+
+class TestASlotThatComesDueWhileTheDatabaseCannotBeWritten:
+    @pytest.mark.parametrize(("choice", "slots"), [(Missed.SKIP, []), (Missed.ONCE, ["15:00"])])
+    def test_is_missed(self, kala, choice, slots):
+        job = kala.create(schedule=HOURLY, missed=choice)
+        with kala.dead_disk():
+            for _ in range(6):
+                kala.passes(minutes=30)
+        kala.passes(seconds=1)
+        assert kala.slots(job) == slots
+
+    def test_is_not_where_it_can_be_written_again_at_once(self, kala):
+        job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
+        kala.passes(minutes=59, seconds=59)
+        with kala.dead_disk():
+            kala.passes(seconds=1)
+        kala.passes(seconds=1)
+        assert kala.slots(job) == ["13:00"]
