@@ -9,7 +9,7 @@ from kala.store.statements import Statements
 
 # A job's oldest runs.
 _OLDEST_OF = """
-    SELECT id, queued_at FROM run INDEXED BY run_job
+    SELECT id, coalesce(ended_at, queued_at) FROM run INDEXED BY run_job
     WHERE job_id = ? AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
 # A job's runs beyond the newest so many.
@@ -34,7 +34,7 @@ _OUTPUT_BYTES = "SELECT output_bytes FROM totals"
 _JOBS_AFTER = "SELECT seq, id FROM job WHERE seq > ? ORDER BY seq LIMIT ?"
 # Runs after a given one, with whether their job is gone.
 _RUNS_AFTER = """
-    SELECT run.id, run.queued_at, job.id IS NULL FROM run LEFT JOIN job ON job.id = run.job_id
+    SELECT run.id, coalesce(run.ended_at, run.queued_at), job.id IS NULL FROM run LEFT JOIN job ON job.id = run.job_id
     WHERE run.id > ? AND run.state NOT IN ('queued', 'running') ORDER BY run.id LIMIT ?
 """
 
@@ -46,9 +46,9 @@ class Retention:
         self._sql = Statements(database)
 
     def older_than(self, job_id: str, instant: datetime, limit: int) -> list[int]:
-        """The oldest runs of a job, as far as they were queued before an instant."""
+        """The oldest runs of a job, as far as they ended before an instant."""
         oldest = self._sql(_OLDEST_OF, (job_id, limit)).fetchall()
-        return [run_id for run_id, queued_at in oldest if queued_at < to_column(instant)]
+        return [run_id for run_id, ended_at in oldest if ended_at < to_column(instant)]
 
     def beyond_newest(self, job_id: str, kept: int, limit: int) -> list[int]:
         return [row[0] for row in self._sql(_BEYOND_NEWEST, (job_id, limit, kept)).fetchall()]
@@ -82,5 +82,5 @@ class Retention:
     def orphans_after(self, run_id: int, instant: datetime, limit: int) -> tuple[int, list[int]]:
         """Look at the next runs: the last one seen (0 at the end), and those older than an instant without a job."""
         rows = self._sql(_RUNS_AFTER, (run_id, limit)).fetchall()
-        gone = [number for number, queued_at, is_orphan in rows if is_orphan and queued_at < to_column(instant)]
+        gone = [number for number, ended_at, is_orphan in rows if is_orphan and ended_at < to_column(instant)]
         return (rows[-1][0] if rows else 0), gone

@@ -155,3 +155,18 @@ def test_an_output_that_a_killed_kala_had_no_time_to_remove_goes_after_the_next_
     kala.restart()
     rest(kala)
     assert [output.exists() for output in outputs] == [True, False, False]
+
+
+def test_how_long_a_run_is_kept_counts_from_its_end(keeping):
+    kala = keeping(for_="PT1H")
+    job = kala.create(schedule=HOURLY)
+    kala.start(job)
+    kala.passes(minutes=50)
+    kala.disable(job)
+    kala.passes(hours=2)
+    kala.succeed(job)
+    rest(kala)
+    assert kala.story(job) == ["manual succeeded"]
+    kala.passes(hours=1)
+    rest(kala)
+    assert kala.story(job) == []
