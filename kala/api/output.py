@@ -47,9 +47,12 @@ class Outputs:
 
     def _open_ended(self, run_id: int) -> IO[bytes]:
         with self._store.reading() as session:
-            data = session.runs.output(run_id)
+            data, run = session.runs.output(run_id), session.runs.get(run_id)
         if data is not None:
             return BytesIO(data)
+        # A file can be that of a run that a restored database does not know, and whose number came again.
+        if run and run.outcome and not run.outcome.output_size:
+            return BytesIO()
         with _readable():
             try:
                 return path_of(self._store.outputs, run_id).open("rb")

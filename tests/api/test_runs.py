@@ -8,6 +8,7 @@ import pytest
 
 from kala.api import output
 from kala.engine.output import Output
+from kala.engine.spool import path_of
 
 NOBODY = "/api/v1/run/4711"
 BROKEN_OFF = "a stream broke off: storage: the output cannot be read: Input/output error"
@@ -186,6 +187,17 @@ def test_so_does_that_of_a_run_under_way(api, monkeypatch, caplog):
         api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1")
     api.ask("POST", f"/api/v1/run/{run['id']}/cancel")
     assert [record.getMessage() for record in caplog.records if record.levelno >= WARNING] == [BROKEN_OFF]
+
+
+def test_a_run_that_printed_nothing_does_not_show_what_lies_in_its_place(api):
+    job = api.create(command="true")
+    api.ask("POST", f"/api/v1/job/start/{job}/")
+    api.await_job(job, success_count=1)
+    [run] = api.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
+    place = path_of(api.app._store.outputs, run["id"])
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"of a run that a restored database does not know")
+    assert api.ask("GET", f"/api/v1/run/{run['id']}/output").body == b""
 
 
 def test_following_an_ended_run_gives_what_it_printed(api, run):
