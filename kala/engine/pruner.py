@@ -45,9 +45,12 @@ class Pruner:
         """Delete some of the runs that need not be kept, where it did not do so just before; say whose outputs go."""
         if not timedelta() <= now - self._last_time < _EVERY:
             self._last_time = now
-            gone = [*self._of_jobs(now), *self._of_nobody(now), *self._too_much_output()]
+            gone = [*self._of_jobs(now), *self._of_nobody(now)]
             self._session.runs.delete(gone)
-            return [*gone, *self._without_run()]
+            # In this order: what has just made room needs nobody else to make it.
+            more = self._too_much_output()
+            self._session.runs.delete(more)
+            return [*gone, *more, *self._without_run()]
         return []
 
     def _of_jobs(self, now: datetime) -> list[int]:

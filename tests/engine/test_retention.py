@@ -157,6 +157,15 @@ def test_an_output_that_a_killed_kala_had_no_time_to_remove_goes_after_the_next_
     assert [output.exists() for output in outputs] == [True, False, False]
 
 
+def test_what_a_job_gives_up_makes_room_for_the_others(keeping):
+    kala = keeping(bytes_=100)
+    first, second = kala.create(name="a", schedule=HOURLY), kala.create(name="b", schedule=HOURLY, keep_runs=1)
+    for job, size in ((first, 60), (second, 30), (second, 30)):
+        kala.step(kala.end_of(kala.start(job).id, output_size=size))
+        rest(kala)
+    assert [run.outcome.output_size for run in kala.runs()] == [60, 30]
+
+
 def test_how_long_a_run_is_kept_counts_from_its_end(keeping):
     kala = keeping(for_="PT1H")
     job = kala.create(schedule=HOURLY)
