@@ -1,5 +1,6 @@
 """The `kala` command. A command's module is imported when it is called, so that no command pays for another's."""
 
+import signal
 from importlib import import_module
 
 import click
@@ -45,4 +46,6 @@ def commands() -> None:
 
 def main() -> None:
     """Run the command that the arguments name. The name is given, as `python -m kala` has another."""
+    # Who ignores it hands that on, and then the system keeps no exit status of what we start (wait(2), NOTES).
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     commands(prog_name="kala")

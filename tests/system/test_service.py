@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import tempfile
 import threading
 import time
@@ -478,6 +479,11 @@ class TestRefusals:
     def test_a_time_zone_that_does_not_exist_is_refused(self, make):
         assert "TZ: 'Mars/Olympus'" in refusal(make(environ={"TZ": "Mars/Olympus"}))
 
+    def test_a_time_zone_may_be_the_path_of_its_file(self, make):
+        kala = make(environ={"TZ": ":/usr/share/zoneinfo/Asia/Tokyo"}).start()
+        job = kala.job(kala.create(schedule="R/2099-01-01T00:00:00/PT1H"))
+        assert job["next_run_at"] == "2098-12-31T15:00:00Z"
+
 
 def test_without_persistence_nothing_is_left_behind(make, tmp_path):
     folder = tmp_path / "tmp"
@@ -567,6 +573,12 @@ class TestCommandLine:
         assert shown.returncode == 0
         assert shown.stdout == "to stdout\nto stderr\n"
         assert re.fullmatch(r"kala: succeeded after \d+\.\d{3} s\n", shown.stderr)
+
+    def test_tells_the_outcome_also_where_its_starter_ignores_the_ends_of_children(self, make):
+        kala = make()
+        ignoring = ["env", "--ignore-signal=CHLD", *kala.command, "run", "exit 3"]
+        shown = subprocess.run(ignoring, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
+        assert (shown.returncode, shown.stderr.rpartition(": ")[2]) == (1, "exit status 3\n")
 
     def test_run_fails_where_the_command_fails(self, make):
         shown = make().tell("run", "exit 3")
