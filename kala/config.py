@@ -20,6 +20,9 @@ from kala.core.errors import Invalid
 
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+# Sums of settings must stay numbers that SQLite, and what waits for so many seconds, can take.
+_MOST = 2**53
+_LONGEST_SECONDS = 366 * 24 * 60 * 60
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
 
@@ -41,14 +44,14 @@ class Key(msgspec.Struct, frozen=True):
     flag: str = ""
 
 
-def _number(low: int, high: int | None = None) -> Kind:
+def _number(low: int, high: int = _MOST) -> Kind:
     def read(value: object) -> int:
         number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= (high or number):
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
             raise ValueError(value)
         return number
 
-    return Kind(read, f"a number from {low} to {high}" if high else f"a number from {low} up")
+    return Kind(read, f"a number from {low} {'up' if high == _MOST else f'to {high}'}")
 
 
 def _choice(*names: str) -> Kind:
@@ -66,6 +69,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _line(value: object) -> str:
+    text = _text(value)
+    if not text.isprintable():  # a lone surrogate, as of a variable that is not UTF-8, is not
+        raise ValueError(value)
+    return text
+
+
 def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -79,14 +89,14 @@ def _seconds(value: object) -> float:
     if number is None:
         length = duration.parse(_text(value), "")
         number = length.shortest.total_seconds() if not length.months else math.nan
-    if not 0 <= number < math.inf:
+    if not 0 <= number <= _LONGEST_SECONDS:
         raise ValueError(value)
     return number
 
 
 def _length(value: object) -> str:
-    if _text(value):
-        duration.parse(_text(value), "")
+    if _text(value) and not duration.parse(_text(value), "").longest:
+        raise ValueError(value)
     return _text(value)
 
 
@@ -135,12 +145,15 @@ def _pool_name(value: object) -> str:
 
 _POOL_SIZE = _number(0, 10000)
 _TEXT = Kind(_text, "a text")
+_LINE = Kind(_line, "one line of text")
 _ON_OFF = Kind(_switch, "true or false")
-_SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S")
+_SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S, of a year at most")
 _PATH = Kind(_path, "a path")
 _PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
-_POOLS = Kind(_pools, "each pool once, with its size, as name=size with commas between them", is_list=True)
-_LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, or empty")
+_POOLS = Kind(
+    _pools, "each pool once, with its size from 0 to 10000, as name=size with commas between them", is_list=True
+)
+_LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, longer than none, or empty")
 _DURABILITY = _choice("full", "normal")
 _MISSING_LIMITS = _choice("refuse", "warn")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
@@ -165,7 +178,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     persist: Annotated[
         bool, Key(_ON_OFF, "Keep jobs and runs on disk; without, all is forgotten when Kala stops.", "-n")
     ] = True
-    default_owner: Annotated[str, Key(_TEXT, "The owner of a job that names none, an e-mail address.", "-o")] = ""
+    default_owner: Annotated[str, Key(_LINE, "The owner of a job that names none, an e-mail address.", "-o")] = ""
     workers: Annotated[int, Key(_number(1, 10000), "How many runs may go on at the same time.")] = 128
     shutdown_grace: Annotated[float, Key(_SECONDS, "How long a stopping Kala lets runs finish, in seconds.")] = 30.0
     kill_grace: Annotated[float, Key(_SECONDS, "How long a command has between SIGTERM and SIGKILL, in seconds.")] = (

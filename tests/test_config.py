@@ -140,6 +140,19 @@ class TestAddress:
     def test_a_port_that_is_none_is_refused(self, text):
         assert refusal({"port": text}).endswith("give a number from 0 to 65535")
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("keep_runs", str(2**63)),
+            ("kill_grace", "1000000000000"),
+            ("default_owner", "a\nb"),
+            ("default_owner", "\udcff"),
+            ("keep_for", "PT0S"),
+        ],
+    )
+    def test_what_would_do_harm_later_is_refused(self, name, text):
+        assert refusal({name: text}).startswith(f"--{name.replace('_', '-')}: ")
+
     @pytest.mark.parametrize("interface", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
     def test_an_interface_of_this_machine_alone_needs_no_login(self, interface):
         assert from_flags(interface=interface).interface == interface

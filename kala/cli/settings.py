@@ -49,5 +49,6 @@ def _help(name: str) -> str:
     default = _DEFAULTS[name]
     if default is msgspec.NODEFAULT:  # such a key's meaning tells it
         return KEYS[name].meaning
-    shown = {True: "on", False: "off", None: "none", (): "none", "": "none"}.get(default, default)
+    words = {True: "on", False: "off"} if isinstance(default, bool) else {None: "none", (): "none", "": "none"}
+    shown = words.get(default, default)
     return f"{KEYS[name].meaning} [default: {shown}]"

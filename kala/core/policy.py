@@ -13,6 +13,8 @@ _MOMENT = timedelta(microseconds=1)
 _CALENDAR_END = datetime.max.replace(tzinfo=UTC)
 _LONGEST_DELAY = "P1Y"
 _DURATIONS = ("retry_delay", "retry_max_delay", "epsilon", "timeout", "start_deadline", "keep_for")
+# With these, no run could succeed, or none be seen.
+_NOT_ZERO = ("timeout", "keep_for")
 
 
 class MissedSlots(msgspec.Struct, frozen=True):
@@ -51,7 +53,9 @@ def check(spec: Spec, zone: tzinfo) -> None:
         schedule.parse(spec.schedule, zone)
     for field in _DURATIONS:
         if getattr(spec, field):
-            duration.parse(getattr(spec, field), field)
+            length = duration.parse(getattr(spec, field), field)
+            if field in _NOT_ZERO and not length.longest:
+                raise Invalid(f"{field}: {getattr(spec, field)!r} is no time at all; give a longer one, or none")
 
 
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:

@@ -328,6 +328,7 @@ TIMES: list[Case] = [
     *(({"schedule": f"R/2099-01-01T00:00:00Z/{value}"}, "schedule") for value in NO_DURATIONS + TOO_SHORT),
     *(({"schedule": f"R0/2099-01-01T00:00:00Z/{value}"}, "schedule") for value in NO_DURATIONS[:3]),
     *(({"epsilon": value}, "epsilon: ") for value in NO_DURATIONS),
+    *(({field: "PT0S"}, f"{field}: ") for field in ("timeout", "keep_for")),
 ]
 
 NO_URLS = [

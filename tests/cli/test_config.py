@@ -64,7 +64,9 @@ def test_a_file_that_is_not_there_is_told():
 
 @settings(max_examples=30)
 @given(
-    owner=st.text(alphabet=string.printable + "ä€🙂\x7f"), host=st.sampled_from(["a", "b.c"]), grace=st.floats(0, 1e9)
+    owner=st.text(alphabet=string.ascii_letters + string.punctuation + " ä€🙂"),
+    host=st.sampled_from(["a", "b.c"]),
+    grace=st.floats(0, 3e7),
 )
 def test_what_is_shown_is_a_file_that_means_the_same(owner, host, grace):
     environ = {"HOME": "/home/ann", "KALA_ALLOWED_HOSTS": f"{host},d", "KALA_CONFIG": "/dev/null"}
