@@ -20,7 +20,7 @@ from kala.api.server import Server, listen
 from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
-from kala.core.errors import Busy
+from kala.core.errors import Busy, KalaError
 from kala.engine import cgroup
 from kala.engine.engine import Engine
 from kala.engine.executor import Executor, Limits
@@ -125,10 +125,15 @@ class App:
         return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
 
     def reload(self, config: Config) -> None:
-        """Take over the settings that can change while Kala runs."""
-        self._config = self._jobs.config = config
+        """Take over the settings that can change while Kala runs. Where that cannot be, the old ones stay."""
+        before, self._config = self._config, config
+        try:
+            self._engine.call(JudgePools())
+        except KalaError:
+            self._config = before
+            raise
+        self._jobs.config = config
         self._executor.limits = self._limits()
-        self._engine.call(JudgePools())
 
     def drain(self) -> None:
         """Start no run any more, and take no new request; those in flight are answered."""

@@ -78,8 +78,8 @@ class JobRoutes:
         return self._update(call, lambda _: spec)
 
     def patch(self, call: Call) -> Answer:
-        changes = wire.parse_object(call.body)
-        return self._update(call, lambda spec: wire.merge(spec, changes))
+        changes, owner = wire.parse_object(call.body), self.config.default_owner
+        return self._update(call, lambda spec: wire.merge(spec, changes, owner))
 
     def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
         job_id = call.path["id"]

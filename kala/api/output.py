@@ -8,6 +8,8 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
+import msgspec
+
 from kala.api.exchange import PART, Answer, Source
 from kala.core.errors import Busy
 from kala.core.run import MOVES
@@ -174,7 +176,10 @@ def part_of(file: IO[bytes], wanted: str) -> Answer:
     first = int(match[1]) if match[1] else max(0, size - int(match[2]))
     last = min(int(match[2]), size - 1) if match[1] and match[2] else size - 1
     if first >= size:
-        return _bytes(416, file, 0, 0, _RANGES | {"Content-Range": f"bytes */{size}"})
+        file.close()
+        sentence = f"Range: {wanted[:80]!r} begins behind the end of the output, which has {size} bytes"
+        headers = _RANGES | {"Content-Range": f"bytes */{size}"}
+        return Answer(416, msgspec.json.encode({"error": sentence}), headers)
     return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 

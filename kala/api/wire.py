@@ -150,7 +150,7 @@ def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCa
     )
 
 
-def merge(spec: Spec, patch: dict[str, Any]) -> Spec:
+def merge(spec: Spec, patch: dict[str, Any], default_owner: str = "") -> Spec:
     """The spec with a JSON merge patch (RFC 7396) applied to its JSON. Raises Invalid as parse_spec does."""
     given = {name.lower(): value for name, value in patch.items()}
     # What is not the owner's to decide is ignored, as in any request.
@@ -160,7 +160,7 @@ def merge(spec: Spec, patch: dict[str, Any]) -> Spec:
         current.pop(_RESUMES)
     if _RESUMES in given and (given[_RESUMES] is True) != (spec.missed is Missed.SKIP):
         current.pop("missed")
-    return parse_spec(_merged(current, patch))
+    return parse_spec(_merged(current, patch), default_owner)
 
 
 def _merged(target: Any, patch: Any, *, is_case_kept: bool = False) -> Any:

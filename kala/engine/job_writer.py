@@ -67,7 +67,7 @@ class JobWriter:
         if is_new and spec.pool and spec.pool not in self._pools():
             known = ", ".join(sorted(self._pools())) or "none"
             raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
-        return msgspec.structs.replace(spec, parents=tuple(map(self._parent_id, spec.parents)))
+        return msgspec.structs.replace(spec, parents=tuple(dict.fromkeys(map(self._parent_id, spec.parents))))
 
     def _parent_id(self, given: str) -> str:
         if self._jobs.get(given):

@@ -152,8 +152,9 @@ class Loop:
     def _take_over(self, new: Config) -> None:
         changed = [key for key in KEYS if getattr(new, key) != getattr(self._config, key)]
         taken = {key: getattr(new, key) for key in changed if key in RELOADABLE}
-        self._config = replace(self._config, **taken)
-        self._app.reload(self._config)
+        config = replace(self._config, **taken)
+        self._app.reload(config)
+        self._config = config
         logs.set_verbose(self._config.verbose)
         fields = {"action": "reloaded", "changed": list(taken)}
         _logger.info("settings read again; changed: %s", _listed(taken), extra={"fields": fields})

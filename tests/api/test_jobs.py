@@ -480,6 +480,12 @@ class TestReplacingAJob:
 
 
 class TestPatchingAJob:
+    def test_an_owner_that_is_taken_away_becomes_the_default_one(self, still):
+        job_id = still.create(owner="me@b")
+        with still.configured(default_owner="ops@b"):
+            answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"owner": None})
+        assert answer.json["job"]["owner"] == "ops@b"
+
     @pytest.mark.parametrize(
         ("patch", "changed"),
         [

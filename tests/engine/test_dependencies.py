@@ -36,6 +36,10 @@ class TestAChild:
         kala.step(*[kala.done(parent), kala.done(child, State.FAILED)][::order])
         assert kala.story(child) == ["manual failed", "retry running", "parent queued"]
 
+    def test_has_a_parent_once_that_is_given_by_id_and_by_name(self, kala, parent):
+        child = kala.create(parents=(parent, "parent", parent))
+        assert kala.job(child).spec.parents == (parent,)
+
     def test_does_not_run_when_its_parent_fails(self, kala, parent):
         child = kala.create(parents=(parent,))
         kala.start(parent)
