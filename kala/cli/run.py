@@ -1,4 +1,4 @@
-"""`kala run`: one command exactly as a job would run it, for trying out what will be scheduled."""
+"""`kala run`: one command as a job runs it, for trying out what will be scheduled."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kala.core.errors import Invalid
 from kala.core.run import Outcome, State
 from kala.engine import environment
 from kala.engine.command import Setting, execute
@@ -29,11 +30,14 @@ class _Shown(Output):
 @click.command()
 @click.argument("command")
 def run(command: str) -> None:
-    """Run COMMAND exactly as a job would, and show its output and outcome.
+    """Run COMMAND as a job does, and show its output and outcome.
 
-    It gets the environment that jobs get, no standard input, and a process group of its own. The exit status is 0 when
-    the run succeeded and 1 when it did not.
+    It gets no standard input and a process group of its own. User, folder and environment are yours: those of the
+    service may differ, which also gives each run variables such as KALA_RUN_ID. The exit status is 0 when the run
+    succeeded and 1 when it did not.
     """
+    if not command.strip():
+        raise Invalid("command: blank; give a command")
     outcome = _execute(command)
     reason = f": {outcome.message}" if outcome.message else ""
     click.echo(f"kala: {outcome.state} after {outcome.duration / 1e9:.3f} s{reason}", err=True)

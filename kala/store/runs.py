@@ -160,7 +160,7 @@ class Runs:
         return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()} if job_ids else set()
 
     def release(self, job_ids: Iterable[str]) -> bool:
-        """Let the oldest of the runs that wait for each job start, unless another is in its way; say whether one may."""
+        """Let the oldest of the runs that wait for each job start, unless one is in its way; say whether one may."""
         return bool(self._sql.for_all(_RELEASE, job_ids).rowcount)
 
     def hold(self, job_id: str) -> None:
