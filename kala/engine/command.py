@@ -15,7 +15,7 @@ import msgspec
 
 from kala.core.run import Outcome, State
 from kala.engine.control import Control
-from kala.engine.environment import Environ, encoded
+from kala.engine.environment import Environ, encoded, search_path
 from kala.engine.output import Output
 from kala.engine.spawn import Process, spawn
 
@@ -94,13 +94,18 @@ def _obstacle(setting: Setting) -> str:
 
 def _start(line: str, setting: Setting) -> Process:
     prefix = [*setting.prefix, *([*_UNDER_UMASK, setting.umask] if setting.umask else ())]
-    words = [] if setting.shell or prefix else plain_words(line)
+    words = [] if setting.shell or prefix or not _is_absolute(search_path(setting.environ)) else plain_words(line)
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, setting)
     # POSIX has the dashes for a line that looks like an option; fish, tcsh and python do not know them.
     dashes = ["--"] if line.startswith(("-", "+")) else []
     return _spawn([*prefix, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether each folder of a PATH is the same from wherever it is looked for."""
+    return all(folder.startswith("/") for folder in path.split(":"))
 
 
 def plain_words(line: str) -> list[str]:

@@ -81,7 +81,8 @@ class Spool:
         return spool
 
     def _take_over(self) -> None:
-        sizes = {int(path.suffix[1:]): path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}.*")}
+        segments = self._path.parent.glob(f"{self._path.name}.*")
+        sizes = {int(path.suffix[1:]): path.stat().st_size for path in segments if path.suffix[1:].isdecimal()}
         last = max(sizes, default=-1)
         # A power cut, other than a kill, can take bytes or files of the middle: then only the beginning is certain.
         if self.head == 0 or (last > 0 and sizes.get(last - 1) != self.tail):

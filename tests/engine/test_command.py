@@ -409,6 +409,15 @@ class TestTheTimeout:
 
 
 class TestTheSetting:
+    @pytest.mark.parametrize("path", ["bin:/usr/bin:/bin", ":/usr/bin:/bin"])
+    @pytest.mark.parametrize("line", ["date", "date;"])
+    def test_has_a_path_that_is_seen_from_its_folder(self, run, tmp_path, path, line):
+        program = tmp_path / path.partition(":")[0] / "date"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\necho ours\n")
+        program.chmod(0o755)
+        assert run(line, environ=encoded({"PATH": path}))[1] == "ours\n"
+
     def test_has_the_shell_that_runs_the_line(self, run):
         assert run("echo ${BASH_VERSION:+bash}", shell="/bin/bash")[1] == "bash\n"
 

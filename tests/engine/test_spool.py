@@ -42,6 +42,13 @@ def test_a_kill_between_two_segments_loses_nothing(tmp_path):
     assert mended(tmp_path) == b"01234\n[kala: 10 bytes were cut out here]\nabcde"
 
 
+def test_a_file_that_is_not_ours_is_no_segment(tmp_path):
+    killed = Spool(tmp_path, 1, 10)
+    killed.append(b"0123456789ABCDE")
+    live_path_of(tmp_path, 1).with_name("1.out.bak").write_bytes(b"somebody's")
+    assert mended(tmp_path) == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
+
+
 def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
     killed = Spool(tmp_path, 1, 10)
     killed.append(b"0123456789ABCDE")
