@@ -16,8 +16,10 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
+import msgspec
+
 from kala.core.errors import Busy, KalaError
-from kala.core.run import Outcome, Run, State
+from kala.core.run import FAILURES, Outcome, Run, State
 from kala.engine import run_log
 from kala.engine.executor import Executor
 from kala.engine.feed import Feed
@@ -95,6 +97,8 @@ class Engine:
         self._jobs = JobWriter(store.writer, self._runs, zone, pools)
         self._pruner = Pruner(store.writer, keep, store.outputs)
         self._running: dict[int, Run] = {}
+        # Why runs that are running were asked to end.
+        self._asked_to_end: dict[int, str] = {}
         self._next_due: datetime | None = None
         self._watching_since = self._last_step = self._last_written = datetime.min.replace(tzinfo=UTC)
         self._set_back = timedelta()
@@ -251,6 +255,7 @@ class Engine:
         self._trouble.over()
         for end in ends:
             self._running.pop(end.run.id, None)
+            self._asked_to_end.pop(end.run.id, None)
         self._written_at = time.monotonic()
         self._carry_out(effects, answers)
 
@@ -292,7 +297,7 @@ class Engine:
         mark = effects.mark()
         try:
             with self._store.savepoint():
-                self._runs.finish(ends, now)
+                self._runs.finish([self._as_asked(end) for end in ends], now)
         except Busy:
             raise
         except Exception:
@@ -302,6 +307,14 @@ class Engine:
             else:
                 for end in ends:
                     self._finish([end], effects, now)
+
+    def _as_asked(self, end: Done) -> Done:
+        """A run that was failing by itself as it was asked to end counts as cancelled: nobody wants it tried again."""
+        reason = self._asked_to_end.get(end.run.id)
+        if reason is None or end.outcome.state not in FAILURES:
+            return end
+        outcome = msgspec.structs.replace(end.outcome, state=State.CANCELLED, message=reason)
+        return msgspec.structs.replace(end, outcome=outcome)
 
     def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
@@ -357,6 +370,7 @@ class Engine:
             self._executor.forget(run.id)
             self._pruner.note(run.job_id)
         for run, reason in effects.cancels:
+            self._asked_to_end[run.id] = reason
             self._executor.cancel(run.id, reason)
         for answer in answers:
             answer()

@@ -106,6 +106,21 @@ class TestARunningRun:
         assert kala.runs(child) + kala.runs(cleaner) == []
         assert kala.job(job).counts.errors == 0
 
+    @pytest.mark.parametrize("state", [State.FAILED, State.TIMED_OUT])
+    def test_that_was_failing_by_itself_at_that_moment_is_not_tried_again_either(self, kala, state):
+        job = kala.create(schedule=FAR, retries=3)
+        run = kala.start(job)
+        kala.cancel(run.id)
+        kala.step(kala.end_of(run.id, state, "exit status 1", exit_code=1))
+        assert kala.story(job) == ["manual cancelled"]
+        assert (kala.run(run.id).outcome.message, kala.run(run.id).outcome.exit_code) == ("cancelled by request", 1)
+
+    def test_that_succeeded_before_it_heard_of_it_has_succeeded(self, kala, job):
+        run = kala.start(job)
+        kala.cancel(run.id)
+        kala.succeed(job)
+        assert kala.story(job) == ["manual succeeded"]
+
     def test_lets_the_next_run_of_its_job_start_when_it_has_ended(self, kala, job):
         run = kala.start(job)
         kala.start(job)

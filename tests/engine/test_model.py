@@ -32,6 +32,7 @@ class Told:
         self.waits_for = ""
         self.not_before: int | None = None
         self.missed = 0
+        self.is_asked_to_end = False
 
     def __repr__(self) -> str:
         missed = f" of {self.missed}" if self.missed else ""
@@ -78,6 +79,8 @@ class Foretold:
             run.state = "skipped"
             return run
         if overlap == "replace":
+            for other in self.those("running"):
+                other.is_asked_to_end = True
             for other in self.those("queued"):
                 other.state = "cancelled" if other is not run else other.state
         if self.has_run_in_the_way_of(run):
@@ -97,6 +100,8 @@ class Foretold:
             run.waits_for = "worker"
 
     def ends(self, run: Told, state: str, now: int) -> None:
+        if run.is_asked_to_end and state in ("failed", "timed_out"):
+            state = "cancelled"
         run.state = state
         if state in ("failed", "timed_out") and self.is_tried_again(run, now):
             return
