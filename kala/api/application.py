@@ -15,7 +15,7 @@ from kala.api import guard, routes
 from kala.api.body import BodyTooLarge, read_body
 from kala.api.exchange import Answer, Call, Source
 from kala.api.request import STREAM
-from kala.core.errors import Busy, Conflict, Damaged, Forbidden, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
 logger = logging.getLogger("kala.api")
 
@@ -25,7 +25,6 @@ _STATUS: dict[type[KalaError], int] = {
     NotFound: 404,
     Conflict: 409,
     BodyTooLarge: 413,
-    Damaged: 500,
     Busy: 503,
 }
 # What is the machine's fault and not Kala's: descriptors, processes, memory, room on the disk or the disk itself.

@@ -6,18 +6,10 @@ from typing import IO, Any
 
 import click
 
-from kala.core.errors import Busy, Conflict, Damaged, Forbidden, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
-EXIT_CODES: dict[type[KalaError], int] = {
-    Invalid: 2,
-    Damaged: 2,
-    NotFound: 4,
-    Conflict: 5,
-    Forbidden: 6,
-    Busy: 7,
-    KalaError: 1,
-}
-"""2 is what a person has to mend first; 3 is left to commands that have a result of their own to tell."""
+EXIT_CODES: dict[type[KalaError], int] = {Invalid: 2, NotFound: 4, Conflict: 5, Forbidden: 6, Busy: 7, KalaError: 1}
+"""3 is left to commands that have a result of their own to tell."""
 
 
 class _Sentence(click.ClickException):

@@ -23,7 +23,3 @@ class Forbidden(KalaError):
 
 class Busy(KalaError):
     """Kala cannot do this now; the same request may succeed later."""
-
-
-class Damaged(Busy):
-    """What Kala has stored is damaged: it tries on, as what it needs may be whole, but a backup has to be restored."""

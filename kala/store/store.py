@@ -13,7 +13,7 @@ from typing import Literal
 from peewee import DatabaseError, SqliteDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
-from kala.core.errors import Busy, Conflict, Damaged, Invalid
+from kala.core.errors import Busy, Conflict, Invalid
 from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
@@ -30,7 +30,6 @@ _WRITER_PATIENCE = 5
 # What may be over at the next start, in SQLite's words, whose lower byte is the kind, and in the system's.
 _KIND = 0xFF
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PASSING_ON_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
 # A write that changes nothing.
 _WRITE_NOTHING_NEW = "UPDATE totals SET jobs = jobs"
@@ -144,12 +143,12 @@ def _reachable(wanted: str) -> Iterator[None]:
         yield
     except (DatabaseError, sqlite3.Error, MaxConnectionsExceeded) as error:
         first = _first(error)
-        if _kind(first) in _DAMAGED:
-            raise Damaged(f"storage: kala.db is damaged: {first}; stop Kala and restore a backup") from error
         # What could not be synced may be on disk all the same, and be found there after a crash.
         is_unsure = wanted == "written" and _kind(first) == sqlite3.SQLITE_IOERR
         certainty = "look whether it was done before you ask again" if is_unsure else "nothing was changed"
-        raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}") from error
+        # Not for certain: where the disk cannot be read, SQLite may take that for damage, too.
+        help_ = "; if it stays so, stop Kala and restore a backup" if _kind(first) == sqlite3.SQLITE_CORRUPT else ""
+        raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}{help_}") from error
 
 
 def _kind(error: BaseException) -> int:

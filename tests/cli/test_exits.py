@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from kala.cli.exits import exit_code, sentences
-from kala.core.errors import Busy, Conflict, Damaged, Forbidden, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
 
 def outcome_of(error: Exception):
@@ -18,8 +18,7 @@ def outcome_of(error: Exception):
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"),
-    [(Invalid, 2), (Damaged, 2), (NotFound, 4), (Conflict, 5), (Forbidden, 6), (Busy, 7), (KalaError, 1)],
+    ("kind", "code"), [(Invalid, 2), (NotFound, 4), (Conflict, 5), (Forbidden, 6), (Busy, 7), (KalaError, 1)]
 )
 def test_each_kind_of_error_has_an_exit_code_and_a_sentence(kind, code):
     result = outcome_of(kind("the job is gone; look for another"))
