@@ -8,12 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import cherrypy
-import msgspec
 from cherrypy import _cprequest
 
 from kala.api import guard, routes
 from kala.api.body import BodyTooLarge, read_body
-from kala.api.exchange import Answer, Call, Source
+from kala.api.exchange import Answer, Call, Source, refusal
 from kala.api.request import STREAM
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
@@ -96,13 +95,9 @@ class _Dispatcher:
 def _no_route(path: str, method: str, allowed: list[str]) -> Answer:
     path, method = path[:100], method[:20]
     if not allowed:
-        return _error(404, f"there is nothing at {path!r}; the API is below /api/v1/")
-    answer = _error(405, f"{method} is not possible at {path!r}; use {' or '.join(allowed)}")
-    return msgspec.structs.replace(answer, headers={"Allow": ", ".join(allowed)})
-
-
-def _error(status: int, sentence: str) -> Answer:
-    return Answer(status, msgspec.json.encode({"error": sentence}), _HEADERS.get(status, {}))
+        return refusal(404, f"there is nothing at {path!r}; the API is below /api/v1/")
+    sentence = f"{method} is not possible at {path!r}; use {' or '.join(allowed)}"
+    return refusal(405, sentence, {"Allow": ", ".join(allowed)})
 
 
 def _write(answer: Answer) -> bytes | Iterator[bytes]:
@@ -150,8 +145,9 @@ def _answer_error() -> None:
     if isinstance(error, OSError) and error.errno in _SCARCE:
         error = Busy(f"the machine cannot give what this needs: {error.strerror}; ask again later")
     if isinstance(error, KalaError):
-        answer = _error(_STATUS[type(error)], str(error))
+        status = _STATUS[type(error)]
+        answer = refusal(status, str(error), _HEADERS.get(status, {}))
     else:
         logger.error("a request could not be answered", exc_info=error)
-        answer = _error(500, "Kala made a mistake; its log tells more")
+        answer = refusal(500, "Kala made a mistake; its log tells more")
     cherrypy.serving.response.body = _write(answer)

@@ -67,5 +67,10 @@ def json(value: Any, status: int = 200) -> Answer:
     return Answer(status, msgspec.json.encode(value))
 
 
+def refusal(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Answer:
+    """What is wrong with a request, as one sentence."""
+    return Answer(status, msgspec.json.encode({"error": sentence}), headers)
+
+
 def no_content() -> Answer:
     return Answer(204)

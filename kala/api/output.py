@@ -8,9 +8,7 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-import msgspec
-
-from kala.api.exchange import PART, Answer, Source
+from kala.api.exchange import PART, Answer, Source, refusal
 from kala.core.errors import Busy
 from kala.core.run import MOVES
 from kala.engine.executor import Executor
@@ -178,8 +176,7 @@ def part_of(file: IO[bytes], wanted: str) -> Answer:
     if first >= size:
         file.close()
         sentence = f"Range: {wanted[:80]!r} begins behind the end of the output, which has {size} bytes"
-        headers = _RANGES | {"Content-Range": f"bytes */{size}"}
-        return Answer(416, msgspec.json.encode({"error": sentence}), headers)
+        return refusal(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"})
     return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 
