@@ -1,0 +1,28 @@
+"""Text that comes from outside (servers, commands, file names, the environment), made safe to show to a person.
+
+Shown as it comes, a carriage return forges a log line, an escape sequence clears the screen, and a bidirectional
+override turns a name around. So what is foreign goes through here before it is shown.
+"""
+
+import unicodedata
+
+from kala.core.limits import MESSAGE
+
+# Control, format (bidirectional and zero-width), surrogate, private and unassigned characters, and the two separators
+# that end a line (Unicode 16, chapter 4.5).
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def presentable(text: str, limit: int = MESSAGE) -> str:
+    """Return `text` on one line of at most `limit` characters, with what a terminal would act on escaped."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
+    # Escaping makes a text longer, never shorter: what is beyond the limit need not be looked at.
+    safe = "".join(_escaped(one) for one in text[: limit + 1])
+    return safe if len(safe) <= limit else f"{safe[: limit - 1]}…"
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in _UNSAFE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")

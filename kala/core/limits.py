@@ -1,0 +1,23 @@
+"""The limits that keep one job, one caller or one server from taking everything: the table in docs/operations.md.
+
+A limit is a number with its meaning and with what happens where it is met. Bounds of a single field, such as the
+highest priority, stand with the field.
+"""
+
+from typing import Self
+
+
+class Limit(int):
+    """A number that also says what it bounds and what happens where it is met."""
+
+    what: str
+    then: str
+
+    def __new__(cls, value: int, what: str, then: str) -> Self:
+        limit = super().__new__(cls, value)
+        limit.what = what
+        limit.then = then
+        return limit
+
+
+MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")

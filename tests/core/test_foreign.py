@@ -1,0 +1,48 @@
+"""What comes from outside is shown without doing anything to who reads it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.core.foreign import presentable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("exit status 1", "exit status 1"),
+        ("Überlauf in /tmp/日本", "Überlauf in /tmp/日本"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("first\r2026-11-27 backup: run 7 succeeded", "first\\r2026-11-27 backup: run 7 succeeded"),
+        ("two\nlines", "two\\nlines"),
+        ("a\u202etxt.exe", "a\\u202etxt.exe"),
+        ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("\u2028separator", "\\u2028separator"),
+        ("\udc80 of a file name", "\\udc80 of a file name"),
+        ("\x9b31mred", "\\x9b31mred"),
+    ],
+)
+def test_what_a_terminal_would_act_on_is_escaped(text, shown):
+    assert presentable(text) == shown
+
+
+def test_a_text_that_fits_is_shown_whole():
+    assert presentable("é" * 10, 10) == "é" * 10
+
+
+def test_a_longer_text_is_cut_and_says_so():
+    assert presentable("a" * 11, 10) == "a" * 9 + "…"
+
+
+def test_escapes_count_for_the_limit():
+    assert presentable("\n" * 100, 10) == "\\n\\n\\n\\n\\" + "…"
+
+
+@given(st.text(alphabet=st.characters(), max_size=50), st.integers(1, 30))
+def test_it_is_one_printable_line_within_its_limit_that_can_be_encoded(text, limit):
+    shown = presentable(text, limit)
+    assert len(shown) <= limit
+    assert all(one == " " or one.isprintable() or one.isspace() for one in shown)
+    assert "\n" not in shown
+    assert "\r" not in shown
+    shown.encode()
