@@ -12,6 +12,7 @@ import pytest
 from kala.api import wire
 from kala.api.routes import table
 from kala.config import KEYS, RELOADABLE, Config
+from kala.core import policy
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Run
 
@@ -19,6 +20,11 @@ ROOT = Path(__file__).parent.parent
 API = (ROOT / "docs/api.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 NOW = datetime.now(UTC)
+BODIES = [
+    (page.name, body)
+    for page in sorted(ROOT.glob("docs/*.md"))
+    for body in re.findall(r"^    (\{\"name\".+?)\n(?!     )", page.read_text(), re.MULTILINE | re.DOTALL)
+]
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
 
 
@@ -75,6 +81,12 @@ def test_the_links_on_a_page_lead_somewhere(page):
         assert target.exists(), link
         if heading:
             assert heading in headings(target), link
+
+
+@pytest.mark.parametrize(("page", "body"), BODIES, ids=[page for page, _ in BODIES])
+def test_a_job_shown_on_a_page_is_one_that_kala_takes(page, body):
+    spec = wire.parse_spec(wire.parse_object(body.encode()))
+    policy.check(spec, UTC)
 
 
 def headings(page):
