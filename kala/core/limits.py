@@ -21,3 +21,8 @@ class Limit(int):
 
 
 MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")
+TEMPLATE = Limit(65_536, "characters of a template", "the job is refused; of one stored earlier, each run fails")
+TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", "the same")
+TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", "the same")
+# Linux takes no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
+RENDERED = Limit(131_071, "bytes of a command, URL or body that a template makes", "the same")

@@ -1,4 +1,4 @@
-"""Jobs whose text is a template with the job itself as data, in Jinja's sandbox or in Go's simple field form.
+"""Jobs whose text is a template with the job itself as data, in Jinja's syntax or in Go's simple field form.
 
 Only the job's own delimiters mean something. Blocks and comments are written with them too (`{{% if … %}}`,
 `{{# … #}}`), because Jinja's own `{%` and `{#` are part of many shell commands.
@@ -6,7 +6,7 @@ Only the job's own delimiters mean something. Blocks and comments are written wi
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,16 +14,16 @@ from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Job
 
 if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import Environment
 
 
 def check(job: Job) -> None:
-    """Raise Invalid where the job's template cannot be rendered. A template may loop for long: not for the engine."""
+    """Raise Invalid where the job's template is not allowed, or cannot be rendered."""
     render(job)
 
 
 def render(job: Job) -> Command | HttpCall:
-    """What the job does, with its template filled in. Raises Invalid where that fails."""
+    """Return what the job does, with its template filled in. Raises Invalid where that fails."""
     action, delimiters = job.spec.action, job.spec.template_delimiters
     if not delimiters:
         return action
@@ -35,22 +35,13 @@ def render(job: Job) -> Command | HttpCall:
 
 
 def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
+    # Importing Jinja takes longer than starting a run, and most installations have no template.
+    from kala.engine import template_language  # noqa: PLC0415
+
     left, right = split(delimiters)
     plain = re.sub(re.escape(left) + r"(-?\s*)\$?\.(?=[A-Za-z])", lambda found: left + found[1], text)
-    try:
-        return _passable(_environment(left, right).from_string(plain).render(fields))
-    except Exception as error:  # noqa: BLE001  a template is its author's program: any error in it is the job's
-        reason = " ".join(str(error).split())[:200]
-        raise Invalid(
-            f"TemplateDelimiters: the template cannot be rendered: {reason}; mend it or leave them out"
-        ) from None
-
-
-def _passable(text: str) -> str:
-    text.encode()
-    if "\0" in text:
-        raise ValueError("the text would have a NUL character")
-    return text
+    tree = template_language.parse(_environment(left, right), plain, list(fields))
+    return template_language.evaluate(tree, fields)
 
 
 def split(delimiters: str) -> tuple[str, str]:
@@ -64,34 +55,18 @@ def split(delimiters: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _environment(left: str, right: str) -> "SandboxedEnvironment":
-    # Importing Jinja takes longer than starting a run, and most installations have no template.
-    from jinja2 import StrictUndefined  # noqa: PLC0415
-    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
+def _environment(left: str, right: str) -> "Environment":
+    """What tells Jinja's parser the delimiters; nothing is rendered by Jinja itself."""
+    from jinja2 import Environment  # noqa: PLC0415
 
-    class Environment(SandboxedEnvironment):
-        """Refuses what makes a number or a text without end of a few characters."""
-
-        intercepted_binops = frozenset(["*", "**", "%"])
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and not (abs(left) < 10**6 and abs(right) < 100):
-                raise OverflowError("numbers that large are not possible here")
-            if operator == "*" and any(isinstance(one, (str, list, tuple)) for one in (left, right)):
-                raise OverflowError("texts and lists cannot be multiplied here")
-            return super().call_binop(context, operator, left, right)
-
-    return Environment(
-        optimized=False,
+    return Environment(  # noqa: S701  it becomes a command or a request, not HTML
         variable_start_string=left,
         variable_end_string=right,
         block_start_string=f"{left}%",
         block_end_string=f"%{right}",
         comment_start_string=f"{left}#",
         comment_end_string=f"#{right}",
-        undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # it becomes a command or a request, not HTML
     )
 
 
