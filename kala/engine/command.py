@@ -1,6 +1,5 @@
 """A shell command in its own session and process group, from start to outcome."""
 
-import errno
 import os
 import re
 import select
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from kala.core.run import Outcome, State
+from kala.engine import scarcity
 from kala.engine.control import Control
 from kala.engine.environment import Environ, encoded, search_path
 from kala.engine.output import Output
@@ -26,13 +26,6 @@ _DRAIN_SECONDS = 1.0
 _GIVE_UP_SECONDS = 5.0
 # What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
 _SPILL_SECONDS = 1.0
-# What the system lacks, where the reason is not the command, and who can change it.
-_SCARCE = {
-    errno.EAGAIN: "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)",
-    errno.EMFILE: "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)",
-    errno.ENFILE: "the machine has as many files open as it may have (sysctl fs.file-max)",
-    errno.ENOMEM: "the machine has no memory left",
-}
 # The longest wait that poll(2) knows, in milliseconds.
 _LONGEST_WAIT = 2**31 - 1
 # How long a command that runs already waits for the next try to get a descriptor to watch it with.
@@ -69,20 +62,26 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 def execute(line: str, setting: Setting, output: Output, control: Control) -> Outcome:
     """Run `line` as `sh -c` means it, and wait for its end. What is left of its process group then is killed."""
-    begun = begin(line, setting, output, control)
+    try:
+        begun = begin(line, setting, output, control)
+    except scarcity.Scarce as scarce:
+        return _unstarted(f": {scarce}")
     return begun if isinstance(begun, Outcome) else begun.follow()
 
 
 def begin(line: str, setting: Setting, output: Output, control: Control) -> "Underway | Outcome":
-    """Start `line` as `sh -c` means it; an outcome where it cannot be started."""
+    """Start `line` as `sh -c` means it; an outcome where it cannot be started. Raises Scarce where it cannot yet."""
     clock = time.monotonic_ns()
     try:
         process = _start(line, setting)
     except OSError as error:
-        scarce = _SCARCE.get(error.errno or 0)
-        reason = f": {scarce}" if scarce else f"{_obstacle(setting)}: {error.strerror}"
-        return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=f"the command cannot be started{reason}")
+        scarcity.check(error)
+        return _unstarted(f"{_obstacle(setting)}: {error.strerror}")
     return Underway(process, clock, setting, output, control)
+
+
+def _unstarted(reason: str) -> Outcome:
+    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=f"the command cannot be started{reason}")
 
 
 def _obstacle(setting: Setting) -> str:
@@ -141,20 +140,31 @@ class Underway:
         self._spill_at = 0.0
         self._descriptors = [process.output]
         with self._never_alone():
-            # It can be read as soon as the process has ended.
-            self.ended = self._granted(lambda: os.pidfd_open(process.pid))
+            # It can be read as soon as the process has ended. None where there is no descriptor for it yet: then only
+            # follow() can go on, because it waits for one.
+            self.ended = self._opened(lambda: os.pidfd_open(process.pid))
+
+    def _opened(self, opened: Callable[[], int]) -> int | None:
+        try:
+            self._descriptors.append(opened())
+        except OSError as error:
+            if not scarcity.is_scarce(error):
+                raise
+            return None
+        return self._descriptors[-1]
 
     def _granted(self, opened: Callable[[], int]) -> int:
-        """A descriptor, as soon as there is one: a command is not killed halfway because others hold them all."""
-        while True:
-            try:
-                self._descriptors.append(opened())
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE):
-                    raise
-                time.sleep(_STARVED_SECONDS)
-            else:
-                return self._descriptors[-1]
+        """Wait for a descriptor: a command is not killed halfway because others hold them all.
+
+        A request to end it and its own deadlines hold meanwhile.
+        """
+        while (descriptor := self._opened(opened)) is None:
+            now = time.monotonic()
+            if self._control.reason:
+                self._end(now)
+            self._heed(now)
+            time.sleep(_STARVED_SECONDS)
+        return descriptor
 
     @contextmanager
     def _never_alone(self) -> Iterator[None]:
@@ -194,18 +204,19 @@ class Underway:
     def follow(self) -> Outcome:
         """Return when the command has ended, or cannot be ended."""
         with self._never_alone():
+            ended = self._granted(lambda: os.pidfd_open(self._process.pid)) if self.ended is None else self.ended
             asked = self._granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             with self._control.heard_by(lambda: os.eventfd_write(asked, 1)):
-                self._follow(asked)
+                self._follow(ended, asked)
             return self._outcome()
 
-    def _follow(self, asked: int) -> None:
+    def _follow(self, ended: int, asked: int) -> None:
         poller = select.poll()
-        for descriptor in (self.ended, self._process.output, asked):
+        for descriptor in (ended, self._process.output, asked):
             poller.register(descriptor, select.POLLIN)
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
             ready = {descriptor for descriptor, _ in poller.poll(self._patience())}
-            if self.ended in ready:
+            if ended in ready:
                 self._finish()
                 return
             if self._process.output in ready and not self._take():

@@ -60,6 +60,8 @@ _GAP = timedelta(seconds=2 * _LONGEST_WAIT)
 # After the database could not be written, until the next try.
 _PAUSE = 1.0
 _ANSWER_SECONDS = 30.0
+# For how long commands may wait although none is started. WatchdogSec= of the unit is 30 s; it follows after that.
+_STUCK_SECONDS = 20.0
 _CANCELLED = "cancelled by request"
 _LOST = "Kala stopped while this run was running; how it ended is not known"
 
@@ -104,7 +106,8 @@ class Engine:
         self._set_back = timedelta()
         self._is_draining = False
         self._is_stopping = False
-        self._trouble = Trouble()
+        self._trouble = Trouble("the database can be written again")
+        self._stuck = Trouble("commands are started again")
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -167,7 +170,16 @@ class Engine:
             logger.exception("a step of the engine failed")
             self._put_off([*self._unwritten, *ends], asked, Busy("Kala made a mistake; its log tells more"))
         else:
-            self._beat()
+            self._beat_unless_stuck()
+
+    def _beat_unless_stuck(self) -> None:
+        """Beat for as long as runs are started, too: a Kala that only answers is of no use, and is to be restarted."""
+        seconds = self._executor.stuck_seconds()
+        if seconds > _STUCK_SECONDS:
+            self._stuck.met(f"no command was started for {seconds:.0f} s, though some wait; the watchdog gets no beat")
+            return
+        self._stuck.over()
+        self._beat()
 
     def _done(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
         # In this order: whoever finds the loop gathering is found by it. Else it is woken, by a message without words.

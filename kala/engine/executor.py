@@ -16,12 +16,14 @@ import msgspec
 
 from kala.core import duration
 from kala.core.errors import Invalid
+from kala.core.foreign import presentable
 from kala.core.job import Command, HttpCall, Job
 from kala.core.run import Outcome, Run, State
-from kala.engine import cgroup, command, environment, http_call, identity, template
+from kala.engine import cgroup, command, environment, http_call, identity, scarcity, template
 from kala.engine.command import Underway
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.scarcity import Patience, Scarce
 from kala.engine.task import Task
 from kala.engine.watch import Watch
 
@@ -29,6 +31,8 @@ logger = logging.getLogger("kala.executor")
 
 # One would do; the others are for when one waits for a slow disk. Where all of them do, no command starts.
 _STARTERS = 3
+# What an HTTP call, or looking up a user, opens beside each other: sockets, the resolver's and other files.
+_DESCRIPTORS = 8
 
 Done = Callable[[Run, Outcome, bytes | None], None]
 _T = TypeVar("_T")
@@ -49,7 +53,9 @@ class Executor:
     """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
 
     `submit` is the only way in and `done` the only way out. A starter starts each command, the watch has it for a
-    moment, and what lasts longer goes to a worker, as HTTP calls do at once. The table of tasks belongs to its lock.
+    moment, and what lasts longer goes to a worker. What can take time before it starts goes to a worker at once: HTTP
+    calls, commands with a template, and what the system cannot start yet. There are as many workers as there can be
+    runs, so that none waits for another. The table of tasks belongs to its lock.
     """
 
     def __init__(
@@ -73,6 +79,9 @@ class Executor:
         self._starters: list[Thread] = []
         self._workers: list[Thread] = []
         self._watch: Watch | None = None
+        # When a starter took a command, or one came that had none before it.
+        self._taken_at = 0.0
+        self._patience = Patience()
         self._environ = environment.encoded(environment.for_commands(os.environ))
         self._folder = Path.cwd()
 
@@ -93,10 +102,25 @@ class Executor:
                 raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
-        task = Task(run, job, Control(), self._output(run))
+        task = Task(msgspec.structs.replace(run, started_at=None), job, Control(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
-        (self._commands if isinstance(job.spec.action, Command) else self._lasting).put(task)
+        if not isinstance(job.spec.action, Command) or job.spec.template_delimiters:
+            self._lasting.put(task)
+            return
+        if self._commands.empty():
+            self._taken_at = time.monotonic()
+        self._commands.put(task)
+
+    def stuck_seconds(self) -> float:
+        """For how long commands have been waiting without a starter taking one; 0 where none waits."""
+        return 0.0 if self._commands.empty() else time.monotonic() - self._taken_at
+
+    def as_it_stands(self, run: Run) -> Run:
+        """The run, as it was read, with the time at which it really started; None while it has not yet."""
+        with self._lock:
+            task = self._tasks.get(run.id) if run.state is State.RUNNING else None
+        return msgspec.structs.replace(run, started_at=task.run.started_at) if task else run
 
     def _output(self, run: Run) -> Output:
         return Output(self._outputs, run.id, self.limits.output_bytes, self._printed)
@@ -140,14 +164,19 @@ class Executor:
 
     def _start_commands(self, watch: Watch) -> None:
         while task := self._commands.get():
-            task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
-            begun = self._guarded(task, partial(self._begin, task))
+            self._taken_at = time.monotonic()
+            try:
+                begun = self._guarded(task, partial(self._begin, task))
+            except Scarce as scarce:
+                self._patience.tell(task.run, scarce)
+                self._lasting.put(task)
+                continue
             if isinstance(begun, Outcome):
                 self._finish(task, begun)
                 continue
             task.under_way = begun
-            if task.group:
-                # To close it can take a while, however short the run was.
+            if task.group or begun.ended is None:
+                # Closing a group can take a while, however short the run was; and the watch waits for no descriptor.
                 self._lasting.put(task)
             else:
                 watch.keep(task)
@@ -164,44 +193,58 @@ class Executor:
             self._finish(task, self._guarded(task, partial(self._see_through, task)))
 
     def _see_through(self, task: Task) -> Outcome:
-        if task.under_way:
-            return task.under_way.follow()
-        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
-        return self._call(task)
+        if not task.under_way:
+            timeout = _seconds(task.job.spec.timeout)
+            begun = self._patience.begin(task.run, task.control, timeout, partial(self._begin, task))
+            if isinstance(begun, Outcome):
+                return begun
+            task.under_way = begun
+        return task.under_way.follow()
 
     def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
         """What is wrong with the job fails its run; a fault of ours fails the run too, and nothing else."""
         try:
             return do()
+        except Scarce:
+            raise
         except Invalid as error:
-            return failure(str(error))
+            return _failure(str(error))
         except Exception as error:
             logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
-            return failure(f"Kala could not carry out the run: {error}")
+            return _failure(f"Kala could not carry out the run: {error}")
 
     def _finish(self, task: Task, outcome: Outcome) -> None:
         if task.group:
             outcome = self._guarded(task, partial(_left, task, outcome))
         closed = self._guarded(task, partial(_closed, task, outcome))
-        self._done(task.run, *((closed, None) if isinstance(closed, Outcome) else closed))
+        outcome, output = (closed, None) if isinstance(closed, Outcome) else closed
+        # A message can have the words of a server, a file or a setting in it. All of them pass here, and only here.
+        self._done(task.run, msgspec.structs.replace(outcome, message=presentable(outcome.message)), output)
 
-    def _call(self, task: Task) -> Outcome:
+    def _begin(self, task: Task) -> Underway | Outcome:
+        """Start a command, or make a call, unless the run was asked to end before."""
         if task.control.reason:
             return _cancelled(task.control)
-        action = template.render(task.job)
-        assert isinstance(action, HttpCall)
+        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
+        try:
+            action = template.render(task.job)
+            return self._called(task, action) if isinstance(action, HttpCall) else self._started(task, action)
+        except Scarce:
+            task.run = msgspec.structs.replace(task.run, started_at=None)
+            raise
+
+    def _called(self, task: Task, action: HttpCall) -> Outcome:
+        scarcity.reserve(_DESCRIPTORS)
         timeout = _seconds(task.job.spec.timeout)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
         return http_call.execute(action, limit, task.output, task.control)
 
-    def _begin(self, task: Task) -> Underway | Outcome:
+    def _started(self, task: Task, action: Command) -> Underway | Outcome:
         spec = task.job.spec
-        if task.control.reason:
-            return _cancelled(task.control)
-        action = template.render(task.job)
+        if spec.user:
+            scarcity.reserve(_DESCRIPTORS)
         user = identity.account(spec.user) if spec.user else None
         task.group = self._group(task)
-        assert isinstance(action, Command)
         return command.begin(action.line, self._setting(task, user), task.output, task.control)
 
     def _group(self, task: Task) -> cgroup.Group | None:
@@ -216,6 +259,7 @@ class Executor:
         try:
             return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
         except OSError as error:
+            scarcity.check(error)
             raise Invalid(f"its limits could not be set: {error.strerror}: {error.filename}") from error
 
     def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
@@ -249,7 +293,7 @@ def _end_all(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline:
 
 
 def _cancelled(control: Control) -> Outcome:
-    return msgspec.structs.replace(failure(control.reason), state=control.state)
+    return msgspec.structs.replace(_failure(control.reason), state=control.state)
 
 
 def _left(task: Task, outcome: Outcome) -> Outcome:
@@ -267,9 +311,7 @@ def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
         logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
         message = "; ".join(filter(None, (message, sentence)))
     is_cut = output.is_cut or bool(output.fault)
-    return msgspec.structs.replace(
-        outcome, message=_writable(message), output_size=output.size, output_cut=is_cut
-    ), data
+    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut), data
 
 
 def _seconds(length: str) -> float | None:
@@ -282,11 +324,6 @@ def _seconds(length: str) -> float | None:
         return None
 
 
-def failure(message: str) -> Outcome:
+def _failure(message: str) -> Outcome:
     """The outcome of a run that failed before it could do anything."""
-    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=_writable(message))
-
-
-def _writable(message: str) -> str:
-    """As the database can have it: the name of a folder, for one, need not be UTF-8."""
-    return message.encode(errors="backslashreplace").decode()
+    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=message)

@@ -1,4 +1,4 @@
-"""What the log has of a database that cannot be written: that it began, and that it is over."""
+"""What the log has of something that does not work for a while: that it began, and that it is over."""
 
 import logging
 import math
@@ -14,7 +14,9 @@ _SAID_EVERY_SECONDS = 60.0
 class Trouble:
     """Says it once, not at every try, and no more than once a minute. Used by the engine's thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, over: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`over` is the sentence for its end."""
+        self._over = over
         self._clock = clock
         self._next_time = -math.inf
         self._was_said = False
@@ -31,5 +33,5 @@ class Trouble:
 
     def over(self) -> None:
         if self.is_on and self._was_said:
-            logger.warning("the database can be written again")
+            logger.warning("%s", self._over)
         self.is_on = False

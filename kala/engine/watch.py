@@ -44,10 +44,9 @@ class Watch:
 
     def keep(self, task: Task) -> None:
         """Take a command that was just started, and return when there is room for another. For any thread."""
-        assert task.under_way
         try:
             # In this order: what is known can be dropped. An end that comes before it is known is seen again.
-            self._poller.register(task.under_way.ended, select.EPOLLIN)
+            self._poller.register(_descriptor(task), select.EPOLLIN)
         except (OSError, ValueError):  # no memory for it; stopped
             self._hand_over(task)
             return
@@ -96,8 +95,7 @@ class Watch:
     def _receive(self) -> None:
         while self._coming:
             task, until = self._coming.popleft()
-            assert task.under_way
-            self._held[task.under_way.ended] = task, until
+            self._held[_descriptor(task)] = task, until
 
     def _see_end(self, descriptor: int) -> None:
         if descriptor == self._bell:
@@ -118,3 +116,10 @@ class Watch:
         task, _ = self._held.pop(descriptor)
         self._room.put(None)
         return task
+
+
+def _descriptor(task: Task) -> int:
+    """What tells of the command's end. The watch is given no command that lacks it."""
+    assert task.under_way
+    assert task.under_way.ended is not None
+    return task.under_way.ended

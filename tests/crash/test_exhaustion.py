@@ -1,4 +1,4 @@
-"""What Kala does when the system gives it no more descriptors, threads or processes: it says so, and goes on after."""
+"""What Kala does when the system gives it no more descriptors, threads or processes: it says so, waits, and goes on."""
 
 import http.client
 import json
@@ -65,13 +65,17 @@ def processor_seconds(kala: Kala) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def messages(kala: Kala, job: str) -> set[str]:
-    return {run["message"] for run in kala.runs(job, states=("failed",))}
+def waiting_to_start(kala: Kala, job: str) -> list[dict[str, Any]]:
+    """The runs of a job that were claimed and cannot be started."""
+    return [run for run in kala.history(f"job={job}&state=running") if run["waiting_for"] == "start"]
 
 
-def test_without_descriptors_runs_fail_with_the_reason_and_new_clients_wait_until_there_are_some(
-    serve, api, soon, eventually
-):
+def said(kala: Kala, lack: str) -> int:
+    """How often the log has it that a run cannot be started."""
+    return kala.log.count(f"cannot be started yet: {lack}")
+
+
+def test_without_descriptors_runs_and_new_clients_wait_until_there_are_some(serve, api, soon, eventually):
     kala = serve()
     with ExitStack() as clients:
         old = clients.enter_context(closing(api(kala.address)))
@@ -79,7 +83,7 @@ def test_without_descriptors_runs_fail_with_the_reason_and_new_clients_wait_unti
         eventually(lambda: kala.runs(job))
         with Limit(kala, "nofile", descriptors(kala) + 2):
             waiting = [clients.enter_context(connected(kala)) for _ in range(6)]
-            eventually(lambda: messages(kala, job))
+            eventually(lambda: said(kala, NO_DESCRIPTORS))
             computed, began = processor_seconds(kala), time.monotonic()
             for _ in range(10):
                 assert old.job(job)["name"] == "a job"
@@ -88,10 +92,10 @@ def test_without_descriptors_runs_fail_with_the_reason_and_new_clients_wait_unti
             assert processor_seconds(kala) - computed < (time.monotonic() - began) / 2
         for client in waiting:
             assert answer(client) in ((200, None), (503, NO_READER))
-        assert messages(kala, job) == {f"the command cannot be started: {NO_DESCRIPTORS}"}
-        assert {run["attempt"] for run in kala.runs(job, states=("failed",))} == {0, 1}
         last = kala.runs(job)[-1]["id"]
         eventually(lambda: kala.runs(job, states=("succeeded",))[-1]["id"] > last)
+        assert kala.runs(job, states=("failed",)) == []
+        assert said(kala, NO_DESCRIPTORS) == 1
         assert kala.log.count("cannot accept connections for now") == 1
         assert "Traceback" not in kala.log
 
@@ -123,11 +127,10 @@ def test_a_command_that_was_started_ends_well_however_few_descriptors_are_left(s
             gate.open()
             for job in [*jobs, *more]:
                 kala.runs(job, 1)
-        assert all(kala.runs(job)[0]["state"] == "succeeded" for job in jobs)
-        for job in more:
-            [run] = kala.runs(job)
-            assert run["state"] == "succeeded" or run["message"] == f"the command cannot be started: {NO_DESCRIPTORS}"
-            assert kala.output(run["id"])[1] == (b"%d\n" % run["id"] if run["state"] == "succeeded" else b"")
+        for job in [*jobs, *more]:
+            [run] = kala.runs(job, 1)
+            assert (run["state"], run["message"]) == ("succeeded", "")
+            assert kala.output(run["id"])[1] == b"%d\n" % run["id"]
         assert "Traceback" not in kala.log
 
 
@@ -158,24 +161,26 @@ def threads(kala: Kala) -> int:
 
 
 @ROOT
-def test_without_processes_runs_fail_with_the_reason_and_are_tried_again(somebody, soon, eventually):
+def test_without_processes_runs_wait_until_there_are_some(somebody, soon, eventually):
     kala = somebody().start()
-    fails = kala.create(command="echo $KALA_SLOT", schedule=f"R/{soon(0.5)}/PT1S", retries=1)
-    eventually(lambda: kala.runs(fails))
+    job = kala.create(command="echo $KALA_SLOT", schedule=f"R/{soon(0.5)}/PT1S")
+    eventually(lambda: kala.runs(job))
     with Limit(kala, "nproc", threads(kala)):
-        later = kala.create(command="echo at last", retries=20, retry_delay="PT0.5S")
-        call = kala.create(type=1, remote_properties={"url": f"{kala.address}/api/v1/stats/"})
-        kala.runs(later, 2, ("failed",))
-        [called] = kala.runs(call, 1)
-        assert (called["state"], called["message"]) == (
-            "failed",
-            f"GET {kala.address}/api/v1/stats/: can't start new thread",
-        )
-        eventually(lambda: messages(kala, fails))
-    assert messages(kala, later) == messages(kala, fails) == {f"the command cannot be started: {NO_PROCESSES}"}
+        later = kala.create(command="echo at last")
+        unwanted = kala.create(command="echo never")
+        hasty = kala.create(command="echo never", timeout="PT0.5S")
+        [run] = eventually(lambda: waiting_to_start(kala, unwanted))
+        assert kala.post(f"/run/{run['id']}/cancel/").status == 204
+        [cancelled] = kala.runs(unwanted, 1, ("cancelled",))
+        [late] = kala.runs(hasty, 1, ("timed_out",))
+        assert cancelled["started_at"] is late["started_at"] is None
+        assert late["message"] == f"timed out after 0.5 s; it could not be started: {NO_PROCESSES}"
+        eventually(lambda: waiting_to_start(kala, later))
     assert kala.output(kala.runs(later, 1, ("succeeded",))[0]["id"]) == (200, b"at last\n")
-    before = kala.runs(fails)[-1]["id"]
-    eventually(lambda: kala.runs(fails, states=("succeeded",))[-1]["id"] > before)
+    last = kala.runs(job)[-1]["id"]
+    eventually(lambda: kala.runs(job, states=("succeeded",))[-1]["id"] > last)
+    assert kala.runs(job, states=("failed",)) == []
+    assert said(kala, NO_PROCESSES) == 1
     assert "Traceback" not in kala.log
     assert kala.stop() == 0
 

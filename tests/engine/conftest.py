@@ -45,6 +45,9 @@ class Workers:
         self.given.append(run)
         self.noticed(run)
 
+    def stuck_seconds(self) -> float:
+        return 0.0
+
     def cancel(self, run_id: int, reason: str) -> None:
         self.cancelled.append((run_id, reason))
 

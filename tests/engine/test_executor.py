@@ -1,17 +1,22 @@
 """The executor: each run that it is given comes back with its outcome."""
 
+import errno
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
-from threading import Event
+from threading import Event, current_thread
+from typing import Any
 
+import msgspec
 import pytest
 
 from kala.core.job import Command, HttpCall, Job, Spec
-from kala.core.run import Cause, Outcome, Run
-from kala.engine import command, executor, template
+from kala.core.limits import MESSAGE
+from kala.core.run import Cause, Outcome, Run, State
+from kala.engine import command, executor, scarcity, template
 from kala.engine.cgroup import Groups
 from kala.engine.executor import Executor, Limits
 from kala.engine.spool import live_path_of, path_of
@@ -119,9 +124,31 @@ class TestARun:
 
     def test_whose_template_cannot_be_filled_in_fails_with_the_reason(self, bench):
         bench.submit("echo {{ nome }}", template_delimiters="{{ }}")
-        assert bench.outcome().message.startswith(
-            "TemplateDelimiters: the template cannot be rendered: 'nome' is undefined"
-        )
+        assert bench.outcome().message.startswith("TemplateDelimiters: 'nome' is not a field of a template; use ")
+
+    def test_has_its_template_filled_in_where_no_other_command_waits_for_it(self, bench, monkeypatch):
+        threads: Queue[str] = Queue()
+        render = template.render
+        monkeypatch.setattr(template, "render", lambda job: (threads.put(current_thread().name), render(job))[1])
+        bench.submit("echo {{.Name}}", template_delimiters="{{ }}")
+        bench.next()
+        assert threads.get_nowait().startswith("kala-worker-")
+
+    @pytest.mark.parametrize(
+        ("folder", "message"),
+        [
+            ("/no/\x1b[2J\r\n2026-11-27 00:00:00.000 backup: run 7 succeeded", r"in /no/\x1b[2J\r\n2026-11-27 00"),
+            ("/no/\udcff", r"in /no/\udcff: No such file or directory"),
+            ("/no/\u202egpj", r"in /no/\u202egpj: No such file or directory"),
+        ],
+    )
+    def test_has_a_message_that_does_nothing_to_who_reads_it(self, bench, folder, message):
+        bench.submit("true", working_directory=folder)
+        assert message in bench.outcome().message
+
+    def test_has_a_message_of_bounded_length(self, bench):
+        bench.submit("true", working_directory="/" + "x" * 5_000_000)
+        assert len(bench.outcome().message) == MESSAGE
 
     @pytest.mark.parametrize(
         "fault", ["command.spawn", "command.Underway._take", "command.Underway._patience", "output.Output.close"]
@@ -327,6 +354,250 @@ class TestWhatLasts:
         assert len(bench.output()) > 1000
 
 
+class Lacking:
+    """What stands in for a function of the system: it fails for want of something until there is enough."""
+
+    def __init__(self, function: Callable[..., Any], number: int = errno.EMFILE) -> None:
+        self._function, self._number = function, number
+        self.is_over = False
+        self.tries: Queue[None] = Queue()
+
+    def __call__(self, *arguments: object, **options: object) -> Any:
+        if self.is_over:
+            return self._function(*arguments, **options)
+        self.tries.put(None)
+        raise OSError(self._number, os.strerror(self._number))
+
+    def wait(self, tries: int = 2) -> None:
+        for _ in range(tries):
+            self.tries.get(timeout=PATIENCE)
+
+
+class TestAStartForWhichTheSystemLacksSomething:
+    @pytest.fixture
+    def bench(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(executor, "_STARTERS", 1)
+        monkeypatch.setattr(scarcity, "_LONGEST_PAUSE", 0.05)
+        bench = Bench(tmp_path)
+        bench.start()
+        yield bench
+        bench.executor.cancel_all("the test is over", force=True)
+        bench.executor.stop(PATIENCE)
+
+    @pytest.fixture
+    def spawn(self, monkeypatch):
+        lacking = Lacking(command.spawn)
+        monkeypatch.setattr(command, "spawn", lacking)
+        return lacking
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+    @pytest.mark.parametrize("delimiters", ["", "{{ }}"])
+    def test_is_tried_again_until_it_starts(self, bench, spawn, number, delimiters):
+        spawn._number = number
+        bench.submit("echo hello; true", template_delimiters=delimiters)
+        spawn.wait()
+        before = datetime.now(UTC)
+        spawn.is_over = True
+        run, outcome = bench.next()
+        assert (outcome.state, bench.output(), outcome.message) == ("succeeded", "hello\n", "")
+        assert run.started_at > before
+        assert outcome.duration < (outcome.ended_at - before).total_seconds() * 1e9
+
+    def test_keeps_no_other_from_starting(self, bench, spawn):
+        bench.submit("echo one; true", number=1)
+        spawn.wait()
+        spawn.is_over = True
+        bench.submit("echo two; true", number=2)
+        assert {bench.next()[0].id, bench.next()[0].id} == {1, 2}
+
+    @pytest.mark.parametrize("how", ["cancel", "cancel_all"])
+    def test_ends_where_the_run_is_cancelled(self, bench, spawn, how):
+        bench.submit("true")
+        spawn.wait()
+        bench.executor.cancel(1, "enough") if how == "cancel" else bench.executor.cancel_all("enough")
+        run, outcome = bench.next()
+        assert (outcome.state, outcome.message, run.started_at) == ("cancelled", "enough", None)
+
+    def test_ends_where_the_jobs_timeout_is_over(self, bench, spawn):
+        bench.submit("true", timeout="PT0.1S")
+        run, outcome = bench.next()
+        assert (outcome.state, run.started_at) == ("timed_out", None)
+        assert outcome.message == (
+            "timed out after 0.1 s; it could not be started: "
+            "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
+        )
+
+    def test_is_told_in_the_log_once_a_minute_at_most(self, bench, spawn, caplog):
+        for number in (1, 2):
+            bench.submit("true", number=number)
+        spawn.wait(6)
+        [line] = [record.getMessage() for record in caplog.records]
+        assert line == (
+            "run 1 of backup cannot be started yet: "
+            "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
+        )
+
+    def test_is_one_of_a_command_that_is_started_once_only(self, bench, monkeypatch):
+        watched = Lacking(os.pidfd_open)
+        monkeypatch.setattr(os, "pidfd_open", watched)
+        bench.submit("echo hello; true", number=1)
+        watched.wait()
+        watched.is_over = True
+        assert bench.outcome().state == "succeeded"
+        assert bench.output() == "hello\n"
+
+    def test_of_a_command_that_runs_unwatched_keeps_no_other_from_starting(self, bench, monkeypatch):
+        watched = Lacking(os.pidfd_open)
+        monkeypatch.setattr(os, "pidfd_open", watched)
+        for number in (1, 2):
+            bench.submit(f"touch {bench.folder}/{number}; true", number=number)
+        deadline = time.monotonic() + PATIENCE
+        while not all((bench.folder / name).exists() for name in "12"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        watched.is_over = True
+        assert {bench.outcome().state, bench.outcome().state} == {"succeeded"}
+
+    @pytest.mark.parametrize(("state", "fields"), [("timed_out", {"timeout": "PT0.1S"}), ("cancelled", {})])
+    def test_of_a_command_that_runs_unwatched_does_not_keep_it_from_being_ended(
+        self, bench, monkeypatch, state, fields
+    ):
+        watched = Lacking(os.pidfd_open)
+        monkeypatch.setattr(os, "pidfd_open", watched)
+        bench.submit(f"trap 'touch {bench.folder}/told; exit' TERM; while :; do sleep 0.01; done", **fields)
+        watched.wait()
+        if state == "cancelled":
+            bench.executor.cancel(1, "enough")
+        deadline = time.monotonic() + PATIENCE
+        while not (bench.folder / "told").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        watched.is_over = True
+        assert bench.outcome().state == state
+
+    def test_may_be_that_of_an_http_call(self, bench, monkeypatch):
+        opened = Lacking(os.eventfd)
+        monkeypatch.setattr(os, "eventfd", opened)
+        bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
+        opened.wait()
+        assert bench.ended.empty()
+        opened.is_over = True
+        assert bench.outcome().message == "GET http://127.0.0.1:1/: Connection refused"
+
+    @as_root
+    def test_may_be_that_of_a_command_of_a_user_who_cannot_be_looked_up_meanwhile(self, bench, monkeypatch):
+        opened = Lacking(os.eventfd)
+        monkeypatch.setattr(os, "eventfd", opened)
+        bench.submit("true", user="daemon")
+        opened.wait()
+        assert bench.ended.empty()
+        opened.is_over = True
+        assert bench.outcome().state == "succeeded"
+
+    def test_may_be_that_of_the_group_with_its_limits(self, bench, monkeypatch):
+        class Full(Groups):
+            open = Lacking(lambda *_: None, errno.EAGAIN)
+
+        monkeypatch.setattr(bench.executor, "_groups", Full(Path()))
+        bench.submit("true", tasks_max=5)
+        Full.open.wait()
+        assert bench.ended.empty()
+        Full.open.is_over = True
+        assert bench.outcome().state == "succeeded"
+
+
+class TestARunAsItStands:
+    RUN = Run(
+        id=1,
+        job_id="1",
+        job_name="backup",
+        cause=Cause.MANUAL,
+        state=State.RUNNING,
+        queued_at=NOON,
+        due_at=NOON,
+        started_at=NOON,
+    )
+
+    def test_has_not_started_while_nothing_has_taken_it(self, tmp_path):
+        bench = Bench(tmp_path)
+        bench.submit("true")
+        assert bench.executor.as_it_stands(self.RUN).started_at is None
+
+    def test_has_not_started_while_the_system_lacks_what_it_takes(self, bench, monkeypatch):
+        spawn = Lacking(command.spawn)
+        monkeypatch.setattr(command, "spawn", spawn)
+        bench.submit("true")
+        spawn.wait()
+        run, deadline = bench.executor.as_it_stands(self.RUN), time.monotonic() + PATIENCE
+        while run.started_at:  # for the moment of each try
+            assert time.monotonic() < deadline
+            run = bench.executor.as_it_stands(self.RUN)
+        spawn.is_over = True
+        run, _ = bench.next()
+        assert bench.executor.as_it_stands(self.RUN).started_at == run.started_at != NOON
+
+    def test_is_as_it_was_read_once_it_has_ended_or_while_it_is_queued(self, bench):
+        bench.submit("true")
+        bench.next()
+        for state in (State.QUEUED, State.SUCCEEDED):
+            read = msgspec.structs.replace(self.RUN, state=state)
+            assert bench.executor.as_it_stands(read) is read
+        bench.executor.forget(1)
+        assert bench.executor.as_it_stands(self.RUN) is self.RUN
+
+
+class TestBeingStuck:
+    """Commands wait, and no starter takes one."""
+
+    @pytest.fixture
+    def blocked(self, tmp_path, monkeypatch):
+        """An executor with one starter, which is held up by a run until `blocked.go` is set."""
+        monkeypatch.setattr(executor, "_STARTERS", 1)
+        bench, taken = Bench(tmp_path), Event()
+        bench.go = Event()
+        really = command.spawn
+
+        def spawn(*arguments: object, **options: object) -> object:
+            taken.set()
+            bench.go.wait(PATIENCE)
+            return really(*arguments, **options)
+
+        monkeypatch.setattr(command, "spawn", spawn)
+        bench.start()
+        bench.submit("true; true", number=1)
+        assert taken.wait(PATIENCE)
+        yield bench
+        bench.go.set()
+        bench.executor.stop(PATIENCE)
+
+    def test_is_told_in_seconds(self, blocked, monkeypatch):
+        blocked.submit("true; true", number=2)
+        now = time.monotonic()
+        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
+        assert 29 < blocked.executor.stuck_seconds() <= 30.1
+
+    def test_is_not_so_where_none_waits(self, blocked, monkeypatch):
+        now = time.monotonic()
+        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
+        assert blocked.executor.stuck_seconds() == 0
+
+    def test_begins_with_the_first_that_waits(self, blocked, monkeypatch):
+        now = time.monotonic()
+        with monkeypatch.context() as later:
+            later.setattr(executor.time, "monotonic", lambda: now + 3600)
+            blocked.submit("true; true", number=2)
+            later.setattr(executor.time, "monotonic", lambda: now + 3610)
+            blocked.submit("true; true", number=3)
+            assert blocked.executor.stuck_seconds() == 10
+
+    def test_is_over_when_one_is_taken(self, blocked):
+        blocked.submit("true; true", number=2)
+        blocked.go.set()
+        blocked.next()
+        blocked.next()
+        assert blocked.executor.stuck_seconds() == 0
+
+
 class TestCancellingOne:
     def test_ends_it_with_the_reason_and_leaves_the_others(self, bench):
         os.mkfifo(bench.folder / "pipe")
@@ -448,7 +719,3 @@ class TestCancellingAll:
         bench.executor.cancel_all("cancelled because Kala was stopped")
         bench.submit("true")
         assert bench.outcome().state == "succeeded"
-
-
-def test_what_cannot_be_written_as_text_is_escaped_in_the_message_of_a_run():
-    assert executor.failure("in /srv/\udcff: gone").message == "in /srv/\\udcff: gone"

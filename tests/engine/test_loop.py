@@ -29,12 +29,16 @@ class Workers:
 
     def __init__(self) -> None:
         self.given: Queue[Run] = Queue()
+        self.stuck = 0.0
 
     def start(self, done: Callable[[Run, Outcome, bytes | None], None]) -> None:
         self._done = done
 
     def submit(self, run: Run, job: Job) -> None:
         self.given.put(run)
+
+    def stuck_seconds(self) -> float:
+        return self.stuck
 
     def forget(self, run_id: int) -> None:
         pass
@@ -128,6 +132,19 @@ class TestTheLoop:
         beats = Queue()
         new_engine(beat=lambda: beats.put(1), beat_interval=0.01).start()
         assert sum(beats.get(timeout=PATIENCE) for _ in range(5)) == 5
+
+    def test_does_not_beat_while_commands_wait_and_none_is_started_and_the_log_says_so_once(
+        self, new_engine, workers, caplog
+    ):
+        beats = Queue()
+        engine = new_engine(beat=lambda: beats.put(1))
+        for workers.stuck in (20.0, 20.1, 30.0, 0.0, 0.0):
+            engine._beat_unless_stuck()
+        assert beats.qsize() == 3
+        assert [record.getMessage() for record in caplog.records] == [
+            "no command was started for 20 s, though some wait; the watchdog gets no beat",
+            "commands are started again",
+        ]
 
     def test_that_cannot_begin_raises_where_it_is_started(self, new_engine, tmp_path):
         engine = new_engine()

@@ -1,4 +1,4 @@
-"""What the log says of a database that cannot be written, however often that begins and ends."""
+"""What the log says of something that does not work, however often that begins and ends."""
 
 import pytest
 
@@ -10,7 +10,7 @@ BEGUN, OVER = "disk full", "the database can be written again"
 @pytest.fixture
 def trouble(caplog):
     """A trouble whose minutes pass as a test says, and what it has said."""
-    trouble = Trouble(lambda: trouble.now)
+    trouble = Trouble(OVER, lambda: trouble.now)
     trouble.now = 0.0
     trouble.said = lambda: [record.getMessage() for record in caplog.records]
     return trouble
