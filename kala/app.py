@@ -91,7 +91,7 @@ class App:
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
         self._jobs = JobRoutes(self._engine, self._store, self._config, groups)
-        runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor))
+        runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
         routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, zone))
         self.feed.subscribe(self.streamer.wake)
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from kala.api.output import OF_BYTES, Outputs, last_lines, part_of
 from kala.core.errors import NotFound
 from kala.core.run import Cause, Run, State
 from kala.engine.engine import Engine
+from kala.engine.executor import Executor
 from kala.engine.messages import CancelRun, DeleteRun
 from kala.store.history import RunFilter
 from kala.store.store import Store
@@ -24,10 +25,11 @@ Word = TypeVar("Word", bound=StrEnum)
 class RunRoutes:
     """What `/api/v1/run/` does."""
 
-    def __init__(self, engine: Engine, store: Store, outputs: Outputs) -> None:
+    def __init__(self, engine: Engine, store: Store, outputs: Outputs, executor: Executor) -> None:
         self._engine = engine
         self._store = store
         self._outputs = outputs
+        self._executor = executor
 
     def search(self, call: Call) -> Answer:
         return self._page(call, call.query.get("job"))
@@ -52,10 +54,14 @@ class RunRoutes:
         with self._store.reading() as session:
             runs = session.history.search(wanted)
         following = runs[-1].id if len(runs) == wanted.limit else None
-        return json({"runs": list(map(wire.run, runs)), "next_before": following})
+        return json({"runs": list(map(self._wire, runs)), "next_before": following})
 
     def get(self, call: Call) -> Answer:
-        return json({"run": wire.run(self._run(call))})
+        return json({"run": self._wire(self._run(call))})
+
+    def _wire(self, run: Run) -> dict[str, Any]:
+        """The run's JSON. The database has it as running before it starts; whether it has, the executor knows."""
+        return wire.run(self._executor.as_it_stands(run))
 
     def cancel(self, call: Call) -> Answer:
         self._engine.call(CancelRun(_run_id(call)))

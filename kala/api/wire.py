@@ -347,7 +347,7 @@ def run(one: Run) -> dict[str, Any]:
         "cause": one.cause,
         "cause_run_id": one.cause_run,
         "state": one.state,
-        "waiting_for": (one.waiting or "worker") if one.state is State.QUEUED else None,
+        "waiting_for": _waiting_for(one),
         "not_before": one.not_before,
         "pool": one.pool,
         "priority": one.priority,
@@ -365,6 +365,12 @@ def run(one: Run) -> dict[str, Any]:
         "output_size": outcome.output_size if outcome else None,
         "output_cut": outcome.output_cut if outcome else None,
     }
+
+
+def _waiting_for(one: Run) -> str | None:
+    if one.state is State.QUEUED:
+        return one.waiting or "worker"
+    return "start" if one.state is State.RUNNING and one.started_at is None else None
 
 
 def stats(totals: Totals, created: datetime) -> dict[str, Any]:

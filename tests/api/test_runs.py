@@ -1,12 +1,15 @@
 """The routes about runs."""
 
+import errno
 import threading
+import time
 from http.client import IncompleteRead
 from logging import WARNING
 
 import pytest
 
 from kala.api import output
+from kala.engine import command
 from kala.engine.output import Output
 from kala.engine.spool import path_of
 
@@ -86,6 +89,37 @@ def test_a_queued_run_is_cancelled_once_and_deleted_only_then(still, queued):
     assert (cancelled["state"], cancelled["waiting_for"], cancelled["started_at"]) == ("cancelled", None, None)
     assert still.ask("DELETE", path).status == 204
     assert still.ask("GET", path).status == 404
+
+
+def test_a_run_that_was_claimed_and_has_not_started_says_so(api, monkeypatch):
+    tried, is_enough, spawn = threading.Event(), threading.Event(), command.spawn
+
+    def lacking(*arguments, **options):
+        if is_enough.is_set():
+            return spawn(*arguments, **options)
+        tried.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(command, "spawn", lacking)
+    job = api.create()
+    assert api.ask("POST", f"/api/v1/job/start/{job}/").status == 204
+    assert tried.wait(10)
+    [run] = _while_none_is_tried(lambda: api.ask("GET", f"/api/v1/run/?job={job}").json["runs"])
+    assert (run["state"], run["waiting_for"], run["started_at"], run["lateness"]) == ("running", "start", None, None)
+    assert _while_none_is_tried(lambda: [api.ask("GET", f"/api/v1/run/{run['id']}").json["run"]]) == [run]
+    is_enough.set()
+    api.await_job(job, success_count=1)
+    run = api.ask("GET", f"/api/v1/run/{run['id']}").json["run"]
+    assert (run["state"], run["waiting_for"]) == ("succeeded", None)
+    assert run["queued_at"] < run["started_at"] < run["ended_at"]
+
+
+def _while_none_is_tried(read):
+    """What is read between two tries of a start: for the moment of a try the run counts as started."""
+    deadline = time.monotonic() + 10
+    while (runs := read())[0]["started_at"]:
+        assert time.monotonic() < deadline
+    return runs
 
 
 @pytest.mark.parametrize(
