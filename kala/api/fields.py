@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from kala.core.errors import Invalid
+from kala.core.foreign import is_plain_line
+from kala.core.limits import PATH
 
 Check = Callable[[str, Any], Any]
 
 _SHOWN = 80
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
@@ -57,9 +58,9 @@ def text(field: str, value: Any) -> str:
 
 
 def line(field: str, value: Any) -> str:
-    """A text for one line: no control characters, not too long for a person to read."""
-    if _CONTROL.search(text(field, value)):
-        raise refuse(field, value, "one line without control characters")
+    """A text for one line: all of it can be seen, and it is not too long for a person to read."""
+    if not is_plain_line(text(field, value)):
+        raise refuse(field, value, "one line without control, bidirectional or zero-width characters")
     if len(value) > _LONGEST_LINE:
         raise refuse(field, value, f"at most {_LONGEST_LINE} characters long")
     return str(value)
@@ -143,6 +144,8 @@ def absolute_path(field: str, value: Any) -> str:
     """A path that means the same wherever Kala was started."""
     if text(field, value) and not value.startswith("/"):
         raise refuse(field, value, "an absolute path")
+    if len(value.encode()) > PATH:
+        raise refuse(field, value, f"at most {PATH:,} bytes long, as a path is on Linux")
     return str(value)
 
 

@@ -11,6 +11,8 @@ from kala.core.limits import MESSAGE
 # Control, format (bidirectional and zero-width), surrogate, private and unassigned characters, and the two separators
 # that end a line (Unicode 16, chapter 4.5).
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Of these, what nobody writes into a name on purpose. Private and unassigned characters can be of a newer Unicode.
+_HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
 def presentable(text: str, limit: int = MESSAGE) -> str:
@@ -26,3 +28,10 @@ def _escaped(character: str) -> str:
     if unicodedata.category(character) not in _UNSAFE:
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def is_plain_line(text: str) -> bool:
+    """Whether `text` is one line in which everything can be seen: no control, bidirectional or zero-width character."""
+    if text.isascii() and text.isprintable():
+        return True
+    return not any(unicodedata.category(one) in _HIDDEN for one in text)

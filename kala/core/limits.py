@@ -21,6 +21,9 @@ class Limit(int):
 
 
 MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")
+LOG_LINE = Limit(4_000, "characters of a line in the log, and of each of its fields", "the rest is left out, with …")
+# Linux takes no longer path (PATH_MAX in limits.h, less the NUL at its end).
+PATH = Limit(4_095, "bytes of a job's working_directory, and of its shell", "the job is refused")
 TEMPLATE = Limit(65_536, "characters of a template", "the job is refused; of one stored earlier, each run fails")
 TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", "the same")
 TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", "the same")

@@ -92,7 +92,11 @@ class TestLine:
         "value", ["a\nb", "a\r", "\t", "\x01", "\x1b[31m", "\x7f", "a\x85b", "\x9b31m", "a\u2028b", "a\u2029"]
     )
     def test_control_characters_and_what_ends_a_line_are_refused(self, value):
-        assert_refused(fields.line, value, "is not one line without control characters")
+        assert_refused(fields.line, value, "is not one line without control, bidirectional or zero-width characters")
+
+    @pytest.mark.parametrize(("value", "shown"), [("a\u202egpj", "202e"), ("z\u200bw", "200b"), ("\ufeff", "feff")])
+    def test_what_turns_a_text_around_or_hides_in_it_is_refused_and_shown(self, value, shown):
+        assert_refused(fields.line, value, f"\\u{shown}", "without control, bidirectional or zero-width characters")
 
     def test_a_thousand_characters_are_the_most(self):
         assert_refused(fields.line, "ä" * 1001, "is not at most 1000 characters long")
@@ -195,6 +199,12 @@ class TestAbsolutePath:
     @pytest.mark.parametrize("value", ["srv", "./srv", "../srv", "~", "~/srv", "$HOME", " /srv"])
     def test_any_other_is_refused(self, value):
         assert_refused(fields.absolute_path, value, "is not an absolute path")
+
+    def test_one_that_is_longer_than_linux_takes_is_refused(self):
+        longest = "/" + "x" * 4094
+        assert fields.absolute_path("field", longest) == longest
+        for value in (longest + "x", "/" + "ä" * 2048, "/" + "x" * 5_000_000):
+            assert_refused(fields.absolute_path, value, "is not at most 4,095 bytes long")
 
     @pytest.mark.parametrize("value", [*NOT_A_TEXT, "/a\0b", "/\ud800"])
     def test_what_is_no_text_is_refused(self, value):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.core.foreign import presentable
+from kala.core.foreign import is_plain_line, presentable
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,15 @@ def test_it_is_one_printable_line_within_its_limit_that_can_be_encoded(text, lim
     assert "\n" not in shown
     assert "\r" not in shown
     shown.encode()
+
+
+@pytest.mark.parametrize("text", ["", "backup", "Überlauf", "日本", "\N{PILE OF POO}", "\ue000", " "])
+def test_a_line_in_which_everything_can_be_seen_is_plain(text):
+    assert is_plain_line(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\ufeff", "\xad", "\u2028"]
+)
+def test_one_with_what_is_hidden_or_ends_it_is_not(text):
+    assert not is_plain_line(text)
