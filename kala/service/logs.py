@@ -14,24 +14,54 @@ from pathlib import Path
 
 import msgspec
 
+from kala.core.foreign import presentable
+from kala.core.limits import LOG_LINE
 from kala.service import journal
 
 _LOGGER = logging.getLogger("kala")
 
 
+class Presentable(logging.Filter):
+    """Makes what a record says safe to show, in whatever form: names, messages and errors can come from outside.
+
+    A traceback keeps its lines. Each but the first is indented, so that none can pass for a line of the log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = presentable(record.getMessage(), LOG_LINE), None
+        if fields := getattr(record, "fields", None):
+            record.fields = {name: _presentable(value) for name, value in fields.items()}
+        if record.exc_info:
+            first, *rest = logging.Formatter().formatException(record.exc_info).split("\n")
+            record.exc_text = "\n".join([first, *(_indented(presentable(line, LOG_LINE)) for line in rest)])
+        return True
+
+
+def _presentable(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_presentable(one) for one in value]
+    return value if value is None or isinstance(value, int | float) else presentable(str(value), LOG_LINE)
+
+
+def _indented(line: str) -> str:
+    return line if line.startswith(" ") else f"  {line}"
+
+
 class TextFormatter(logging.Formatter):
-    """For people: local time, the level where it is not the usual, the sentence."""
+    """For people: local time (RFC 3339), the level where it is not the usual, the sentence."""
 
     def format(self, record: logging.LogRecord) -> str:
         seconds, rest = divmod(record.created, 1)
+        clock, offset = _local(int(seconds))
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{_local(int(seconds))}.{int(rest * 1000):03} {level}{super().format(record)}"
+        return f"{clock}.{int(rest * 1000):03}{offset} {level}{super().format(record)}"
 
 
 @lru_cache(maxsize=2)
-def _local(seconds: int) -> str:
-    # Kept, as a busy second has hundreds of lines.
-    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
+def _local(seconds: int) -> tuple[str, str]:
+    """The clock and its offset from UTC. Kept, because a busy second has hundreds of lines."""
+    text = datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+    return text[:19], text[19:]
 
 
 class JournalFormatter(logging.Formatter):
@@ -49,7 +79,7 @@ class JsonFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage(), "logger": record.name}
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = record.exc_text or self.formatException(record.exc_info)
         fields = getattr(record, "fields", {})
         return msgspec.json.encode(entry | fields, enc_hook=str).decode()
 
@@ -84,6 +114,7 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
     handler.setFormatter(_FORMATTERS[log_format]())
     if to_journal and log_format == "journal":
         handler = journal.JournalHandler(handler, journal.SOCKET)
+    handler.addFilter(Presentable())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
         old.close()

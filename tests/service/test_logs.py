@@ -4,10 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kala.service import logs
+from kala.core.limits import LOG_LINE
+from kala.service import journal, logs
 
 logger = logging.getLogger("kala.engine")
 FIELDS = {"fields": {"action": "run_started", "run_id": 12}}
@@ -33,11 +36,26 @@ def fail() -> None:
 
 
 class TestForPeople:
-    def test_a_line_has_local_time_with_milliseconds_and_the_sentence(self, capsys):
+    def test_a_line_has_local_time_as_rfc_3339_has_it_and_the_sentence(self, capsys):
         logs.configure("text", verbose=False)
+        before = datetime.now(UTC)
         logger.info("run %d of backup started", 12, extra=FIELDS)
-        line = capsys.readouterr().err
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} run 12 of backup started\n", line)
+        stamp, _, sentence = capsys.readouterr().err.partition(" ")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", stamp)
+        assert timedelta(milliseconds=-1) <= datetime.fromisoformat(stamp) - before < timedelta(minutes=1)
+        assert sentence == "run 12 of backup started\n"
+
+    def test_an_hour_that_comes_twice_has_another_offset_the_second_time(self, monkeypatch):
+        monkeypatch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        try:
+            first = logs._local.__wrapped__(1792888200)  # 2026-10-25T00:30:00Z
+            second = logs._local.__wrapped__(1792888200 + 3600)
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert first == ("2026-10-25T02:30:00", "+02:00")
+        assert second == ("2026-10-25T02:30:00", "+01:00")
 
     def test_the_level_is_told_where_it_is_not_the_usual(self, capsys):
         logs.configure("text", verbose=False)
@@ -47,7 +65,7 @@ class TestForPeople:
     def test_an_exception_is_told_with_its_traceback(self, capsys):
         logs.configure("text", verbose=False)
         fail()
-        assert capsys.readouterr().err.endswith("ZeroDivisionError: nothing\nto divide by\n")
+        assert capsys.readouterr().err.endswith("  ZeroDivisionError: nothing\n  to divide by\n")
 
     def test_steps_are_told_when_verbose(self, capsys):
         logs.configure("text", verbose=False)
@@ -72,7 +90,7 @@ class TestForJournald:
         fail()
         lines = capsys.readouterr().err.splitlines()
         assert [line for line in lines if not line.startswith("<3>")] == []
-        assert lines[-1] == "<3>to divide by"
+        assert lines[-1] == "<3>  to divide by"
 
 
 class TestForPrograms:
@@ -99,6 +117,65 @@ class TestForPrograms:
         logs.configure("json", verbose=False)
         logger.info("hello", extra={"fields": {"error": ValueError("no")}})
         assert json.loads(capsys.readouterr().err)["error"] == "no"
+
+
+FORGED = "\x1b[2J\r2026-11-27 backup: run 7 succeeded\n\u202e\u200b\x9b31m"
+ESCAPED = "\\x1b[2J\\r2026-11-27 backup: run 7 succeeded\\n\\u202e\\u200b\\x9b31m"
+
+
+class TestTextFromOutside:
+    """Names, messages, errors: in whatever form the log is, they can forge no line and move no cursor."""
+
+    @pytest.mark.parametrize("form", ["text", "journal", "json"])
+    def test_is_escaped_in_the_sentence_and_in_the_fields(self, form, capsys):
+        logs.configure(form, verbose=False)
+        logger.info("%s: run 1 started", FORGED, extra={"fields": {"job_name": FORGED, "changed": [FORGED]}})
+        line = capsys.readouterr().err
+        if form == "json":
+            entry = json.loads(line)
+            assert (entry["message"], entry["job_name"], entry["changed"]) == (
+                f"{ESCAPED}: run 1 started",
+                ESCAPED,
+                [ESCAPED],
+            )
+        assert ESCAPED in line.replace("\\\\", "\\")
+        assert line.count("\n") == 1
+        assert line[:-1].isprintable()
+
+    @pytest.mark.parametrize("form", ["text", "journal", "json"])
+    def test_cannot_begin_a_line_by_way_of_a_traceback(self, form, capsys):
+        logs.configure(form, verbose=False)
+        try:
+            raise OSError(f"lost\n2026-11-27 backup: run 7 succeeded\n{FORGED}")
+        except OSError:
+            logger.exception("it failed")
+        written = capsys.readouterr().err
+        lines = (json.loads(written)["exception"] if form == "json" else written).splitlines()
+        own = ("Traceback ", "<3>it failed", "<3>Traceback ", "<3>  ", "  ") + (("20",) if form == "text" else ())
+        assert [line for line in lines if not line.startswith(own)] == []
+        assert sum("it failed" in line for line in lines) == (form != "json")
+        assert all(line.isprintable() for line in lines)
+        assert not [line for line in lines if line.startswith("2026-11-27 ")]
+
+    def test_reaches_journald_escaped_too(self, journald, monkeypatch):
+        monkeypatch.setattr(journal, "SOCKET", journald.path)
+        monkeypatch.setattr(logs, "_is_journal", lambda _: True)
+        logs.configure("auto", verbose=False)
+        logger.info("%s", FORGED, extra={"fields": {"job_name": FORGED}})
+        heard = journald.heard()
+        assert (heard["MESSAGE"], heard["KALA_JOB_NAME"]) == (ESCAPED, ESCAPED)
+
+    def test_is_bounded(self, capsys):
+        logs.configure("json", verbose=False)
+        logger.info("x" * 5_000_000, extra={"fields": {"job_name": "y" * 5_000_000}})
+        entry = json.loads(capsys.readouterr().err)
+        assert len(entry["message"]) == len(entry["job_name"]) == LOG_LINE
+
+    def test_does_not_change_a_fact_that_is_no_text(self, capsys):
+        logs.configure("json", verbose=False)
+        logger.info("hello", extra={"fields": {"run_id": 12, "duration_s": 0.5, "exit_code": None, "is_cut": True}})
+        entry = json.loads(capsys.readouterr().err)
+        assert [entry[name] for name in ("run_id", "duration_s", "exit_code", "is_cut")] == [12, 0.5, None, True]
 
 
 class TestAuto:

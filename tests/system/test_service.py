@@ -513,7 +513,7 @@ class TestLog:
 
     def test_text_is_for_people(self, serve):
         _, [start, end] = self.run_one(serve, "text", "/bin/true")
-        time_ = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
+        time_ = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
         assert re.fullmatch(rf"{time_} backup: run 1 started \(creation\)\n", start)
         assert re.fullmatch(rf"{time_} backup: run 1 succeeded after \d+\.\d{{3}} s\n", end)
 
