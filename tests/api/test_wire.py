@@ -29,7 +29,7 @@ CALL = HttpCall(
 # Specs, as a request can say them
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
-line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
+line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=20)
 token = st.text("ABCXYZabcxyz-_!#'", min_size=1, max_size=5)
 header_value = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=10)
 headers = st.dictionaries(token, st.lists(header_value, unique=True, max_size=3).map(tuple), max_size=3).filter(
