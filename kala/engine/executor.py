@@ -81,6 +81,7 @@ class Executor:
         self._watch: Watch | None = None
         # When a starter took a command, or one came that had none before it.
         self._taken_at = 0.0
+        self._is_stopping = False
         self._patience = Patience()
         self._environ = environment.encoded(environment.for_commands(os.environ))
         self._folder = Path.cwd()
@@ -114,7 +115,7 @@ class Executor:
 
     def stuck_seconds(self) -> float:
         """For how long commands have been waiting without a starter taking one; 0 where none waits."""
-        return 0.0 if self._commands.empty() else time.monotonic() - self._taken_at
+        return 0.0 if self._is_stopping or self._commands.empty() else time.monotonic() - self._taken_at
 
     def as_it_stands(self, run: Run) -> Run:
         """The run, as it was read, with the time at which it really started; None while it has not yet."""
@@ -154,6 +155,8 @@ class Executor:
 
     def stop(self, timeout: float) -> None:
         """End the threads, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
+        # What stops the starters comes by way of the queue of commands; it is none that waits.
+        self._is_stopping = True
         deadline = time.monotonic() + timeout
         _end_all(self._starters, self._commands, deadline)
         if self._watch:

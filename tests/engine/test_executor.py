@@ -590,6 +590,12 @@ class TestBeingStuck:
             blocked.submit("true; true", number=3)
             assert blocked.executor.stuck_seconds() == 10
 
+    def test_is_not_so_while_the_starters_are_stopped(self, blocked, monkeypatch):
+        blocked.executor.stop(timeout=0)
+        now = time.monotonic()
+        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
+        assert blocked.executor.stuck_seconds() == 0
+
     def test_is_over_when_one_is_taken(self, blocked):
         blocked.submit("true; true", number=2)
         blocked.go.set()
