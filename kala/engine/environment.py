@@ -5,23 +5,16 @@ from collections.abc import Mapping
 
 from kala.core.run import Run
 
-_PRIVATE = frozenset(
-    {
-        "NOTIFY_SOCKET",
-        "WATCHDOG_USEC",
-        "WATCHDOG_PID",
-        "LISTEN_PID",
-        "LISTEN_FDS",
-        "LISTEN_FDNAMES",
-        "INVOCATION_ID",
-        "JOURNAL_STREAM",
-        "SYSTEMD_EXEC_PID",
-        "MAINPID",
-        "_MEIPASS2",
-        "PYINSTALLER_RESET_ENVIRONMENT",
-    }
-)
-_PRIVATE_PREFIXES = ("_PYI_", "KALA_")
+# systemd.exec(5), "Environment variables set on spawned processes": they are about Kala's unit, its folders and its
+# credentials, and a command that took them for its own would write there, or answer for Kala.
+_OF_THE_UNIT = """
+    CACHE_DIRECTORY CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY LOGS_DIRECTORY RUNTIME_DIRECTORY STATE_DIRECTORY
+    FDSTORE INVOCATION_ID JOURNAL_STREAM LISTEN_FDNAMES LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LOG_NAMESPACE
+    MAINPID MAINPIDFDID MANAGERPID MANAGERPIDFDID PIDFILE REMOTE_ADDR REMOTE_PORT TRIGGER_PATH TRIGGER_UNIT
+    TRIGGER_TIMER_MONOTONIC_USEC TRIGGER_TIMER_REALTIME_USEC WATCHDOG_PID WATCHDOG_USEC
+""".split()
+_PRIVATE = frozenset({*_OF_THE_UNIT, "_MEIPASS2", "PYINSTALLER_RESET_ENVIRONMENT"})
+_PRIVATE_PREFIXES = ("_PYI_", "KALA_", "MEMORY_PRESSURE_", "NOTIFY_", "SYSTEMD_")
 
 # By name, each variable as execve(2) takes it: `name=value`. What is the same for all runs is encoded once.
 Environ = Mapping[str, bytes]
