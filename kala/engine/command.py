@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from pwd import struct_passwd
 
 import msgspec
 
 from kala.core.run import Outcome, State
-from kala.engine import scarcity
+from kala.engine import identity, scarcity
 from kala.engine.control import Control
 from kala.engine.environment import Environ, encoded, search_path
 from kala.engine.output import Output
 from kala.engine.spawn import Process, spawn
 
 _CHUNK = 1 << 16
+# More than the longest line with a path in it.
+_LINE = 8192
 # How long output may still come once the group is gone: a process that left the group can hold the pipe.
 _DRAIN_SECONDS = 1.0
 # A process that is still there so long after SIGKILL hangs in the kernel or is another user's: the run ends without it.
@@ -48,13 +51,15 @@ _OF_THE_SHELL = frozenset(
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
 
-    `umask` is octal; an empty one is Kala's own. `prefix` are words that start the shell with other rights.
+    `umask` is octal; an empty one is Kala's own. `user` is who runs it, where that is not Kala's own user. `prefix` are
+    words that come before all others, and run as Kala.
     """
 
     environ: Environ
     folder: Path
     shell: str = ""
     prefix: tuple[str, ...] = ()
+    user: struct_passwd | None = None
     umask: str = ""
     timeout: float | None = None
     kill_grace: float = 10.0
@@ -92,14 +97,15 @@ def _obstacle(setting: Setting) -> str:
 
 
 def _start(line: str, setting: Setting) -> Process:
-    prefix = [*setting.prefix, *([*_UNDER_UMASK, setting.umask] if setting.umask else ())]
-    words = [] if setting.shell or prefix or not _is_absolute(search_path(setting.environ)) else plain_words(line)
+    needs_shell = setting.shell or setting.prefix or setting.user or setting.umask
+    words = [] if needs_shell or not _is_absolute(search_path(setting.environ)) else plain_words(line)
     if words:
         with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
             return _spawn(words, setting)
     # POSIX has the dashes for a line that looks like an option; fish, tcsh and python do not know them.
     dashes = ["--"] if line.startswith(("-", "+")) else []
-    return _spawn([*prefix, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
+    umask = [*_UNDER_UMASK, setting.umask] if setting.umask else []
+    return _spawn([*umask, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
 
 
 def _is_absolute(path: str) -> bool:
@@ -116,7 +122,11 @@ def plain_words(line: str) -> list[str]:
 
 
 def _spawn(words: list[str], setting: Setting) -> Process:
-    return spawn(words, {**setting.environ, **encoded({"PWD": str(setting.folder)})}, setting.folder)
+    environ = {**setting.environ, **encoded({"PWD": str(setting.folder)})}
+    if setting.user is None:
+        return spawn([*setting.prefix, *words], environ, setting.folder)
+    becoming, carried = identity.becoming(setting.user, setting.folder, environ)
+    return spawn([*setting.prefix, *becoming, *words], carried, Path("/"), owner=setting.user.pw_uid)
 
 
 class Underway:
@@ -183,7 +193,11 @@ class Underway:
 
     def _outcome(self) -> Outcome:
         self._close()
-        return _outcome(self._process.exit_code, self._control, time.monotonic_ns() - self._clock)
+        outcome = _outcome(self._process.exit_code, self._control, time.monotonic_ns() - self._clock)
+        if self._setting.user and (why := identity.obstacle(outcome.exit_code, self._output.read(0, _LINE)[0])):
+            message = f"the command cannot be started in {self._setting.folder}: {why}"
+            return msgspec.structs.replace(outcome, message=message)
+        return outcome
 
     def end(self) -> Outcome | None:
         """Without waiting for anything, the outcome of a command whose process has ended.

@@ -267,15 +267,15 @@ class Executor:
 
     def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
-        login = identity.variables(user) if user else {}
+        given = environment.encoded(identity.variables(user, os.environ)) if user else self._environ
         folder = identity.home(user) if user else self._folder
-        own = environment.encoded({**login, **dict(spec.env), **environment.of_run(task.run)})
-        entering = task.group.entering if task.group else ()
+        own = environment.encoded({**dict(spec.env), **environment.of_run(task.run)})
         return command.Setting(
-            environ={**self._environ, **own},
+            environ={**given, **own},
             folder=Path(spec.working_directory) if spec.working_directory else folder,
             shell=spec.shell,
-            prefix=(*entering, *identity.becoming(user)) if user else entering,
+            prefix=task.group.entering if task.group else (),
+            user=user,
             umask=spec.umask,
             timeout=_seconds(spec.timeout),
             kill_grace=self.limits.kill_grace,

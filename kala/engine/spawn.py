@@ -46,16 +46,19 @@ class Process:
         Thread(target=os.waitpid, args=(self.pid, 0), name="kala-reaper", daemon=True).start()
 
 
-def spawn(words: Sequence[str], environ: Environ, folder: Path) -> Process:
+def spawn(words: Sequence[str], environ: Environ, folder: Path, *, owner: int | None = None) -> Process:
     """Start a program, with nothing to read and its output in a pipe. Raises OSError where that cannot be.
 
-    A name without a slash is looked up in the PATH of `environ`.
+    A name without a slash is looked up in the PATH of `environ`. `owner` is the user id that owns the pipe, where that
+    is not Kala's: only a pipe's owner can open /dev/stdout and /dev/stderr.
     """
     program = words[0] if "/" in words[0] else shutil.which(words[0], path=search_path(environ))
     if not program:
         raise FileNotFoundError(2, os.strerror(2), words[0])
     output, printed = os.pipe()
     try:
+        if owner is not None:
+            os.fchown(printed, owner, -1)
         return Process(_spawn(program, words, environ, folder, printed), output)
     except BaseException:
         os.close(output)

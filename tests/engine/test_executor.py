@@ -223,6 +223,31 @@ class TestACommand:
         assert "Permission denied" in printed[4]
 
     @as_root
+    def test_as_another_user_has_nothing_of_roots_environment(self, tmp_path, monkeypatch):
+        for name, value in {
+            "PATH": f"/root/bin:{os.environ['PATH']}",
+            "OLDPWD": "/root",
+            "CURL_CA_BUNDLE": "x",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        bench = Bench(tmp_path)
+        bench.start()
+        bench.submit("env", user="daemon", env=(("MINE", "given"),))
+        bench.next()
+        bench.executor.stop(PATIENCE)
+        seen = dict(line.split("=", 1) for line in bench.output().splitlines() if not line.startswith(("KALA_", "L")))
+        assert seen == {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/usr/sbin",
+            "USER": "daemon",
+            "SHELL": "/bin/sh",
+            "PWD": "/usr/sbin",
+            "TZ": "Asia/Tokyo",
+            "MINE": "given",
+        }
+
+    @as_root
     def test_as_another_user_can_be_ended(self, bench):
         bench.submit("sleep 60; true", user="daemon", timeout="PT0.3S")
         assert bench.outcome().state == "timed_out"
