@@ -1,11 +1,14 @@
+"""One process at a time holds a pid file, and nobody else can keep it from that or make it write elsewhere."""
+
 import fcntl
 import os
+import struct
 import subprocess
 import sys
 
 import pytest
 
-from kala.core.errors import Conflict
+from kala.core.errors import Conflict, Invalid
 from kala.service.pidfile import PidFile
 
 
@@ -51,16 +54,16 @@ def test_a_holder_s_death_frees_the_file(path):
 
 def test_a_file_that_its_holder_removed_meanwhile_is_made_anew(path, monkeypatch):
     """The other ends between our opening of its file and our lock on it: the lock is then on a file without a name."""
-    lock = fcntl.flock
+    lock = fcntl.fcntl
     calls = []
 
-    def lock_after_the_other_s_end(fd, how):
+    def lock_after_the_other_s_end(fd, how, given):
         if not calls:
             path.unlink()
         calls.append(fd)
-        lock(fd, how)
+        return lock(fd, how, given)
 
-    monkeypatch.setattr("fcntl.flock", lock_after_the_other_s_end)
+    monkeypatch.setattr("fcntl.fcntl", lock_after_the_other_s_end)
     with PidFile(path):
         assert path.read_text() == f"{os.getpid()}\n"
     assert len(calls) == 2
@@ -80,3 +83,66 @@ def test_a_command_of_a_holder_does_not_hold_the_file(path):
 def test_a_directory_that_is_not_there_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"), PidFile(tmp_path / "gone" / "pid"):
         pass
+
+
+def test_everybody_may_read_the_file_and_only_its_owner_may_write_it(path):
+    with PidFile(path):
+        assert path.stat().st_mode & 0o777 == 0o644
+
+
+class TestInAFolderInWhichOthersCanWrite:
+    def refused(self, path, why):
+        with pytest.raises(Invalid, match=why), PidFile(path):
+            pass
+
+    def test_a_link_is_not_followed(self, path, tmp_path):
+        precious = tmp_path / "precious"
+        precious.write_text("much")
+        path.symlink_to(precious)
+        self.refused(path, f"pid_file: {path} is a symbolic link; give the file itself")
+        assert precious.read_text() == "much"
+
+    def test_a_link_to_nowhere_makes_no_file_there(self, path, tmp_path):
+        path.symlink_to(tmp_path / "elsewhere")
+        self.refused(path, "symbolic link")
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_another_name_of_a_file_of_ours_is_not_written_to(self, path, tmp_path):
+        precious = tmp_path / "precious"
+        precious.write_text("much")
+        path.hardlink_to(precious)
+        self.refused(path, "is not a plain file of Kala's user; remove it")
+        assert precious.read_text() == "much"
+
+    def test_a_pipe_is_refused_at_once(self, path):
+        os.mkfifo(path)
+        self.refused(path, "is not a plain file")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another user's")
+    def test_a_file_of_another_user_is_refused(self, path):
+        path.touch()
+        os.chown(path, 1, 1)
+        self.refused(path, "is not a plain file of Kala's user")
+
+    @pytest.mark.parametrize("kind", ["flock", "record", "description"])
+    def test_a_lock_by_who_may_only_read_the_file_hinders_nobody(self, path, kind):
+        path.write_text("1\n")
+        with path.open() as reader:
+            lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+            if kind == "flock":
+                fcntl.flock(reader, fcntl.LOCK_EX)
+            elif kind == "description":
+                fcntl.fcntl(reader, fcntl.F_OFD_SETLK, lock)
+            else:
+                fcntl.lockf(reader, fcntl.LOCK_SH)
+            with PidFile(path):
+                assert path.read_text() == f"{os.getpid()}\n"
+                with pytest.raises(Conflict, match=f"held by process {os.getpid()}"), PidFile(path):
+                    pass
+        assert not path.exists()
+
+    def test_a_file_that_took_the_place_of_ours_is_left_alone(self, path):
+        with PidFile(path):
+            path.unlink()
+            path.write_text("somebody's")
+        assert path.read_text() == "somebody's"
