@@ -212,6 +212,19 @@ logging.getLogger("kala").info("hello")
 
 
 class TestFile:
+    def test_is_for_kalas_user_and_group_alone_also_once_it_is_made_anew(self, tmp_path):
+        logs.configure("auto", verbose=False, log_file=tmp_path / "log")
+        logger.info("one")
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        logger.info("two")
+        assert [file.stat().st_mode & 0o777 for file in (tmp_path / "log", tmp_path / "log.1")] == [0o640, 0o640]
+
+    def test_that_is_there_keeps_its_mode(self, tmp_path):
+        (tmp_path / "log").touch(mode=0o604)
+        logs.configure("auto", verbose=False, log_file=tmp_path / "log")
+        logger.info("one")
+        assert (tmp_path / "log").stat().st_mode & 0o777 == 0o604
+
     def test_a_rotated_file_is_made_anew(self, tmp_path, capsys):
         logs.configure("auto", verbose=False, log_file=tmp_path / "log")
         logger.info("one")
