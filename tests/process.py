@@ -209,12 +209,25 @@ class Kala(Caller):
     def offspring(self) -> list[int]:
         """The living processes that it started, and their children, wherever they went."""
         own = self.process.pid if self.process and self.process.poll() is None else 0
-        return [pid for pid in _marked(self._mark) if pid != own]
+        return [pid for pid in self._marked() if pid != own]
+
+    def _marked(self) -> list[int]:
+        return [
+            int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and self._is_its(folder)
+        ]
+
+    def _is_its(self, folder: Path) -> bool:
+        try:
+            return f"{MARK}={self._mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
+        except PermissionError:  # a Kala hides its environment from all but root; its data are not a secret
+            return str(self.data).encode() in (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:  # it has just ended
+            return False
 
     def close(self) -> None:
         """Leave no process behind."""
         deadline = time.monotonic() + PATIENCE
-        while (pids := _marked(self._mark)) and time.monotonic() < deadline:
+        while (pids := self._marked()) and time.monotonic() < deadline:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -257,18 +270,6 @@ class Kala(Caller):
     def settle(self) -> None:
         """Return when a job that is created now has run: what was due before it has been started by then."""
         self.runs(self.create(name="a probe"), 1)
-
-
-def _marked(mark: str) -> list[int]:
-    wanted = f"{MARK}={mark}".encode()
-    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and _has(folder, wanted)]
-
-
-def _has(folder: Path, wanted: bytes) -> bool:
-    try:
-        return wanted in (folder / "environ").read_bytes().split(b"\0")
-    except OSError:  # it has just ended, or is another user's
-        return False
 
 
 @pytest.fixture(name="eventually")

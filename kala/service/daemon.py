@@ -11,7 +11,7 @@ import daemon
 
 from kala.config import Config, Loaded
 from kala.service import detach as background
-from kala.service import logs, sockets
+from kala.service import logs, prctl, sockets
 from kala.service.loop import App, Loop, Signals
 from kala.service.notify import Notifier
 from kala.service.pidfile import PidFile
@@ -42,6 +42,7 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
     if detach and not detached:
         background.start_again()
         return
+    prctl.forbid_tracing()
     _open_standard_streams()
     listener = sockets.handed_over(os.environ, config)
     with _context(config, listener, detached=detached):

@@ -1,5 +1,6 @@
 """`kala serve` with an app that only logs what is done to it."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from kala.core.errors import Conflict
 from kala.service.daemon import run
 
 logger = logging.getLogger("kala.fake")
+PR_GET_DUMPABLE = 3
 
 
 class FakeApp:
@@ -31,6 +33,7 @@ class FakeApp:
     def start(self):
         logger.info("app start in %s", Path.cwd())
         logger.info("open: %s", " ".join(descriptors()))
+        logger.info("dumpable: %s", ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0))
         if self.fault == "conflict":
             raise Conflict("port 8000 is taken; give another with --port")
         if self.fault == "death":

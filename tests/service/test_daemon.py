@@ -65,6 +65,10 @@ class TestForeground:
         service = shell_start(start, "exec 3</dev/null 4</dev/null; export LISTEN_FDS=1 LISTEN_PID=1")
         assert service.expect("open:").endswith("open: 0 1 2\n")
 
+    def test_other_processes_of_its_user_cannot_look_into_it(self, start):
+        service = start()
+        assert service.expect("dumpable:").endswith("dumpable: 0\n")
+
     def test_closed_standard_streams_are_opened(self, start, home):
         service = shell_start(start, "exec <&- >&-")
         service.expect("open: 0 1 2\n")
@@ -111,6 +115,7 @@ class TestDetached:
         assert starter.ended() == 0
         assert any(READY in line for line in starter.said)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the process")
     def test_it_works_in_the_data_directory_and_holds_nothing_of_the_terminal(self, background, home):
         assert background().ended() == 0
         process = Path(f"/proc/{pid_in(home)}")
