@@ -59,8 +59,8 @@ class Output:
 
     @property
     def is_only_in_memory(self) -> bool:
-        """Whether a crash would lose what was printed."""
-        return bool(self._buffer) and not self.is_spooled and not self.fault
+        """Whether a crash would lose something that is kept."""
+        return not self.fault and (self._spool.is_held if self.is_spooled else bool(self._buffer))
 
     def write(self, data: bytes) -> None:
         with self._lock:
@@ -68,23 +68,27 @@ class Output:
                 self._keep(data)
             elif not self.fault:
                 self._buffer += data
-        if self.is_only_in_memory and self.written > self._inline:
+        if not self.is_spooled and self.is_only_in_memory and self.written > self._inline:
             self.spill()
         self._changed()
 
     def spill(self) -> None:
         """Move what is in memory to the disk."""
         with self._lock:
-            if self.is_only_in_memory:
-                self._keep(bytes(self._buffer))
+            if self.is_spooled:
+                self._keep(b"", flush=True)
+            elif self.is_only_in_memory:
+                self._keep(bytes(self._buffer), flush=True)
                 if not self.fault:
                     self.is_spooled = True
                     self._buffer.clear()
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes, *, flush: bool = False) -> None:
         if not self.fault:
             with self._noting_faults():
                 self._spool.append(data)
+                if flush:
+                    self._spool.flush()
 
     @contextmanager
     def _noting_faults(self) -> Iterator[None]:

@@ -4,8 +4,10 @@ Its files are only ever appended to, and their names and sizes tell all that the
 complete and in order wherever Kala was killed, and the next Kala can bring it into its final form.
 """
 
+import errno
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -14,6 +16,10 @@ logger = logging.getLogger("kala.engine")
 
 _LIVE = "live"
 _PER_FOLDER = 1000
+# So much of what comes after the limit stays in memory until it is flushed.
+_HELD_BYTES = 1 << 20
+# Pieces in memory are no smaller than this, so that there are never many of them.
+_PIECE_BYTES = 4096
 
 
 def path_of(folder: Path, run_id: int) -> Path:
@@ -52,8 +58,12 @@ def remove(path: Path) -> None:
 class Spool:
     """Appends, and reads what is kept. Whoever uses it sees to it that one thread does so at a time.
 
-    The first file takes `limit` bytes. What comes after goes into segments, each as long as the end that is kept; only
-    the last two of them stay, so that the end is always there whole.
+    The first file takes `limit` bytes. What comes after stays in memory until flush(), and what has left the end that
+    is kept by then is never written: a command that prints without an end costs the disk one such end a flush. An end
+    of more than a MiB is written as it comes, as memory is not for that.
+
+    On disk the end lies in segments, each named by its offset in the whole output and no longer than the end. One that
+    begins where the one before stops goes on with it; another begins anew, and has a whole end before the others go.
     """
 
     def __init__(self, folder: Path, run_id: int, limit: int) -> None:
@@ -64,8 +74,13 @@ class Spool:
         self.head = limit // 2
         self.tail = limit - self.head
         self.written = 0
-        # By number. The second half of the first file counts as segment -1.
+        # By the offset of their first byte; 0 is the first file.
         self._files: dict[int, int] = {}
+        # Where the file that was written last stops.
+        self._stored = 0
+        # The newest of what was printed: all that comes after the limit and is not on disk, but for what went already.
+        self._held: deque[bytes] = deque()
+        self._held_size = 0
         self._left: list[int] = []
 
     @classmethod
@@ -81,22 +96,43 @@ class Spool:
         return spool
 
     def _take_over(self) -> None:
-        segments = self._path.parent.glob(f"{self._path.name}.*")
-        sizes = {int(path.suffix[1:]): path.stat().st_size for path in segments if path.suffix[1:].isdecimal()}
-        last = max(sizes, default=-1)
-        # A power cut, other than a kill, can take bytes or files of the middle: then only the beginning is certain.
-        if self.head == 0 or (last > 0 and sizes.get(last - 1) != self.tail):
-            last = -1
-        self.written = self.limit if last < 0 else self.limit + last * self.tail + sizes[last]
-        self._files = {number: os.open(self._segment(number), os.O_RDONLY) for number in {-1, last - 1, last} - {-2}}
+        """Take the newest stretch of segments that goes on with the first file, or is a whole end by itself.
+
+        There may be a newer one that is not: a kill interrupts its writing, and a power cut can take any part of it.
+        """
+        self.written, whole = self.limit, [0]
+        start, end, stretch = 0, self.limit, [0]
+        for segment, size in sorted(self._segments().items()):
+            if segment != end:
+                start, stretch = segment, []
+            end = segment + size
+            stretch.append(segment)
+            if start == 0 or end - start >= self.tail:
+                self.written, whole = end, stretch[:]
+        self._stored = self.written
+        self._files = {segment: os.open(self._place(segment), os.O_RDONLY) for segment in {0, *whole}}
+
+    def _segments(self) -> dict[int, int]:
+        """The sizes of the segments that are there, by their offsets. Of one byte there is no beginning and end."""
+        paths = self._path.parent.glob(f"{self._path.name}.*") if self.head else ()
+        sizes = {int(path.suffix[1:]): path.stat().st_size for path in paths if path.suffix[1:].isdecimal()}
+        return {segment: size for segment, size in sizes.items() if segment >= self.limit}
 
     @property
     def _path(self) -> Path:
         return live_path_of(self._folder, self._run_id)
 
+    def _place(self, segment: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{segment}") if segment else self._path
+
     @property
     def is_cut(self) -> bool:
         return self.written > self.limit
+
+    @property
+    def is_held(self) -> bool:
+        """Whether there is something that flush() would bring to the disk."""
+        return self._held_size > 0
 
     @property
     def cut_line(self) -> bytes:
@@ -104,40 +140,82 @@ class Spool:
         return f"\n[kala: {self.written - self.limit} bytes were cut out here]\n".encode()
 
     def append(self, data: bytes) -> None:
+        first = data[: max(0, self.limit - self.written)]
+        if first:
+            try:
+                self._store(first)
+            finally:
+                self.written = self._stored
+        if len(first) < len(data):
+            self._hold(data[len(first) :])
+
+    def _hold(self, data: bytes) -> None:
+        if self._held and len(self._held[-1]) < _PIECE_BYTES:
+            self._held[-1] += data
+        else:
+            self._held.append(data)
+        self._held_size += len(data)
+        self.written += len(data)
+        while self._held_size - len(self._held[0]) >= self.tail:
+            self._held_size -= len(self._held.popleft())
+        if self.tail > _HELD_BYTES <= self._held_size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring to the disk what is kept and only in memory."""
+        if not self._held:
+            return
+        data = b"".join(self._held)
+        if self._stored < self.written - len(data):
+            data = data[-self.tail :]
+            self._stored = self.written - len(data)
+            self._open(self._stored)
+        self._store(data)
+        self._held.clear()
+        self._held_size = 0
+        self._drop(self.written - self.tail)
+
+    def _store(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            number, position = self._place(self.written)
-            count = os.write(self._file(number), view[: self._end(number) - position])
+            last = max(self._files, default=None)
+            if last is None or self._stored == self._end(last):
+                last = self._stored
+                self._open(last)
+            count = os.write(self._files[last], view[: self._end(last) - self._stored])
             view = view[count:]
-            self.written += count
+            self._stored += count
 
-    def _place(self, offset: int) -> tuple[int, int]:
-        """The segment in which a byte of the whole output lies, and where."""
-        if offset < self.limit:
-            return -1, offset
-        number, position = divmod(offset - self.limit, self.tail)
-        return number, position
+    def _end(self, segment: int) -> int:
+        """Where another segment begins."""
+        return segment + self.tail if segment else self.limit
 
-    def _end(self, number: int) -> int:
-        return self.limit if number < 0 else self.tail
+    def _open(self, segment: int) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        self._files[segment] = os.open(self._place(segment), flags, 0o600)
 
-    def _segment(self, number: int) -> Path:
-        return self._path if number < 0 else self._path.with_name(f"{self._path.name}.{number}")
-
-    def _file(self, number: int) -> int:
-        if number not in self._files:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-            self._files[number] = os.open(self._segment(number), flags, 0o600)
-            if number > 1:
-                os.close(self._files.pop(number - 2))
-                self._segment(number - 2).unlink()
-        return self._files[number]
+    def _drop(self, start: int) -> None:
+        """Remove the segments that stop before what is kept starts."""
+        for segment in [segment for segment in self._files if segment and self._end(segment) <= start]:
+            os.close(self._files.pop(segment))
+            self._place(segment).unlink()
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes of what is kept, from an offset in the whole output."""
-        number, position = self._place(offset)
-        return os.pread(self._files[number], min(size, self._end(number) - position), position)
+        held = self.written - self._held_size
+        if offset >= held:
+            return self._read_held(offset - held, size)
+        segment = max(start for start in self._files if start <= offset)
+        size = min(size, self._end(segment) - offset, held - offset)
+        return os.pread(self._files[segment], size, offset - segment)
+
+    def _read_held(self, position: int, size: int) -> bytes:
+        for piece in self._held:
+            if position < len(piece):
+                return piece[position : position + size]
+            position -= len(piece)
+        return b""
 
     def finish(self, path: Path) -> None:
         """Bring what is kept to its place, safe from a power cut, without the memory that it would take."""
@@ -148,7 +226,7 @@ class Spool:
             else:
                 # In this order: a file's sync takes its new name along.
                 self._path.rename(path)
-                os.fsync(self._files[-1])
+                os.fsync(self._files[0])
         finally:
             self.close()
 
@@ -156,17 +234,25 @@ class Spool:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             self._copy(target, 0, self.head)
-            os.write(target, self.cut_line)
+            _write(target, self.cut_line)
             self._copy(target, self.written - self.tail, self.written)
             os.fsync(target)
         finally:
             os.close(target)
 
     def _copy(self, target: int, start: int, end: int) -> None:
+        held = self.written - self._held_size
+        while start < min(end, held):
+            segment = max(segment for segment in self._files if segment <= start)
+            count = min(end, held, self._end(segment)) - start
+            sent = os.sendfile(target, self._files[segment], start - segment, count)
+            if not sent:
+                raise OSError(errno.EIO, f"{self._place(segment)} is shorter than what was written to it")
+            start += sent
         while start < end:
-            number, position = self._place(start)
-            count = min(end - start, self._end(number) - position)
-            start += os.sendfile(target, self._files[number], position, count)
+            piece = self._read_held(start - held, end - start)
+            _write(target, piece)
+            start += len(piece)
 
     def close(self) -> None:
         """Let go of the files, and leave them where they are. Idempotent."""
@@ -177,5 +263,11 @@ class Spool:
 
     def discard(self) -> None:
         """Remove the files, once what is kept is elsewhere."""
-        for number in self._left:
-            remove(self._segment(number))
+        for segment in self._left:
+            remove(self._place(segment))
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

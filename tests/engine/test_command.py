@@ -463,6 +463,22 @@ class TestWhatWasPrinted:
         assert on_disk.startswith(b"hello\n")
         assert output.close().startswith(on_disk)
 
+    def test_beyond_the_limit_is_on_disk_after_a_moment_too_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        output, control, end = Watched(tmp_path, limit=1000), Control(), b"the end\n"
+        with ThreadPoolExecutor() as pool:
+            line = "head -c 50000 /dev/zero; echo the end; exec sleep 60"
+            outcome = pool.submit(command.execute, line, setting(tmp_path), output, control)
+            deadline = time.monotonic() + PATIENCE
+            on_disk = []
+            while end not in on_disk and time.monotonic() < deadline:
+                time.sleep(0.01)
+                on_disk = [file.read_bytes()[-len(end) :] for file in tmp_path.glob("live/1.out.*")]
+            control.cancel("enough")
+            outcome.result(PATIENCE)
+        assert end in on_disk
+        assert output.text().endswith("the end\n")
+
     def test_is_taken_to_the_end_however_many_descriptors_are_open(self, run):
         most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most[1] < 2048:

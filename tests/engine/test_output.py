@@ -243,6 +243,13 @@ class TestAFullDisk:
         assert output.fault == "No space left on device"
         assert output.size == output.path.stat().st_size
 
+    def test_is_no_other_fault_than_a_file_that_somebody_cut_off_meanwhile(self, tmp_path):
+        output = Output(tmp_path, 1, 1000)
+        output.write(b"x" * 2000)
+        os.truncate(live_path_of(tmp_path, 1), 100)
+        output.close()
+        assert output.fault == f"{live_path_of(tmp_path, 1)} is shorter than what was written to it"
+
     def test_keeps_a_file_that_may_not_survive_a_power_cut_and_says_its_size(self, tmp_path, monkeypatch):
         def fsync(_: int) -> None:
             raise OSError(5, "Input/output error")

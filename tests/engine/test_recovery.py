@@ -37,7 +37,9 @@ class TestAfterACrash:
     def test_a_lost_run_has_the_beginning_and_the_end_of_what_it_printed_and_a_line_for_the_rest(self, kala):
         job = kala.create()
         [run] = kala.runs(job)
-        Spool(kala.store.outputs, run.id, 10).append(b"begin" + b"-" * 23 + b"the end")
+        spool = Spool(kala.store.outputs, run.id, 10)
+        spool.append(b"begin" + b"-" * 23 + b"the end")
+        spool.flush()
         kala.restart()
         outcome, data = kala.runs(job)[0].outcome, path_of(kala.store.outputs, run.id).read_bytes()
         assert data == b"begin\n[kala: 25 bytes were cut out here]\ne end"
