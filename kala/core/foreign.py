@@ -4,6 +4,7 @@ Shown as it comes, a carriage return forges a log line, an escape sequence clear
 override turns a name around. So what is foreign goes through here before it is shown.
 """
 
+import re
 import unicodedata
 
 from kala.core.limits import MESSAGE
@@ -13,6 +14,7 @@ from kala.core.limits import MESSAGE
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Of these, what nobody writes into a name on purpose. Private and unassigned characters can be of a newer Unicode.
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_PASSWORD = re.compile(r"(//[^/?#:@\s]*:)[^/?#\s]*@")
 
 
 def presentable(text: str, limit: int = MESSAGE) -> str:
@@ -35,3 +37,8 @@ def is_plain_line(text: str) -> bool:
     if text.isascii() and text.isprintable():
         return True
     return not any(unicodedata.category(one) in _HIDDEN for one in text)
+
+
+def masked(url: str) -> str:
+    """Return a URL without the password of its login (RFC 3986, section 3.2.1)."""
+    return _PASSWORD.sub(r"\1***@", url)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.core.foreign import is_plain_line, presentable
+from kala.core.foreign import is_plain_line, masked, presentable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,19 @@ def test_a_line_in_which_everything_can_be_seen_is_plain(text):
 )
 def test_one_with_what_is_hidden_or_ends_it_is_not(text):
     assert not is_plain_line(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@host:80/a:b@c", "http://user:***@host:80/a:b@c"),
+        ("//user:secret@host", "//user:***@host"),
+        ("http://:secret@host/", "http://:***@host/"),
+        ("http://user:se:cr@et@host/", "http://user:***@host/"),
+        ("http://user@host/", "http://user@host/"),
+        ("http://host:80/?a=b:c@d", "http://host:80/?a=b:c@d"),
+        ("http://[::1]:80/x@y", "http://[::1]:80/x@y"),
+    ],
+)
+def test_the_password_in_a_url_is_not_shown(url, shown):
+    assert masked(url) == shown
