@@ -5,6 +5,12 @@ from enum import StrEnum
 
 import msgspec
 
+JOB_HEADER = "Kala-Job"
+"""The header with the job's id in every request of an HTTP call. Kala's own API refuses requests that have it."""
+
+OWN_HEADERS = frozenset({JOB_HEADER.lower(), "content-length", "transfer-encoding"})
+"""Headers of an HTTP call that Kala sets, in lower case. A job cannot give them."""
+
 
 class Overlap(StrEnum):
     """What becomes of a run that comes while another of its job is queued or running."""

@@ -29,3 +29,7 @@ TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", "the 
 TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", "the same")
 # Linux takes no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 RENDERED = Limit(131_071, "bytes of a command, URL or body that a template makes", "the same")
+REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
+RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
+RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")
+LOOKUPS = Limit(16, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")

@@ -240,7 +240,7 @@ class Executor:
         scarcity.reserve(_DESCRIPTORS)
         timeout = _seconds(task.job.spec.timeout)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
-        return http_call.execute(action, limit, task.output, task.control)
+        return http_call.execute(action, limit, task.output, task.control, task.job.id)
 
     def _started(self, task: Task, action: Command) -> Underway | Outcome:
         spec = task.job.spec

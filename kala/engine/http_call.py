@@ -1,167 +1,159 @@
-"""One HTTP request, from start to outcome. The response's body is the run's output."""
+"""One HTTP call, from start to outcome. The response's body is the run's output.
 
-import socket
+It is not made with `requests` or `urllib3`, because of what they build on: see response.py. They also read a redirect's
+body into memory, wait for 64 KiB before they show any, change URLs (`%20` becomes `%2520` beside `%zz`), and look names
+up where no deadline holds.
+"""
+
+import ssl
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from threading import Timer
-from typing import Any
 
+from kala.core.foreign import masked, presentable
 from kala.core.job import HttpCall
+from kala.core.limits import REDIRECTS
+from kala.core.reach import Reach
 from kala.core.run import Outcome, State
+from kala.core.url import Url
+from kala.engine import content, proxy, response
+from kala.engine.connection import Lifeline, Link, NotPermittedError, connect
 from kala.engine.control import Control
+from kala.engine.http_request import FOLLOWED, Request, first_request
 from kala.engine.output import Output
 
-_CHUNK = 1 << 16
 
-
-class _Lifeline:
-    """The sockets of one call, so that a deadline or a cancel can cut it off wherever it waits."""
-
-    def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
-        self._is_cut = False
-        self.is_late = False
-
-    def hold(self, connection: socket.socket) -> None:
-        self._sockets.append(connection)
-        if self._is_cut:
-            raise ConnectionAbortedError("cut off")
-
-    def cut(self) -> None:
-        self._is_cut = True
-        for connection in list(self._sockets):
-            with suppress(OSError):  # it closed by itself
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def expire(self) -> None:
-        self.is_late = True
-        self.cut()
-
-
-def execute(call: HttpCall, timeout: float, output: Output, control: Control) -> Outcome:
-    """Make the request, following redirects as `requests` does, and judge the status of the response.
-
-    All of it must be done within `timeout` seconds.
-    """
+def execute(call: HttpCall, timeout: float, output: Output, control: Control, job_id: str) -> Outcome:
+    """Make the request, follow redirects, and judge the final response, all within `timeout` seconds."""
     clock = time.monotonic_ns()
-    line = _Lifeline()
-    deadline = Timer(timeout, line.expire)
-    deadline.daemon = True
-    status, problem = None, ""
+    line = Lifeline(timeout)
+    talk = _Talk(call, job_id, line, output)
+    problem, is_late = "", False
     try:
-        deadline.start()
         with control.heard_by(line.cut):
-            status = _request(call, timeout, line, output)
-    except Exception as error:  # noqa: BLE001  requests, urllib3 and the socket have no common ancestor to name
-        cause = _innermost(error)
-        problem = (isinstance(cause, OSError) and cause.strerror) or str(cause)
-        line.is_late = line.is_late or isinstance(cause, TimeoutError)  # the socket's clock can ring before ours
-    finally:
-        deadline.cancel()
+            talk.run()
+    except Exception as error:  # noqa: BLE001  sockets, TLS and threads have no common ancestor to name
+        is_late = isinstance(error, TimeoutError) and not error.errno  # with a number, it is the kernel's own
+        problem = _in_words(error)
     if control.reason:
         state, message = control.state, control.reason
-    elif line.is_late:
-        state, message = State.TIMED_OUT, f"no complete response from {call.url} within {timeout:g} s"
+    elif is_late:
+        state, message = State.TIMED_OUT, f"no complete response from {masked(call.url)} within {timeout:g} s"
     else:
-        state, message = _judge(call, status, problem)
+        state, message = talk.judge(problem)
     return Outcome(
         state=state,
         ended_at=datetime.now(UTC),
         duration=time.monotonic_ns() - clock,
-        message=message,
-        http_status=status,
+        message=presentable(message),
+        http_status=talk.status,
     )
 
 
-def _request(call: HttpCall, timeout: float, line: _Lifeline, output: Output) -> int:
-    # Importing requests takes longer than starting a run, and many installations call no URL.
-    import requests  # noqa: PLC0415
+class _Talk:
+    """The requests of one call, one after the other, until a response is final.
 
-    with requests.Session() as session:
-        session.auth = _authorized
-        session.mount("http://", _adapter(line.hold))
-        session.mount("https://", _adapter(line.hold))
-        headers = {name: ", ".join(values) for name, values in call.headers}
-        body = call.body.encode() or None
-        if body and not any(name.lower() == "content-type" for name in headers):
-            headers["Content-Type"] = "application/json"  # as in Go's Kala, whose users send JSON
-        with session.request(
-            call.method, call.url, data=body, headers=headers, timeout=timeout, stream=True
-        ) as response:
-            for chunk in response.iter_content(_CHUNK):
-                output.write(chunk)
-            return response.status_code
+    `status` is that of the newest response, known before its body, and where it has one before the call has failed.
+    """
 
+    def __init__(self, call: HttpCall, job_id: str, line: Lifeline, output: Output) -> None:
+        self._call = call
+        self._job_id = job_id
+        self._line = line
+        self._output = output
+        self._farthest_in: Reach | None = None  # where the job's own URL leads
+        self._way = ""
+        self._flaw = ""
+        self.status: int | None = None
 
-def _authorized(request: Any) -> Any:
-    """In place of what a .netrc file of Kala's user would add: a job sends what it says, and nothing else."""
-    from requests.auth import HTTPBasicAuth  # noqa: PLC0415
-    from requests.utils import get_auth_from_url  # noqa: PLC0415
+    def run(self) -> None:
+        request = first_request(self._call)
+        for _ in range(REDIRECTS + 1):
+            next_one = self._exchange(request)
+            if next_one is None:
+                return
+            request = next_one
+        self._way = ""
+        raise response.BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
 
-    user, password = get_auth_from_url(request.url)
-    if (user or password) and "Authorization" not in request.headers:
-        return HTTPBasicAuth(user, password)(request)
-    return request
+    def judge(self, problem: str) -> tuple[State, str]:
+        if not problem and self.status in self._call.expected_codes:
+            return State.SUCCEEDED, ""
+        asked = " ".join(filter(None, (self._call.method, masked(self._call.url), self._way)))
+        if problem:
+            return State.FAILED, f"{asked}: {problem}"
+        expected = ", ".join(map(str, self._call.expected_codes))
+        return State.FAILED, f"{asked} answered {self.status}, expected {expected}{self._flaw}"
 
+    def _exchange(self, request: Request) -> Request | None:
+        """Send a request and read what it brings. Return the next request where that is a redirect."""
+        asked = proxy.proxy_for(request.url)
+        if asked:
+            self._way = f"{self._way} (through the proxy {asked.place})".lstrip()
+        with self._connected(request.url, asked) as link:
+            self._send(link, request, asked)
+            source = response.Source(link.receive)
+            head = response.read_head(source, self._note_status)
+            next_one = self._redirected(request, head)
+            if next_one is None:
+                self._keep_body(request, head, source)
+        # The body of a redirect is not read: nobody asked for it, and it can be without end.
+        return next_one
 
-def _adapter(hold: Callable[[socket.socket], None]) -> Any:
-    """An adapter of requests that shows each socket that it opens."""
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
-    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool  # noqa: PLC0415
-
-    def showing(pool: Any) -> Any:
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]  # made from the pool's own class
-            def _new_conn(self) -> socket.socket:
-                return _connected((self._dns_host, self.port), self.timeout, hold)
-
-            def connect(self) -> None:
-                super().connect()
-                hold(self.sock)  # with TLS it is another one now
-
-        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
-
-    class Adapter(HTTPAdapter):
-        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **kwargs)
-            manager.pool_classes_by_scheme = pools
-            return manager
-
-    pools = {"http": showing(HTTPConnectionPool), "https": showing(HTTPSConnectionPool)}
-    adapter = Adapter()
-    adapter.poolmanager.pool_classes_by_scheme = pools
-    return adapter
-
-
-def _connected(address: tuple[str, int], timeout: float, hold: Callable[[socket.socket], None]) -> socket.socket:
-    """What socket.create_connection does, but the socket can be cut off while it connects."""
-    problem = OSError(f"no address of {address[0]}")
-    for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
-        try:
-            hold(connection)
-            connection.settimeout(timeout)
-            connection.connect(found)
-        except OSError as error:
-            connection.close()
-            problem = error
+    def _connected(self, url: Url, asked: Url | None) -> Link:
+        farthest_in = Reach.LOOPBACK if self._farthest_in is None else self._farthest_in
+        if asked:
+            reach = proxy.known_reach(url.host)
+            if reach > farthest_in:
+                raise NotPermittedError(url.host, reach)
+            link = connect(asked.host, asked.port, self._line)
         else:
-            return connection
-    raise problem
+            link = connect(url.host, url.port, self._line, farthest_in)
+            reach = link.reach
+        if self._farthest_in is None:
+            self._farthest_in = reach
+        return link
+
+    def _send(self, link: Link, request: Request, asked: Url | None) -> None:
+        is_secure = request.url.scheme == "https"
+        if asked and is_secure:
+            proxy.tunnel(link, asked, request.url)
+        elif asked and not request.has("proxy-authorization"):
+            request = request.with_headers(proxy.credentials(asked))
+        if is_secure:
+            link.secure(request.url.host)
+        # A server may answer and close before it has read everything: then its response counts.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            link.send(request.to_bytes(self._job_id, for_proxy=asked is not None and not is_secure))
+
+    def _note_status(self, status: int) -> None:
+        self.status = status
+
+    def _redirected(self, request: Request, head: response.Head) -> Request | None:
+        if head.status not in FOLLOWED or head.status in self._call.expected_codes:
+            return None
+        locations = set(filter(None, head.values("location")))
+        if len(locations) != 1:
+            self._flaw = f"; it has {len(locations) or 'no'} Location{'s' * bool(locations)}"
+            return None
+        try:
+            next_one = request.redirected(head.status, locations.pop())
+        except ValueError:
+            self._flaw = "; its Location is not an http or https URL without a login"
+            return None
+        self._way = f"redirected to {next_one.url.place}"
+        return next_one
+
+    def _keep_body(self, request: Request, head: response.Head, source: response.Source) -> None:
+        pieces = response.body(head, request.method, source)
+        for piece in content.decoded(pieces, head.words("content-encoding")):
+            self._output.write(piece)
 
 
-def _judge(call: HttpCall, status: int | None, problem: str) -> tuple[State, str]:
-    if problem:
-        return State.FAILED, f"{call.method} {call.url}: {problem}"
-    if status in call.expected_codes:
-        return State.SUCCEEDED, ""
-    expected = ", ".join(map(str, call.expected_codes))
-    return State.FAILED, f"{call.method} {call.url} answered {status}, expected {expected}"
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The reason that a person can act on, `Connection refused`, and not a connection pool's view of it."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return error
+def _in_words(error: Exception) -> str:
+    """Return the reason for a failure as a person can act on it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -1,0 +1,107 @@
+"""The requests of an HTTP call: the first one as the job says, each next one as a redirect does (RFC 9110, 15.4)."""
+
+import base64
+from typing import Self
+
+import msgspec
+
+import kala
+from kala.core.job import JOB_HEADER, OWN_HEADERS, HttpCall
+from kala.core.url import Url
+
+FOLLOWED = frozenset({301, 302, 303, 307, 308})
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# What another origin may know of a request. Everything else that the job sets can be a secret.
+_HARMLESS = frozenset(
+    "accept accept-encoding accept-language content-encoding content-language content-type user-agent".split()
+)
+# Headers that describe a body, beside all that begin with Content- (RFC 9110, section 15.4).
+_OF_BODY = frozenset({"digest", "last-modified"})
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request, without the headers that belong to its connection."""
+
+    method: str
+    url: Url
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def has(self, name: str) -> bool:
+        return any(given.lower() == name for given, _ in self.headers)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        return msgspec.structs.replace(self, headers=(*self.headers, *headers.items()))
+
+    def redirected(self, status: int, location: str) -> Self:
+        """Return the request that follows a redirect. Raise ValueError where `location` cannot be followed.
+
+        A login in it counts as an error: a server that the job does not name chose it (RFC 9110, section 4.2.4).
+        """
+        url = self.url.join(location)
+        if url.login:
+            raise ValueError(location)
+        next_one = self if self._keeps_method(status) else self._as_get()
+        headers = next_one.headers
+        if url.origin != self.url.origin:
+            headers = tuple(header for header in headers if header[0].lower() in _HARMLESS)
+        return msgspec.structs.replace(next_one, url=url, headers=headers)
+
+    def _keeps_method(self, status: int) -> bool:
+        if status == 303:
+            return self.method in ("GET", "HEAD")
+        return self.method != "POST" or status not in (301, 302)
+
+    def _as_get(self) -> Self:
+        headers = tuple(header for header in self.headers if not _is_of_body(header[0].lower()))
+        return msgspec.structs.replace(self, method="GET", headers=headers, body=b"")
+
+    def to_bytes(self, job_id: str, *, for_proxy: bool) -> bytes:
+        """Return what is sent. A proxy that forwards the request gets the whole URL (RFC 9112, section 3.2.2)."""
+        target = self.url.place + self.url.target if for_proxy else self.url.target
+        headers = list(self.headers)
+        if not self.has("host"):
+            headers.insert(0, ("Host", self.url.authority))
+        if self.body or self.method in _WITH_BODY:
+            headers.append(("Content-Length", str(len(self.body))))
+        if not self.has("connection"):
+            headers.append(("Connection", "close"))
+        headers.append((JOB_HEADER, job_id))
+        lines = [f"{self.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+        return "\r\n".join(lines).encode() + self.body
+
+
+def _is_of_body(name: str) -> bool:
+    return name.startswith("content-") or name in _OF_BODY
+
+
+def first_request(call: HttpCall) -> Request:
+    """Return the request that the job describes. Raise ValueError where its URL, filled in, is not complete."""
+    try:
+        url = Url.parse(call.url)
+    except ValueError:
+        raise ValueError("it is not a complete http or https URL, such as https://example.org/hook") from None
+    headers = {
+        name: ("; " if name.lower() == "cookie" else ", ").join(values)
+        for name, values in call.headers
+        if values and name.lower() not in OWN_HEADERS
+    }
+    given = frozenset(map(str.lower, headers))
+    body = call.body.encode()
+    defaults = {name: value for name, value in _defaults(url, body).items() if name.lower() not in given}
+    return Request(call.method, url, tuple((defaults | headers).items()), body)
+
+
+def _defaults(url: Url, body: bytes) -> dict[str, str]:
+    headers = {"User-Agent": f"Kala/{kala.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+    if body:
+        headers["Content-Type"] = "application/json"  # as in Go's Kala, whose users send JSON
+    if url.login:
+        headers["Authorization"] = basic(url.login)
+    return headers
+
+
+def basic(login: bytes) -> str:
+    """Return the credentials for a login (RFC 7617)."""
+    return f"Basic {base64.b64encode(login).decode()}"
