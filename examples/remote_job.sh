@@ -1,7 +1,8 @@
 #!/bin/sh
-# Two jobs that call a URL instead of a command: Kala itself answers one, and does not know the other. Needs curl.
+# Two jobs that call a URL instead of a command: the server answers one, and does not know the other. Needs curl.
 set -eu
 url=${KALA_URL:-http://127.0.0.1:8000}
+server=${SERVER_URL:-https://example.org}
 jobs=$url/api/v1/job
 
 call() {
@@ -38,5 +39,5 @@ JSON
     call -X DELETE "$jobs/$id/"
 }
 
-remote_job there "$url/api/v1/stats/"
-remote_job missing "$url/api/v1/nothing/"
+remote_job there "$server/"
+remote_job missing "$server/nothing"

@@ -70,7 +70,7 @@ expect "LD_LIBRARY_PATH as it was set" '^/nowhere$' \
 pid=$!
 eventually answers
 echo "smoke: the service answers"
-# With a template, and then with a URL: their modules are imported when first used, so a binary may lack them unnoticed.
+# With a template, and then with a URL, which Kala itself refuses: their modules are imported when first used, so a binary may lack them unnoticed.
 call --output /dev/null "$address/api/v1/job/" \
     -d '{"name": "smoke", "command": "echo {{ name | upper }}; env", "TemplateDelimiters": "{{ }}"}'
 eventually ended 1
@@ -78,7 +78,8 @@ output=$(call "$address/api/v1/run/1/output/")
 expect "a job's run and its output" '^SMOKE$' "$output"
 untouched "a job's environment" "$output"
 call --output /dev/null "$address/api/v1/job/" \
-    -d '{"name": "remote", "type": 1, "remote_properties": {"url": "'"$address/api/v1/stats/"'", "method": "GET"}}'
+    -d '{"name": "remote", "type": 1, "remote_properties": {"url": "'"$address/api/v1/stats/"'",
+         "expected_response_codes": [403]}}'
 eventually ended 2
 expect "a remote job's run" '"state":"succeeded"' "$(call "$address/api/v1/run/2/")"
 kill -TERM "$pid"

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import requests
@@ -26,6 +28,27 @@ def url(tmp_path_factory):
             yield address(server.stderr)
         finally:
             server.terminate()
+
+
+@pytest.fixture
+def server():
+    """A server that answers 200 at / and 404 elsewhere."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/" else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def address(log):
@@ -69,8 +92,9 @@ def test_a_child_that_fails_is_tried_again_and_then_calls_its_on_failure_job(url
     assert lines == ["fetch: succeeded", "check: failed, failed", "alarm: succeeded", "deleted: True"]
 
 
-def test_a_remote_job_succeeds_or_fails_by_the_response_code(url):
-    assert run("sh", EXAMPLES / "remote_job.sh", KALA_URL=url) == ["there: succeeded", "missing: failed"]
+def test_a_remote_job_succeeds_or_fails_by_the_response_code(url, server):
+    lines = run("sh", EXAMPLES / "remote_job.sh", KALA_URL=url, SERVER_URL=server)
+    assert lines == ["there: succeeded", "missing: failed"]
 
 
 def test_the_script_that_copies_jobs_keeps_schedules_and_ties(url):

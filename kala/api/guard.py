@@ -9,12 +9,22 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from kala.core.errors import Forbidden, Invalid
+from kala.core.job import JOB_HEADER
 
 _OWN_SITE = frozenset({"same-origin", "none"})
 
 
 def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
-    """Raise Forbidden for a request that another site sent, or for a name that is not ours; Invalid without a Host."""
+    """Raise Forbidden for a request that another site or a job sent, or for a name that is not ours.
+
+    Raise Invalid for one without a Host.
+    """
+    # A redirect or a name server can lead a job's call here, so that a stranger's server would command Kala.
+    if JOB_HEADER in headers:
+        raise Forbidden(
+            f"{JOB_HEADER}: an HTTP job sent this request; use parent_jobs or on_failure_job to start jobs,"
+            " or a command with curl"
+        )
     host = headers.get("Host", "")
     if not host:
         raise Invalid("Host: missing; name the host that the request is for, as HTTP/1.1 asks")

@@ -2,6 +2,9 @@
 
 import json
 import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -225,3 +228,34 @@ def test_the_error_shows_no_more_than_a_hundred_characters_of_what_was_sent():
 def test_without_a_host_there_is_nothing_to_check():
     with pytest.raises(Invalid, match="Host: missing"):
         guard.check({}, ())
+
+
+class TestAJobsOwnCall:
+    @pytest.mark.parametrize("header", ["Kala-Job: 5d5be920-c716-4c99-60e1-055cad95b40f", "kala-job: x", "KALA-JOB:"])
+    def test_is_refused_as_any_server_can_redirect_it_here(self, still, header):
+        assert_refused(still, post(header), 403, "Kala-Job: an HTTP job sent this request; use parent_jobs")
+
+    @pytest.mark.parametrize("status", [301, 307])
+    def test_that_a_server_redirects_here_changes_nothing(self, api, status):
+        kept = api.create(name="kept")
+        with redirecting(status, f"http://{api.host}:{api.port}/api/v1/job/all/") as url:
+            hook = api.create(type=1, schedule=None, remote_properties={"url": url, "method": "DELETE"})
+            api.await_job(hook, error_count=1)
+        assert set(api.jobs()) == {kept, hook}
+        [run] = api.ask("GET", f"/api/v1/job/{hook}/runs/").json["runs"]
+        assert (run["state"], run["http_status"]) == ("failed", 403)
+
+
+@contextmanager
+def redirecting(status: int, location: str) -> Iterator[str]:
+    """A server that redirects its only request."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(_redirect, server, f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+
+def _redirect(server: socket.socket, head: str) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(head.encode())
