@@ -1,16 +1,18 @@
 """Checks of single JSON values. Each returns the value in its Python form, or raises Invalid."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from kala.core.errors import Invalid
-from kala.core.foreign import is_plain_line
+from kala.core.foreign import is_plain_line, masked
+from kala.core.job import OWN_HEADERS
 from kala.core.limits import PATH
+from kala.core.url import Url
 
 Check = Callable[[str, Any], Any]
 
@@ -159,17 +161,9 @@ def url(field: str, value: Any) -> str:
     """An absolute http or https URL. One with a template in it is complete only when it is filled in."""
     address = line(field, value)
     try:
-        parts = urlsplit(address)
-        is_complete = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not re.search(r"\s", parts.netloc)
-        )
+        Url.parse(address)
     except ValueError:
-        is_complete = False
-    if not is_complete:
-        raise refuse(field, value, "a complete http or https URL, such as https://example.org/hook")
+        raise refuse(field, masked(address), "a complete http or https URL, such as https://example.org/hook") from None
     return address
 
 
@@ -177,6 +171,8 @@ def method(field: str, value: Any) -> str:
     """An HTTP method; an empty one is GET, as in Go."""
     if not _TOKEN.fullmatch(text(field, value) or "GET"):
         raise refuse(field, value, "an HTTP method, such as GET or POST")
+    if value.upper() == "CONNECT":
+        raise refuse(field, value, "a method for a URL: it asks a proxy for a tunnel")
     return str(value).upper() or "GET"
 
 
@@ -185,18 +181,23 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(value, dict):
         raise refuse(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
     given = {name: values for name, values in value.items() if values is not None}
+    for name, times in Counter(map(str.lower, given)).items():
+        if times > 1:
+            raise Invalid(f"{field}: {shown(name)} is given {times} times, in letters of another case; give it once")
     return tuple((_token(field, name), _values(f"{field}.{name}", values)) for name, values in given.items())
 
 
 def _token(field: str, name: str) -> str:
     if not _TOKEN.fullmatch(name):
         raise refuse(field, name, "the name of an HTTP header")
+    if name.lower() in OWN_HEADERS:
+        raise Invalid(f"{field}.{name}: Kala sets this header itself; leave it out")
     return name
 
 
 def _values(field: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise refuse(field, value, "a list")
+    if not isinstance(value, list) or not value:
+        raise refuse(field, value, 'a list of values, such as ["text/plain"]; leave out a header that has none')
     return tuple(_value(f"{field}[{index}]", one) for index, one in enumerate(value))
 
 

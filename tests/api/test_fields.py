@@ -297,6 +297,10 @@ class TestMethod:
     def test_what_is_no_word_of_http_is_refused(self, value):
         assert_refused(fields.method, value, "is not an HTTP method")
 
+    @pytest.mark.parametrize("value", ["CONNECT", "connect"])
+    def test_the_one_that_is_for_proxies_is_refused(self, value):
+        assert_refused(fields.method, value, "is not a method for a URL")
+
 
 class TestHeaders:
     @pytest.mark.parametrize(
@@ -328,6 +332,17 @@ class TestHeaders:
     @pytest.mark.parametrize("value", [*NOT_A_TEXT, "a\r\nY: b", "a\nb", "a\0b", "\t", "\x7f", "ä", "€"])
     def test_a_value_that_http_cannot_carry_is_refused(self, value):
         assert_refused(fields.headers, {"X": ["ok", value]}, "field.X")
+
+    @pytest.mark.parametrize("name", ["Kala-Job", "kala-job", "Content-Length", "TRANSFER-ENCODING"])
+    def test_one_that_kala_sets_itself_is_refused(self, name):
+        assert_refused(fields.headers, {name: ["1"]}, f"field.{name}: Kala sets this header itself; leave it out")
+
+    def test_one_that_is_given_twice_in_letters_of_another_case_is_refused(self):
+        given = {"Content-Type": ["a/b"], "content-type": ["c/d"]}
+        assert_refused(fields.headers, given, 'field: "content-type" is given 2 times')
+
+    def test_one_without_a_value_is_refused(self):
+        assert_refused(fields.headers, {"X": []}, "field.X: [] is not a list of values")
 
     def test_a_value_that_begins_with_a_blank_is_refused_as_no_client_sends_it(self):
         assert_refused(fields.headers, {"X": [" a"]}, "field.X")

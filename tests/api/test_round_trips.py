@@ -31,7 +31,8 @@ remote = st.fixed_dictionaries(
         "method": st.sampled_from(["", "GET", "post", "BREW"]),
         "body": text,
         "headers": st.dictionaries(
-            st.sampled_from(["Accept", "X-a", "x-B"]), st.lists(st.sampled_from(["", "a", "b c"]), max_size=2)
+            st.sampled_from(["Accept", "X-a", "x-B"]),
+            st.lists(st.sampled_from(["", "a", "b c"]), min_size=1, max_size=2),
         ),
         "timeout": st.integers(0, 86_400),
         "expected_response_codes": st.lists(st.integers(100, 599), max_size=3),

@@ -32,7 +32,8 @@ text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=20)
 token = st.text("ABCXYZabcxyz-_!#'", min_size=1, max_size=5)
 header_value = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=10)
-headers = st.dictionaries(token, st.lists(header_value, unique=True, max_size=3).map(tuple), max_size=3).filter(
+header_values = st.lists(header_value, unique=True, min_size=1, max_size=3)
+headers = st.dictionaries(token, header_values.map(tuple), max_size=3).filter(
     lambda found: len({name.lower() for name in found}) == len(found)
 )
 commands = st.builds(Command, text.filter(str.strip))
@@ -108,8 +109,7 @@ patches = st.fixed_dictionaries(
             optional={
                 "Body": st.none() | text,
                 "timeout": st.none() | st.integers(0, 9),
-                "headers": st.none()
-                | st.dictionaries(token.map(str.lower), st.none() | st.lists(header_value), max_size=2),
+                "headers": st.none() | st.dictionaries(token.map(str.lower), st.none() | header_values, max_size=2),
             },
         ),
     },
