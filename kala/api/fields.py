@@ -31,9 +31,9 @@ def refuse(field: str, value: Any, wanted: str) -> Invalid:
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, for a sentence: on one line, and cut to a readable length."""
+    """A value as JSON, for a sentence: on one line, cut to a readable length, and without the password of a URL."""
     try:
-        text = msgspec.json.encode(value).decode()
+        text = masked(msgspec.json.encode(value).decode())
     except UnicodeEncodeError:
         text = ascii(value)
     except RecursionError:
@@ -163,7 +163,7 @@ def url(field: str, value: Any) -> str:
     try:
         Url.parse(address)
     except ValueError:
-        raise refuse(field, masked(address), "a complete http or https URL, such as https://example.org/hook") from None
+        raise refuse(field, value, "a complete http or https URL, such as https://example.org/hook") from None
     return address
 
 

@@ -14,7 +14,9 @@ from kala.core.limits import MESSAGE
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Of these, what nobody writes into a name on purpose. Private and unassigned characters can be of a newer Unicode.
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-_PASSWORD = re.compile(r"(//[^/?#:@\s]*:)[^/?#\s]*@")
+# What stands between the first colon of a login and its @. Where a password has a character that ends the login in a
+# URL, such as `/`, what follows the colon is no port, and all up to the last @ can be part of it.
+_PASSWORD = re.compile(r"(//[^/?#:@\s\[]*:)(?:[^/?#\s]*@|(?!\d*(?:[/?#\s]|$)).*@)")
 
 
 def presentable(text: str, limit: int = MESSAGE) -> str:

@@ -1,9 +1,4 @@
-"""One HTTP call, from start to outcome. The response's body is the run's output.
-
-It is not made with `requests` or `urllib3`, because of what they build on: see response.py. They also read a redirect's
-body into memory, wait for 64 KiB before they show any, change URLs (`%20` becomes `%2520` beside `%zz`), and look names
-up where no deadline holds.
-"""
+"""One HTTP call, from start to outcome. The response's body is the run's output."""
 
 import ssl
 import time
@@ -38,7 +33,7 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Control, jo
     if control.reason:
         state, message = control.state, control.reason
     elif is_late:
-        state, message = State.TIMED_OUT, f"no complete response from {masked(call.url)} within {timeout:g} s"
+        state, message = State.TIMED_OUT, f"no complete response from {talk.asked} within {timeout:g} s"
     else:
         state, message = talk.judge(problem)
     return Outcome(
@@ -76,10 +71,15 @@ class _Talk:
         self._way = ""
         raise response.BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
 
+    @property
+    def asked(self) -> str:
+        """What was called, and by which way, for a message."""
+        return f"{masked(self._call.url)} {self._way}".rstrip()
+
     def judge(self, problem: str) -> tuple[State, str]:
         if not problem and self.status in self._call.expected_codes:
             return State.SUCCEEDED, ""
-        asked = " ".join(filter(None, (self._call.method, masked(self._call.url), self._way)))
+        asked = f"{self._call.method} {self.asked}"
         if problem:
             return State.FAILED, f"{asked}: {problem}"
         expected = ", ".join(map(str, self._call.expected_codes))

@@ -17,6 +17,7 @@ _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?")
 _SHOWN = 100
+_PIECE = 1 << 16
 
 
 class BrokenError(Exception):
@@ -142,7 +143,7 @@ def body(head: Head, method: str, source: Source) -> Iterator[bytes]:
         raise BrokenError(f"Transfer-Encoding: {_quoted(', '.join(codings))} is not supported")
     lengths = set(head.words("content-length"))
     if not lengths:
-        return iter(lambda: source.some(RESPONSE_HEAD), b"")
+        return iter(lambda: source.some(_PIECE), b"")
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
         raise BrokenError(f"Content-Length: {_quoted(', '.join(sorted(lengths)))} is not a length")
     return _exactly(int(lengths.pop()), source)
@@ -151,7 +152,7 @@ def body(head: Head, method: str, source: Source) -> Iterator[bytes]:
 def _exactly(length: int, source: Source) -> Iterator[bytes]:
     left = length
     while left:
-        data = source.some(min(left, RESPONSE_HEAD))
+        data = source.some(min(left, _PIECE))
         if not data:
             raise BrokenError(f"the connection was closed after {length - left} of {length} bytes")
         left -= len(data)

@@ -70,6 +70,9 @@ def test_one_with_what_is_hidden_or_ends_it_is_not(text):
         ("http://user@host/", "http://user@host/"),
         ("http://host:80/?a=b:c@d", "http://host:80/?a=b:c@d"),
         ("http://[::1]:80/x@y", "http://[::1]:80/x@y"),
+        ("http://user:sec/ret@host/", "http://user:***@host/"),
+        ("http://user:s e?c#r@et@host/", "http://user:***@host/"),
+        ("http://user:secret@[::1]:80/x", "http://user:***@[::1]:80/x"),
     ],
 )
 def test_the_password_in_a_url_is_not_shown(url, shown):
