@@ -1,6 +1,7 @@
 """Kala's settings. `Config` is the one table: each key with its kind, meaning and default; `load` fills it.
 
 Later wins: defaults < /etc/kala/kala.toml < the user's kala.toml < KALA_* variables < flags.
+A service has no user's file.
 """
 
 import difflib
@@ -280,14 +281,18 @@ class _Given(msgspec.Struct, frozen=True):
 
 
 def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> tuple[Path, ...]:
-    """The files to read: the one that --config or KALA_CONFIG names, which must be there, or else the usual two."""
+    """Return the files to read: the one that --config or KALA_CONFIG names, or else the usual ones.
+
+    A service (systemd sets STATE_DIRECTORY) has no user's file: its jobs can write one in their home directory.
+    Raises Invalid where the named file does not exist, unless it is the system's, which an administrator may delete.
+    """
     named, spelt = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
-    if not named:
-        home = _xdg(environ, "XDG_CONFIG_HOME", ".config")
-        return (_SYSTEM_FILE, home / "kala/kala.toml") if home else (_SYSTEM_FILE,)
-    if not (here / named).exists():
-        raise Invalid(f"{spelt}: {named!r} does not exist; give a TOML file")
-    return (here / named,)
+    if named:
+        if here / named != _SYSTEM_FILE and not (here / named).exists():
+            raise Invalid(f"{spelt}: {named!r} does not exist; give a TOML file")
+        return (here / named,)
+    home = None if environ.get("STATE_DIRECTORY") else _xdg(environ, "XDG_CONFIG_HOME", ".config")
+    return (_SYSTEM_FILE, home / "kala/kala.toml") if home else (_SYSTEM_FILE,)
 
 
 def load(

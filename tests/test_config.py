@@ -81,6 +81,18 @@ class TestFiles:
     def test_the_user_s_file_follows_xdg_config_home(self):
         assert locate(None, {"XDG_CONFIG_HOME": "/c"}, Path("/"))[1] == Path("/c/kala/kala.toml")
 
+    def test_a_service_has_the_system_s_file_alone_as_its_jobs_can_write_the_user_s(self):
+        for home in (HOME, {"XDG_CONFIG_HOME": "/c"}):
+            service = {**home, "STATE_DIRECTORY": "/var/lib/kala"}
+            assert locate(None, service, Path("/")) == (Path("/etc/kala/kala.toml"),)
+
+    @pytest.mark.parametrize(
+        ("flag", "environ"), [("/etc/kala/kala.toml", {}), (None, {"KALA_CONFIG": "/etc/kala/kala.toml"})]
+    )
+    def test_the_system_s_file_may_be_absent_also_where_it_is_named(self, flag, environ, monkeypatch):
+        monkeypatch.setattr(Path, "exists", lambda _: False)
+        assert locate(flag, environ, Path("/")) == (Path("/etc/kala/kala.toml"),)
+
     def test_a_named_file_replaces_them(self, tmp_path):
         file = written(tmp_path, "")
         assert locate("kala.toml", HOME, tmp_path) == (file,)
