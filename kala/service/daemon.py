@@ -77,11 +77,15 @@ def _context(config: Config, listener: socket.socket | None, *, detached: bool) 
     """python-daemon's order of a daemon process, but for what the commands that Kala starts would inherit.
 
     Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored for them. Detaching is
-    done by then, in a way of our own. In the background the working directory must not keep a file system busy.
+    done by then, in a way of our own. In the background, commands start in the home directory, as those of cron do: a
+    command that clears its working directory must not clear Kala's data.
     """
+    if detached:
+        # Before the pid file and the log, which may be in it.
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return daemon.DaemonContext(
         detach_process=False,
-        working_directory=str(_made(config.data_dir) if detached else Path.cwd()),
+        working_directory=str(_home() if detached else Path.cwd()),
         umask=_current_umask(),
         prevent_core=False,
         signal_map={},
@@ -93,9 +97,10 @@ def _context(config: Config, listener: socket.socket | None, *, detached: bool) 
     )
 
 
-def _made(data_dir: Path) -> Path:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return data_dir
+def _home() -> Path:
+    """Return the home directory, or / where there is none that can be entered."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path raises where there is none
+    return home if home.is_absolute() and os.access(home, os.X_OK) and home.is_dir() else Path("/")
 
 
 def _current_umask() -> int:

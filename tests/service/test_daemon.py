@@ -116,11 +116,23 @@ class TestDetached:
         assert any(READY in line for line in starter.said)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the process")
-    def test_it_works_in_the_data_directory_and_holds_nothing_of_the_terminal(self, background, home):
+    def test_it_works_at_home_and_holds_nothing_of_the_terminal(self, background, home):
         assert background().ended() == 0
         process = Path(f"/proc/{pid_in(home)}")
-        assert (process / "cwd").readlink() == home / "data"
+        assert (process / "cwd").readlink() == home
         assert {str((process / "fd" / fd).readlink()) for fd in "012"} == {"/dev/null"}
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the process")
+    def test_without_a_home_it_works_at_the_root(self, start, home):
+        arguments = ("--daemon", "--pid-file", "pid", "--data-dir", "data")
+        assert start(*arguments, HOME="/nonexistent").ended() == 0
+        assert Path(f"/proc/{pid_in(home)}/cwd").readlink() == Path("/")
+        end(home, signal.SIGTERM)
+
+    def test_the_pid_file_and_the_log_may_be_in_a_data_directory_that_is_not_there_yet(self, start, home):
+        assert start("--daemon", "--pid-file", "d/pid", "--data-dir", "d", "--log-file", "d/log").ended() == 0
+        (home / "d/pid").rename(home / "pid")
+        end(home, signal.SIGTERM)
 
     def test_relative_paths_mean_the_same_at_a_reload(self, background, home):
         assert background("--log-file", "log", "--config", "kala.toml").ended() == 0
@@ -155,7 +167,7 @@ class TestDetached:
         starter.expect("app start")
         with ending(home):
             os.kill(pid_in(home), signal.SIGTERM)
-            (home / "data" / "go").touch()
+            (home / "go").touch()
         assert starter.ended() == 0
 
     def test_an_impatient_ctrl_c_ends_the_one_in_the_background_too(self, background, home):
@@ -164,7 +176,7 @@ class TestDetached:
         starter.send(signal.SIGINT)
         assert starter.ended() == 1
         with ending(home):
-            (home / "data" / "go").touch()
+            (home / "go").touch()
 
 
 class TestStartingAgain:
