@@ -17,6 +17,7 @@ from kala.core.errors import Busy, Conflict, Invalid
 from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
+from kala.store.presence import Presence
 from kala.store.retention import Retention
 from kala.store.runs import Runs
 from kala.store.statements import Statements
@@ -31,6 +32,7 @@ _WRITER_PATIENCE = 5
 _KIND = 0xFF
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 _PASSING_ON_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
+_LOCK = "kala.lock"
 # A write that changes nothing.
 _WRITE_NOTHING_NEW = "UPDATE totals SET jobs = jobs"
 
@@ -67,6 +69,7 @@ class Store:
             timeout=_READER_PATIENCE,
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
+        self._presence = Presence(path, data_dir / _LOCK)
         self._run = Statements(self._writing)
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)
@@ -91,10 +94,12 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All that is written inside reaches the disk together when it ends, or nothing does.
 
-        Raises Busy where the database cannot be written. The first use ties the writing connection to its thread.
+        Raises Busy where the database cannot be written, or is not the file at its path any more. The first use ties
+        the writing connection to its thread.
         """
         with _reachable("written"), self._writing.atomic():
             yield
+            self._presence.check()
 
     def prove_writable(self) -> None:
         """Within a transaction: write something, so that it cannot end well on a disk that takes nothing."""
@@ -131,6 +136,7 @@ class Store:
         """
         self._reading.close_all()
         self._writing.close()
+        self._presence.forget_connection()
 
     def close(self) -> None:
         self._reading.close_all()
@@ -170,7 +176,7 @@ def own(data_dir: Path, outputs: Path) -> int:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         outputs.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(data_dir / "kala.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         if error.errno in _PASSING_ON_DISK:
             raise Busy(f"data_dir: {data_dir}: {error.strerror}; see to that, then start Kala again") from error
