@@ -29,6 +29,8 @@ DEFAULTS = config.load({}, {"STATE_DIRECTORY": DATA_DIR}, ()).config
 
 def main() -> None:
     """Write the three files."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"usage: {sys.argv[0]} FOLDER, such as build/pages")
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kala.1").write_text(kala_1())
