@@ -176,7 +176,7 @@ def own(data_dir: Path, outputs: Path) -> int:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         outputs.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         if error.errno in _PASSING_ON_DISK:
             raise Busy(f"data_dir: {data_dir}: {error.strerror}; see to that, then start Kala again") from error

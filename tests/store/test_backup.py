@@ -1,11 +1,19 @@
 """A backup has all that Kala keeps, as of one moment, and only a whole one is restored."""
 
 import io
+import os
+import sqlite3
+import subprocess
+import sys
 import tarfile
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Conflict, Invalid, KalaError
+from kala.engine import spool
 from kala.store import backup
 from kala.store.store import Store
 
@@ -13,8 +21,12 @@ from kala.store.store import Store
 @pytest.fixture
 def data(tmp_path):
     """A data directory with an output and what is there only for the moment."""
-    folder = tmp_path / "data"
+    return filled(tmp_path / "data")
+
+
+def filled(folder):
     Store(folder).close()
+    know(folder, 1, 8)
     for name, content in {"0/1.out": b"printed\0", "live/2.out": b"half"}.items():
         path = folder / "output" / name
         path.parent.mkdir(exist_ok=True)
@@ -22,10 +34,29 @@ def data(tmp_path):
     return folder
 
 
+def know(folder, run, size):
+    """Let the database have a run with an output of that size."""
+    with closing(sqlite3.connect(folder / "kala.db")) as database, database:
+        database.execute(
+            "INSERT INTO run (id, job_id, job_name, cause, attempt, state, waiting, pool, priority, queued_at, due_at,"
+            " output_size) VALUES (?, '1', 'a', 'manual', 0, 'succeeded', '', '', 0, 0, 0, ?)",
+            (run, size),
+        )
+
+
 @pytest.fixture
 def file(data, tmp_path):
-    backup.make(data, tmp_path / "kala.tar")
-    return tmp_path / "kala.tar"
+    return backup_of(data, tmp_path)
+
+
+def backup_of(data, folder):
+    backup.make(data, folder / "kala.tar")
+    return folder / "kala.tar"
+
+
+def names(file):
+    with tarfile.open(file) as found:
+        return found.getnames()
 
 
 def tree(folder):
@@ -43,8 +74,36 @@ def archive(path, **members: bytes):
 
 class TestABackup:
     def test_has_the_database_and_the_outputs_of_runs_that_have_ended(self, file):
-        with tarfile.open(file) as found:
-            assert found.getnames() == ["kala.db", "output/0/1.out"]
+        assert names(file) == ["kala.db", "output/0/1.out"]
+
+    def test_has_each_output_where_the_engine_looks_for_it(self):
+        for run in (0, 1, 999, 1000, 123_456):
+            assert backup._name(run) == str(spool.path_of(Path("output"), run))
+
+    def test_leaves_out_files_of_runs_that_the_database_does_not_have(self, data, tmp_path):
+        (data / "output/0/7.out").write_bytes(b"planted")
+        assert "output/0/7.out" not in names(backup_of(data, tmp_path))
+
+    def test_has_no_more_of_an_output_than_the_database_says(self, data, tmp_path):
+        os.truncate(data / "output/0/1.out", 1 << 40)
+        with tarfile.open(backup_of(data, tmp_path)) as found:
+            assert found.extractfile("output/0/1.out").read() == b"printed\0"
+
+    @pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir])
+    def test_is_refused_where_an_output_is_no_regular_file(self, data, tmp_path, plant):
+        (data / "output/0/1.out").unlink()
+        plant(data / "output/0/1.out")
+        with pytest.raises(Invalid, match=r"output/0/1\.out is not a regular file, as outputs of runs are; remove it"):
+            backup_of(data, tmp_path)
+        assert not (tmp_path / "kala.tar").exists()
+
+    @pytest.mark.parametrize("name", ["output/0/1.out", "output/0", "output"])
+    def test_follows_no_link(self, data, tmp_path, name):
+        (data / name).rename(tmp_path / "elsewhere")
+        (data / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OSError, match=r"Too many levels of symbolic links|Not a directory"):
+            backup_of(data, tmp_path)
+        assert not (tmp_path / "kala.tar").exists()
 
     def test_is_for_its_owner_alone(self, file):
         assert file.stat().st_mode & 0o777 == 0o600
@@ -103,7 +162,7 @@ class TestARestore:
         with pytest.raises(Conflict, match=r"^data_dir: .* has kala\.db already; move the whole directory away first"):
             backup.restore(file, data)
 
-    @pytest.mark.parametrize("left", ["kala.db-wal", "kala.db-shm", "output/7/7001.out"])
+    @pytest.mark.parametrize("left", ["kala.db-wal", "kala.db-shm", "kala.db.part", "output/7/7001.out"])
     def test_mixes_with_nothing_that_another_kala_left(self, file, tmp_path, left):
         path = tmp_path / "new" / left
         path.parent.mkdir(parents=True)
@@ -113,7 +172,7 @@ class TestARestore:
         assert tree(tmp_path / "new") == {left}
 
     def test_that_failed_can_be_tried_again(self, file, tmp_path):
-        bad = archive(tmp_path / "bad.tar", **{"output/3/3001.out": b"x", "kala.db": b"nonsense"})
+        bad = archive(tmp_path / "bad.tar", **{"kala.db": b"nonsense", "output/3/3001.out": b"x"})
         with pytest.raises(Invalid, match="is damaged"):
             backup.restore(bad, tmp_path / "new")
         backup.restore(file, tmp_path / "new")
@@ -137,7 +196,12 @@ class TestARestore:
 
     @pytest.mark.parametrize(
         ("members", "why"),
-        [({}, "it has no kala.db"), ({"kala.db": b"nonsense" * 1000}, "is damaged: file is not a database")],
+        [
+            ({}, "it does not begin with kala.db"),
+            ({"output/0/1.out": b"x", "kala.db": b""}, "it does not begin with kala.db"),
+            ({"kala.db": b"nonsense" * 1000}, "is damaged: file is not a database"),
+            ({"kala.db": b""}, "its kala.db is not Kala's: no such table: run"),
+        ],
     )
     def test_of_what_is_no_backup_is_refused_and_leaves_no_database(self, tmp_path, members, why):
         file = archive(tmp_path / "bad.tar", **members)
@@ -145,9 +209,121 @@ class TestARestore:
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {"kala.lock"}
 
+    @pytest.mark.parametrize(
+        "members",
+        [
+            {"output/0/2.out": b"of no run"},
+            {"output/0/1.out": b"longer than the database says"},
+            {"output/5/1.out": b"x"},
+            {"output/٠/1.out": b"x"},
+        ],
+    )
+    def test_takes_no_output_that_the_database_does_not_have(self, tmp_path, data, members):
+        file = archive(tmp_path / "evil.tar", **{"kala.db": (data / "kala.db").read_bytes()} | members)
+        backup.restore(file, tmp_path / "new")
+        assert tree(tmp_path / "new") == {"kala.db", "kala.lock"}
+
+    def test_of_an_archive_that_has_a_file_twice_is_refused(self, tmp_path, data, file):
+        with tarfile.open(file, "a") as made:
+            made.add(data / "output/0/1.out", "output/0/1.out")
+        with pytest.raises(Invalid, match="it has a file twice"):
+            backup.restore(file, tmp_path / "new")
+        assert tree(tmp_path / "new") == {"kala.lock"}
+
+    @pytest.mark.parametrize("name", ["kala.db", "kala.db.part", "kala.lock", "output"])
+    def test_follows_no_link(self, file, tmp_path, name):
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises((Conflict, Invalid)):
+            backup.restore(file, tmp_path / "new")
+        assert not (tmp_path / "elsewhere").exists()
+
     @pytest.mark.parametrize("kept", [0, 100, 20_000])
     def test_of_half_a_backup_is_refused_and_leaves_no_database(self, file, tmp_path, kept):
         file.write_bytes(file.read_bytes()[:kept])
         with pytest.raises(Invalid, match="is no backup of Kala: "):
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") <= {"kala.lock"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have the rights of another")
+class TestAsRoot:
+    """Of a directory that is another user's: as jobs can write there, nothing is done with root's rights."""
+
+    OWNER = 12345
+
+    @pytest.fixture
+    def place(self):
+        """A folder that others than root can enter, which pytest's are not."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            yield Path(folder)
+
+    @pytest.fixture
+    def theirs(self, place):
+        data = filled(place / "data")
+        self.give(data)
+        return data
+
+    @pytest.fixture
+    def secret(self, place):
+        """A file of root's, for root alone."""
+        path = place / "secret"
+        path.write_bytes(b"root's own")
+        path.chmod(0o600)
+        return path
+
+    def give(self, folder):
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, self.OWNER, self.OWNER, follow_symlinks=False)
+
+    def test_a_backup_has_all_and_is_roots(self, theirs, tmp_path):
+        file = backup_of(theirs, tmp_path)
+        assert names(file) == ["kala.db", "output/0/1.out"]
+        assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (0, 0o600)
+        assert {path.name for path in tmp_path.iterdir()} == {"kala.tar"}
+        assert {path.stat().st_uid for path in theirs.rglob("*")} == {self.OWNER}
+
+    def test_a_restored_directory_is_its_owners(self, theirs, place, tmp_path):
+        (place / "new").mkdir()
+        self.give(place / "new")
+        backup.restore(backup_of(theirs, tmp_path), place / "new")
+        assert tree(place / "new") == {"kala.db", "kala.lock", "output/0/1.out"}
+        assert {path.stat().st_uid for path in (place / "new").rglob("*")} == {self.OWNER}
+
+    @pytest.mark.parametrize("name", ["kala.db", "output/0/1.out"])
+    def test_a_link_gives_nothing_away_that_its_owner_may_not_read(self, theirs, secret, tmp_path, name):
+        (theirs / name).unlink()
+        (theirs / name).symlink_to(secret)
+        with pytest.raises(KalaError):
+            backup_of(theirs, tmp_path)
+        assert not (tmp_path / "kala.tar").exists()
+
+    @pytest.mark.parametrize("name", ["kala.db.part", "kala.lock", "output"])
+    def test_a_restore_overwrites_nothing_that_a_link_leads_to(self, theirs, place, secret, tmp_path, name):
+        file = backup_of(theirs, tmp_path)
+        (place / "new").mkdir()
+        (place / "new" / name).symlink_to(secret)
+        self.give(place / "new")
+        with pytest.raises(KalaError):
+            backup.restore(file, place / "new")
+        assert secret.read_bytes() == b"root's own"
+
+    def test_what_goes_wrong_is_told_as_without_root(self, theirs, tmp_path):
+        (theirs / "kala.db").unlink()
+        with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; give the directory in which Kala keeps"):
+            backup_of(theirs, tmp_path)
+
+    def test_the_rights_that_were_given_up_cannot_come_back(self, theirs, place):
+        place.chmod(0o777)
+        script = f"""
+import os, pathlib
+from kala.store.owner import as_owner_of
+def work():
+    pathlib.Path({str(place / "told")!r}).write_text(repr((os.getresuid(), os.getresgid(), os.getgroups())))
+    os.setuid(0)
+as_owner_of(pathlib.Path({str(theirs)!r}), work)
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert "Operation not permitted" in done.stderr
+        assert (place / "told").read_text() == repr(((self.OWNER,) * 3, (self.OWNER,) * 3, []))

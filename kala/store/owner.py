@@ -1,0 +1,72 @@
+"""Doing something with the rights of a directory's owner, where root is asked to do it.
+
+Jobs can write in the data directory. What root opens there by name may be a link to any file of the machine, and a
+database may be made to make SQLite fail. So root gives its rights up first, for good, in a process of its own.
+"""
+
+import os
+import pwd
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from kala.core.errors import Busy, Conflict, Invalid, KalaError
+from kala.core.foreign import presentable
+
+_ERRORS = {kind.__name__: kind for kind in (Invalid, Conflict, Busy, KalaError)}
+_SENTENCE_BYTES = 64 * 1024
+# What Debian calls nogroup: never root's.
+_NO_GROUP = 65534
+
+
+def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
+    """Call `work` as the owner of `folder`, in a child process where that is another user than root, who asks.
+
+    Raises what `work` raises if that is a KalaError, and its sentence as a KalaError if it is an OSError. Files that
+    are open stay open, and can be used in `work`.
+    """
+    owner = folder.stat() if folder.exists() else None
+    if os.geteuid() != 0 or owner is None or owner.st_uid == 0:
+        work()
+        return
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        _work_as(owner, work, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read(_SENTENCE_BYTES).decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    if said or status:
+        kind, _, sentence = said.partition(":")
+        raise _ERRORS.get(kind, KalaError)(presentable(sentence) or f"{folder}: what worked there as its owner failed")
+
+
+def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> NoReturn:
+    """Never return: what called as_owner_of() goes on in the parent alone."""
+    try:
+        _become(owner)
+        work()
+    except KalaError as error:
+        os.write(writing, f"{type(error).__name__}:{error}".encode(errors="replace"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        sentence = f"{error.filename}: {reason}" if error.filename else reason
+        os.write(writing, f"KalaError:{sentence}".encode(errors="replace"))
+    except BaseException:  # noqa: BLE001 - a fault of ours is shown here, as the parent cannot
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def _become(owner: os.stat_result) -> None:
+    try:
+        group = pwd.getpwuid(owner.st_uid).pw_gid
+    except KeyError:  # a number without a name, such as that of a container's user
+        group = owner.st_gid or _NO_GROUP
+    os.setgroups([])
+    os.setresgid(group, group, group)
+    os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
