@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 SUITES = ("bookworm", "trixie")
 URL = "http://127.0.0.1:8000"
 PATIENCE = 30
+# Of the package before, which differ from this one's; conffiles have no sum.
+EDITED = ("kala.toml", "kala.conf", "kala.service")
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +26,20 @@ def deb():
 
 @pytest.fixture(scope="session")
 def deb_before(deb, tmp_path_factory):
-    """The same as of the version before, with a settings file that differs."""
+    """The same as of the version before, with a settings file that differs, and data and home in one folder."""
     tree = tmp_path_factory.mktemp("before") / "tree"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
     control = tree / "DEBIAN/control"
     control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 0.0.1~"))
+    for name in ("sysusers.d/kala.conf", "systemd/system/kala.service"):
+        [file] = [file for top in ("lib", "usr/lib") if (file := tree / top / name).exists()]
+        file.write_text(file.read_text().replace("kala kala-home", "kala").replace("kala-home", "kala"))
     conffile = tree / "etc/kala/kala.toml"
     conffile.write_text(conffile.read_text() + "\n# This line was in the version before.\n")
     sums = tree / "DEBIAN/md5sums"
-    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "etc/kala" not in line))
+    sums.write_text(
+        "".join(line for line in sums.read_text().splitlines(True) if Path(line.strip()).name not in EDITED)
+    )
     target = tree.parent / "kala_before.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, target], check=True)
     shutil.rmtree(tree)
@@ -57,7 +64,7 @@ class Host:
 
     def install(self, package: Path) -> str:
         self.box.copy(package, f"/root/{package.name}")
-        options = "-qqy -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+        options = "-qqy --allow-downgrades -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
         return self.shell(f"apt-get install {options} /root/{package.name}")
 
     def property(self, name: str, unit: str = "kala") -> str:

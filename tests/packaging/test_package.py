@@ -64,9 +64,28 @@ class TestInstalled:
     def test_the_optional_socket_is_off(self, host):
         assert host.shell("systemctl is-enabled kala.socket", check=False).strip() == "disabled"
 
-    def test_a_job_runs_as_the_user_kala_in_its_own_folder(self, host):
-        run = host.ended(host.create("who", "id -un; pwd; umask"))
-        assert (run["state"], host.output(run["id"])) == ("succeeded", "kala\n/var/lib/kala\n0022\n")
+    def test_a_job_runs_as_the_user_kala_in_its_home_which_is_not_where_the_data_are(self, host):
+        run = host.ended(host.create("who", "id -un; pwd; echo ~; umask; rm -rf ./*; echo kept > file"))
+        home = "/var/lib/kala-home\n"
+        assert (run["state"], host.output(run["id"])) == ("succeeded", f"kala\n{home}{home}0022\n")
+        assert host.shell("cat /var/lib/kala-home/file; ls /var/lib/kala/kala.db") == "kept\n/var/lib/kala/kala.db\n"
+
+    def test_a_job_cannot_change_the_settings_by_a_file_in_its_home_and_a_signal(self, host):
+        settings = "mkdir -p ~/.config/kala; echo 'default_owner = \"eve\"' > ~/.config/kala/kala.toml; kill -HUP $PPID"
+        host.ended(host.create("eve", settings))
+        host.until(lambda: "settings read again; changed: nothing" in host.journal())
+        assert "default_owner" not in host.journal()
+
+    def test_it_starts_although_the_settings_file_was_deleted(self, host):
+        host.shell("rm /etc/kala/kala.toml; systemctl restart kala")
+        assert host.answers()
+
+    def test_a_command_leaves_no_core_file_and_may_raise_its_limits(self, host):
+        run = host.ended(host.create("limits", "ulimit -c; ulimit -c unlimited; ulimit -c; ulimit -n"))
+        *cores, files = host.output(run["id"]).split()
+        assert cores == ["0", "unlimited"]
+        assert int(files) > 10_000  # 65,536, if the machine that these tests run on grants so many
+        assert (host.property("LimitNOFILESoft"), host.property("LimitNOFILE")) == ("65536", "524288")
 
     def test_status_tells_jobs_runs_and_the_next_due_time(self, host):
         jobs = len(host.call("/api/v1/job/")["jobs"])
@@ -229,6 +248,13 @@ class TestHardened:
         assert "Read-only file system" in host.output(run["id"])
         assert host.output(run["id"]).endswith("refused\n")
 
+    @pytest.mark.parametrize(("name", "number"), [("io_uring_setup", 425), ("add_key", 248)])
+    def test_a_job_gets_no_keyring_and_no_io_uring(self, host, name, number):
+        add_drop_in(host, "hardened.conf")
+        call = f"import ctypes; libc = ctypes.CDLL(None, use_errno=True); libc.syscall({number}, 0, 0, 0, 0, 0)"
+        run = host.ended(host.create(name, f"python3 -c '{call}; print(ctypes.get_errno())'"))
+        assert host.output(run["id"]) == "1\n"
+
 
 class TestOff:
     def test_a_reboot_keeps_everything_and_starts_it(self, host):
@@ -286,6 +312,40 @@ class TestPackage:
         assert "workers = 7" in settings
         assert "version before" in settings
 
+    def test_an_upgrade_moves_what_jobs_had_beside_the_data_into_a_home_of_its_own(self, fresh, deb, deb_before):
+        fresh.install(deb_before)
+        fresh.ended(fresh.create("keeps", "echo one > kept; mkdir -m 700 .ssh; echo two > .ssh/key; ln -s kept link"))
+        fresh.shell("install -D -m 755 /dev/stdin /var/lib/kala/bin/script < /bin/true")  # the administrator's
+        look = "pwd; echo ~; cat kept .ssh/key link /var/lib/kala/kept ~/kept; bin/script && /var/lib/kala/bin/script"
+        seen = "/var/lib/kala-home\n" * 2 + "one\ntwo\none\none\none\n"
+        fresh.install(deb)
+        assert self.said(fresh, look) == seen
+        found = fresh.shell("cd /var/lib/kala; find -type f -not -path ./output/* | sort; stat -c %U:%a . ../kala-home")
+        assert [name for name in found.split() if name not in ("./kala.db-shm", "./kala.db-wal")] == [
+            "./kala.db",
+            "./kala.lock",
+            "kala:750",
+            "kala:750",
+        ]
+        self.interrupt_half_way(fresh)
+        fresh.shell("dpkg-reconfigure kala; /var/lib/dpkg/info/kala.postinst configure 0.0.1")
+        assert self.said(fresh, look) == seen
+        assert fresh.shell("getent passwd kala").split(":")[5] == "/var/lib/kala-home"
+        fresh.install(deb_before)
+        assert self.said(fresh, "pwd; cat kept .ssh/key") == "/var/lib/kala\none\ntwo\n"
+
+    def said(self, host, command):
+        """What a job prints."""
+        host.until(host.answers)
+        run = host.ended(host.create("looks", command))
+        assert run["state"] == "succeeded", host.output(run["id"])
+        return host.output(run["id"])
+
+    def interrupt_half_way(self, host):
+        """As if the power was cut during the upgrade: one file has not moved, one has, but has no link."""
+        host.shell("systemctl stop kala; usermod --home /var/lib/kala kala; cd /var/lib/kala; rm kept .ssh")
+        host.shell("mv /var/lib/kala-home/.ssh /var/lib/kala/")
+
     def test_remove_keeps_the_data_and_purge_all_but_the_user(self, fresh, deb):
         fresh.install(deb)
         fresh.ended(fresh.create("kept", "true"))
@@ -296,5 +356,5 @@ class TestPackage:
         fresh.install(deb)
         assert [job["name"] for job in fresh.call("/api/v1/job/")["jobs"].values()] == ["kept"]
         fresh.shell("apt-get purge -qqy kala")
-        assert fresh.shell("ls -d /var/lib/kala /etc/kala", check=False).count("No such file") == 2
+        assert fresh.shell("ls -d /var/lib/kala /var/lib/kala-home /etc/kala", check=False).count("No such file") == 3
         assert fresh.shell("id -un kala") == "kala\n"
