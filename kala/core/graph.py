@@ -1,42 +1,50 @@
-"""Rules of dependencies. The edges come from outside, as functions from a job's id to the ids that lie next to it."""
+"""Rules of dependencies. The edges come from outside, level by level, so that a walk asks once for many jobs."""
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-Neighbours = Callable[[str], Iterable[str]]
+Edges = Callable[[Collection[str]], Iterable[tuple[str, str]]]
+"""All edges that begin at any of some jobs, each as the ids of its two ends."""
 
-
-def path(start: str, goal: str, follow: Neighbours) -> list[str] | None:
-    """The ids on a shortest way from `start` to `goal` along `follow`, both included, or None where there is none."""
-    came_from: dict[str, str | None] = {start: None}
-    queue = deque([start])
-    while queue:
-        here = queue.popleft()
-        if here == goal:
-            return _way_to(here, came_from)
-        for there in follow(here):
-            if there not in came_from:
-                came_from[there] = here
-                queue.append(there)
-    return None
+_SHOWN = 3
 
 
-def _way_to(end: str, came_from: dict[str, str | None]) -> list[str]:
-    way: list[str] = []
-    step: str | None = end
-    while step is not None:
-        way.append(step)
-        step = came_from[step]
+def circle(start: str, edges: Edges) -> list[str] | None:
+    """The ids on a shortest way from a job back to itself, with the job at both ends; None where there is none."""
+    came_from: dict[str, str] = {}
+    level = [start]
+    while level and start not in came_from:
+        found = {after: before for before, after in edges(level) if after not in came_from}
+        came_from |= found
+        level = list(found)
+    return _way_back(start, came_from) if start in came_from else None
+
+
+def _way_back(start: str, came_from: Mapping[str, str]) -> list[str]:
+    way = [start, came_from[start]]
+    while way[-1] != start:
+        way.append(came_from[way[-1]])
     return way[::-1]
 
 
-def doomed_by(job_id: str, children: Neighbours, parents: Neighbours) -> list[str]:
+def shown(way: list[str]) -> str:
+    """A way as text; of a long one its beginning and its end."""
+    if len(way) > 2 * _SHOWN + 1:
+        way = [*way[:_SHOWN], f"({len(way) - 2 * _SHOWN} more)", *way[-_SHOWN:]]
+    return " -> ".join(way)
+
+
+def doomed_by(job_id: str, children: Edges, count_parents: Callable[[Collection[str]], Mapping[str, int]]) -> list[str]:
     """The jobs that go when `job_id` is deleted: itself, and each descendant that is left without any parent."""
-    doomed = {job_id: None}
-    queue = deque([job_id])
-    while queue:
-        for child in children(queue.popleft()):
-            if child not in doomed and all(parent in doomed for parent in parents(child)):
-                doomed[child] = None
-                queue.append(child)
-    return list(doomed)
+    doomed = [job_id]
+    parents_left: dict[str, int] = {}
+    level = doomed
+    while level:
+        below = [child for _, child in children(level)]
+        parents_left |= count_parents(set(below).difference(parents_left))
+        level = []
+        for child in below:
+            parents_left[child] -= 1
+            if not parents_left[child]:
+                level.append(child)
+        doomed += level
+    return doomed

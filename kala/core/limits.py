@@ -33,3 +33,15 @@ REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
 RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
 RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")
 LOOKUPS = Limit(16, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")
+PARENTS = Limit(1_000, "parents of a job", "the job is refused")
+CHILDREN = Limit(10_000, "children of a job", "one more is refused")
+DEPENDENCIES = Limit(200_000, "dependencies of all jobs together", "one more is refused")
+DELETED = Limit(10_000, "descendants that go with a job that is deleted", "the deletion is refused; delete some first")
+QUEUED_OF_JOB = Limit(
+    1_000, "queued runs of a job", "a start by hand is refused; any other run is recorded as skipped, with the reason"
+)
+QUEUED = Limit(100_000, "queued runs of all jobs together", "as for the queued runs of a job")
+FOLLOWERS = Limit(500, "children that one step of the engine queues", "the others follow in the next steps")
+REMAINS = Limit(
+    5_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
+)

@@ -105,6 +105,11 @@ def claim(
     return Claim(tuple(slots), following, missed, tuple(skipped))
 
 
+def slot_after(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
+    """The next slot of a job that has started fewer than it was due for."""
+    return schedule.parse(spec.schedule, zone).next_after(now) if spec.schedule else None
+
+
 def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_live: bool) -> tuple[list[datetime], list[datetime]]:
     """The slots that start, and those that do not, and so count for no repeat."""
     if spec.overlap is Overlap.REPLACE:
@@ -138,8 +143,11 @@ def follow(spec: Spec, run: Run, now: datetime) -> Follow:
     if state not in FAILURES:
         return Follow()
     retry_at = _retry_at(spec, run, now)
-    if retry_at:
-        return Follow(retry_at=retry_at)
+    return Follow(retry_at=retry_at) if retry_at else give_up(spec)
+
+
+def give_up(spec: Spec) -> Follow:
+    """What a failed run leads to that is not tried again."""
     return Follow(on_failure=bool(spec.on_failure_job))
 
 

@@ -53,6 +53,8 @@ Asked = tuple[Message, "Future[Any]"]
 _STEP_LIMIT = 500
 # Ends of runs that come close upon each other are written together, at the latest after so long. Nobody waits for them.
 _GATHER_SECONDS = 0.005
+# A step takes no further message after so long; the others wait for the next, and what came due in between for neither.
+_STEP_SECONDS = 0.1
 # The wall clock may be set while the loop waits; it looks at least so often.
 _LONGEST_WAIT = 30.0
 # Between two steps that lie further apart nobody was watching: the machine slept, or its clock was set.
@@ -80,6 +82,7 @@ class Engine:
         keep: Callable[[], Keep] = Keep,
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`pools` has how many runs may be running at a time in each pool, `keep` what is kept of the history.
 
@@ -90,6 +93,9 @@ class Engine:
         self._feed = feed
         self._beat = beat
         self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
+        self._clock = clock
+        self._asked: list[Asked] = []
+        self._is_behind = False
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
         self._ended: deque[Done] = deque()
         self._is_gathering = False
@@ -137,6 +143,11 @@ class Engine:
         """How many runs are running, as of the last step."""
         return len(self._running)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the last step has left something to the next, which then begins at once."""
+        return self._is_behind
+
     def wait_idle(self, timeout: float) -> bool:
         """Whether no run is running, as soon as that is so, or after `timeout` seconds. Meant for after Drain."""
         return self._idle.wait(timeout)
@@ -157,7 +168,7 @@ class Engine:
             started.set_exception(error)
             return
         started.set_result(None)
-        while not self._is_stopping:
+        while not self._is_stopping or self._asked:
             self._turn()
         self._store.release_writer()
 
@@ -168,7 +179,7 @@ class Engine:
         except Exception:
             # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
             logger.exception("a step of the engine failed")
-            self._put_off([*self._unwritten, *ends], asked, Busy("Kala made a mistake; its log tells more"))
+            self._put_off([*self._unwritten, *ends], Busy("Kala made a mistake; its log tells more"))
         else:
             self._beat_unless_stuck()
 
@@ -207,6 +218,8 @@ class Engine:
     def _patience(self) -> float:
         if self._trouble.is_on:
             return _PAUSE
+        if self._is_behind:
+            return 0.0
         if self._is_draining or self._next_due is None:
             return self._longest_wait
         wait = (self._next_due - datetime.now(UTC)).total_seconds()
@@ -244,7 +257,9 @@ class Engine:
     def step(self, ends: Sequence[Done], asked: Sequence[Asked], now: datetime) -> None:
         """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
         self._notice_gap(now)
-        ends, asked = [*self._unwritten, *ends], [one for one in asked if not self._obey(*one)]
+        began = self._clock()
+        ends = [*self._unwritten, *ends]
+        self._asked += [one for one in asked if not self._obey(*one)]
         free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ends)
         try:
             with self._store.transaction():
@@ -254,14 +269,16 @@ class Engine:
                     # A slot is an instant of the plan; a retry is to wait for so long, whatever the clock says.
                     self._store.writer.runs.bring_forward(self._set_back)
                 effects = self._runs.begin(free, [run.pool for run in self._running.values()])
+                self._runs.go_on(now)
                 self._finish(ends, effects, now)
-                answers = [self._apply(message, answer, effects, now) for message, answer in asked]
+                answers = self._apply_some(effects, now, began + _STEP_SECONDS)
+                self._jobs.clear(now)
                 self._start_due(now)
                 self._runs.count_starts(now)
                 effects.gone += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
         except Busy as error:
-            self._put_off(ends, asked, error)
+            self._put_off(ends, error)
             return
         self._unwritten, self._set_back, self._last_written = [], timedelta(), now
         self._trouble.over()
@@ -270,6 +287,8 @@ class Engine:
             self._asked_to_end.pop(end.run.id, None)
         self._written_at = time.monotonic()
         self._carry_out(effects, answers)
+        del self._asked[: len(answers)]
+        self._is_behind = bool(self._asked) or self._runs.is_behind or self._jobs.is_behind
 
     def _notice_gap(self, now: datetime) -> None:
         # What could not be written was not watched either: it came due, and nothing could become of it.
@@ -294,13 +313,16 @@ class Engine:
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
             self._runs.start_ready(now)
 
-    def _put_off(self, ends: list[Done], asked: Sequence[Asked], error: Busy) -> None:
+    def _put_off(self, ends: list[Done], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
         self._trouble.met(f"{error}; trying again every {_PAUSE:g} s")
         self._unwritten = ends
-        for _, answer in asked:
+        for _, answer in self._asked:
             if not answer.done():
                 answer.set_exception(error)
+        self._asked.clear()
+        self._runs.undone()
+        self._jobs.undone()
 
     def _finish(self, ends: Sequence[Done], effects: Effects, now: datetime) -> None:
         """Write the ends of runs together; where one cannot be written, each alone, so that it fails alone."""
@@ -327,6 +349,15 @@ class Engine:
             return end
         outcome = msgspec.structs.replace(end.outcome, state=State.CANCELLED, message=reason)
         return msgspec.structs.replace(end, outcome=outcome)
+
+    def _apply_some(self, effects: Effects, now: datetime, end: float) -> list[Callable[[], None]]:
+        """Do what is asked, one after the other and at least one, until it is too late to begin with another."""
+        answers = []
+        for message, answer in self._asked:
+            answers.append(self._apply(message, answer, effects, now))
+            if self._clock() >= end:
+                break
+        return answers
 
     def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
@@ -356,9 +387,9 @@ class Engine:
             case UpdateJob(job_id, revise):
                 return self._jobs.update(job_id, revise, now)
             case DeleteJob(job_id):
-                return self._jobs.delete(job_id, now)
+                return self._jobs.delete(job_id)
             case DeleteAllJobs():
-                return self._jobs.delete_all(now)
+                return self._jobs.delete_all()
             case StartJob(job_id):
                 return self._jobs.start(job_id, now)
 

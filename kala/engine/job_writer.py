@@ -1,6 +1,6 @@
 """The writes that change jobs. Used by the engine's thread, inside its transaction."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, tzinfo
 from uuid import uuid4
 
@@ -9,11 +9,13 @@ import msgspec
 from kala.core import graph, policy
 from kala.core.errors import Conflict, Invalid, NotFound
 from kala.core.job import Job, Overlap, Spec
+from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import WAITS_FOR_JOB, Cause, Run
 from kala.engine.run_writer import RunWriter
 from kala.store.store import Session
 
 _DELETED = "the job was deleted"
+_BATCH = 500
 
 
 class JobWriter:
@@ -22,15 +24,27 @@ class JobWriter:
     def __init__(self, session: Session, runs: RunWriter, zone: tzinfo, pools: Callable[[], Mapping[str, int]]) -> None:
         self._jobs = session.jobs
         self._runs = session.runs
+        self._dependencies = session.dependencies
         self._moves = runs
         self._zone = zone
         self._pools = pools
+        # Deleted jobs that queued runs and other jobs may still name; None until it is looked for.
+        self._gone: list[str] | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether this step has left something for the next."""
+        return bool(self._gone)
+
+    def undone(self) -> None:
+        """The step came to nothing: what it found to be done is to be done still."""
+        self._gone = None
 
     def create(self, spec: Spec, now: datetime) -> Job:
         spec = self._complete(spec, before=None)
         due = policy.first_due(spec, self._zone, now)
         job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
-        self._check_references(job)
+        self._check_references(job, ())
         self._jobs.add(job)
         # Nobody names a job that is new: by parents alone it closes no circle.
         if spec.on_failure_job:
@@ -43,9 +57,10 @@ class JobWriter:
         before = self._get(job_id)
         spec = self._complete(revise(before.spec), before.spec)
         job = policy.replan(before, spec, self._zone, now)
-        self._check_references(job)
+        self._check_references(job, before.spec.parents)
         self._jobs.save(job)
-        self._check_circle(job)
+        if set(spec.parents).difference(before.spec.parents) or spec.on_failure_job != before.spec.on_failure_job:
+            self._check_circle(job)
         self._moves.settle([job])
         self._moves.tell_job(job_id, "updated")
         if spec.disabled:
@@ -67,43 +82,62 @@ class JobWriter:
         if is_new and spec.pool and spec.pool not in self._pools():
             known = ", ".join(sorted(self._pools())) or "none"
             raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
-        return msgspec.structs.replace(spec, parents=tuple(dict.fromkeys(map(self._parent_id, spec.parents))))
+        return msgspec.structs.replace(spec, parents=self._parent_ids(spec.parents))
 
-    def _parent_id(self, given: str) -> str:
-        if self._jobs.get(given):
-            return given
+    def _parent_ids(self, given: Sequence[str]) -> tuple[str, ...]:
+        there = self._jobs.there(given)
+        return tuple(dict.fromkeys(one if one in there else self._named(one) for one in given))
+
+    def _named(self, given: str) -> str:
         found = self._jobs.named(given)
         if len(found) != 1:
             reason = "more than one job has the name" if found else "there is no job with the id or name"
             raise Invalid(f"parent_jobs: {reason} {given!r}; give the id of a job")
         return found[0]
 
-    def delete(self, job_id: str, now: datetime) -> list[str]:
+    def delete(self, job_id: str) -> list[str]:
         """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
-        self._get(job_id)
-        doomed = graph.doomed_by(job_id, self._jobs.children, self._jobs.parents)
-        children = {child for parent in doomed for child in self._jobs.children(parent)}
-        callers = {caller for job in doomed for caller in self._jobs.having_on_failure(job)}
+        job = self._get(job_id)
+        doomed = graph.doomed_by(job_id, self._dependencies.children, self._dependencies.count_parents)
+        if len(doomed) - 1 > DELETED:
+            raise Conflict(
+                f"job {job_id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
+                f"limit is {DELETED:,}; delete some of them first, or give them another parent"
+            )
+        changed = self._jobs.delete(doomed)
         for one in doomed:
-            self._moves.cancel_queued(now, _DELETED, one)
-            self._jobs.delete(one)
             self._moves.tell_job(one, "deleted")
-        for survivor in (children | callers).difference(doomed):
-            self._forget(survivor, set(doomed))
+        for one in changed:
+            self._moves.tell_job(one, "updated")
+        self._left_behind(doomed)
         return doomed
 
-    def _forget(self, job_id: str, gone: set[str]) -> None:
-        job = self._get(job_id)
-        parents = tuple(parent for parent in job.spec.parents if parent not in gone)
-        on_failure = "" if job.spec.on_failure_job in gone else job.spec.on_failure_job
-        spec = msgspec.structs.replace(job.spec, parents=parents, on_failure_job=on_failure)
-        self._jobs.save(msgspec.structs.replace(job, spec=spec))
-        self._moves.tell_job(job_id, "updated")
-
-    def delete_all(self, now: datetime) -> None:
-        self._moves.cancel_queued(now, _DELETED)
+    def delete_all(self) -> None:
+        self._left_behind(self._runs.jobs_with_queued())
         self._jobs.delete_all()
         self._moves.tell_job("*", "deleted")
+
+    def _left_behind(self, gone: Sequence[str]) -> None:
+        if self._gone is not None:
+            self._gone += gone
+
+    def clear(self, now: datetime) -> None:
+        """Cancel queued runs of deleted jobs, and let no job name one as its on-failure job.
+
+        What is too much for one step waits for the next.
+        """
+        if self._gone is None:
+            self._gone = self._jobs.missing()
+        left = int(REMAINS)
+        while self._gone and left > 0:
+            batch = self._gone[-_BATCH:]
+            changed = self._jobs.forget_on_failure(batch, left)
+            cancelled = self._moves.cancel_queued(batch, _DELETED, now, left)
+            for one in changed:
+                self._moves.tell_job(one, "updated")
+            if max(len(changed), cancelled) < left:
+                del self._gone[-_BATCH:]
+            left -= len(changed) + cancelled
 
     def start(self, job_id: str, now: datetime) -> Run:
         job = self._get(job_id)
@@ -117,20 +151,25 @@ class JobWriter:
             raise NotFound(f"there is no job with the id {job_id[:100]!r}")
         return job
 
-    def _check_references(self, job: Job) -> None:
+    def _check_references(self, job: Job, before: Collection[str]) -> None:
+        """Whether a job may name those that it names; `before` are its parents until now."""
         other = job.spec.on_failure_job
-        if other and self._jobs.get(other) is None:
+        if other and not self._jobs.there([other]):
             raise Invalid(f"on_failure_job: there is no job with the id {other!r}; give the id of a job that exists")
+        added = set(job.spec.parents).difference(before)
+        if not added:
+            return
+        for parent in self._dependencies.with_children(CHILDREN, added):
+            raise Conflict(f"parent_jobs: job {parent} has {CHILDREN:,} children, which is the limit; give another")
+        if self._dependencies.count() + len(added) > DEPENDENCIES:
+            raise Conflict(
+                f"parent_jobs: there are {DEPENDENCIES:,} dependencies, which is the limit; give fewer parents"
+            )
 
     def _check_circle(self, job: Job) -> None:
-        for after in self._started_by(job.id):
-            way = graph.path(after, job.id, self._started_by)
-            if way:
-                circle = " -> ".join([job.id, *way])
-                raise Invalid(f"parent_jobs, on_failure_job: jobs would start each other in a circle: {circle}; cut it")
-
-    def _started_by(self, job_id: str) -> Iterator[str]:
-        job = self._get(job_id)
-        yield from job.children
-        if job.spec.on_failure_job:
-            yield job.spec.on_failure_job
+        circle = graph.circle(job.id, self._dependencies.started_by)
+        if circle:
+            raise Invalid(
+                "parent_jobs, on_failure_job: jobs would start each other in a circle: "
+                f"{graph.shown(circle)}; remove one of these"
+            )

@@ -1,7 +1,7 @@
 """The writes that move runs: queue, claim, start, finish. Used by the engine's thread, inside its transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -10,14 +10,19 @@ from msgspec.structs import replace
 from kala.core import policy
 from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
+from kala.core.limits import QUEUED, QUEUED_OF_JOB
 from kala.core.policy import Follow, MissedSlots
 from kala.core.run import MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
 from kala.engine.feed import Change
+from kala.engine.followers import Followers
 from kala.engine.messages import Done
 from kala.store.store import Session
 
 _OVERLAP = "skipped because another run of the job was queued or running"
+_DELETED = "the job was deleted"
 _RETRIES = 500
+# A step looks at no more runs that cannot start, because their pool is full or their job is gone.
+_HELD = 1000
 _REPLACED = "cancelled because a newer run of the job replaces it"
 
 # How long each list of the effects was, and how many runs of each pool were running.
@@ -57,24 +62,60 @@ class RunWriter:
         """`pools` tells how many runs may be running at a time in each pool."""
         self._jobs = session.jobs
         self._runs = session.runs
+        self._dependencies = session.dependencies
         self._zone = zone
         self._pools = pools
         self._free = 0
         self._has_backlog = True
         self._effects = Effects()
+        self._queued: int | None = None
+        self._followers = Followers(session, self._queue_or_skip)
+        self._has_more_ready = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether this step has left something for the next."""
+        return self._has_more_ready or self._followers.are_put_off
+
+    def undone(self) -> None:
+        """The step came to nothing: what it found to be done is to be done still."""
+        self._followers.are_put_off = True
 
     def begin(self, free: int, pools_in_use: Iterable[str]) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
         self._has_backlog = bool(self._runs.ready(1))
         self._effects = Effects(pools_in_use)
+        self._queued = None
+        self._has_more_ready = False
+        self._followers.begin()
         return self._effects
 
-    def queue(self, job: Job, cause: Cause, now: datetime, *, after: Run | None = None) -> Run:
-        """Write a new run of a job. It starts at once where nothing is before it; its job says what else happens."""
-        run = _new(job, cause, now, slot=None, cause_run=after.id if after else None)
-        is_live = job.spec.overlap is not Overlap.ALLOW and self._is_live(job.id)
-        return self._queue(run, job, now, is_live=is_live)
+    def go_on(self, now: datetime) -> None:
+        """Do what the steps before have left: it comes before what follows from this one."""
+        self._followers.go_on(now)
+
+    def queue(self, job: Job, cause: Cause, now: datetime, after: int | None = None) -> Run:
+        """Write a new run of a job. It starts at once where nothing is before it; its job says what else happens.
+
+        Raises Conflict where no more runs may wait.
+        """
+        return self._queue(
+            _new(job, cause, now, slot=None, cause_run=after), job, now, is_live=self._waits_for_own(job)
+        )
+
+    def _waits_for_own(self, job: Job) -> bool:
+        return job.spec.overlap is not Overlap.ALLOW and self._is_live(job.id)
+
+    def _queue_or_skip(self, job: Job, cause: Cause, now: datetime, after: int) -> None:
+        run = _new(job, cause, now, slot=None, cause_run=after)
+        self._try_queue(run, job, now, is_live=self._waits_for_own(job))
+
+    def _try_queue(self, run: Run, job: Job, now: datetime, *, is_live: bool) -> Run:
+        try:
+            return self._queue(run, job, now, is_live=is_live)
+        except Conflict as full:
+            return self._skip(run, f"skipped: {full}", now)
 
     def _queue(self, run: Run, job: Job, now: datetime, *, is_live: bool) -> Run:
         overlap = job.spec.overlap
@@ -89,17 +130,20 @@ class RunWriter:
         return self._add(replace(run, waiting=waiting), job, now)
 
     def _make_way(self, job: Job, now: datetime) -> None:
-        self.cancel_queued(now, _REPLACED, job.id)
+        self.cancel_queued([job.id], _REPLACED, now)
         self._effects.cancels += [(run, _REPLACED) for run in self._runs.running_of(job.id)]
 
     def _retry(self, job: Job, failed: Run, at: datetime, now: datetime) -> None:
-        run = _new(job, Cause.RETRY, now, slot=failed.slot, cause_run=failed.id)
-        run = replace(run, due_at=failed.due_at, attempt=failed.attempt + 1)
+        run = self._retry_of(job, failed, now)
         if at > now:
             run = replace(run, waiting=WAITS_FOR_RETRY, not_before=at)
         run = self._add(run, job, now)
         if run.waiting:
             self._release([job.id])
+
+    def _retry_of(self, job: Job, failed: Run, now: datetime) -> Run:
+        run = _new(job, Cause.RETRY, now, slot=failed.slot, cause_run=failed.id)
+        return replace(run, due_at=failed.due_at, attempt=failed.attempt + 1)
 
     def _skip(self, run: Run, reason: str, now: datetime) -> Run:
         outcome = Outcome(state=State.SKIPPED, ended_at=now, message=reason)
@@ -109,6 +153,7 @@ class RunWriter:
 
     def _add(self, run: Run, job: Job, now: datetime) -> Run:
         if run.waiting or self._has_backlog or self._is_full() or not self._has_room(run.pool):
+            self._check_queue(run)
             self._has_backlog = self._has_backlog or not run.waiting
             run = self._runs.add(run)
             self._tell(run)
@@ -118,9 +163,25 @@ class RunWriter:
         self._started(run, job)
         return run
 
+    def _check_queue(self, run: Run) -> None:
+        if full := self._is_crowded(run.job_id):
+            raise Conflict(full)
+        assert self._queued is not None
+        self._queued += 1
+
+    def _is_crowded(self, job_id: str) -> str:
+        """Why no more runs of the job may wait; empty where they may."""
+        if self._queued is None:
+            self._queued = self._runs.count_queued()
+        if self._queued >= QUEUED:
+            return f"{QUEUED:,} runs are queued, which is the limit; let some of them start, or cancel some"
+        if self._queued >= QUEUED_OF_JOB and self._runs.count_queued(job_id) >= QUEUED_OF_JOB:
+            return f"{QUEUED_OF_JOB:,} runs of the job are queued, which is the limit; let some start, or cancel some"
+        return ""
+
     def _started(self, run: Run, job: Job) -> None:
         if job.spec.parents_mode is ParentsMode.ALL:
-            self._jobs.forget_successes(job.id)
+            self._dependencies.forget_successes(job.id)
         self._effects.starts.append((run, job))
         self._tell(run)
 
@@ -137,18 +198,27 @@ class RunWriter:
             job = self._jobs.get(run.job_id)
             waits = job and job.spec.overlap is not Overlap.ALLOW and self._is_live(run.job_id)
             self._runs.end_retry_wait(run, WAITS_FOR_JOB if waits else "")
+        held = 0
         while (free := self._free - len(self._effects.starts)) > 0 and (ready := self._runs.ready(free)):
-            self._start_or_hold(ready, now)
+            held += self._start_or_hold(ready, now)
+            if held >= _HELD:
+                self._has_more_ready = True
+                return
 
     def count_starts(self, now: datetime) -> None:
         """Note in their jobs that runs were started in this step."""
         self._jobs.count_attempts([job.id for _, job in self._effects.starts], now)
 
-    def _start_or_hold(self, ready: Sequence[Run], now: datetime) -> None:
-        chosen = [run for run in ready if self._takes_room(run)]
-        jobs = self._jobs.of(run.job_id for run in chosen)
+    def _start_or_hold(self, ready: Sequence[Run], now: datetime) -> int:
+        """Start runs as far as there is room; what comes back is how many of them did not start."""
+        jobs = self._jobs.of(run.job_id for run in ready)
+        for run in ready:
+            if run.job_id not in jobs:
+                self._cancel_queued(run, _DELETED, now)
+        chosen = [run for run in ready if run.job_id in jobs and self._takes_room(run)]
         for run in self._runs.start(chosen, now):
             self._started(run, jobs[run.job_id])
+        return len(ready) - len(chosen)
 
     def _takes_room(self, run: Run) -> bool:
         if not self._has_room(run.pool):
@@ -179,11 +249,15 @@ class RunWriter:
         cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
         if claim.missed:
             self._skip(_new(job, cause, now, slot=claim.missed.last), _missed(claim.missed), now)
+        started = 0
         for number, slot in enumerate(claim.slots):
-            self._queue(_new(job, cause, now, slot=slot), job, now, is_live=is_live or number > 0)
+            run = self._try_queue(_new(job, cause, now, slot=slot), job, now, is_live=is_live or number > 0)
+            started += run.state is not State.SKIPPED
         for slot in claim.skipped:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
-        return replace(job, next_due=claim.next_due, slots_started=job.slots_started + len(claim.slots))
+        is_short = started < len(claim.slots)
+        next_due = policy.slot_after(job.spec, self._zone, now) if is_short else claim.next_due
+        return replace(job, next_due=next_due, slots_started=job.slots_started + started)
 
     def finish(self, ends: Sequence[Done], now: datetime) -> None:
         """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""
@@ -198,12 +272,12 @@ class RunWriter:
             self._tell(run)
             if run.pool:
                 self._effects.in_use[run.pool] -= 1
-                self._leave_room(run)
+                self._leave_room(run.pool)
         jobs = self._jobs.of({run.job_id for run in ended})
         self._follow_up([(run, jobs[run.job_id]) for run in ended if run.job_id in jobs], now)
 
     def _follow_up(self, ended: Sequence[tuple[Run, Job]], now: datetime) -> None:
-        all_of = [(run, job, policy.follow(job.spec, run, now)) for run, job in ended]
+        all_of = [(run, job, self._follow(run, job, now)) for run, job in ended]
         self._jobs.count_ends((run, not follow.retry_at) for run, _, follow in all_of)
         over = {job.id: job for _, job, follow in all_of if not follow.retry_at}
         self._release(over)
@@ -212,27 +286,15 @@ class RunWriter:
             if follow.retry_at:
                 self._retry(job, run, follow.retry_at, now)
         for run, job, follow in all_of:
-            self._queue_followers(job, run, follow, now)
+            self._followers.follow(job, run, follow, now)
         self.settle(over.values())
 
-    def _queue_followers(self, job: Job, run: Run, follow: Follow, now: datetime) -> None:
-        for child_id in job.children if follow.children else ():
-            child = self._jobs.get(child_id)
-            if child and not child.spec.disabled and self._is_parents_turn(child, job):
-                self.queue(child, Cause.PARENT, now, after=run)
-        if follow.on_failure:
-            other = self._jobs.get(job.spec.on_failure_job)
-            if other and not other.spec.disabled:
-                self.queue(other, Cause.FAILURE, now, after=run)
-
-    def _is_parents_turn(self, child: Job, parent: Job) -> bool:
-        if child.spec.parents_mode is ParentsMode.ANY:
-            return True
-        self._jobs.remember_success(parent.id, child.id)
-        if not self._jobs.have_all_succeeded(child.id):
-            return False
-        self._jobs.forget_successes(child.id)
-        return True
+    def _follow(self, run: Run, job: Job, now: datetime) -> Follow:
+        follow = policy.follow(job.spec, run, now)
+        if follow.retry_at and (full := self._is_crowded(job.id)):
+            self._skip(self._retry_of(job, run, now), f"skipped: {full}", now)
+            return policy.give_up(job.spec)
+        return follow
 
     def delete(self, run_id: int) -> None:
         """Remove a run that has ended from the history; counts and repeats stay."""
@@ -271,27 +333,34 @@ class RunWriter:
         if self._runs.release(job_ids):
             self._has_backlog = True
 
-    def cancel_queued(self, now: datetime, reason: str, job_id: str | None = None) -> None:
-        """Cancel the runs of a job, or of all, that have not started."""
-        for run in self._runs.queued(job_id):
-            self._cancel_queued(run, reason, now)
+    def cancel_queued(self, job_ids: Collection[str], reason: str, now: datetime, limit: int = -1) -> int:
+        """Cancel the runs of jobs that have not started, so many at most; what comes back is how many those were."""
+        runs = self._runs.cancel_queued_of(job_ids, now, reason, limit)
+        for run_id, pool in runs:
+            self._cancelled(run_id, pool)
+        return len(runs)
 
     def _cancel_queued(self, run: Run, reason: str, now: datetime) -> None:
         self._runs.cancel_queued(run, now, reason)
-        self._leave_room(run)
-        self._tell(replace(run, state=State.CANCELLED))
+        self._cancelled(run.id, run.pool)
+
+    def _cancelled(self, run_id: int, pool: str) -> None:
+        if self._queued is not None:
+            self._queued -= 1
+        self._leave_room(pool)
+        self._effects.changes.append(Change("run", str(run_id), State.CANCELLED))
 
     def hold(self, job_id: str) -> None:
         """Let the job's queued runs wait until the job is enabled."""
         runs = self._runs.queued(job_id)
         self._runs.hold(job_id)
         for run in runs:
-            self._leave_room(run)
+            self._leave_room(run.pool)
 
-    def _leave_room(self, run: Run) -> None:
-        """Let the first that waits for the run's pool be judged anew, before any that comes later in this step."""
-        if run.pool:
-            self._runs.release_pool(run.pool)
+    def _leave_room(self, pool: str) -> None:
+        """Let the first that waits for a pool be judged anew, before any that comes later in this step."""
+        if pool:
+            self._runs.release_pool(pool)
             self._has_backlog = True
 
     def tell_job(self, job_id: str, what: str) -> None:

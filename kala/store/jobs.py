@@ -1,6 +1,6 @@
 """Jobs in the database."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from peewee import SQL, Database, Expression
 from kala.core.errors import NotFound
 from kala.core.job import Counts, Job, Spec
 from kala.core.run import FAILURES, Run, State
+from kala.store.dependencies import Dependencies
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 from kala.store.tables import JobRow
@@ -44,19 +45,37 @@ _SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each
 _COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
-_DELETE = "DELETE FROM job WHERE id = ?"
+_THERE = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_DELETE = "DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))"
+# Without a trigger for each row SQLite clears the table page by page, which takes a tenth of the time.
+_TRIGGER = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'totals_delete'"
+_DROP_TRIGGER = "DROP TRIGGER totals_delete"
 _DELETE_ALL = "DELETE FROM job"
-_LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
-_UNLINK = "DELETE FROM dependency WHERE parent_id = ? OR child_id = ?"
-_UNLINK_ALL = "DELETE FROM dependency"
-_LINK_ONLY = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
-_SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
-_HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
-_FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
+_NO_TOTALS = "UPDATE totals SET jobs = 0, disabled = 0, successes = 0, errors = 0"
+# The jobs that have parents among those that go, and keep others.
+_FORGET_PARENTS = """
+    UPDATE job SET spec = json_set(spec, '$.parents', (
+        SELECT json_group_array(value) FROM (
+            SELECT value FROM json_each(spec, '$.parents') WHERE value NOT IN (SELECT value FROM json_each(?1))
+            ORDER BY key)))
+    WHERE id IN (SELECT child_id FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?1)))
+        AND id NOT IN (SELECT value FROM json_each(?1))
+    RETURNING id
+"""
+_FORGET_ON_FAILURE = """
+    UPDATE job SET on_failure_job = '', spec = json_set(spec, '$.on_failure_job', '')
+    WHERE id IN (SELECT id FROM job INDEXED BY job_on_failure
+        WHERE on_failure_job != '' AND on_failure_job IN (SELECT value FROM json_each(?2)) LIMIT ?1)
+    RETURNING id
+"""
+# What runs and jobs name and is not there.
+_MISSING = """
+    SELECT DISTINCT job_id FROM run INDEXED BY run_queued
+        WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = job_id)
+    UNION SELECT on_failure_job FROM job AS caller INDEXED BY job_on_failure
+        WHERE on_failure_job != '' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = caller.on_failure_job)
+"""
 _NAMED = "SELECT id FROM job WHERE name = ? LIMIT 2"
-_CHILDREN = "SELECT child_id FROM dependency JOIN job ON job.id = child_id WHERE parent_id = ? ORDER BY job.seq"
-_PARENTS = "SELECT parent_id FROM dependency WHERE child_id = ?"
-_HAVING_ON_FAILURE = "SELECT id FROM job WHERE on_failure_job = ? AND on_failure_job != ''"
 _SEQ = "SELECT seq FROM job WHERE id = ?"
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
@@ -92,6 +111,7 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Statements(database)
+        self._dependencies = Dependencies(database)
 
     def get(self, job_id: str) -> Job | None:
         row = self._sql(_GET, (job_id,)).fetchone()
@@ -134,54 +154,43 @@ class Jobs:
         jobs, disabled, successes, errors, last_attempt = self._sql(_TOTALS).fetchone()
         return Totals(jobs, disabled, successes, errors, from_nullable(last_attempt), self.next_due())
 
-    def children(self, job_id: str) -> list[str]:
-        """The ids of the jobs that run after this one, in the order of their creation."""
-        return [row[0] for row in self._sql(_CHILDREN, (job_id,)).fetchall()]
-
-    def parents(self, job_id: str) -> list[str]:
-        return [row[0] for row in self._sql(_PARENTS, (job_id,)).fetchall()]
-
     def named(self, name: str) -> list[str]:
         """The ids of the jobs of that name, two at most."""
         return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
 
-    def remember_success(self, parent_id: str, child_id: str) -> None:
-        """Note that a parent has succeeded since its child's last run."""
-        self._sql(_SUCCEEDED, (parent_id, child_id))
-
-    def have_all_succeeded(self, child_id: str) -> bool:
-        """Whether every parent has succeeded since its child's last run."""
-        return bool(self._sql(_HAVE_ALL_SUCCEEDED, (child_id,)).fetchone()[0])
-
-    def forget_successes(self, child_id: str) -> None:
-        """The child runs: from here on its parents' successes count for its next run."""
-        self._sql(_FORGET_SUCCESSES, (child_id,))
-
-    def having_on_failure(self, job_id: str) -> list[str]:
-        """The ids of the jobs whose on-failure job this one is."""
-        return [row[0] for row in self._sql(_HAVING_ON_FAILURE, (job_id,)).fetchall()]
-
     def add(self, job: Job) -> None:
         self._sql(_INSERT, (*_decided(job), to_column(job.created_at), job.id))
-        self._link(job)
+        self._dependencies.link(job.id, job.spec.parents)
 
     def save(self, job: Job) -> None:
         """Write the job's spec, plan and place among its parents; its counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
-        self._sql.for_all(_LINK_ONLY, job.spec.parents, job.id)
-        self._link(job)
+        self._dependencies.link(job.id, job.spec.parents)
 
-    def _link(self, job: Job) -> None:
-        for parent in dict.fromkeys(job.spec.parents):
-            self._sql(_LINK, (parent, job.id))
+    def there(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the ids that a job has."""
+        return {row[0] for row in self._sql.for_all(_THERE, job_ids).fetchall()}
 
-    def delete(self, job_id: str) -> None:
-        self._sql(_DELETE, (job_id,))
-        self._sql(_UNLINK, (job_id, job_id))
+    def delete(self, job_ids: Collection[str]) -> list[str]:
+        """Remove jobs; what comes back are those that had one of them as a parent, and keep others."""
+        changed = [row[0] for row in self._sql.for_all(_FORGET_PARENTS, job_ids).fetchall()]
+        self._sql.for_all(_DELETE, job_ids)
+        self._dependencies.unlink(job_ids)
+        return changed
 
     def delete_all(self) -> None:
-        self._sql(_DELETE_ALL)
-        self._sql(_UNLINK_ALL)
+        trigger = self._sql(_TRIGGER).fetchone()[0]
+        for statement in (_DROP_TRIGGER, _DELETE_ALL, _NO_TOTALS, trigger):
+            self._sql(statement)
+        self._dependencies.unlink_all()
+
+    def forget_on_failure(self, gone: Collection[str], limit: int) -> list[str]:
+        """Let jobs name no on-failure job that is gone, so many of them at most; what comes back are their ids."""
+        return [row[0] for row in self._sql.for_all(_FORGET_ON_FAILURE, gone, limit).fetchall()]
+
+    def missing(self) -> list[str]:
+        """The ids that queued runs and on-failure jobs name and no job has."""
+        return [row[0] for row in self._sql(_MISSING).fetchall()]
 
     def plan(self, jobs: Iterable[Job]) -> None:
         """Write when each job is due next, and how many of its slots were started."""

@@ -130,7 +130,18 @@ _FIRST = (
     """,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_CHILDREN_IN_STEPS = (
+    """
+    CREATE TABLE put_off (
+        run_id INTEGER NOT NULL PRIMARY KEY,
+        job_id TEXT NOT NULL,
+        done INTEGER NOT NULL,
+        last INTEGER NOT NULL
+    )
+    """,
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS)
 
 
 def migrate(database: SqliteDatabase) -> None:

@@ -94,9 +94,18 @@ _RESUME = """
     UPDATE run SET waiting = iif(not_before IS NULL, ?, 'retry')
     WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?
 """
+_IS_QUEUED = "SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? AND cause = ? LIMIT 1"
+_COUNT_QUEUED = "SELECT count(*) FROM run INDEXED BY run_queued WHERE state = 'queued'"
+_COUNT_QUEUED_OF = f"{_COUNT_QUEUED} AND job_id = ?"
+_JOBS_WITH_QUEUED = "SELECT DISTINCT job_id FROM run INDEXED BY run_queued WHERE state = 'queued'"
 _QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
-_ALL_QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' ORDER BY id"
 _CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
+_CANCEL_QUEUED_OF = """
+    UPDATE run SET state = 'cancelled', ended_at = ?1, message = ?2
+    WHERE state = 'queued' AND id IN (SELECT id FROM run INDEXED BY run_queued
+        WHERE state = 'queued' AND job_id IN (SELECT value FROM json_each(?4)) LIMIT ?3)
+    RETURNING id, pool
+"""
 # The newest attempts of a job that came to an end, before a given run.
 _ATTEMPTS = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_job
@@ -172,10 +181,22 @@ class Runs:
         self._sql(_RESUME, (waiting, job_id))
         self.release([job_id])
 
-    def queued(self, job_id: str | None = None) -> list[Run]:
-        """The queued runs of a job, or of all, oldest first."""
-        rows = self._sql(_QUEUED, (job_id,)) if job_id else self._sql(_ALL_QUEUED)
-        return [to_run(row) for row in rows.fetchall()]
+    def queued(self, job_id: str) -> list[Run]:
+        """The queued runs of a job, oldest first."""
+        return [to_run(row) for row in self._sql(_QUEUED, (job_id,)).fetchall()]
+
+    def is_queued(self, job_id: str, cause: Cause) -> bool:
+        """Whether a run of a job that came about in this way is queued."""
+        return self._sql(_IS_QUEUED, (job_id, cause)).fetchone() is not None
+
+    def count_queued(self, job_id: str | None = None) -> int:
+        """How many runs of a job, or of all, are queued."""
+        counted = self._sql(_COUNT_QUEUED_OF, (job_id,)) if job_id else self._sql(_COUNT_QUEUED)
+        return int(counted.fetchone()[0])
+
+    def jobs_with_queued(self) -> list[str]:
+        """The ids of the jobs of which a run is queued."""
+        return [row[0] for row in self._sql(_JOBS_WITH_QUEUED).fetchall()]
 
     def wait_for_pool(self, run: Run) -> None:
         self._sql(_WAIT_FOR_POOL, (run.id,))
@@ -220,6 +241,12 @@ class Runs:
 
     def cancel_queued(self, run: Run, now: datetime, reason: str) -> None:
         self._sql(_CANCEL_QUEUED, (to_column(now), reason, run.id))
+
+    def cancel_queued_of(
+        self, job_ids: Collection[str], now: datetime, reason: str, limit: int
+    ) -> list[tuple[int, str]]:
+        """Cancel queued runs of jobs, so many at most; what comes back are their ids and pools."""
+        return sorted(self._sql.for_all(_CANCEL_QUEUED_OF, job_ids, to_column(now), reason, limit).fetchall())
 
     def attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
         """The newest runs of a job that were started and ended, oldest first."""

@@ -14,6 +14,7 @@ from peewee import DatabaseError, SqliteDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from kala.core.errors import Busy, Conflict, Invalid
+from kala.store.dependencies import Dependencies
 from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
@@ -42,6 +43,7 @@ class Session:
 
     def __init__(self, database: SqliteDatabase) -> None:
         self.jobs = Jobs(database)
+        self.dependencies = Dependencies(database)
         self.runs = Runs(database)
         self.history = History(database)
         self.retention = Retention(database)

@@ -47,6 +47,18 @@ class DependencyRow(Model):
         primary_key = False
 
 
+class PutOffRow(Model):
+    """A run that succeeded, and of whose job's children not all were looked at yet: see `dependencies.PutOff`."""
+
+    run_id = IntegerField(primary_key=True)
+    job_id = TextField()
+    done = IntegerField()
+    last = IntegerField()
+
+    class Meta:
+        table_name = "put_off"
+
+
 class RunRow(Model):
     """One attempt, and how it ended. It outlives its job."""
 
@@ -103,4 +115,4 @@ class OutputRow(Model):
         table_name = "output"
 
 
-ALL = (JobRow, DependencyRow, RunRow, TotalsRow, OutputRow)
+ALL = (JobRow, DependencyRow, PutOffRow, RunRow, TotalsRow, OutputRow)

@@ -10,26 +10,49 @@ Edges = dict[str, list[str]]
 
 
 def children_in(edges: Edges):
-    return lambda job: edges.get(job, [])
+    return lambda jobs: [(parent, child) for parent in jobs for child in edges.get(parent, [])]
 
 
-def parents_in(edges: Edges):
-    return lambda job: [parent for parent, children in edges.items() if job in children]
+def parents_in(edges: Edges, job: str) -> set[str]:
+    return {parent for parent, children in edges.items() if job in children}
+
+
+def count_parents_in(edges: Edges):
+    return lambda jobs: {job: len(parents_in(edges, job)) for job in jobs}
 
 
 @pytest.mark.parametrize(
-    ("edges", "start", "goal", "way"),
+    ("edges", "circle"),
     [
-        pytest.param({"a": ["b"], "b": ["c"]}, "a", "c", ["a", "b", "c"], id="along the edges"),
-        pytest.param({"a": ["b"], "b": ["c"]}, "c", "a", None, id="not against them"),
-        pytest.param({}, "a", "b", None, id="no edges"),
-        pytest.param({}, "a", "a", ["a"], id="from a job to itself"),
-        pytest.param({"a": ["b", "d"], "b": ["c"], "c": ["d"]}, "a", "d", ["a", "d"], id="the shortest"),
-        pytest.param({"a": ["b"], "b": ["a"]}, "a", "c", None, id="a circle on the way ends the search"),
+        pytest.param({}, None, id="no edges"),
+        pytest.param({"a": ["a"]}, ["a", "a"], id="of one job"),
+        pytest.param({"a": ["b"], "b": ["c"]}, None, id="a chain is none"),
+        pytest.param({"a": ["b"], "b": ["c"], "c": ["a"]}, ["a", "b", "c", "a"], id="of three jobs"),
+        pytest.param({"a": ["b", "d"], "b": ["c"], "c": ["d"], "d": ["a"]}, ["a", "d", "a"], id="the shortest"),
+        pytest.param({"a": ["b"], "b": ["c"], "c": ["b"]}, None, id="one that the job is not part of ends the search"),
+        pytest.param({"a": ["b", "c"], "b": ["d"], "c": ["d"]}, None, id="two ways to the same job are none"),
     ],
 )
-def test_a_path_is_the_shortest_way_from_one_job_to_another(edges, start, goal, way):
-    assert graph.path(start, goal, children_in(edges)) == way
+def test_a_circle_is_the_shortest_way_from_a_job_back_to_itself(edges, circle):
+    assert graph.circle("a", children_in(edges)) == circle
+
+
+def test_a_search_for_circles_asks_once_for_each_job():
+    asked: list[str] = []
+    wide = {"root": [f"child {number}" for number in range(9)]}
+    wide |= {child: ["end 0"] for child in wide["root"]} | {f"end {n}": [f"end {n + 1}"] for n in range(9)}
+
+    def edges(jobs):
+        asked.extend(jobs)
+        return children_in(wide)(jobs)
+
+    assert graph.circle("root", edges) is None
+    assert sorted(asked) == sorted({"root", *wide["root"], *(f"end {number}" for number in range(10))})
+
+
+def test_a_long_way_is_shown_by_its_beginning_and_its_end():
+    assert graph.shown(list("abcdefg")) == "a -> b -> c -> d -> e -> f -> g"
+    assert graph.shown(list("abcdefgh")) == "a -> b -> c -> (2 more) -> f -> g -> h"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +68,7 @@ def test_a_path_is_the_shortest_way_from_one_job_to_another(edges, start, goal, 
     ],
 )
 def test_with_a_job_go_the_descendants_that_are_left_without_any_parent(edges, deleted, doomed):
-    found = graph.doomed_by(deleted, children_in(edges), parents_in(edges))
+    found = graph.doomed_by(deleted, children_in(edges), count_parents_in(edges))
     assert found[0] == deleted
     assert sorted(found) == sorted(doomed)
 
@@ -57,14 +80,14 @@ forests = st.dictionaries(
 
 @given(forests, st.sampled_from("abcdefgh"))
 def test_no_survivor_has_lost_its_last_parent(edges, deleted):
-    doomed = set(graph.doomed_by(deleted, children_in(edges), parents_in(edges)))
+    doomed = set(graph.doomed_by(deleted, children_in(edges), count_parents_in(edges)))
     for job in set("abcdefgh") - doomed:
-        parents = set(parents_in(edges)(job))
+        parents = parents_in(edges, job)
         assert not parents or parents - doomed
 
 
 @given(forests, st.sampled_from("abcdefgh"))
 def test_no_job_goes_that_has_a_parent_left(edges, deleted):
-    doomed = set(graph.doomed_by(deleted, children_in(edges), parents_in(edges)))
+    doomed = set(graph.doomed_by(deleted, children_in(edges), count_parents_in(edges)))
     for job in doomed - {deleted}:
-        assert set(parents_in(edges)(job)) <= doomed
+        assert parents_in(edges, job) <= doomed

@@ -82,7 +82,7 @@ class Kala:
         self.store = Store(self._folder, "normal")  # no test cuts the power
         self.workers = Workers(self._workers)
         self.feed = Feed()
-        self.engine = Engine(self.store, self.workers, self.feed, UTC, pools=lambda: self.pools)
+        self.engine = Engine(self.store, self.workers, self.feed, UTC, pools=lambda: self.pools, clock=lambda: 0.0)
         self.engine.recover(self.now)
 
     def close(self) -> None:

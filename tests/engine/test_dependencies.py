@@ -1,9 +1,11 @@
 """Who runs after whom: parents and children, and what becomes of them when one of them goes."""
 
+from datetime import timedelta
+
 import pytest
 
-from kala.core.errors import Invalid
-from kala.core.job import ParentsMode
+from kala.core.errors import Conflict, Invalid
+from kala.core.job import Overlap, ParentsMode
 from kala.core.run import State
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
@@ -170,7 +172,7 @@ class TestACircle:
             kala.update(parent, parents=(child,), schedule="")
         assert str(refusal.value) == (
             "parent_jobs, on_failure_job: jobs would start each other in a circle: "
-            f"{parent} -> {child} -> {parent}; cut it"
+            f"{parent} -> {child} -> {parent}; remove one of these"
         )
 
     def test_of_one_job_is_refused(self, kala, parent):
@@ -214,6 +216,180 @@ class TestACircle:
         assert kala.story(bottom) == ["parent running", "parent queued"]
 
 
+class TestRunsThatComeAboutAlike:
+    """A job of which one waits gets no second: it will run after both of what they stand for."""
+
+    @pytest.mark.parametrize("overlap", [Overlap.WAIT, Overlap.ALLOW])
+    def test_because_of_parents_are_one_while_they_wait(self, new_kala, overlap):
+        kala = new_kala(workers=3)
+        parents = [kala.create(name=f"parent {number}", schedule=HOURLY) for number in range(3)]
+        child = kala.create(parents=tuple(parents), overlap=overlap)
+        for parent in parents:
+            kala.start(parent)
+        kala.drain()
+        first, *others = (kala.done(parent) for parent in parents)
+        kala.step(first)
+        kala.step(*others)
+        assert [(run.cause_run, run.state) for run in kala.runs(child)] == [(first.run.id, "queued")]
+
+    def test_because_of_a_parent_are_two_where_one_has_started(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        for _ in range(4):
+            run_well(kala, parent)
+        assert kala.story(child) == ["parent running", "parent queued"]
+
+    def test_because_of_failures_are_one_while_they_wait(self, kala):
+        alarm = kala.create(name="alarm", schedule=HOURLY)
+        broken = [kala.create(name=f"{number}", schedule=HOURLY, on_failure_job=alarm) for number in range(4)]
+        for job in broken:
+            kala.start(job)
+            kala.fail(job)
+        assert kala.story(alarm) == ["failure running", "failure queued"]
+
+    def test_are_not_one_with_those_that_came_about_otherwise(self, kala, parent):
+        child = kala.create(parents=(parent,))
+        kala.start(child)
+        kala.start(child)
+        run_well(kala, parent)
+        assert kala.story(child) == ["manual running", "manual queued", "parent queued"]
+
+    def test_are_each_skipped_or_replaced_where_the_job_says_so(self, kala, parent):
+        skips = kala.create(parents=(parent,), overlap=Overlap.SKIP)
+        replaces = kala.create(parents=(parent,), overlap=Overlap.REPLACE)
+        for _ in range(3):
+            run_well(kala, parent)
+        assert kala.story(skips) == ["parent running", "parent skipped", "parent skipped"]
+        assert kala.story(replaces) == ["parent running", "parent cancelled", "parent queued"]
+
+    def test_make_few_runs_of_few_jobs_however_they_are_linked(self, kala, parent):
+        layer = [parent]
+        for number in range(4):
+            layer = [kala.create(name=f"{number}.{place}", parents=tuple(layer)) for place in range(10)]
+        kala.start(parent)
+        ended = 0
+        while len(kala.workers.given) > ended:
+            new, ended = kala.workers.given[ended:], len(kala.workers.given)
+            kala.step(*[kala.end_of(run.id) for run in new])
+        assert 41 <= ended <= 41 * 5
+
+
+class TestManyChildren:
+    """More than one step looks at."""
+
+    @pytest.fixture
+    def children(self, kala, parent, monkeypatch) -> list[str]:
+        monkeypatch.setattr("kala.engine.followers.FOLLOWERS", 3)
+        return [kala.create(name=f"child {number}", parents=(parent,)) for number in range(8)]
+
+    def test_start_in_the_steps_that_follow_in_the_order_of_their_creation(self, kala, parent, children):
+        kala.start(parent)
+        counts = []
+        kala.step(kala.done(parent))
+        while kala.engine.is_behind:
+            counts.append(len(kala.runs()) - 1)
+            kala.step()
+        assert (counts, len(kala.runs()) - 1) == ([3, 6], 8)
+        assert [run.job_id for run in kala.workers.given[1:]] == children
+        assert {run.cause_run for run in kala.workers.given[1:]} == {kala.runs(parent)[0].id}
+
+    def test_start_after_a_restart_that_came_in_between(self, kala, parent, children):
+        run_well(kala, parent)
+        kala.restart(minutes=1)
+        while kala.engine.is_behind:
+            kala.step()
+        assert [len(kala.runs(child)) for child in children] == [1] * 8
+
+    def test_do_not_keep_a_slot_that_comes_due_meanwhile(self, kala, parent, children):
+        other = kala.create(name="other", schedule=HOURLY)
+        kala.start(parent)
+        kala.now += timedelta(hours=1)
+        kala.step(kala.done(parent))
+        assert kala.slots(other) == ["13:00"]
+        assert kala.runs(children[-1]) == []
+
+    def test_of_several_parents_start_one_after_the_other(self, kala, parent, children):
+        other = kala.create(name="other", schedule=HOURLY)
+        nephew = kala.create(name="nephew", parents=(other,))
+        kala.start(parent)
+        kala.start(other)
+        kala.step(kala.done(parent), kala.done(other))
+        while kala.engine.is_behind:
+            kala.step()
+        assert [run.job_id for run in kala.runs()[2:]] == [*children, nephew]
+
+    def test_that_are_left_do_not_start_where_the_parent_is_deleted_meanwhile(self, kala, parent, children):
+        other = kala.create(name="other", schedule=HOURLY)
+        for child in children:
+            kala.update(child, parents=(parent, other))
+        run_well(kala, parent)
+        kala.delete(parent)
+        while kala.engine.is_behind:
+            kala.step()
+        assert sum(len(kala.runs(child)) for child in children) == 6
+
+    def test_that_are_new_do_not_run_after_a_success_that_was_before_them(self, kala, parent, children):
+        run_well(kala, parent)
+        late = kala.create(name="late", parents=(parent,))
+        while kala.engine.is_behind:
+            kala.step()
+        assert kala.runs(late) == []
+
+
+class TestTheNumberOf:
+    def test_children_of_a_job_has_a_limit(self, kala, parent, monkeypatch):
+        monkeypatch.setattr("kala.engine.job_writer.CHILDREN", 2)
+        first, _ = (kala.create(name=f"child {number}", parents=(parent,)) for number in range(2))
+        other = kala.create(name="other", schedule=HOURLY)
+        with pytest.raises(Conflict, match=f"^parent_jobs: job {parent} has 2 children, which is the limit"):
+            kala.create(parents=(other, parent))
+        kala.update(first, parents=(parent, other))  # those that there are may stay
+
+    def test_dependencies_in_all_has_a_limit(self, kala, parent, monkeypatch):
+        monkeypatch.setattr("kala.engine.job_writer.DEPENDENCIES", 2)
+        child = kala.create(name="child", parents=(parent,))
+        other = kala.create(name="other", schedule=HOURLY)
+        kala.update(child, parents=(parent, other))
+        with pytest.raises(Conflict, match=r"^parent_jobs: there are 2 dependencies, which is the limit"):
+            kala.create(parents=(parent,))
+
+    def test_jobs_that_go_with_their_parent_has_a_limit(self, kala, parent, monkeypatch):
+        monkeypatch.setattr("kala.engine.job_writer.DELETED", 2)
+        child = kala.create(name="child", parents=(parent,))
+        last = kala.create(name="last", parents=(kala.create(name="grandchild", parents=(child,)),))
+        with pytest.raises(Conflict, match="3 descendants would be deleted with it"):
+            kala.delete(parent)
+        kala.delete(last)
+        kala.delete(parent)
+        assert kala.jobs() == []
+
+
+class TestASearchForCircles:
+    @pytest.fixture
+    def asked(self, kala, monkeypatch) -> list[str]:
+        asked: list[str] = []
+        dependencies = kala.store.writer.dependencies
+        find = dependencies.started_by
+        monkeypatch.setattr(dependencies, "started_by", lambda jobs: asked.extend(jobs) or find(jobs))
+        return asked
+
+    def test_looks_at_each_job_once_however_many_ways_lead_to_it(self, kala, parent, asked):
+        head = kala.create(name="head", parents=tuple(kala.create(name=f"{n}", parents=(parent,)) for n in range(5)))
+        kala.create(name="end", parents=(head,))
+        kala.update(parent, on_failure_job=kala.create(name="alarm", schedule=HOURLY))
+        assert len(asked) == len(set(asked)) == 9
+
+    def test_is_made_only_where_a_job_gets_somebody_to_start_or_to_start_it(self, kala, parent, asked):
+        child = kala.create(name="child", parents=(parent,))
+        other = kala.create(name="other", schedule=HOURLY)
+        kala.disable(parent)
+        kala.enable(parent)
+        kala.update(child, owner="ann@example.org")
+        kala.update(other, schedule="R/2040-01-01T00:00:00Z/P1D")
+        assert asked == []
+        kala.update(child, parents=(parent, other))
+        assert asked == [child]
+
+
 class TestDeleting:
     def test_a_child_frees_its_parents(self, kala, parent):
         child = kala.create(parents=(parent,))
@@ -255,6 +431,18 @@ class TestDeleting:
         kala.delete(parent)
         kala.succeed(parent)
         assert kala.runs(child) == []
+
+    def test_a_job_takes_it_from_all_that_name_it_even_where_one_step_is_too_short(self, kala, monkeypatch):
+        monkeypatch.setattr("kala.engine.job_writer.REMAINS", 3)
+        alarm = kala.create(name="alarm", schedule=HOURLY)
+        callers = [kala.create(name=f"{number}", schedule=HOURLY, on_failure_job=alarm) for number in range(8)]
+        kala.delete(alarm)
+        kala.start(callers[0])
+        kala.fail(callers[0])
+        while kala.engine.is_behind:
+            kala.step()
+        assert {kala.job(caller).spec.on_failure_job for caller in callers} == {""}
+        assert kala.story(callers[0]) == ["manual failed"]
 
     def test_an_on_failure_job_that_goes_with_its_parent_frees_its_callers(self, kala, parent):
         alarm = kala.create(parents=(parent,))

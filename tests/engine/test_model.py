@@ -108,10 +108,15 @@ class Foretold:
         self.next_takes_its_turn()
         if state == "succeeded":
             for child in self.children:
-                if child.is_able:
-                    child.comes(Told("parent", None, now))
-        elif state in ("failed", "timed_out") and self.cleaner and self.cleaner.is_able:
-            self.cleaner.comes(Told("failure", None, now))
+                child.follows("parent", now)
+        elif state in ("failed", "timed_out") and self.cleaner:
+            self.cleaner.follows("failure", now)
+
+    def follows(self, cause: str, now: int) -> None:
+        """Where one that came about alike waits still, that one is enough."""
+        waits = [run for run in self.those("queued") if run.cause == cause]
+        if self.is_able and not (waits and self.rules["overlap"] in ("wait", "allow")):
+            self.comes(Told(cause, None, now))
 
     def is_tried_again(self, run: Told, now: int) -> bool:
         at = now + min(self.rules["delay"] * 2**run.attempt, self.rules["longest_delay"])

@@ -41,8 +41,8 @@ def plan_of(store):
     [
         ("job_due", lambda session: session.jobs.due(NOON, 500)),
         ("job_due", lambda session: session.jobs.next_due()),
-        ("job_on_failure", lambda session: session.jobs.having_on_failure("1")),
-        ("dependency_child", lambda session: session.jobs.parents("1")),
+        ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
+        ("dependency_child", lambda session: session.dependencies.count_parents(["1"])),
         ("run_ready", lambda session: session.runs.ready(8)),
         ("run_running", lambda session: session.runs.running()),
         ("run_running", lambda session: session.runs.live(["1"])),
@@ -50,7 +50,11 @@ def plan_of(store):
         ("run_queued", lambda session: session.runs.with_slot_waiting(["1"])),
         ("run_queued", lambda session: session.runs.release(["1"])),
         ("run_queued", lambda session: session.runs.queued("1")),
-        ("run_queued", lambda session: session.runs.queued()),
+        ("run_queued", lambda session: session.runs.count_queued()),
+        ("run_queued", lambda session: session.runs.count_queued("1")),
+        ("run_queued", lambda session: session.runs.is_queued("1", Cause.PARENT)),
+        ("run_queued", lambda session: session.runs.jobs_with_queued()),
+        ("run_queued", lambda session: session.runs.cancel_queued_of(["1"], NOON, "", 9)),
         ("run_queued", lambda session: session.runs.hold("1")),
         ("run_job", lambda session: session.runs.attempts("1", 50)),
         ("run_running", lambda session: session.runs.pending(["1"])),
@@ -62,8 +66,8 @@ def plan_of(store):
         ("run_pool", lambda session: session.runs.release_pool("gpu")),
         ("run_pool", lambda session: session.runs.release_pool()),
         ("job_name", lambda session: session.jobs.named("backup")),
-        ("dependency_child", lambda session: session.jobs.have_all_succeeded("1")),
-        ("dependency_child", lambda session: session.jobs.forget_successes("1")),
+        ("dependency_child", lambda session: session.dependencies.have_all_succeeded("1")),
+        ("dependency_child", lambda session: session.dependencies.forget_successes("1")),
     ],
 )
 def test_an_index_answers_what_is_asked(plan_of, index, ask):
@@ -75,7 +79,7 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
     [
         lambda session: session.jobs.get("1"),
         lambda session: session.jobs.due(NOON, 500),
-        lambda session: session.jobs.children("1"),
+        lambda session: session.dependencies.children(["1"]),
         lambda session: session.jobs.plan([JOB]),
         lambda session: session.jobs.count_ends([(ENDED, True)]),
         lambda session: session.jobs.of(["1"]),
@@ -91,7 +95,7 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
         lambda session: session.runs.end_retry_wait(RUN, ""),
         lambda session: session.runs.output(1),
         lambda session: session.runs.delete([1, 2]),
-        lambda session: session.jobs.remember_success("1", "2"),
+        lambda session: session.dependencies.remember_success("1", "2"),
         lambda session: session.runs.attempts("1", 50),
     ],
 )

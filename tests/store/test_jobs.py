@@ -129,30 +129,48 @@ class TestAJob:
     def test_knows_its_children_in_the_order_of_their_creation(self, store):
         add(store, job("p"), job("z", parents=("p",)), job("a", parents=("p",)), job("m", parents=("p",)))
         assert store.writer.jobs.get("p").children == ("z", "a", "m")
-        assert store.writer.jobs.children("p") == ["z", "a", "m"]
+        assert store.writer.dependencies.children(["p"]) == [("p", "z"), ("p", "a"), ("p", "m")]
 
     def test_that_is_saved_with_other_parents_is_the_child_of_these_alone(self, store):
         add(store, job("p"), job("q"), job("c", parents=("p",)))
         with store.transaction():
             store.writer.jobs.save(job("c", parents=("q",)))
-        assert (store.writer.jobs.children("p"), store.writer.jobs.children("q")) == ([], ["c"])
-        assert store.writer.jobs.parents("c") == ["q"]
+        assert store.writer.dependencies.children(["p", "q"]) == [("q", "c")]
 
     def test_that_is_deleted_leaves_no_trace_in_its_parents_and_children(self, store):
         add(store, job("p"), job("c", parents=("p",)), job("d", parents=("c",)))
         with store.transaction():
-            store.writer.jobs.delete("c")
+            store.writer.jobs.delete(["c"])
         assert store.writer.jobs.get("c") is None
         assert store.writer.jobs.get("p").children == ()
-        assert store.writer.jobs.parents("d") == []
+        assert store.writer.dependencies.count_parents(["d"]) == {}
 
-    def test_names_those_whose_on_failure_job_it_is(self, store):
-        add(store, job("f"), job("a", on_failure_job="f"), job("b"), job("c", on_failure_job="f"))
-        assert sorted(store.writer.jobs.having_on_failure("f")) == ["a", "c"]
+    def test_that_is_deleted_is_no_parent_of_a_job_that_has_another(self, store):
+        add(store, job("p"), job("q"), job("r"), job("c", parents=("r", "p", "q")), job("d", parents=("p",)))
+        with store.transaction():
+            assert store.writer.jobs.delete(["p", "d"]) == ["c"]
+        assert store.writer.jobs.get("c").spec == job("c", parents=("r", "q")).spec
 
-    def test_without_an_on_failure_job_is_nobodys_caller(self, store):
+    def test_can_be_taken_from_those_whose_on_failure_job_it_is_a_few_at_a_time(self, store):
+        callers = [job("a", on_failure_job="f"), job("b", on_failure_job="g"), job("c", on_failure_job="f")]
+        add(store, job("f"), job("g"), *callers)
+        with store.transaction():
+            first, second, last = (store.writer.jobs.forget_on_failure(["f"], 1) for _ in range(3))
+        assert sorted(first + second) == ["a", "c"]
+        assert last == []
+        assert store.writer.jobs.get("a").spec == job("a").spec
+        assert store.writer.jobs.get("b") == callers[1]
+
+    def test_is_missing_where_an_on_failure_job_or_a_queued_run_names_it_alone(self, store):
+        add(store, job("a", on_failure_job="f"), job("b", on_failure_job="a"))
+        with store.transaction():
+            for job_id in ("a", "r"):
+                store.writer.runs.add(Run(job_id=job_id, job_name="", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON))
+        assert sorted(store.writer.jobs.missing()) == ["f", "r"]
+
+    def test_is_there_by_its_id(self, store):
         add(store, job("a"))
-        assert store.writer.jobs.having_on_failure("") == []
+        assert store.writer.jobs.there(["a", "job a", "b"]) == {"a"}
 
     def test_counts_attempts_successes_and_errors(self, store):
         add(store, job("1"))
@@ -175,53 +193,59 @@ class TestAJob:
 
 class TestTheParentsOfAJob:
     @pytest.fixture
-    def jobs(self, store):
+    def writer(self, store):
         """A child of two parents, inside a transaction that is still open."""
         with store.transaction():
             for one in (job("p"), job("q"), job("c", parents=("p", "q")), job("d", parents=("p",))):
                 store.writer.jobs.add(one)
-            yield store.writer.jobs
+            yield store.writer
 
-    def test_have_all_succeeded_when_each_of_them_has(self, jobs):
-        found = [jobs.have_all_succeeded("c")]
+    def test_have_all_succeeded_when_each_of_them_has(self, writer):
+        found = [writer.dependencies.have_all_succeeded("c")]
         for parent in ("p", "p", "q"):
-            jobs.remember_success(parent, "c")
-            found.append(jobs.have_all_succeeded("c"))
+            writer.dependencies.remember_success(parent, "c")
+            found.append(writer.dependencies.have_all_succeeded("c"))
         assert found == [False, False, False, True]
 
-    def test_have_succeeded_for_each_child_by_itself(self, jobs):
-        jobs.remember_success("p", "d")
-        assert (jobs.have_all_succeeded("d"), jobs.have_all_succeeded("c")) == (True, False)
+    def test_have_succeeded_for_each_child_by_itself(self, writer):
+        writer.dependencies.remember_success("p", "d")
+        assert (writer.dependencies.have_all_succeeded("d"), writer.dependencies.have_all_succeeded("c")) == (
+            True,
+            False,
+        )
 
-    def test_have_to_succeed_anew_after_the_child_ran(self, jobs):
+    def test_have_to_succeed_anew_after_the_child_ran(self, writer):
         for parent in "pq":
-            jobs.remember_success(parent, "c")
-        jobs.remember_success("p", "d")
-        jobs.forget_successes("c")
-        jobs.remember_success("p", "c")
-        assert (jobs.have_all_succeeded("c"), jobs.have_all_succeeded("d")) == (False, True)
+            writer.dependencies.remember_success(parent, "c")
+        writer.dependencies.remember_success("p", "d")
+        writer.dependencies.forget_successes("c")
+        writer.dependencies.remember_success("p", "c")
+        assert (writer.dependencies.have_all_succeeded("c"), writer.dependencies.have_all_succeeded("d")) == (
+            False,
+            True,
+        )
 
-    def test_are_still_known_to_have_succeeded_when_the_child_is_saved(self, jobs):
-        jobs.remember_success("p", "c")
-        jobs.save(job("c", parents=("q", "p"), owner="ann@example.org"))
-        jobs.remember_success("q", "c")
-        assert jobs.have_all_succeeded("c")
+    def test_are_still_known_to_have_succeeded_when_the_child_is_saved(self, writer):
+        writer.dependencies.remember_success("p", "c")
+        writer.jobs.save(job("c", parents=("q", "p"), owner="ann@example.org"))
+        writer.dependencies.remember_success("q", "c")
+        assert writer.dependencies.have_all_succeeded("c")
 
-    def test_that_are_new_have_not_succeeded_yet(self, jobs):
-        jobs.remember_success("p", "c")
-        jobs.save(job("c", parents=("p",)))
-        alone = jobs.have_all_succeeded("c")
-        jobs.save(job("c", parents=("p", "q")))
-        assert (alone, jobs.have_all_succeeded("c")) == (True, False)
+    def test_that_are_new_have_not_succeeded_yet(self, writer):
+        writer.dependencies.remember_success("p", "c")
+        writer.jobs.save(job("c", parents=("p",)))
+        alone = writer.dependencies.have_all_succeeded("c")
+        writer.jobs.save(job("c", parents=("p", "q")))
+        assert (alone, writer.dependencies.have_all_succeeded("c")) == (True, False)
 
-    def test_that_were_taken_away_and_given_back_have_not_succeeded_yet(self, jobs):
-        jobs.remember_success("p", "d")
-        jobs.save(job("d"))
-        jobs.save(job("d", parents=("p",)))
-        assert not jobs.have_all_succeeded("d")
+    def test_that_were_taken_away_and_given_back_have_not_succeeded_yet(self, writer):
+        writer.dependencies.remember_success("p", "d")
+        writer.jobs.save(job("d"))
+        writer.jobs.save(job("d", parents=("p",)))
+        assert not writer.dependencies.have_all_succeeded("d")
 
-    def test_have_not_succeeded_where_there_are_none(self, jobs):
-        assert not jobs.have_all_succeeded("p")
+    def test_have_not_succeeded_where_there_are_none(self, writer):
+        assert not writer.dependencies.have_all_succeeded("p")
 
 
 class TestAName:
@@ -312,7 +336,7 @@ class TestAList:
 
     def test_keeps_the_order_of_creation_when_a_job_is_deleted_and_another_made(self, store):
         with store.transaction():
-            store.writer.jobs.delete("b")
+            store.writer.jobs.delete(["b"])
         add(store, job("b"))
         assert listed(store) == ["c", "a", "d", "b"]
 
@@ -364,7 +388,7 @@ class TestTotals:
                 jobs.count_attempts([name], at)
                 return at
             case "delete":
-                jobs.delete(name)
+                jobs.delete([name])
             case "delete_all":
                 jobs.delete_all()
         return None

@@ -69,7 +69,7 @@ def test_runs_with_too_much_output_are_the_oldest_that_must_go(kept, kept_bytes,
 
 def test_runs_whose_job_is_gone_are_found_by_and_by(store, kept):
     assert kept.orphans_after(0, NOON + 99 * SECOND, 10) == (5, [])
-    store.writer.jobs.delete("1")
+    store.writer.jobs.delete(["1"])
     assert kept.orphans_after(0, NOON + 2 * SECOND, 4) == (4, [1, 2])
     assert kept.orphans_after(4, NOON + 99 * SECOND, 4) == (5, [5])
     assert kept.orphans_after(5, NOON + 99 * SECOND, 4) == (0, [])

@@ -38,8 +38,8 @@ def runs(store):
         yield store.writer.runs
 
 
-def started(runs, **fields: object) -> Run:
-    [running] = runs.start([runs.add(run(**fields))], NOON)
+def started(runs, job: str = "1", **fields: object) -> Run:
+    [running] = runs.start([runs.add(run(job, **fields))], NOON)
     return running
 
 
@@ -181,10 +181,29 @@ class TestTheQueue:
         runs.add(run("2"))
         assert runs.queued("1") == queued
 
-    def test_of_all_jobs_is_told_too(self, runs):
+    def test_is_counted_for_each_job_and_for_all(self, runs):
         started(runs)
-        queued = [runs.add(run()), runs.add(run("2"))]
-        assert sorted(runs.queued(), key=lambda one: one.id) == queued
+        for job_id in ("1", "1", "2"):
+            runs.add(run(job_id))
+        assert [runs.count_queued(job_id) for job_id in ("1", "2", "3", None)] == [2, 1, 0, 3]
+        assert sorted(runs.jobs_with_queued()) == ["1", "2"]
+
+    def test_knows_why_a_run_of_a_job_waits(self, runs):
+        started(runs, job="2")
+        runs.add(run())
+        found = [runs.is_queued(job_id, cause) for job_id in ("1", "2") for cause in (Cause.MANUAL, Cause.PARENT)]
+        assert found == [True, False, False, False]
+
+    def test_of_several_jobs_is_cancelled_so_many_at_a_time(self, runs):
+        kept, *others = (runs.add(run(job_id)) for job_id in "31122")
+        running = started(runs)
+        cancelled = [runs.cancel_queued_of(["1", "2"], NOON, "the job was deleted", 3) for _ in range(3)]
+        assert [len(some) for some in cancelled] == [3, 1, 0]
+        assert sorted(run_id for some in cancelled for run_id, _ in some) == [one.id for one in others]
+        assert (runs.get(kept.id).state, runs.get(running.id).state) == ("queued", "running")
+        assert runs.get(others[0].id).outcome == Outcome(
+            state=State.CANCELLED, ended_at=NOON, message="the job was deleted"
+        )
 
     def test_loses_a_run_that_is_cancelled_with_the_reason(self, runs):
         queued = runs.add(run())

@@ -1,0 +1,135 @@
+"""Which job starts which, in the database: the parents in the jobs' specs, from both ends."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+from peewee import Database
+
+from kala.store.statements import Statements
+
+_LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_LINK_ONLY = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
+_UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?))"
+_UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN (SELECT value FROM json_each(?))"
+_UNLINK_ALL = "DELETE FROM dependency"
+_COUNT = "SELECT count(*) FROM dependency"
+_CHILDREN = """
+    SELECT parent_id, child_id FROM dependency JOIN job ON job.id = child_id
+    WHERE parent_id IN (SELECT value FROM json_each(?)) ORDER BY job.seq
+"""
+# Both kinds of edges: to a child, and to an on-failure job.
+_STARTED_BY = """
+    SELECT parent_id, child_id FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?1))
+    UNION ALL SELECT id, on_failure_job FROM job
+        WHERE id IN (SELECT value FROM json_each(?1)) AND on_failure_job != ''
+"""
+_COUNT_PARENTS = """
+    SELECT child_id, count(*) FROM dependency INDEXED BY dependency_child
+    WHERE child_id IN (SELECT value FROM json_each(?)) GROUP BY child_id
+"""
+# Those of some jobs that have so many children or more.
+_WITH_CHILDREN = """
+    SELECT value FROM json_each(?2)
+    WHERE EXISTS (SELECT 1 FROM dependency WHERE parent_id = value LIMIT 1 OFFSET ?1 - 1)
+"""
+_CHILDREN_BETWEEN = """
+    SELECT job.seq, child_id FROM dependency JOIN job ON job.id = child_id
+    WHERE parent_id = ? AND job.seq > ? AND job.seq <= ? ORDER BY job.seq LIMIT ?
+"""
+_SEQ = "SELECT seq FROM job WHERE id = ?"
+_SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
+_HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
+_FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
+_PUT_OFF = "INSERT OR REPLACE INTO put_off (run_id, job_id, done, last) VALUES (?, ?, ?, ?)"
+_FIRST_PUT_OFF = "SELECT run_id, job_id, done, last FROM put_off ORDER BY run_id LIMIT 1"
+_DONE_WITH = "DELETE FROM put_off WHERE run_id = ?"
+
+
+class PutOff(msgspec.Struct, frozen=True):
+    """A run that succeeded, and of whose job's children not all were looked at yet.
+
+    `done` is the place in the order of creation up to which they were, `last` that of the last of them.
+    """
+
+    run_id: int
+    job_id: str
+    done: int
+    last: int
+
+
+class Dependencies:
+    """The dependency table on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._sql = Statements(database)
+
+    def count(self) -> int:
+        return int(self._sql(_COUNT).fetchone()[0])
+
+    def children(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Each of the jobs with each of its children, in the order of their creation."""
+        return self._rows(_CHILDREN, job_ids)
+
+    def started_by(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Each of the jobs with each job that it can start: its children and its on-failure job."""
+        return self._rows(_STARTED_BY, job_ids)
+
+    def count_parents(self, job_ids: Collection[str]) -> dict[str, int]:
+        """How many parents each of the jobs has, where it has any."""
+        return dict(self._rows(_COUNT_PARENTS, job_ids))
+
+    def with_children(self, count: int, job_ids: Collection[str]) -> list[str]:
+        """Those of the jobs that have so many children or more."""
+        return [row[0] for row in self._sql.for_all(_WITH_CHILDREN, job_ids, count).fetchall()]
+
+    def _rows(self, sql: str, job_ids: Collection[str]) -> list[tuple[Any, Any]]:
+        return list(self._sql.for_all(sql, job_ids).fetchall())
+
+    def children_of(self, put_off: PutOff, limit: int) -> list[tuple[int, str]]:
+        """The next children to be looked at, each with its place in the order of creation."""
+        return list(self._sql(_CHILDREN_BETWEEN, (put_off.job_id, put_off.done, put_off.last, limit)).fetchall())
+
+    def put_off(self, run_id: int, job_id: str, last_done: str | None, last: str) -> None:
+        """Note that a run's children are still to be looked at: those after one, and up to another."""
+        self.keep_put_off(PutOff(run_id, job_id, self._seq(last_done) if last_done else 0, self._seq(last)))
+
+    def keep_put_off(self, put_off: PutOff) -> None:
+        self._sql(_PUT_OFF, msgspec.structs.astuple(put_off))
+
+    def _seq(self, job_id: str) -> int:
+        return int(self._sql(_SEQ, (job_id,)).fetchone()[0])
+
+    def first_put_off(self) -> PutOff | None:
+        row = self._sql(_FIRST_PUT_OFF).fetchone()
+        return row and PutOff(*row)
+
+    def done_with(self, put_off: PutOff) -> None:
+        """All children were looked at."""
+        self._sql(_DONE_WITH, (put_off.run_id,))
+
+    def link(self, child_id: str, parents: Iterable[str]) -> None:
+        """Let these, and no others, be the parents of a job."""
+        parents = list(parents)
+        self._sql.for_all(_LINK_ONLY, parents, child_id)
+        self._sql.for_each(_LINK, [(parent, child_id) for parent in parents])
+
+    def unlink(self, job_ids: Collection[str]) -> None:
+        """The jobs are gone."""
+        self._sql.for_all(_UNLINK_CHILDREN, job_ids)
+        self._sql.for_all(_UNLINK_PARENTS, job_ids)
+
+    def unlink_all(self) -> None:
+        self._sql(_UNLINK_ALL)
+
+    def remember_success(self, parent_id: str, child_id: str) -> None:
+        """Note that a parent has succeeded since its child's last run."""
+        self._sql(_SUCCEEDED, (parent_id, child_id))
+
+    def have_all_succeeded(self, child_id: str) -> bool:
+        """Whether every parent has succeeded since its child's last run."""
+        return bool(self._sql(_HAVE_ALL_SUCCEEDED, (child_id,)).fetchone()[0])
+
+    def forget_successes(self, child_id: str) -> None:
+        """The child runs: from here on its parents' successes count for its next run."""
+        self._sql(_FORGET_SUCCESSES, (child_id,))
