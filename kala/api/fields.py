@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from kala.core.errors import Invalid
 from kala.core.foreign import is_plain_line, masked
 from kala.core.job import OWN_HEADERS
-from kala.core.limits import PATH
+from kala.core.limits import HEADERS, PATH, VARIABLES
 from kala.core.url import Url
 
 Check = Callable[[str, Any], Any]
@@ -100,12 +100,19 @@ def whole_or_none(low: int, high: int) -> Check:
     return check
 
 
-def listed(check: Check) -> Check:
+def check_count(field: str, entries: Sized, most: int) -> None:
+    """Refuse what has more entries than one may give."""
+    if len(entries) > most:
+        raise Invalid(f"{field}: {len(entries):,} entries; give at most {most:,}")
+
+
+def listed(check: Check, most: int) -> Check:
     """A list of values that each pass `check`; repeated ones count once."""
 
     def check_all(field: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise refuse(field, value, "a list")
+        check_count(field, value, most)
         return tuple(dict.fromkeys(check(f"{field}[{index}]", one) for index, one in enumerate(value)))
 
     return check_all
@@ -136,8 +143,9 @@ def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Environment variables, by their names (POSIX 8.1)."""
     if not isinstance(value, dict):
         raise refuse(field, value, 'an object of texts, such as {"LANG": "C.UTF-8"}')
+    check_count(field, value, VARIABLES)
     for name in value:
-        if not _VARIABLE.fullmatch(name):
+        if not _VARIABLE.fullmatch(name) or len(name) > _LONGEST_LINE:
             raise refuse(field, name, "the name of a variable: letters, digits and _, no digit first")
     return tuple((name, text(f"{field}.{name}", given)) for name, given in value.items() if given is not None)
 
@@ -173,13 +181,14 @@ def method(field: str, value: Any) -> str:
         raise refuse(field, value, "an HTTP method, such as GET or POST")
     if value.upper() == "CONNECT":
         raise refuse(field, value, "a method for a URL: it asks a proxy for a tunnel")
-    return str(value).upper() or "GET"
+    return line(field, value).upper() or "GET"
 
 
 def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """HTTP headers as Go writes them: `{"Accept": ["text/plain", "text/html"]}`."""
     if not isinstance(value, dict):
         raise refuse(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
+    check_count(field, value, HEADERS)
     given = {name: values for name, values in value.items() if values is not None}
     for name, times in Counter(map(str.lower, given)).items():
         if times > 1:
@@ -188,7 +197,7 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _token(field: str, name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_LINE:
         raise refuse(field, name, "the name of an HTTP header")
     if name.lower() in OWN_HEADERS:
         raise Invalid(f"{field}.{name}: Kala sets this header itself; leave it out")
@@ -198,6 +207,7 @@ def _token(field: str, name: str) -> str:
 def _values(field: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise refuse(field, value, 'a list of values, such as ["text/plain"]; leave out a header that has none')
+    check_count(field, value, HEADERS)
     return tuple(_value(f"{field}[{index}]", one) for index, one in enumerate(value))
 
 

@@ -6,7 +6,8 @@ from itertools import chain
 
 import msgspec
 
-from kala.api import wire
+from kala.api import spec, wire
+from kala.api.document import parse_object
 from kala.api.exchange import Answer, Call, json, no_content
 from kala.config import Config
 from kala.core.errors import NotFound
@@ -33,9 +34,9 @@ class JobRoutes:
         self.config = config
 
     def create(self, call: Call) -> Answer:
-        spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
-        self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
-        return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
+        asked = spec.parse(parse_object(call.body), self.config.default_owner)
+        self._check(Job(id="", spec=asked, created_at=datetime.now(UTC), next_due=None))
+        return json({"id": self._engine.call(CreateJob(asked)).id}, 201)
 
     def search(self, call: Call) -> Answer:
         wanted = Filter(
@@ -74,12 +75,12 @@ class JobRoutes:
         return json({"job": wire.job(job, runs)})
 
     def replace(self, call: Call) -> Answer:
-        spec = wire.parse_spec(wire.parse_object(call.body), self.config.default_owner)
-        return self._update(call, lambda _: spec)
+        asked = spec.parse(parse_object(call.body), self.config.default_owner)
+        return self._update(call, lambda _: asked)
 
     def patch(self, call: Call) -> Answer:
-        changes, owner = wire.parse_object(call.body), self.config.default_owner
-        return self._update(call, lambda spec: wire.merge(spec, changes, owner))
+        patch, owner = spec.parse_patch(parse_object(call.body)), self.config.default_owner
+        return self._update(call, lambda before: spec.revise(before, patch, owner))
 
     def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
         job_id = call.path["id"]
@@ -116,7 +117,7 @@ class JobRoutes:
         return self._set_disabled(call, is_disabled=False)
 
     def _set_disabled(self, call: Call, *, is_disabled: bool) -> Answer:
-        change = UpdateJob(call.path["id"], lambda spec: msgspec.structs.replace(spec, disabled=is_disabled))
+        change = UpdateJob(call.path["id"], lambda before: msgspec.structs.replace(before, disabled=is_disabled))
         self._engine.call(change)
         return no_content()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
 from kala.api import fields, graph, wire
+from kala.api.document import parse_object
 from kala.api.events import EventSource
 from kala.api.exchange import Answer, Call, json
 from kala.core import schedule
@@ -32,7 +33,7 @@ class SystemRoutes:
 
     def preview(self, call: Call) -> Answer:
         """The next slots of a schedule; nothing is stored."""
-        given = wire.parse_object(call.body)
+        given = parse_object(call.body)
         text = fields.line("schedule", given.get("schedule") or "")
         asked = given.get("count")
         count = fields.whole(1, _MOST_SLOTS)("count", _SLOTS if asked is None else asked)

@@ -33,6 +33,10 @@ REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
 RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
 RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")
 LOOKUPS = Limit(16, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")
+NAMES = Limit(100, "fields in a JSON object of a request", "the request is refused")
+CODES = Limit(1_000, "exit codes or response codes in a list", "the job is refused")
+VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")
+HEADERS = Limit(100, "headers of a remote job, and values of each", "the job is refused")
 PARENTS = Limit(1_000, "parents of a job", "the job is refused")
 CHILDREN = Limit(10_000, "children of a job", "one more is refused")
 DEPENDENCIES = Limit(200_000, "dependencies of all jobs together", "one more is refused")
@@ -43,5 +47,5 @@ QUEUED_OF_JOB = Limit(
 QUEUED = Limit(100_000, "queued runs of all jobs together", "as for the queued runs of a job")
 FOLLOWERS = Limit(500, "children that one step of the engine queues", "the others follow in the next steps")
 REMAINS = Limit(
-    5_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
+    2_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
 )

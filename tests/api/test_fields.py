@@ -226,7 +226,7 @@ class TestUmask:
 
 
 class TestListed:
-    check = staticmethod(fields.listed(fields.whole(1, 9)))
+    check = staticmethod(fields.listed(fields.whole(1, 9), 9))
 
     @pytest.mark.parametrize(("value", "found"), [([], ()), ([1], (1,)), ([3, 1, 3, 2, 1], (3, 1, 2))])
     def test_a_list_keeps_its_order_and_repeated_values_count_once(self, value, found):
@@ -239,6 +239,35 @@ class TestListed:
     @pytest.mark.parametrize("value", [[1, 0], [1, None], [1, [1]], [1, "1"], [1, True]])
     def test_a_wrong_value_in_it_is_named_by_its_place(self, value):
         assert_refused(self.check, value, "field[1]: ")
+
+    def test_it_may_not_be_longer_than_is_said_even_where_values_repeat(self):
+        assert self.check("field", [1] * 9) == (1,)
+        assert_refused(self.check, [1] * 10, "field: 10 entries; give at most 9")
+
+
+class TestWhatCanBeAnyNumber:
+    @pytest.mark.parametrize(
+        ("check", "entries", "most"),
+        [
+            (fields.variables, {f"A{number}": "" for number in range(1001)}, "1,001 entries; give at most 1,000"),
+            (fields.headers, {f"A{number}": ["a"] for number in range(101)}, "101 entries; give at most 100"),
+            (fields.headers, {"A": ["a"] * 101}, "101 entries; give at most 100"),
+        ],
+    )
+    def test_has_a_limit(self, check, entries, most):
+        assert_refused(check, entries, most)
+
+    @pytest.mark.parametrize(
+        ("check", "value"),
+        [
+            (fields.absolute_path, "/" + "ä" * 2048),
+            (fields.method, "A" * 1001),
+            (fields.headers, {"A" * 1001: ["a"]}),
+            (fields.variables, {"A" * 1001: "a"}),
+        ],
+    )
+    def test_is_of_limited_length(self, check, value):
+        assert_refused(check, value)
 
 
 class TestUrl:

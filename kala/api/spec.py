@@ -1,0 +1,216 @@
+"""A job as a request gives it: the JSON of a new one or of a change, checked and turned into a Spec.
+
+Field names match in any case, unknown and server-owned ones are ignored, and null means "not given", as in Go. But one
+that is nearly a field's name is refused: without its schedule, a job runs at once.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kala.api import fields, wire
+from kala.core.errors import Invalid
+from kala.core.job import Command, HttpCall, Missed, Overlap, ParentsMode, Spec
+from kala.core.limits import CODES, HEADERS, NAMES, PARENTS, VARIABLES
+
+Pairs = tuple[tuple[str, Any], ...]
+Patch = dict[str, Any]
+"""Changes of a job by field, each checked; None is for what shall be as if it had never been given."""
+
+_DEFAULT_TIMEOUT = 30
+_MOST_RETRIES = 1_000_000
+_MOST_KEPT = 2**53
+# Less than that, and no shell starts; who writes 512 means something else than bytes.
+_LEAST_MEMORY = 2**20
+# In percent of one processor, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
+_MOST_CPU = 100_000
+_MOST_TASKS = 2**22
+_MOST_MISSED = 1000
+_HIGHEST_PRIORITY = 1000
+_LONGEST_TIMEOUT = 24 * 60 * 60
+
+# How alike two names are, from 0 to 1, for one of them to be a slip of the pen.
+_NEAR = 0.85
+_LONGEST_NAME = 50
+
+_RESUMES = "resume_at_next_scheduled_time"
+
+_FIELDS: dict[str, fields.Check] = {
+    "name": fields.line,
+    "type": fields.whole(wire.COMMAND, wire.HTTP_CALL),
+    "command": fields.command,
+    "remote_properties": lambda field, value: _without_nulls(_checked(field, value, _REMOTE_FIELDS)),
+    "schedule": fields.line,
+    "parent_jobs": fields.listed(fields.line, PARENTS),
+    "on_failure_job": fields.line,
+    "owner": fields.line,
+    "disabled": fields.flag,
+    "retries": fields.whole(0, _MOST_RETRIES),
+    "retry_on": fields.listed(fields.whole(0, 255), CODES),
+    "retry_delay": fields.line,
+    "retry_backoff": fields.number(1, 1000),
+    "retry_max_delay": fields.line,
+    "epsilon": fields.line,
+    "timeout": fields.line,
+    "overlap": fields.choice(Overlap),
+    "missed": fields.choice(Missed),
+    "missed_limit": fields.whole(1, _MOST_MISSED),
+    "start_deadline": fields.line,
+    "parents_mode": fields.choice(ParentsMode),
+    "pool": fields.line,
+    "priority": fields.whole(-_HIGHEST_PRIORITY, _HIGHEST_PRIORITY),
+    "env": fields.variables,
+    "working_directory": fields.absolute_path,
+    "shell": fields.absolute_path,
+    "umask": fields.umask,
+    "user": fields.line,
+    "memory_max": fields.whole_or_none(_LEAST_MEMORY, _MOST_KEPT),
+    "cpu_quota": fields.whole(0, _MOST_CPU),
+    "tasks_max": fields.whole(0, _MOST_TASKS),
+    "keep_for": fields.line,
+    "keep_runs": fields.whole(0, _MOST_KEPT),
+    "keep_bytes": fields.whole(0, _MOST_KEPT),
+    "templatedelimiters": fields.line,
+    "resume_at_next_scheduled_time": fields.flag,
+}
+_REMOTE_FIELDS: dict[str, fields.Check] = {
+    "url": fields.line,
+    "method": fields.method,
+    "body": fields.text,
+    "headers": fields.headers,
+    "timeout": fields.whole(0, _LONGEST_TIMEOUT),
+    "expected_response_codes": fields.listed(fields.whole(100, 599), CODES),
+}
+# What Kala alone decides: who sends back what it got sends these along.
+_OWNED = wire.NAMES - _FIELDS.keys()
+# Fields that a Spec calls by the same name.
+_ALIKE = [name for name in Spec.__struct_fields__ if name in _FIELDS]
+
+
+def parse(given: dict[str, Any], default_owner: str = "") -> Spec:
+    """What a request says of a job. Raises Invalid, naming the field, where it is not acceptable."""
+    return _spec(_without_nulls(_checked("", given, _FIELDS)), default_owner)
+
+
+def parse_patch(given: dict[str, Any]) -> Patch:
+    """What a JSON merge patch (RFC 7396) says of a job. Raises Invalid where it would not do for a new one either."""
+    return _checked("", given, _PATCH_FIELDS)
+
+
+def revise(spec: Spec, patch: Patch, default_owner: str = "") -> Spec:
+    """The spec with the changes, at little cost, as the engine waits. Raises Invalid where they do not fit together."""
+    values = _values(spec)
+    # These two say the same; the one that is given says it anew.
+    if _RESUMES in patch and (patch[_RESUMES] is True) != (spec.missed is Missed.SKIP):
+        del values["missed"]
+    return _spec(_merged(values, patch), default_owner)
+
+
+def _checked(path: str, given: Any, checks: Mapping[str, fields.Check]) -> dict[str, Any]:
+    """The fields that are given, each checked, or None where it is null."""
+    if not isinstance(given, dict):
+        raise fields.refuse(path, given, "a JSON object")
+    fields.check_count(path or "body", given, NAMES)
+    prefix = f"{path}." if path else ""
+    values = {name.lower(): (f"{prefix}{name}", value) for name, value in given.items()}
+    unknown = next((name for name in values if name not in checks and name not in _OWNED), "")
+    if near := difflib.get_close_matches(unknown[:_LONGEST_NAME], checks, 1, _NEAR):
+        raise Invalid(f"{prefix}{unknown}: is not a field; did you mean {prefix}{near[0]}?")
+    found = ((name, check, *values[name]) for name, check in checks.items() if name in values)
+    return {name: None if value is None else check(field, value) for name, check, field, value in found}
+
+
+def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _spec(values: dict[str, Any], default_owner: str) -> Spec:
+    """The spec of checked values, once it is known that they fit together."""
+    name = values.pop("name", "")
+    if not name.strip():
+        raise Invalid("name: missing or blank; give the job a name")
+    resumes = values.pop(_RESUMES, False)
+    if resumes and values.setdefault("missed", Missed.SKIP) is not Missed.SKIP:
+        raise Invalid(f"{_RESUMES}: true means that missed is skip; leave one of the two out")
+    action = _action(values.pop("type", wire.COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
+    if isinstance(action, HttpCall) and not values.get("templatedelimiters"):
+        fields.url("remote_properties.url", action.url)
+    return Spec(
+        name=name,
+        action=action,
+        parents=values.pop("parent_jobs", ()),
+        owner=values.pop("owner", default_owner),
+        template_delimiters=values.pop("templatedelimiters", ""),
+        **values,
+    )
+
+
+def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCall:
+    if kind == wire.COMMAND:
+        if not command.strip():
+            raise Invalid('command: missing or blank; give a command, or "type": 1 and remote_properties for a URL')
+        return Command(command)
+    if not remote.get("url"):
+        raise Invalid("remote_properties.url: missing; a job of type 1 needs the URL to call")
+    return HttpCall(
+        url=remote["url"],
+        method=remote.get("method", "GET"),
+        body=remote.get("body", ""),
+        headers=remote.get("headers", ()),
+        timeout=remote.get("timeout") or _DEFAULT_TIMEOUT,
+        expected_codes=remote.get("expected_response_codes") or (200,),
+    )
+
+
+def _values(spec: Spec) -> dict[str, Any]:
+    """What a request would give for a job that is as it is."""
+    values = {name: getattr(spec, name) for name in _ALIKE}
+    values |= {"parent_jobs": spec.parents, "templatedelimiters": spec.template_delimiters}
+    action = spec.action
+    if isinstance(action, Command):
+        return values | {"type": wire.COMMAND, "command": action.line}
+    remote = {name: getattr(action, name) for name in ("url", "method", "body", "headers", "timeout")}
+    remote["expected_response_codes"] = action.expected_codes
+    return values | {"type": wire.HTTP_CALL, "remote_properties": remote}
+
+
+def _merged(values: Any, patch: Patch) -> dict[str, Any]:
+    before, changes = dict(values), dict(patch)
+    for name, merge in _IN_PARTS.items():
+        if changes.get(name) is not None:
+            changes[name] = merge(before.get(name, ()), changes[name])
+    return _without_nulls(before | changes)
+
+
+def _pairs(field: str, most: int, same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
+    """Single headers or variables set or taken away, by what makes two names the `same`."""
+
+    def merge(pairs: Pairs, changes: Patch) -> Pairs:
+        result = dict(pairs)
+        known = {same(name): name for name in result}
+        merged = _without_nulls(result | {known.get(same(name), name): value for name, value in changes.items()})
+        fields.check_count(field, merged, most)
+        return tuple(merged.items())
+
+    return merge
+
+
+# What a merge patch changes in part: null takes away one entry.
+_IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
+    "remote_properties": _merged,
+    "env": _pairs("env", VARIABLES, str),
+    "headers": _pairs("remote_properties.headers", HEADERS, str.lower),
+}
+
+
+def _in_part(check: fields.Check) -> fields.Check:
+    """A check of named entries that lets null stand for those to be taken away."""
+    return lambda field, value: dict(check(field, value)) | {name: None for name, one in value.items() if one is None}
+
+
+_PATCH_FIELDS = _FIELDS | {
+    "remote_properties": lambda field, value: _checked(
+        field, value, _REMOTE_FIELDS | {"headers": _in_part(fields.headers)}
+    ),
+    "env": _in_part(fields.variables),
+}

@@ -1,0 +1,517 @@
+"""A job as a request gives it, without HTTP."""
+
+import json
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.api import wire
+from kala.api.spec import parse, parse_patch, revise
+from kala.core.errors import Invalid
+from kala.core.job import Command, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
+
+NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+NEVER = "0001-01-01T00:00:00Z"
+MINIMAL = {"name": "a", "command": "true"}
+CALL = HttpCall(
+    url="http://example.org/",
+    method="PUT",
+    body="b",
+    headers=(("A", ("1", "2")), ("B", ("3",))),
+    timeout=5,
+    expected_codes=(201, 202),
+)
+
+# Specs, as a request can say them
+
+text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=20)
+token = st.text("ABCXYZabcxyz-_!#'", min_size=1, max_size=5)
+header_value = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=10)
+header_values = st.lists(header_value, unique=True, min_size=1, max_size=3)
+headers = st.dictionaries(token, header_values.map(tuple), max_size=3).filter(
+    lambda found: len({name.lower() for name in found}) == len(found)
+)
+commands = st.builds(Command, text.filter(str.strip))
+calls = st.builds(
+    HttpCall,
+    url=st.sampled_from(["http://example.org", "https://user@[::1]:8080/ä?b=c#d"]),
+    method=token.map(str.upper),
+    body=text,
+    headers=headers.map(lambda found: tuple(found.items())),
+    timeout=st.integers(1, 24 * 60 * 60),
+    expected_codes=st.lists(st.integers(100, 599), min_size=1, max_size=3, unique=True).map(tuple),
+)
+
+paths = st.just("") | text.map("/{}".format)
+variables = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True), text, max_size=3).map(
+    lambda found: tuple(found.items())
+)
+
+
+def specs(action: st.SearchStrategy) -> st.SearchStrategy[Spec]:
+    return st.builds(
+        Spec,
+        name=line.filter(str.strip),
+        action=action,
+        schedule=line,
+        parents=st.lists(line, max_size=3, unique=True).map(tuple),
+        on_failure_job=line,
+        owner=line,
+        disabled=st.booleans(),
+        retries=st.integers(0, 1_000_000),
+        epsilon=line,
+        template_delimiters=line,
+        retry_on=st.lists(st.integers(0, 255), max_size=3, unique=True).map(tuple),
+        retry_delay=line,
+        retry_backoff=st.floats(1, 1000),
+        retry_max_delay=line,
+        timeout=line,
+        overlap=st.sampled_from(Overlap),
+        missed=st.sampled_from(Missed),
+        missed_limit=st.integers(1, 1000),
+        start_deadline=line,
+        parents_mode=st.sampled_from(ParentsMode),
+        pool=line,
+        priority=st.integers(-1000, 1000),
+        env=variables,
+        working_directory=paths,
+        shell=paths,
+        umask=st.text("01234567", max_size=4),
+        user=line,
+        memory_max=st.just(0) | st.integers(2**20, 2**53),
+        cpu_quota=st.integers(0, 100_000),
+        tasks_max=st.integers(0, 2**22),
+        keep_for=line,
+        keep_runs=st.integers(0, 2**53),
+        keep_bytes=st.integers(0, 2**53),
+    )
+
+
+any_spec = specs(commands | calls)
+patches = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": line.filter(str.strip),
+        "OWNER": st.none() | line,
+        "Disabled": st.none() | st.booleans(),
+        "retries": st.none() | st.integers(0, 9),
+        "parent_jobs": st.none() | st.lists(line, max_size=2),
+        "TemplateDelimiters": st.none() | line,
+        "unknown": st.none() | st.lists(st.integers()),
+        "stats": st.integers(),
+        "remote_properties": st.fixed_dictionaries(
+            {},
+            optional={
+                "Body": st.none() | text,
+                "timeout": st.none() | st.integers(0, 9),
+                "headers": st.none() | st.dictionaries(token.map(str.lower), st.none() | header_values, max_size=2),
+            },
+        ),
+    },
+)
+
+
+def shown(spec: Spec) -> dict:
+    """A job's JSON as a client reads it, of a job that has this spec."""
+    job = Job(id="1", spec=spec, created_at=NOON, next_due=None)
+    return json.loads(msgspec.json.encode(wire.job(job)))
+
+
+def parsed(**given: object) -> Spec:
+    return parse(MINIMAL | given)
+
+
+def merge(spec: Spec, patch: dict) -> Spec:
+    return revise(spec, parse_patch(patch))
+
+
+class TestParsingASpec:
+    def test_a_name_and_a_command_are_enough(self):
+        assert parse(MINIMAL) == Spec(name="a", action=Command("true"))
+
+    def test_every_field_has_its_place(self):
+        spec = parsed(
+            schedule="R/2099-01-01T00:00:00Z/PT1H",
+            parent_jobs=["p", "q", "p"],
+            on_failure_job="f",
+            owner="o",
+            disabled=True,
+            retries=3,
+            epsilon="PT1H",
+            TemplateDelimiters="{{ }}",
+            retry_on=[75, 1, 75],
+            retry_delay="PT10S",
+            retry_backoff=2,
+            retry_max_delay="PT1H",
+            timeout="PT5M",
+            overlap="replace",
+            missed="all",
+            missed_limit=7,
+            start_deadline="P1D",
+            parents_mode="all",
+            pool="gpu",
+            priority=-5,
+            env={"LANG": "C", "A": "", "GONE": None},
+            working_directory="/srv",
+            shell="/bin/bash",
+            umask="027",
+            keep_for="P1M",
+            keep_runs=8,
+            keep_bytes=9,
+            resume_at_next_scheduled_time=False,
+            type=0,
+        )
+        assert spec == Spec(
+            name="a",
+            action=Command("true"),
+            schedule="R/2099-01-01T00:00:00Z/PT1H",
+            parents=("p", "q"),
+            on_failure_job="f",
+            owner="o",
+            disabled=True,
+            retries=3,
+            epsilon="PT1H",
+            template_delimiters="{{ }}",
+            retry_on=(75, 1),
+            retry_delay="PT10S",
+            retry_backoff=2.0,
+            retry_max_delay="PT1H",
+            timeout="PT5M",
+            overlap=Overlap.REPLACE,
+            missed=Missed.ALL,
+            missed_limit=7,
+            start_deadline="P1D",
+            parents_mode=ParentsMode.ALL,
+            pool="gpu",
+            priority=-5,
+            env=(("LANG", "C"), ("A", "")),
+            working_directory="/srv",
+            shell="/bin/bash",
+            umask="027",
+            keep_for="P1M",
+            keep_runs=8,
+            keep_bytes=9,
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "missed"),
+        [
+            ({}, Missed.ONCE),
+            ({"resume_at_next_scheduled_time": True}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": False}, Missed.ONCE),
+            ({"resume_at_next_scheduled_time": True, "missed": "skip"}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": True, "missed": None}, Missed.SKIP),
+            ({"resume_at_next_scheduled_time": False, "missed": "all"}, Missed.ALL),
+            ({"Resume_At_Next_Scheduled_Time": True}, Missed.SKIP),
+            ({"missed": ""}, Missed.ONCE),
+        ],
+    )
+    def test_to_resume_at_the_next_scheduled_time_is_to_skip_what_was_missed(self, given, missed):
+        assert parsed(**given).missed is missed
+
+    @pytest.mark.parametrize("missed", ["once", "all"])
+    def test_to_resume_at_the_next_scheduled_time_and_to_make_up_for_slots_is_refused(self, missed):
+        with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: true means that missed is skip"):
+            parsed(resume_at_next_scheduled_time=True, missed=missed)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("overlap", "sometimes"),
+            ("overlap", "WAIT"),
+            ("overlap", 0),
+            ("overlap", ["wait"]),
+            ("missed", "never"),
+            ("missed", True),
+            ("missed_limit", 0),
+            ("missed_limit", 1001),
+            ("missed_limit", 1.5),
+            ("parents_mode", "some"),
+            ("env", ["A=b"]),
+            ("env", "A=b"),
+            ("env", {"": "a"}),
+            ("env", {"1A": "a"}),
+            ("env", {"A-B": "a"}),
+            ("env", {"A=B": "a"}),
+            ("env", {"A B": "a"}),
+            ("env", {"A\n": "a"}),
+            ("env", {"\u00c4": "a"}),
+            ("env", {"A\0": "a"}),
+            ("env", {"A-B": None}),
+            ("umask", "9"),
+            ("memory_max", 512),
+            ("memory_max", -1),
+            ("memory_max", "1G"),
+            ("cpu_quota", 100_001),
+            ("cpu_quota", 1.5),
+            ("tasks_max", True),
+            ("umask", "8"),
+            ("umask", "00027"),
+            ("umask", "0o27"),
+            ("umask", "-1"),
+            ("umask", "27\n"),
+            ("umask", 27),
+            ("working_directory", "srv"),
+            ("working_directory", "./srv"),
+            ("working_directory", "~"),
+            ("working_directory", "/srv\0"),
+            ("working_directory", 5),
+            ("shell", "bash"),
+            ("shell", ["/bin/sh"]),
+            ("pool", "a\nb"),
+            ("pool", 5),
+            ("priority", 10**6),
+            ("priority", -1001),
+            ("priority", 1.0),
+            ("priority", True),
+            ("priority", "high"),
+            ("retry_backoff", 0),
+            ("retry_backoff", 0.99),
+            ("retry_backoff", 1000.1),
+            ("retry_backoff", 10**400),
+            ("retry_backoff", float("nan")),
+            ("retry_backoff", float("inf")),
+            ("retry_backoff", True),
+            ("retry_backoff", "2"),
+            ("retry_on", 1),
+            ("retry_delay", 5),
+            ("retry_max_delay", {}),
+            ("timeout", 30),
+            ("start_deadline", 30),
+            ("keep_for", 30),
+            ("keep_runs", -1),
+            ("keep_bytes", 2**53 + 1),
+        ],
+    )
+    def test_an_odd_value_is_refused_with_the_name_of_its_field(self, field, value):
+        with pytest.raises(Invalid) as refusal:
+            parsed(**{field: value})
+        assert str(refusal.value).startswith(f"{field}: ")
+
+    @pytest.mark.parametrize(
+        ("given", "place"),
+        [({"env": {"A": 5}}, "env.A"), ({"env": {"A": "\0"}}, "env.A"), ({"retry_on": [1, 256]}, r"retry_on\[1\]")],
+    )
+    def test_an_odd_value_inside_another_is_named_by_its_place(self, given, place):
+        with pytest.raises(Invalid, match=f"^{place}: "):
+            parsed(**given)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"missed_limit": 1},
+            {"missed_limit": 1000},
+            {"priority": 1000},
+            {"priority": -1000},
+            {"retry_backoff": 1},
+            {"retry_backoff": 1000.0},
+            {"retry_on": [0, 255]},
+            {"umask": "0"},
+            {"umask": "0777"},
+            {"env": {"_a1": "x=y\nz"}},
+            {"env": {}},
+            {"shell": ""},
+            {"working_directory": "/"},
+        ],
+    )
+    def test_what_is_at_the_edge_is_accepted_and_shown_as_it_was_given(self, given):
+        [(field, value)] = given.items()
+        assert (shown(parsed(**given))[field] or {}) == (value or {})
+
+    def test_a_remote_job_becomes_an_http_call(self):
+        properties = {
+            "url": "http://example.org/",
+            "method": "put",
+            "body": "b",
+            "headers": {"A": ["1", "2"], "B": ["3"]},
+            "timeout": 5,
+            "expected_response_codes": [201, 202],
+        }
+        assert parsed(type=1, remote_properties=properties).action == CALL
+
+    def test_a_url_with_a_template_in_it_need_not_be_complete_yet(self):
+        spec = parsed(type=1, remote_properties={"url": "{{ owner }}"}, TemplateDelimiters="{{ }}")
+        assert spec.action == HttpCall("{{ owner }}")
+
+    @pytest.mark.parametrize("given", [{}, {"owner": None}])
+    def test_the_default_owner_is_for_a_job_that_names_none(self, given):
+        assert parse(MINIMAL | given, "me@b").owner == "me@b"
+
+    @pytest.mark.parametrize("owner", ["", "you@b"])
+    def test_the_default_owner_does_not_replace_one_that_is_named(self, owner):
+        assert parse(MINIMAL | {"owner": owner}, "me@b").owner == owner
+
+    @pytest.mark.parametrize("name", [None, "", " ", "\N{NO-BREAK SPACE}"])
+    def test_a_name_is_needed(self, name):
+        with pytest.raises(Invalid, match="name: missing or blank"):
+            parsed(name=name)
+
+    @pytest.mark.parametrize("command", [None, "", " \n\t"])
+    def test_a_command_is_needed(self, command):
+        with pytest.raises(Invalid, match="command: missing or blank"):
+            parsed(command=command)
+
+    @pytest.mark.parametrize("properties", [None, {}, {"url": None}, {"url": ""}, {"method": "GET"}])
+    def test_a_remote_job_needs_a_url(self, properties):
+        with pytest.raises(Invalid, match=r"remote_properties\.url: missing"):
+            parsed(type=1, remote_properties=properties)
+
+    @pytest.mark.parametrize("properties", [[], "http://a", 1, True])
+    def test_remote_properties_are_an_object(self, properties):
+        with pytest.raises(Invalid, match=r"remote_properties: .* is not a JSON object"):
+            parsed(remote_properties=properties)
+
+    def test_a_wrong_value_is_named_as_the_request_spelt_it(self):
+        with pytest.raises(Invalid, match=r"^Retries: "):
+            parsed(Retries="many")
+        with pytest.raises(Invalid, match=r"^remote_properties\.TimeOut: "):
+            parsed(remote_properties={"TimeOut": "long"})
+
+    @given(any_spec)
+    def test_what_a_job_shows_is_what_it_was_made_of(self, spec):
+        assert parse(shown(spec), "default@owner") == spec
+
+
+class TestManyNames:
+    def test_cannot_be_gathered_by_many_changes(self):
+        full = parsed(env={f"A{number}": "" for number in range(1000)})
+        assert merge(full, {"env": {"A0": "1", "A1": None, "B": "2"}}).env[-1] == ("B", "2")
+        with pytest.raises(Invalid, match=r"^env: 1,001 entries; give at most 1,000$"):
+            merge(full, {"env": {"B": ""}})
+        call = Spec(name="a", action=CALL)
+        with pytest.raises(Invalid, match=r"^remote_properties.headers: 101 entries; give at most 100$"):
+            merge(call, {"remote_properties": {"headers": {f"X{number}": ["1"] for number in range(99)}}})
+
+    def test_are_refused_and_only_the_first_is_looked_at(self):
+        with pytest.raises(Invalid, match=r"^body: 100,002 entries; give at most 100$"):
+            parsed(**{f"tmeout{number}": 1 for number in range(100_000)})
+        with pytest.raises(Invalid, match=r"^remote_properties: 101 entries; give at most 100$"):
+            parsed(remote_properties={f"tmeout{number}": 1 for number in range(101)})
+
+    def test_in_a_change_are_refused_before_it_reaches_a_job(self):
+        with pytest.raises(Invalid, match=r"^body: 101 entries; give at most 100$"):
+            parse_patch({f"tmeout{number}": 1 for number in range(101)})
+
+
+class TestMerging:
+    @given(any_spec)
+    def test_an_empty_patch_changes_nothing(self, spec):
+        assert merge(spec, {}) == spec
+
+    @given(any_spec)
+    def test_what_a_job_shows_changes_nothing(self, spec):
+        assert merge(spec, shown(spec)) == spec
+
+    @given(any_spec, patches)
+    def test_a_patch_twice_is_a_patch_once(self, spec, patch):
+        once = merge(spec, patch)
+        assert merge(once, patch) == once
+
+    @given(specs(commands).map(lambda spec: msgspec.structs.replace(spec, env=())), any_spec)
+    def test_what_another_job_shows_makes_an_equal_of_it(self, spec, other):
+        assert merge(spec, shown(other)) == other
+
+    @given(any_spec, patches)
+    def test_it_means_what_rfc_7396_says(self, spec, patch):
+        def merged(target, patch):
+            """The procedure of its section 2, for names in any case."""
+            if not isinstance(patch, dict):
+                return patch
+            result = dict(target) if isinstance(target, dict) else {}
+            for key, value in patch.items():
+                name = next((known for known in result if known.lower() == key.lower()), key)
+                if value is None:
+                    result.pop(name, None)
+                else:
+                    result[name] = merged(result.get(name), value)
+            return result
+
+        assert merge(spec, patch) == parse(merged(shown(spec), patch))
+
+    @pytest.mark.parametrize(
+        ("patch", "headers"),
+        [
+            ({"A": ["9"]}, (("A", ("9",)), ("B", ("3",)))),
+            ({"a": ["9"]}, (("A", ("9",)), ("B", ("3",)))),
+            ({"C": ["9"]}, (("A", ("1", "2")), ("B", ("3",)), ("C", ("9",)))),
+            ({"A": None}, (("B", ("3",)),)),
+            ({"C": None}, CALL.headers),
+            ({"a": None, "b": None}, ()),
+            (None, ()),
+            ({}, CALL.headers),
+        ],
+    )
+    def test_single_headers_can_be_set_and_taken_away(self, patch, headers):
+        spec = Spec(name="a", action=CALL)
+        found = merge(spec, {"remote_properties": {"headers": patch}})
+        assert found.action == msgspec.structs.replace(CALL, headers=headers)
+
+    @pytest.mark.parametrize(
+        ("patch", "field"),
+        [
+            ({"name": None}, "name"),
+            ({"command": ""}, "command"),
+            ({"type": 1}, "remote_properties.url"),
+            ({"remote_properties": 5}, "remote_properties"),
+            ({"remote_properties": {"headers": {"X": 5}}}, "remote_properties.headers.X"),
+        ],
+    )
+    def test_what_would_not_do_for_a_new_job_will_not_do_here(self, patch, field):
+        with pytest.raises(Invalid, match=f"^{field}: "):
+            merge(Spec(name="a", action=Command("true")), patch)
+
+    @pytest.mark.parametrize(
+        ("before", "patch", "after"),
+        [
+            ("once", {}, "once"),
+            ("skip", {}, "skip"),
+            ("all", {}, "all"),
+            ("skip", {"missed": "all"}, "all"),
+            ("skip", {"missed": None}, "once"),
+            ("skip", {"Missed": "once"}, "once"),
+            ("all", {"missed": "skip"}, "skip"),
+            ("once", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("all", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("all", {"Resume_At_Next_Scheduled_Time": True}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": True}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": False}, "once"),
+            ("skip", {"resume_at_next_scheduled_time": None}, "once"),
+            ("all", {"resume_at_next_scheduled_time": False}, "all"),
+            ("once", {"resume_at_next_scheduled_time": False}, "once"),
+            ("once", {"resume_at_next_scheduled_time": True, "missed": "skip"}, "skip"),
+            ("skip", {"resume_at_next_scheduled_time": False, "missed": "all"}, "all"),
+        ],
+    )
+    def test_of_the_two_that_say_what_becomes_of_missed_slots_the_one_that_is_given_counts(self, before, patch, after):
+        merged = merge(parsed(missed=before), patch)
+        assert shown(merged)["missed"] == after
+        assert shown(merged)["resume_at_next_scheduled_time"] is (after == "skip")
+
+    def test_the_two_that_say_what_becomes_of_missed_slots_may_not_contradict_each_other(self):
+        with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: "):
+            merge(parsed(missed="skip"), {"resume_at_next_scheduled_time": True, "missed": "all"})
+
+    @pytest.mark.parametrize(
+        ("patch", "env"),
+        [
+            ({"A": "9"}, {"A": "9", "b": "2"}),
+            ({"a": "9"}, {"A": "1", "b": "2", "a": "9"}),
+            ({"A": None}, {"b": "2"}),
+            ({"B": None}, {"A": "1", "b": "2"}),
+            ({"A": None, "b": None}, None),
+            (None, None),
+            ({}, {"A": "1", "b": "2"}),
+        ],
+    )
+    def test_single_variables_can_be_set_and_taken_away_by_their_exact_names(self, patch, env):
+        assert shown(merge(parsed(env={"A": "1", "b": "2"}), {"env": patch}))["env"] == env
+
+    @given(any_spec, patches)
+    def test_the_spec_itself_is_left_as_it_was(self, spec, patch):
+        before = msgspec.json.encode(spec)
+        merge(spec, patch)
+        assert msgspec.json.encode(spec) == before
