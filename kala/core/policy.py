@@ -1,5 +1,7 @@
 """What follows from what happened: pure decisions over values. The engine carries them out."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
@@ -182,6 +184,20 @@ def _end(length: str, start: datetime) -> datetime:
         return duration.parse(length, "").after(start)
     except OverflowError:
         return _CALENDAR_END
+
+
+def take_turns(some: Iterable[Run], others: Iterable[Run]) -> Iterator[Run]:
+    """The runs of two queues, those of higher priority first; of equal ones one of each in turn, `some` first."""
+    mine, theirs = deque(some), deque(others)
+    while mine and theirs:
+        if mine[0].priority < theirs[0].priority:
+            yield theirs.popleft()
+        else:
+            is_tie = mine[0].priority == theirs[0].priority
+            yield mine.popleft()
+            if is_tie:
+                mine, theirs = theirs, mine
+    yield from mine or theirs
 
 
 def comes_again(job: Job) -> bool:

@@ -40,6 +40,10 @@ class Cause(StrEnum):
     CREATION = "creation"  # the job has no schedule
 
 
+LED_TO = frozenset({Cause.PARENT, Cause.FAILURE})
+"""The causes of runs that runs of other jobs have led to: one end can make ten thousand of them."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. `duration` is in nanoseconds; the output's size in bytes, as it was kept."""
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
 from kala.core.limits import QUEUED, QUEUED_OF_JOB
 from kala.core.policy import Follow, MissedSlots
-from kala.core.run import MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
+from kala.core.run import LED_TO, MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
 from kala.engine.feed import Change
 from kala.engine.followers import Followers
 from kala.engine.messages import Done
@@ -71,6 +72,7 @@ class RunWriter:
         self._queued: int | None = None
         self._followers = Followers(session, self._queue_or_skip)
         self._has_more_ready = False
+        self._is_turn_of_led_to = False
 
     @property
     def is_behind(self) -> bool:
@@ -84,7 +86,7 @@ class RunWriter:
     def begin(self, free: int, pools_in_use: Iterable[str]) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
-        self._has_backlog = bool(self._runs.ready(1))
+        self._has_backlog = bool(self._ready(1))
         self._effects = Effects(pools_in_use)
         self._queued = None
         self._has_more_ready = False
@@ -199,11 +201,16 @@ class RunWriter:
             waits = job and job.spec.overlap is not Overlap.ALLOW and self._is_live(run.job_id)
             self._runs.end_retry_wait(run, WAITS_FOR_JOB if waits else "")
         held = 0
-        while (free := self._free - len(self._effects.starts)) > 0 and (ready := self._runs.ready(free)):
+        while (free := self._free - len(self._effects.starts)) > 0 and (ready := self._ready(free)):
             held += self._start_or_hold(ready, now)
             if held >= _HELD:
                 self._has_more_ready = True
                 return
+
+    def _ready(self, limit: int) -> list[Run]:
+        """The runs that are next. Those that other runs led to take turns with all others: they can be thousands."""
+        queues = [self._runs.ready(limit), self._runs.ready_led_to(limit)]
+        return list(islice(policy.take_turns(*(queues[::-1] if self._is_turn_of_led_to else queues)), limit))
 
     def count_starts(self, now: datetime) -> None:
         """Note in their jobs that runs were started in this step."""
@@ -218,6 +225,7 @@ class RunWriter:
         chosen = [run for run in ready if run.job_id in jobs and self._takes_room(run)]
         for run in self._runs.start(chosen, now):
             self._started(run, jobs[run.job_id])
+            self._is_turn_of_led_to = run.cause not in LED_TO
         return len(ready) - len(chosen)
 
     def _takes_room(self, run: Run) -> bool:

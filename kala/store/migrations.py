@@ -141,7 +141,19 @@ _CHILDREN_IN_STEPS = (
     """,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS)
+_TWO_QUEUES = (
+    "DROP INDEX run_ready",
+    """
+    CREATE INDEX run_ready ON run (priority DESC, id)
+        WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure')
+    """,
+    """
+    CREATE INDEX run_ready_led_to ON run (priority DESC, id)
+        WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure')
+    """,
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES)
 
 
 def migrate(database: SqliteDatabase) -> None:

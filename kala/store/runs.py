@@ -32,10 +32,14 @@ _FINISH = """
         http_status = ?, output_size = ?, output_cut = ?
     WHERE id = ? AND state = 'running'
 """
-# Queued runs that only need a worker, the more important and then the older first.
+# Queued runs that only need a worker, the more important and then the older first, in two queues.
 _READY = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_ready WHERE state = 'queued' AND waiting = ''
-    ORDER BY priority DESC, id LIMIT ?
+    SELECT {COLUMNS} FROM run INDEXED BY run_ready
+    WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure') ORDER BY priority DESC, id LIMIT ?
+"""
+_READY_LED_TO = f"""
+    SELECT {COLUMNS} FROM run INDEXED BY run_ready_led_to
+    WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure') ORDER BY priority DESC, id LIMIT ?
 """
 # Which of some jobs have a run that is running, or that is queued and not a retry which waits for its time.
 _LIVE = """
@@ -150,8 +154,12 @@ class Runs:
         return [msgspec.structs.replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
 
     def ready(self, limit: int) -> list[Run]:
-        """The queued runs that only need a worker, oldest first."""
+        """The queued runs that only need a worker, oldest first; not those that runs of other jobs have led to."""
         return [to_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
+
+    def ready_led_to(self, limit: int) -> list[Run]:
+        """The queued runs that only need a worker and that runs of other jobs have led to, oldest first."""
+        return [to_run(row) for row in self._sql(_READY_LED_TO, (limit,)).fetchall()]
 
     def live(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is queued or running."""

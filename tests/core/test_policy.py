@@ -411,3 +411,25 @@ class TestARetry:
 )
 def test_a_job_comes_again_where_a_slot_or_a_parent_may_start_it(resting, answer):
     assert policy.comes_again(resting) is answer
+
+
+@pytest.mark.parametrize(
+    ("some", "others", "order"),
+    [
+        ([], [], []),
+        ([0, 0], [], ["a0", "a0"]),
+        ([], [0, 0], ["b0", "b0"]),
+        ([0, 0], [0, 0, 0], ["a0", "b0", "a0", "b0", "b0"]),
+        ([1, 0, 0], [2, 0], ["b2", "a1", "a0", "b0", "a0"]),
+        ([0, -1], [1, 1, 0], ["b1", "b1", "a0", "b0", "a-1"]),
+    ],
+)
+def test_two_queues_take_turns_where_their_priorities_are_equal(some, others, order):
+    def queue(name: str, priorities: list[int]) -> list[Run]:
+        return [
+            Run(job_id=name, job_name=name, cause=Cause.MANUAL, queued_at=NOON, due_at=NOON, priority=priority)
+            for priority in priorities
+        ]
+
+    taken = policy.take_turns(queue("a", some), queue("b", others))
+    assert [f"{run.job_id}{run.priority}" for run in taken] == order

@@ -103,6 +103,43 @@ class TestAFullQueue:
         assert kala.job(job).counts.finished == 1
 
 
+class TestManyRunsOfChildren:
+    @pytest.fixture
+    def kala(self, new_kala):
+        """One worker, which runs the first of eight children."""
+        kala = new_kala(workers=1)
+        parent = kala.create(name="parent", schedule=FAR)
+        for number in range(8):
+            kala.create(name=f"child {number}", parents=(parent,))
+        kala.start(parent)
+        kala.succeed(parent)
+        return kala
+
+    def order(self, kala) -> list[str]:
+        """The names of the jobs in the order in which all that waits is started."""
+        names = []
+        while kala.engine.running:
+            run = kala.workers.given[-1]
+            names.append(run.job_name)
+            kala.step(kala.end_of(run.id))
+        return names
+
+    def test_take_turns_with_other_runs(self, kala):
+        for number in range(2):
+            kala.start(kala.create(name=f"other {number}", schedule=FAR))
+        expected = ["child 0", "other 0", "child 1", "other 1", *(f"child {number}" for number in range(2, 8))]
+        assert self.order(kala) == expected
+
+    def test_leave_the_next_worker_to_a_slot_that_comes_due(self, kala):
+        kala.create(name="slot", schedule=SECONDLY.replace("R/", "R0/"))
+        kala.passes(seconds=1)
+        assert self.order(kala)[:3] == ["child 0", "slot", "child 1"]
+
+    def test_go_before_all_others_where_their_priority_is_higher(self, kala):
+        kala.start(kala.create(name="less", schedule=FAR, priority=-1))
+        assert self.order(kala)[-1] == "less"
+
+
 class TestAStep:
     def answers(self, kala, clock, *messages) -> "list[Future]":
         """What becomes of messages that come together, while the clock goes on with every look."""

@@ -44,6 +44,7 @@ def plan_of(store):
         ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
         ("dependency_child", lambda session: session.dependencies.count_parents(["1"])),
         ("run_ready", lambda session: session.runs.ready(8)),
+        ("run_ready_led_to", lambda session: session.runs.ready_led_to(8)),
         ("run_running", lambda session: session.runs.running()),
         ("run_running", lambda session: session.runs.live(["1"])),
         ("run_queued", lambda session: session.runs.live(["1"])),
@@ -108,6 +109,7 @@ def test_no_table_is_read_from_end_to_end(plan_of, ask):
     [
         lambda session: session.jobs.due(NOON, 500),
         lambda session: session.runs.ready(8),
+        lambda session: session.runs.ready_led_to(8),
         lambda session: session.runs.attempts("1", 50),
         lambda session: session.runs.due_retries(NOON, 50),
         lambda session: session.runs.release_pool("gpu"),
