@@ -54,7 +54,7 @@ _STEP_LIMIT = 500
 # Ends of runs that come close upon each other are written together, at the latest after so long. Nobody waits for them.
 _GATHER_SECONDS = 0.005
 # A step takes no further message after so long; the others wait for the next, and what came due in between for neither.
-_STEP_SECONDS = 0.1
+_STEP_SECONDS = 0.05
 # The wall clock may be set while the loop waits; it looks at least so often.
 _LONGEST_WAIT = 30.0
 # Between two steps that lie further apart nobody was watching: the machine slept, or its clock was set.

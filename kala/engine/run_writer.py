@@ -86,7 +86,7 @@ class RunWriter:
     def begin(self, free: int, pools_in_use: Iterable[str]) -> Effects:
         """Start a step in which `free` runs may start; its effects gather in what this returns."""
         self._free = free
-        self._has_backlog = bool(self._ready(1))
+        self._has_backlog = self._runs.has_ready()
         self._effects = Effects(pools_in_use)
         self._queued = None
         self._has_more_ready = False

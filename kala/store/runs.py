@@ -32,6 +32,12 @@ _FINISH = """
         http_status = ?, output_size = ?, output_cut = ?
     WHERE id = ? AND state = 'running'
 """
+_HAS_READY = """
+    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_ready
+        WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure'))
+    OR EXISTS (SELECT 1 FROM run INDEXED BY run_ready_led_to
+        WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
+"""
 # Queued runs that only need a worker, the more important and then the older first, in two queues.
 _READY = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_ready
@@ -152,6 +158,10 @@ class Runs:
         ends = [(run, outcome) for run, outcome in ends if run.id in running]
         self._sql.for_each(_FINISH, [_end(run, outcome) for run, outcome in ends])
         return [msgspec.structs.replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
+
+    def has_ready(self) -> bool:
+        """Whether a run is queued that only needs a worker."""
+        return bool(self._sql(_HAS_READY).fetchone()[0])
 
     def ready(self, limit: int) -> list[Run]:
         """The queued runs that only need a worker, oldest first; not those that runs of other jobs have led to."""

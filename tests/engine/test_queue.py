@@ -151,7 +151,7 @@ class TestAStep:
     def test_that_takes_long_leaves_messages_to_the_next(self, new_kala):
         kala = new_kala()
         job = kala.create(schedule=FAR)
-        seconds = count(step=0.04)
+        seconds = count(step=0.02)
         answers = self.answers(kala, lambda: next(seconds), *[StartJob(job)] * 5)
         assert [answer.done() for answer in answers] == [True, True, True, False, False]
         assert kala.engine.is_behind

@@ -44,6 +44,8 @@ def plan_of(store):
         ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
         ("dependency_child", lambda session: session.dependencies.count_parents(["1"])),
         ("run_ready", lambda session: session.runs.ready(8)),
+        ("run_ready", lambda session: session.runs.has_ready()),
+        ("run_ready_led_to", lambda session: session.runs.has_ready()),
         ("run_ready_led_to", lambda session: session.runs.ready_led_to(8)),
         ("run_running", lambda session: session.runs.running()),
         ("run_running", lambda session: session.runs.live(["1"])),
