@@ -49,3 +49,4 @@ FOLLOWERS = Limit(500, "children that one step of the engine queues", "the other
 REMAINS = Limit(
     2_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
 )
+LOOKUPS = Limit(128, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")

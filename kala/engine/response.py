@@ -141,7 +141,7 @@ def body(head: Head, method: str, source: Source) -> Iterator[bytes]:
         return _chunks(source)
     if codings:
         raise BrokenError(f"Transfer-Encoding: {_quoted(', '.join(codings))} is not supported")
-    lengths = set(head.words("content-length"))
+    lengths = {length.strip() for value in head.values("content-length") for length in value.split(",")}
     if not lengths:
         return iter(lambda: source.some(_PIECE), b"")
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):

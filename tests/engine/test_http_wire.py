@@ -229,6 +229,7 @@ BROKEN = {
         200,
         b"",
     ),
+    "an empty length": (OK + b"Content-Length:\r\n\r\nhello", "Content-Length: '' is not a length", 200, b""),
     "two lengths": (OK + b"Content-Length: 5\r\n" + HELLO.replace(b"5", b"6"), "'5, 6' is not a length", 200, b""),
     "an unknown framing": (
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
