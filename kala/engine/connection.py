@@ -1,5 +1,6 @@
 """The connections of one HTTP call: host names, sockets and TLS, all of which end at its deadline or when it is cut."""
 
+import errno
 import os
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from kala.core.limits import LOOKUPS
 from kala.core.reach import Reach, reach_of
+from kala.engine import scarcity
 
 _CHUNK = 1 << 16
 
@@ -152,7 +154,7 @@ class Resolver:
         self._threads = 0
 
     def ask(self, host: str, port: int) -> "Future[Addresses]":
-        """Return the answer to come. Who does not want it any more cancels it."""
+        """Return the answer to come, which the caller cancels to give up. Raise Scarce where no thread can start."""
         found: Future[Addresses] = Future()
         if not self._idle.acquire(blocking=False):
             self._start_thread()
@@ -161,8 +163,14 @@ class Resolver:
 
     def _start_thread(self) -> None:
         with self._lock:
-            if self._threads < self._most:
+            if self._threads >= self._most:
+                return
+            try:
                 Thread(target=self._work, name=f"kala-resolver-{self._threads}", daemon=True).start()
+            except RuntimeError as error:  # the system allows no more threads; those that are there go on
+                if not self._threads:
+                    scarcity.check(OSError(errno.EAGAIN, str(error)))
+            else:
                 self._threads += 1
 
     def _work(self) -> None:

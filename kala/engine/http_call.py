@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from kala.core.foreign import masked, presentable
+from kala.core.foreign import masked
 from kala.core.job import HttpCall
 from kala.core.limits import REDIRECTS
 from kala.core.reach import Reach
@@ -16,10 +16,14 @@ from kala.engine.connection import Lifeline, Link, NotPermittedError, connect
 from kala.engine.control import Control
 from kala.engine.http_request import FOLLOWED, Request, first_request
 from kala.engine.output import Output
+from kala.engine.scarcity import Scarce
 
 
 def execute(call: HttpCall, timeout: float, output: Output, control: Control, job_id: str) -> Outcome:
-    """Make the request, follow redirects, and judge the final response, all within `timeout` seconds."""
+    """Make the request, follow redirects, and judge the final response, all within `timeout` seconds.
+
+    Raise Scarce where the system lacks what the first connection needs.
+    """
     clock = time.monotonic_ns()
     line = Lifeline(timeout)
     talk = _Talk(call, job_id, line, output)
@@ -27,6 +31,10 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Control, jo
     try:
         with control.heard_by(line.cut):
             talk.run()
+    except Scarce as scarce:
+        if not talk.is_begun:
+            raise
+        problem = str(scarce)
     except Exception as error:  # noqa: BLE001  sockets, TLS and threads have no common ancestor to name
         is_late = isinstance(error, TimeoutError) and not error.errno  # with a number, it is the kernel's own
         problem = _in_words(error)
@@ -40,7 +48,7 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Control, jo
         state=state,
         ended_at=datetime.now(UTC),
         duration=time.monotonic_ns() - clock,
-        message=presentable(message),
+        message=message,
         http_status=talk.status,
     )
 
@@ -70,6 +78,11 @@ class _Talk:
             request = next_one
         self._way = ""
         raise response.BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there was a connection, so that the server may know of the call."""
+        return self._farthest_in is not None
 
     @property
     def asked(self) -> str:

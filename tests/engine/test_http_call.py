@@ -18,6 +18,7 @@ from kala.core.run import Outcome
 from kala.engine import connection, http_call
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.scarcity import Scarce
 
 PATIENCE = 10
 JOB = "5d5be920-c716-4c99-60e1-055cad95b40f"
@@ -230,11 +231,13 @@ class TestARequest:
         call(f"{peer.url}/200", headers=(("Authorization", ("Bearer token",)),))
         assert peer.received[0].headers["Authorization"] == "Bearer token"
 
-    def test_sends_no_password_that_the_job_does_not_have(self, peer, call, tmp_path):
-        (tmp_path / ".netrc").write_text("machine 127.0.0.1 login kala password secret\n")
+    @pytest.mark.parametrize("status", [302, 307])
+    def test_sends_no_password_that_the_job_does_not_have(self, peer, other, call, tmp_path, status):
+        login = "login kala password secret\n"
+        (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 {login}default {login}")
         (tmp_path / ".netrc").chmod(0o600)
-        call(f"{peer.url}/200")
-        assert peer.received[0].headers["Authorization"] is None
+        call(f"{peer.url}/via/{status}/{other.server_port}")
+        assert [asked.headers["Authorization"] for asked in (*peer.received, *other.received)] == [None, None]
 
     def test_keeps_the_query(self, peer, call):
         call(f"{peer.url}/200?a=1&b=%20x")
@@ -482,14 +485,22 @@ class TestTheOutcome:
         assert (outcome.state, outcome.message) == ("failed", f"GET {refusing}: Connection refused")
         assert outcome.http_status is None
 
-    def test_of_a_call_for_which_no_thread_is_left_is_failure_with_the_reason(self, call, monkeypatch):
-        def exhausted(_: Thread) -> None:
-            raise RuntimeError("can't start new thread")
-
+    def test_waits_for_a_thread_that_looks_its_host_up(self, call, monkeypatch):
         monkeypatch.setattr(connection, "_resolver", connection.Resolver(1))
         monkeypatch.setattr(Thread, "start", exhausted)
-        outcome = call("http://host.example/")
-        assert (outcome.state, outcome.message) == ("failed", "GET http://host.example/: can't start new thread")
+        with pytest.raises(Scarce, match="no more processes"):
+            call("http://host.example/")
+
+    def test_of_a_redirect_for_which_no_thread_is_left_is_failure(self, peer, call, monkeypatch):
+        monkeypatch.setattr(connection, "_resolver", connection.Resolver(1))
+        peer.location = "http://host.example/"
+        start = Thread.start
+        monkeypatch.setattr(
+            Thread, "start", lambda thread: exhausted(thread) if "resolver" in thread.name else start(thread)
+        )
+        outcome = call(f"{peer.url}/redirect-as-told")
+        assert (outcome.state, outcome.http_status, len(peer.received)) == ("failed", 302, 1)
+        assert "redirected to http://host.example: the system allows Kala no more processes" in outcome.message
 
     def test_has_the_time_that_it_took(self, peer, call):
         assert 0 < call(f"{peer.url}/200").duration < PATIENCE * 10**9
@@ -498,13 +509,19 @@ class TestTheOutcome:
 class TestTheTimeout:
     @pytest.mark.parametrize(
         "what",
-        ["silence", "drip-headers", "drip-body", "drip-body-without-length", "drip-chunks", "to/to/drip-body"],
+        ["silence", "drip-headers", "drip-body", "drip-body-without-length", "drip-chunks"],
     )
     def test_is_for_the_whole_call_however_slowly_the_server_answers(self, peer, call, what):
         outcome = call(f"{peer.url}/{what}", timeout=0.1)
         assert outcome.state == "timed_out"
         assert outcome.message == f"no complete response from {peer.url}/{what} within 0.1 s"
         assert outcome.duration < PATIENCE / 2 * 10**9
+
+    def test_holds_through_redirects_too(self, peer, call):
+        outcome = call(f"{peer.url}/to/to/drip-body", timeout=0.1)
+        assert (outcome.state, outcome.http_status) == ("timed_out", 200)
+        asked = f"{peer.url}/to/to/drip-body redirected to {peer.url}"
+        assert outcome.message == f"no complete response from {asked} within 0.1 s"
 
     def test_holds_through_a_proxy_too(self, peer, call, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", peer.url)
@@ -552,3 +569,7 @@ class TestCancelling:
         outcome = http_call.execute(HttpCall(url=deaf), 1, Output(tmp_path, 1, 100), control, JOB)
         assert outcome.state == "cancelled"
         assert outcome.duration < 10**9 / 2
+
+
+def exhausted(_: Thread) -> None:
+    raise RuntimeError("can't start new thread")
