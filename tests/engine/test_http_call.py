@@ -1,5 +1,6 @@
 """One HTTP request, against a real server: what it sends, how it is judged, and that it ends in time."""
 
+import errno
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -484,6 +485,14 @@ class TestTheOutcome:
         outcome = call(refusing)
         assert (outcome.state, outcome.message) == ("failed", f"GET {refusing}: Connection refused")
         assert outcome.http_status is None
+
+    def test_is_failure_where_the_kernel_gives_up_before_the_deadline(self, call, monkeypatch):
+        def unreachable(*_: object) -> None:
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+        monkeypatch.setattr(http_call, "connect", unreachable)
+        outcome = call("http://host.example/")
+        assert (outcome.state, outcome.message) == ("failed", "GET http://host.example/: Connection timed out")
 
     def test_waits_for_a_thread_that_looks_its_host_up(self, call, monkeypatch):
         monkeypatch.setattr(connection, "_resolver", connection.Resolver(1))
