@@ -1,27 +1,17 @@
-"""The connections of one HTTP call: host names, sockets and TLS, all of which end at its deadline or when it is cut."""
+"""The connections of one HTTP call: sockets and TLS, which wait no longer than its lifeline permits."""
 
-import errno
 import os
 import socket
 import ssl
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Lock, Semaphore, Thread
-from typing import Any, Self
+from typing import Self
 
-from kala.core.limits import LOOKUPS
 from kala.core.reach import Reach, reach_of
-from kala.engine import scarcity
+from kala.engine.lifeline import Lifeline
+from kala.engine.resolver import addresses
 
 _CHUNK = 1 << 16
-
-# As socket.getaddrinfo returns them: family, type, protocol, canonical name, address.
-Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 
 
 class NotPermittedError(Exception):
@@ -32,35 +22,6 @@ class NotPermittedError(Exception):
             f"{host} is a {reach.adjective} address, and no redirect from elsewhere is followed to it;"
             " if it is meant, give it as the job's URL"
         )
-
-
-class Lifeline:
-    """What ends one call wherever it waits: its deadline, and a cancel from another thread."""
-
-    def __init__(self, timeout: float) -> None:
-        self._end = time.monotonic() + timeout
-        self._cuts: list[Callable[[], object]] = []
-        self._is_cut = False
-
-    def left(self) -> float:
-        """Return the seconds until the deadline, for the next wait. Raise TimeoutError when there are none."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-    def hold(self, cut: Callable[[], object]) -> None:
-        """Have `cut` called, which ends a wait, when the call is cut. Raise ConnectionAbortedError if it is already."""
-        self._cuts.append(cut)
-        # `cut` may have gone through the list before the append: it sets the flag first, so one of the two sees it.
-        if self._is_cut:
-            raise ConnectionAbortedError("cut off")
-
-    def cut(self) -> None:
-        self._is_cut = True
-        for cut in list(self._cuts):
-            with suppress(OSError):  # the socket is closed already
-                cut()
 
 
 class Link:
@@ -108,7 +69,7 @@ def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOO
     What counts is the address that is connected to: a name server may give another one each time that it is asked.
     """
     problem: Exception = OSError(f"no address of {host}")
-    found = _addresses(host, port, line)
+    found = addresses(host, port, line)
     for index, (family, kind, protocol, _, address) in enumerate(found):
         reach = reach_of(address[0])
         if reach > farthest_in:
@@ -128,73 +89,6 @@ def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOO
     raise problem
 
 
-def _addresses(host: str, port: int, line: Lifeline) -> Addresses:
-    with suppress(socket.gaierror):
-        return _look_up(host, port, socket.AI_NUMERICHOST)
-    found = _resolver.ask(host, port)
-    try:
-        line.hold(found.cancel)
-        return found.result(line.left())
-    finally:
-        found.cancel()  # so that a thread does not take up a name that nobody waits for
-
-
-def _look_up(host: str, port: int, flags: int = 0) -> Addresses:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-
-
-class Resolver:
-    """Looks host names up in threads of its own: getaddrinfo(3) cannot be interrupted, and can take a minute."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._asked: SimpleQueue[tuple[str, int, Future[Addresses]]] = SimpleQueue()
-        self._idle = Semaphore(0)
-        self._lock = Lock()
-        self._threads = 0
-
-    def ask(self, host: str, port: int) -> "Future[Addresses]":
-        """Return the answer to come, which the caller cancels to give up. Raise Scarce where no thread can start."""
-        found: Future[Addresses] = Future()
-        if not self._idle.acquire(blocking=False):
-            self._start_thread()
-        self._asked.put((host, port, found))
-        return found
-
-    def _start_thread(self) -> None:
-        with self._lock:
-            if self._threads >= self._most:
-                return
-            try:
-                Thread(target=self._work, name=f"kala-resolver-{self._threads}", daemon=True).start()
-            except RuntimeError as error:  # the system allows no more threads; those that are there go on
-                if not self._threads:
-                    scarcity.check(OSError(errno.EAGAIN, str(error)))
-            else:
-                self._threads += 1
-
-    def _work(self) -> None:
-        while True:
-            host, port, found = self._asked.get()
-            if not found.cancelled():
-                # Its call may give up at any moment: nobody else wants the answer.
-                with suppress(InvalidStateError):
-                    _answer(found, host, port)
-            self._idle.release()
-
-
-def _answer(found: "Future[Addresses]", host: str, port: int) -> None:
-    try:
-        addresses = _look_up(host, port)
-    except (OSError, UnicodeError) as error:
-        found.set_exception(error)
-    else:
-        found.set_result(addresses)
-
-
-_resolver = Resolver(LOOKUPS)
-
-
 def _bundle() -> str:
     """Return where the certificates of authorities are: the variables are those of requests and curl."""
     import certifi  # noqa: PLC0415  many installations call no URL
@@ -207,4 +101,6 @@ def _context(bundle: str) -> ssl.SSLContext:
     is_folder = Path(bundle).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
     context.set_alpn_protocols(["http/1.1"])
+    # Debian's Python 3.11 sets it: an end without TLS's alert would pass for the end of the body.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context

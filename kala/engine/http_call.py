@@ -12,9 +12,10 @@ from kala.core.reach import Reach
 from kala.core.run import Outcome, State
 from kala.core.url import Url
 from kala.engine import content, proxy, response
-from kala.engine.connection import Lifeline, Link, NotPermittedError, connect
+from kala.engine.connection import Link, NotPermittedError, connect
 from kala.engine.control import Control
 from kala.engine.http_request import FOLLOWED, Request, first_request
+from kala.engine.lifeline import Lifeline
 from kala.engine.output import Output
 from kala.engine.scarcity import Scarce
 

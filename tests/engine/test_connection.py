@@ -1,16 +1,16 @@
-"""Connections end with their call, whatever holds them up: a name server, a handshake, an address that is silent."""
+"""Connections end with their call, whatever holds them up, and lead only where they may."""
 
 import socket
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event, Timer
+from threading import Timer
 
 import pytest
 
 from kala.core.reach import Reach
-from kala.engine import connection
-from kala.engine.connection import Lifeline, NotPermittedError, Resolver, connect
+from kala.engine import connection, resolver
+from kala.engine.connection import NotPermittedError, connect
+from kala.engine.lifeline import Lifeline
 
 PATIENCE = 10
 
@@ -26,64 +26,13 @@ def names(monkeypatch) -> dict[str, list[str]]:
     """The addresses that names have."""
     names: dict[str, list[str]] = {}
 
-    def look_up(host: str, port: int, flags: int = 0) -> connection.Addresses:
+    def look_up(host: str, port: int, flags: int = 0) -> resolver.Addresses:
         if flags:
             raise socket.gaierror
-        return [
-            found for address in names[host] for found in socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-        ]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in names[host]]
 
-    monkeypatch.setattr(connection, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "_look_up", look_up)
     return names
-
-
-class NameServer:
-    """Answers nothing until it is told to."""
-
-    def __init__(self) -> None:
-        self.answers, self.is_asked = Event(), Event()
-        self.asked: list[str] = []
-
-    def __call__(self, host: str, port: int, flags: int = 0) -> connection.Addresses:
-        if flags:
-            raise socket.gaierror
-        self.asked.append(host)
-        self.is_asked.set()
-        assert self.answers.wait(PATIENCE)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
-
-
-@pytest.fixture
-def name_server(monkeypatch) -> Iterator[NameServer]:
-    """A name server that hangs, for a resolver with two threads."""
-    hanging = NameServer()
-    monkeypatch.setattr(connection, "_look_up", hanging)
-    monkeypatch.setattr(connection, "_resolver", Resolver(2))
-    yield hanging
-    hanging.answers.set()
-
-
-class TestANameServerThatHangs:
-    def test_holds_nobody_past_the_deadline(self, name_server):
-        with pytest.raises(TimeoutError):
-            connect("host.example", 80, Lifeline(0.1))
-
-    def test_holds_nobody_who_is_cut_off(self, name_server):
-        line = Lifeline(PATIENCE)
-        with ThreadPoolExecutor() as pool:
-            connecting = pool.submit(connect, "host.example", 80, line)
-            assert name_server.is_asked.wait(PATIENCE)
-            line.cut()
-            with pytest.raises(CancelledError):
-                connecting.result(PATIENCE / 2)
-
-    def test_holds_few_threads_and_is_not_asked_for_whom_nobody_waits(self, name_server, server):
-        for number in range(10):
-            with pytest.raises(TimeoutError):
-                connect(f"{number}.example", 80, Lifeline(0.02))
-        name_server.answers.set()
-        with connect("last.example", server.getsockname()[1], Lifeline(PATIENCE)):
-            assert name_server.asked == ["0.example", "1.example", "last.example"]
 
 
 class TestConnecting:

@@ -16,7 +16,7 @@ import pytest
 from kala.core.job import HttpCall
 from kala.core.reach import Reach, reach_of
 from kala.core.run import Outcome
-from kala.engine import connection, http_call
+from kala.engine import connection, http_call, resolver
 from kala.engine.control import Control
 from kala.engine.output import Output
 from kala.engine.scarcity import Scarce
@@ -380,9 +380,9 @@ class TestARedirectFromElsewhere:
     def names(self, monkeypatch) -> dict[str, list[str]]:
         """The addresses that names have, one for each time that they are looked up."""
         names: dict[str, list[str]] = {}
-        look_up = connection._look_up
+        look_up = resolver._look_up
         monkeypatch.setattr(
-            connection,
+            resolver,
             "_look_up",
             lambda host, *rest: look_up(names[host].pop(0) if host in names and not rest[1:] else host, *rest),
         )
@@ -495,13 +495,13 @@ class TestTheOutcome:
         assert (outcome.state, outcome.message) == ("failed", "GET http://host.example/: Connection timed out")
 
     def test_waits_for_a_thread_that_looks_its_host_up(self, call, monkeypatch):
-        monkeypatch.setattr(connection, "_resolver", connection.Resolver(1))
+        monkeypatch.setattr(resolver, "_resolver", resolver.Resolver(1))
         monkeypatch.setattr(Thread, "start", exhausted)
         with pytest.raises(Scarce, match="no more processes"):
             call("http://host.example/")
 
     def test_of_a_redirect_for_which_no_thread_is_left_is_failure(self, peer, call, monkeypatch):
-        monkeypatch.setattr(connection, "_resolver", connection.Resolver(1))
+        monkeypatch.setattr(resolver, "_resolver", resolver.Resolver(1))
         peer.location = "http://host.example/"
         start = Thread.start
         monkeypatch.setattr(

@@ -16,7 +16,7 @@ import pytest
 import kala
 from kala.core.job import HttpCall
 from kala.core.run import Outcome
-from kala.engine import connection, content, http_call
+from kala.engine import content, http_call, resolver
 from kala.engine.control import Control
 from kala.engine.output import Output
 
@@ -452,7 +452,7 @@ class TestTls:
 
     @pytest.mark.usefixtures("trusted")
     def test_a_certificate_for_another_host_is_refused(self, server, call, monkeypatch):
-        monkeypatch.setattr(connection, "_look_up", _all_are_here)
+        monkeypatch.setattr(resolver, "_look_up", _all_are_here)
         ended = call(f"https://other.example:{server.port}/")
         assert ended.facts == ("failed", None, b"")
         assert "the server's certificate is not valid: Hostname mismatch" in ended.outcome.message
@@ -514,7 +514,7 @@ class TestAProxy:
     )
     def test_is_not_asked_for_what_no_proxy_names(self, serve, call, monkeypatch, excepted):
         server, proxy = serve(OK + HELLO), serve(b"HTTP/1.1 502 X\r\n\r\n")
-        monkeypatch.setattr(connection, "_look_up", lambda host, port, flags=0: _all_are_here(host, server.port, flags))
+        monkeypatch.setattr(resolver, "_look_up", lambda host, port, flags=0: _all_are_here(host, server.port, flags))
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", excepted)
         assert call("http://host.example:81/").facts == ("succeeded", 200, b"hello")
@@ -569,7 +569,7 @@ class TestAProxy:
         assert "secret" not in message
 
 
-def _all_are_here(host: str, port: int, flags: int = 0) -> connection.Addresses:
+def _all_are_here(host: str, port: int, flags: int = 0) -> resolver.Addresses:
     if flags:
         raise socket.gaierror
     return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
