@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from kala.api import fields
+from kala.core.foreign import presentable
 
 # What a source gives at once: so much is kept for each client that does not read.
 PART = 64 * 1024
@@ -68,8 +69,8 @@ def json(value: Any, status: int = 200) -> Answer:
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Answer:
-    """What is wrong with a request, as one sentence."""
-    return Answer(status, msgspec.json.encode({"error": sentence}), headers)
+    """What is wrong with a request, as one sentence. It can name what the request, or the machine, has."""
+    return Answer(status, msgspec.json.encode({"error": presentable(sentence)}), headers)
 
 
 def no_content() -> Answer:

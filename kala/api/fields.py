@@ -33,12 +33,12 @@ def refuse(field: str, value: Any, wanted: str) -> Invalid:
 def shown(value: Any) -> str:
     """A value as JSON, for a sentence: on one line, cut to a readable length, and without the password of a URL."""
     try:
-        text = masked(msgspec.json.encode(value).decode())
+        text = msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
         text = ascii(value)
     except RecursionError:
         return "a value nested so deeply"
-    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[: _SHOWN + 1])
+    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in masked(text)[: _SHOWN + 1])
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 

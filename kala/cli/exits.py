@@ -7,6 +7,8 @@ from typing import IO, Any
 import click
 
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+from kala.core.foreign import presentable
+from kala.core.limits import LOG_LINE
 
 EXIT_CODES: dict[type[KalaError], int] = {Invalid: 2, NotFound: 4, Conflict: 5, Forbidden: 6, Busy: 7, KalaError: 1}
 """3 is left to commands that have a result of their own to tell."""
@@ -18,7 +20,7 @@ class _Sentence(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance, but declares it otherwise
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"kala: {self.message}", file=file, err=True)
+        click.echo(f"kala: {presentable(self.message, LOG_LINE)}", file=file, err=True)
 
 
 @contextmanager

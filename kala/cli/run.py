@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kala.core.errors import Invalid
+from kala.core.foreign import presentable
 from kala.core.run import Outcome, State
 from kala.engine import environment
 from kala.engine.command import Setting, execute
@@ -39,7 +40,7 @@ def run(command: str) -> None:
     if not command.strip():
         raise Invalid("command: blank; give a command")
     outcome = _execute(command)
-    reason = f": {outcome.message}" if outcome.message else ""
+    reason = f": {presentable(outcome.message)}" if outcome.message else ""
     click.echo(f"kala: {outcome.state} after {outcome.duration / 1e9:.3f} s{reason}", err=True)
     sys.exit(0 if outcome.state is State.SUCCEEDED else 1)
 

@@ -1,7 +1,8 @@
 """Text that comes from outside (servers, commands, file names, the environment), made safe to show to a person.
 
-Shown as it comes, a carriage return forges a log line, an escape sequence clears the screen, and a bidirectional
-override turns a name around. So what is foreign goes through here before it is shown.
+Shown as it comes, a carriage return forges a log line, an escape sequence clears the screen, a bidirectional override
+turns a name around, and the password of a URL is there for whoever reads the log. So what is foreign goes through here
+before it is shown.
 """
 
 import re
@@ -14,13 +15,20 @@ from kala.core.limits import MESSAGE
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Of these, what nobody writes into a name on purpose. Private and unassigned characters can be of a newer Unicode.
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-# What stands between the first colon of a login and its @. Where a password has a character that ends the login in a
-# URL, such as `/`, what follows the colon is no port, and all up to the last @ can be part of it.
-_PASSWORD = re.compile(r"(//[^/?#:@\s\[]*:)(?:[^/?#\s]*@|(?!\d*(?:[/?#\s]|$)).*@)")
+# A login with its password (RFC 3986, section 3.2.1). As part of a path, a URL has lost one of its slashes; in the path
+# of another URL, they are escaped.
+_LOGIN = re.compile(r"((?://|:/|%2[Ff]%2[Ff])[^/?#:@\s\[]*:)[^/?#\s]*@")
+# The same up to its colon, where a character that ends the login in a URL, such as `/`, follows unescaped: no port.
+_ODD_LOGIN = re.compile(r"((?://|:/|%2[Ff]%2[Ff])[^/?#:@\s\[]*:)(?!\d*[/?#\s]|\*\*\*@)")
 
 
 def presentable(text: str, limit: int = MESSAGE) -> str:
-    """Return `text` on one line of at most `limit` characters, with what a terminal would act on escaped."""
+    """Return `text` on one line of at most `limit` characters, with what a terminal would act on escaped.
+
+    The passwords of URLs are left out of it.
+    """
+    if "@" in text:
+        text = masked(text)
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
     # Escaping makes a text longer, never shorter: what is beyond the limit need not be looked at.
@@ -34,13 +42,17 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def masked(text: str) -> str:
+    """Return `text`, a URL or what has some in it, without the passwords of their logins."""
+    text = _LOGIN.sub(r"\1***@", text)
+    last = text.rfind("@")
+    if odd := _ODD_LOGIN.search(text, 0, last + 1):
+        return f"{text[: odd.end()]}***{text[last:]}"
+    return text
+
+
 def is_plain_line(text: str) -> bool:
     """Whether `text` is one line in which everything can be seen: no control, bidirectional or zero-width character."""
     if text.isascii() and text.isprintable():
         return True
     return not any(unicodedata.category(one) in _HIDDEN for one in text)
-
-
-def masked(url: str) -> str:
-    """Return a URL without the password of its login (RFC 3986, section 3.2.1)."""
-    return _PASSWORD.sub(r"\1***@", url)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import sdnotify
 
+from kala.core.foreign import presentable
+
 
 class Notifier:
     """The talk with systemd. A message that cannot be sent is dropped: the service matters more than news of it."""
@@ -33,7 +35,7 @@ class Notifier:
         """The line that `systemctl status` shows; sent when it changed."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={' '.join(text.split())}")
+            self._send(f"STATUS={presentable(' '.join(text.split()))}")
 
     def watchdog(self) -> None:
         """The engine is alive. It says so in every round, which may be often; systemd needs to hear a few."""

@@ -1,5 +1,7 @@
 """What comes from outside is shown without doing anything to who reads it."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,36 @@ def test_one_with_what_is_hidden_or_ends_it_is_not(text):
         ("http://user:sec/ret@host/", "http://user:***@host/"),
         ("http://user:s e?c#r@et@host/", "http://user:***@host/"),
         ("http://user:secret@[::1]:80/x", "http://user:***@[::1]:80/x"),
+        ("/srv/http:/user:secret@host", "/srv/http:/user:***@host"),
+        ("/run/http:%2F%2fuser:secret@host", "/run/http:%2F%2fuser:***@host"),
+        ("/srv/a:b@c", "/srv/a:b@c"),
+        ("http://user:***se/cret@host", "http://user:***@host"),
+        ("", ""),
+        ("@", "@"),
     ],
 )
 def test_the_password_in_a_url_is_not_shown(url, shown):
     assert masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET http://u:secret@a/ led to http://v:secret@b/: no", "GET http://u:***@a/ led to http://v:***@b/: no"),
+        ("GET http://a:80/ led to http://v:sec/ret@b/: no", "GET http://a:80/ led to http://v:***@b/: no"),
+        ("http://a:80 is not bob@example.org", "http://a:80 is not bob@example.org"),
+    ],
+)
+def test_nor_those_in_a_text_with_several(text, shown):
+    assert masked(text) == shown
+
+
+def test_a_password_is_not_shown_where_a_text_is_cut_in_it():
+    assert presentable(f"http://user:{'secret' * 50}@host/", 30) == "http://user:***@host/"
+
+
+@pytest.mark.parametrize("text", ["//a:" * 500_000, "//a:b " * 400_000 + "@", "@" * 1_000_000, "//" * 500_000 + "a:b@"])
+def test_even_a_long_text_is_searched_soon(text):
+    began = time.thread_time()
+    masked(text)
+    assert time.thread_time() - began < 1

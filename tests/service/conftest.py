@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -7,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from journald import Journald
 
 LIMIT_SECONDS = 10
 PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
@@ -74,37 +74,6 @@ def start(home):
 def app_events(home):
     """What was done to the app, out of what a service said."""
     return lambda service: [line.split(" app ")[1].split()[0] for line in service.said if " app " in line]
-
-
-class Journald:
-    """The end of journald's socket. A message comes as a datagram, or as a file sent along with an empty one."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(path)
-        self.socket.settimeout(LIMIT_SECONDS)
-
-    def heard(self) -> dict[str, str]:
-        """The fields of the next message."""
-        message, files, _, _ = socket.recv_fds(self.socket, 1_000_000, 1)
-        for file in files:
-            with os.fdopen(file, "rb") as sent:
-                sent.seek(0)
-                message = sent.read()
-        return dict(self._fields(message))
-
-    def _fields(self, message: bytes):
-        while message:
-            line, _, message = message.partition(b"\n")
-            name, equals, value = line.partition(b"=")
-            if not equals:
-                end = 8 + int.from_bytes(message[:8], "little")
-                value, message = message[8:end], message[end:].removeprefix(b"\n")
-            yield name.decode(), value.decode()
-
-    def close(self) -> None:
-        self.socket.close()
 
 
 @pytest.fixture

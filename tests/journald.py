@@ -1,0 +1,37 @@
+"""A journald for tests: the end of its socket, and the fields of what comes."""
+
+import os
+import socket
+
+LIMIT_SECONDS = 10
+
+
+class Journald:
+    """The end of journald's socket. A message comes as a datagram, or as a file sent along with an empty one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.settimeout(LIMIT_SECONDS)
+
+    def heard(self) -> dict[str, str]:
+        """The fields of the next message."""
+        message, files, _, _ = socket.recv_fds(self.socket, 1_000_000, 1)
+        for file in files:
+            with os.fdopen(file, "rb") as sent:
+                sent.seek(0)
+                message = sent.read()
+        return dict(self._fields(message))
+
+    def _fields(self, message: bytes):
+        while message:
+            line, _, message = message.partition(b"\n")
+            name, equals, value = line.partition(b"=")
+            if not equals:
+                end = 8 + int.from_bytes(message[:8], "little")
+                value, message = message[8:end], message[end:].removeprefix(b"\n")
+            yield name.decode(), value.decode()
+
+    def close(self) -> None:
+        self.socket.close()
