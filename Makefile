@@ -15,8 +15,12 @@ run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
 	$(BIN)/kala serve --data-dir data
 
 .PHONY: test
-test: lint crash-tools  ## lint, types, unit and system tests
+test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about ten minutes
 	$(BIN)/python -m pytest --ignore=tests/packaging
+
+.PHONY: say-duration
+say-duration:
+	@echo 'all tests take about ten minutes; make unit runs the quick ones in less than 30 seconds'
 
 .PHONY: test-service
 test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted Debian 12 and 13; needs root
@@ -32,9 +36,18 @@ test-crash: $(VENV)/dev crash-tools  ## Kala is killed again and again: make tes
 crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
+# What starts processes of Kala, or waits for timeouts of HTTP connections.
+SLOW := tests/api/test_server.py tests/api/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py \
+	tests/service/test_reload.py
+UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
+
+# In two processes: the tests of the engine mostly wait, those of the API mostly compute.
 .PHONY: unit
-unit: $(VENV)/dev  ## the tests that need no server, in less than 20 seconds
-	$(BIN)/python -m pytest tests/core tests/store tests/engine tests/cli tests/test_config.py tests/test_docs.py
+unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
+	@mkdir -p build
+	@$(UNIT) tests/api tests/service tests/test_*.py --ignore=tests/test_examples.py >build/unit.log 2>&1 & api=$$!; \
+		$(UNIT) tests/core tests/store tests/engine tests/cli; failed=$$?; \
+		wait $$api || failed=$$?; cat build/unit.log; exit $$failed
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
