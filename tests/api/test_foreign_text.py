@@ -210,7 +210,7 @@ class Told:
     def _call(self) -> None:
         places = [f"http://user:{PASSWORD}@127.0.0.1:{self._server.port}{path}?{LOGIN}" for path in self._server.paths]
         urls = [*places, LOGIN, f"http://user:{PASSWORD}@no.invalid/", f"http://user:{PASSWORD}@127.0.0.1:x/", HOSTILE]
-        urls += [f"ftp://user:{PASSWORD}@127.0.0.1/"]
+        urls += [f"http://user:{PASSWORD}/@127.0.0.1:9/", f"ftp://user:{PASSWORD}@127.0.0.1/"]
         self._create([Spec(name="a call", action=HttpCall(url=url, timeout=5)) for url in urls])
 
     def _create(self, specs: list[Spec]) -> None:
