@@ -37,17 +37,16 @@ crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
 # What starts processes of Kala, or waits for timeouts of HTTP connections.
-SLOW := tests/api/test_server.py tests/api/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py \
-	tests/service/test_reload.py
+SLOW := tests/crash tests/packaging tests/system tests/test_examples.py tests/api/test_server.py \
+	tests/api/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
-# In two processes: the tests of the engine mostly wait, those of the API mostly compute.
+# In two processes: the tests of the engine mostly wait, the others mostly compute.
 .PHONY: unit
 unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
 	@mkdir -p build
-	@$(UNIT) tests/api tests/service tests/test_*.py --ignore=tests/test_examples.py >build/unit.log 2>&1 & api=$$!; \
-		$(UNIT) tests/core tests/store tests/engine tests/cli; failed=$$?; \
-		wait $$api || failed=$$?; cat build/unit.log; exit $$failed
+	@$(UNIT) tests/engine >build/engine.log 2>&1 & engine=$$!; \
+		$(UNIT) tests --ignore=tests/engine; failed=$$?; wait $$engine || failed=$$?; cat build/engine.log; exit $$failed
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
