@@ -19,6 +19,7 @@ Check = Callable[[str, Any], Any]
 _SHOWN = 80
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_SECRET = re.compile(r"(env|remote_properties\.headers)\.", re.IGNORECASE)
 _UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
 _LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
@@ -26,8 +27,12 @@ _LONGEST_COMMAND = 128 * 1024 - 1
 
 
 def refuse(field: str, value: Any, wanted: str) -> Invalid:
-    """The error for a value that is not what is wanted, with the value cut to a readable length."""
-    return Invalid(f"{field}: {shown(value)} is not {wanted}")
+    """The error for a value that is not what is wanted, with the value cut to a readable length.
+
+    Variables and headers are not repeated, but for a name: the caller's own log would have tokens and passwords then.
+    """
+    is_secret = _SECRET.match(field if isinstance(value, str) else f"{field}.")
+    return Invalid(f"{field}: {'the value' if is_secret else shown(value)} is not {wanted}")
 
 
 def shown(value: Any) -> str:

@@ -24,11 +24,12 @@ MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, a
 LOG_LINE = Limit(4_000, "characters of a line in the log, and of each of its fields", "the rest is left out, with …")
 # Linux takes no longer path (PATH_MAX in limits.h, less the NUL at its end).
 PATH = Limit(4_095, "bytes of a job's working_directory, and of its shell", "the job is refused")
-TEMPLATE = Limit(65_536, "characters of a template", "the job is refused; of one stored earlier, each run fails")
-TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", "the same")
-TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", "the same")
+_OF_A_TEMPLATE = "the job is refused; of one that an older Kala stored, each run fails"
+TEMPLATE = Limit(65_536, "characters of a template", _OF_A_TEMPLATE)
+TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", _OF_A_TEMPLATE)
+TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", _OF_A_TEMPLATE)
 # Linux takes no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
-RENDERED = Limit(131_071, "bytes of a command, URL or body that a template makes", "the same")
+RENDERED = Limit(131_071, "bytes of a command, URL or body that a template makes", _OF_A_TEMPLATE)
 REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
 RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
 RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")

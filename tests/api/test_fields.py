@@ -53,6 +53,18 @@ class TestRefusing:
     def test_the_sentence_names_the_field_the_value_as_json_and_what_would_be_right(self, value, shown):
         assert str(fields.refuse("name", value, "a text")) == f"name: {shown} is not a text"
 
+    @pytest.mark.parametrize("field", ["env.TOKEN", "remote_properties.headers.Authorization[0]", "ENV.token"])
+    def test_a_variable_or_header_is_named_but_its_value_is_not_repeated(self, field):
+        assert str(fields.refuse(field, "TopSecret", "a text")) == f"{field}: the value is not a text"
+
+    @pytest.mark.parametrize("field", ["env", "remote_properties.headers"])
+    def test_nor_are_all_of_them_where_they_are_not_an_object(self, field):
+        assert str(fields.refuse(field, ["TOKEN=TopSecret"], "an object")) == f"{field}: the value is not an object"
+
+    @pytest.mark.parametrize("field", ["env", "environment.x", "remote_properties.headers", "command"])
+    def test_any_other_value_is_repeated(self, field):
+        assert str(fields.refuse(field, "a", "a text")) == f'{field}: "a" is not a text'
+
     @given(JSON)
     def test_any_json_value_can_be_shown_on_one_short_line(self, value):
         sentence = str(fields.refuse("name", value, "what it should be"))
