@@ -8,6 +8,7 @@ import msgspec
 
 from kala.cli.settings import loader, settings
 from kala.config import Loaded
+from kala.core.foreign import is_plain_line, presentable
 
 
 @click.group()
@@ -32,7 +33,7 @@ def _json(loaded: Loaded) -> str:
 
 
 def _table(loaded: Loaded) -> str:
-    rows = [(key, _toml(value), loaded.origins[key]) for key, value in _items(loaded)]
+    rows = [(key, _toml(value), presentable(loaded.origins[key])) for key, value in _items(loaded)]
     key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(f"{key:{key_width}} = {value:{value_width}}  # {origin}" for key, value, origin in rows)
 
@@ -42,10 +43,17 @@ def _items(loaded: Loaded) -> list[tuple[str, object]]:
 
 
 def _toml(value: object) -> str:
-    """TOML's texts, numbers and lists look like JSON's, but for escaped surrogates and a bare DEL."""
+    """TOML's texts, numbers and lists look like JSON's, but for escaped surrogates and a bare DEL.
+
+    What a terminal would act on is escaped, too, which in TOML means the same.
+    """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    return json.dumps(_plain(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return "".join(map(_escaped, json.dumps(_plain(value), ensure_ascii=False)))
+
+
+def _escaped(character: str) -> str:
+    return character if is_plain_line(character) else f"\\U{ord(character):08x}"
 
 
 def _plain(value: object) -> object:

@@ -62,6 +62,17 @@ def test_a_file_that_is_not_there_is_told():
     assert shown("--config", "/nowhere").stderr == "kala: --config: '/nowhere' does not exist; give a TOML file\n"
 
 
+def test_nothing_that_is_shown_moves_a_cursor_or_forges_a_line(tmp_path):
+    file = tmp_path / "a\x1b[2J\n\u202eb.toml"
+    file.write_text(r'data_dir = "/srv/\u001b[2J\u009b31m\u202e\U000e0041"')
+    lines = shown("--config", str(file)).output.splitlines()
+    assert len(lines) == len(KEYS)
+    assert all(line.isprintable() for line in lines)
+    shown_again = tmp_path / "again.toml"
+    shown_again.write_text("\n".join(lines))
+    assert load({}, {}, [shown_again]).config == load({}, {}, [file]).config
+
+
 @settings(max_examples=30)
 @given(
     owner=st.text(alphabet=string.ascii_letters + string.punctuation + " ä€🙂"),
