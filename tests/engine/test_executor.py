@@ -122,9 +122,18 @@ class TestARun:
         bench.next()
         assert bench.output() == "backup\n"
 
-    def test_whose_template_cannot_be_filled_in_fails_with_the_reason(self, bench):
-        bench.submit("echo {{ nome }}", template_delimiters="{{ }}")
-        assert bench.outcome().message.startswith("TemplateDelimiters: 'nome' is not a field of a template; use ")
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            ("{{ nome }}", "'nome' is not a field of a template; use "),
+            ("{{% for i in range(10) %}}{{% endfor %}}", "a loop (for) cannot be used in a template; use "),
+        ],
+    )
+    def test_whose_template_cannot_be_filled_in_fails_with_the_reason(self, bench, line, reason):
+        bench.submit(line, template_delimiters="{{ }}")
+        outcome = bench.outcome()
+        assert outcome.state == "failed"
+        assert outcome.message.startswith(f"TemplateDelimiters: {reason}")
 
     def test_has_its_template_filled_in_where_no_other_command_waits_for_it(self, bench, monkeypatch):
         threads: Queue[str] = Queue()
