@@ -6,12 +6,13 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
+from types import NoneType
 
 import msgspec
 
@@ -20,6 +21,8 @@ from kala.core.limits import LOG_LINE
 from kala.service import journal
 
 _LOGGER = logging.getLogger("kala")
+# What a field can be beside text that needs no look. A tuple, as a union takes thrice as long to ask for.
+_PLAIN = (int, float, NoneType)
 
 
 class Presentable(logging.Filter):
@@ -30,7 +33,8 @@ class Presentable(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = presentable(record.getMessage(), LOG_LINE), None
-        if fields := getattr(record, "fields", None):
+        fields = getattr(record, "fields", None)
+        if fields and not _are_plain(fields.values()):
             record.fields = {name: _presentable(value) for name, value in fields.items()}
         if record.exc_info:
             first, *rest = logging.Formatter().formatException(record.exc_info).split("\n")
@@ -38,10 +42,22 @@ class Presentable(logging.Filter):
         return True
 
 
+def _are_plain(values: Iterable[object]) -> bool:
+    """Whether nothing in the fields of a record is to be changed. Usually so, and told soon: runs have two records."""
+    texts = []
+    for value in values:
+        if isinstance(value, str):
+            texts.append(value)
+        elif not isinstance(value, _PLAIN):
+            return False
+    text = "".join(texts)
+    return presentable(text, LOG_LINE) is text
+
+
 def _presentable(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_presentable(one) for one in value]
-    return value if value is None or isinstance(value, int | float) else presentable(str(value), LOG_LINE)
+    return value if isinstance(value, _PLAIN) else presentable(str(value), LOG_LINE)
 
 
 def _indented(line: str) -> str:
