@@ -39,6 +39,7 @@ PASSWORD = "TopSecret"
 LOGIN = f"http://user:{PASSWORD}@127.0.0.1:9/x"
 FORGED = "2027-11-27T00:00:00.000+00:00 backup: run 7 succeeded"
 HOSTILE = f"\x1b[2J\r{FORGED}\n{FORGED}\t\x9b31m\u202egpj\u200b {LOGIN} \x7f"
+HOSTILE_PATH = f"/no/{HOSTILE}"
 # As a value of each kind that a field may want.
 HOSTILE_VALUES = [
     HOSTILE,
@@ -48,7 +49,7 @@ HOSTILE_VALUES = [
     {HOSTILE: HOSTILE},
     {"A": HOSTILE},
     {"A": [HOSTILE]},
-    f"/no/{HOSTILE}",
+    HOSTILE_PATH,
 ]
 UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 PATIENCE = 60
@@ -111,6 +112,7 @@ class Server:
                 connection.sendall(self._answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
 
     def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)  # to close it would not wake the thread
         self._socket.close()
 
 
@@ -174,11 +176,7 @@ class Told:
             for name in wire._FIELDS:
                 self._ask("POST", "/api/v1/job/", job | {name: value})
             for name in wire._REMOTE_FIELDS:
-                self._ask(
-                    "POST",
-                    "/api/v1/job/",
-                    {"name": "a call", "type": 1, "remote_properties": {"url": LOGIN, name: value}},
-                )
+                self._ask("POST", "/api/v1/job/", job | {"type": 1, "remote_properties": {"url": LOGIN, name: value}})
             self._ask("POST", "/api/v1/job/", job | {str(value)[:60]: 1})
             self._ask("POST", "/api/v1/job/", value)
             self._ask("POST", "/api/v1/schedule/preview/", {"schedule": value})
@@ -198,14 +196,14 @@ class Told:
         """As an older Kala could have stored them."""
         texts = [name for name in Spec.__struct_fields__ if Spec.__annotations__[name] is str]
         wanted = {"name": "a job", "action": Command("true"), "overlap": Overlap.ALLOW}
-        specs = [Spec(**wanted | {name: HOSTILE}) for name in texts]
-        specs += [
-            Spec(**wanted | {"working_directory": f"/no/{HOSTILE}"}),
-            Spec(**wanted | {"shell": f"/no/{HOSTILE}"}),
+        changes = [
+            *({name: HOSTILE} for name in texts),
+            {"working_directory": HOSTILE_PATH},
+            {"shell": HOSTILE_PATH},
+            {"env": (("A", HOSTILE),), "action": Command(HOSTILE)},
+            {"template_delimiters": "{{ }}", "action": Command(f"{{{{ {HOSTILE} }}}}")},
         ]
-        specs += [Spec(**wanted | {"env": (("A", HOSTILE),), "action": Command(HOSTILE)})]
-        specs += [Spec(**wanted | {"template_delimiters": "{{ }}", "action": Command(f"{{{{ {HOSTILE} }}}}")})]
-        self._create(specs)
+        self._create([Spec(**wanted | change) for change in changes])
 
     def _call(self) -> None:
         places = [f"http://user:{PASSWORD}@127.0.0.1:{self._server.port}{path}?{LOGIN}" for path in self._server.paths]
