@@ -9,7 +9,8 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from kala.api import wire
+from kala.api import spec, wire
+from kala.api.document import parse_object
 from kala.api.routes import table
 from kala.config import KEYS, RELOADABLE, Config
 from kala.core import policy
@@ -85,8 +86,7 @@ def test_the_links_on_a_page_lead_somewhere(page):
 
 @pytest.mark.parametrize(("page", "body"), BODIES, ids=[page for page, _ in BODIES])
 def test_a_job_shown_on_a_page_is_one_that_kala_takes(page, body):
-    spec = wire.parse_spec(wire.parse_object(body.encode()))
-    policy.check(spec, UTC)
+    policy.check(spec.parse(parse_object(body.encode())), UTC)
 
 
 def headings(page):

@@ -22,7 +22,7 @@ import msgspec
 import pytest
 from journald import Journald
 
-from kala.api import wire
+from kala.api import spec, wire
 from kala.api.events import EventSource
 from kala.api.exchange import refusal
 from kala.api.routes import table
@@ -173,9 +173,9 @@ class Told:
     def _send_jobs(self) -> None:
         job = {"name": "a job", "command": "true"}
         for value in HOSTILE_VALUES:
-            for name in wire._FIELDS:
+            for name in spec._FIELDS:
                 self._ask("POST", "/api/v1/job/", job | {name: value})
-            for name in wire._REMOTE_FIELDS:
+            for name in spec._REMOTE_FIELDS:
                 self._ask("POST", "/api/v1/job/", job | {"type": 1, "remote_properties": {"url": LOGIN, name: value}})
             self._ask("POST", "/api/v1/job/", job | {str(value)[:60]: 1})
             self._ask("POST", "/api/v1/job/", value)
