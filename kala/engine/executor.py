@@ -54,8 +54,9 @@ class Executor:
 
     `submit` is the only way in and `done` the only way out. A starter starts each command, the watch has it for a
     moment, and what lasts longer goes to a worker. What can take time before it starts goes to a worker at once: HTTP
-    calls, commands with a template, and what the system cannot start yet. There are as many workers as there can be
-    runs, so that none waits for another. The table of tasks belongs to its lock.
+    calls, commands with a template, those of a user, whom a directory service may have to look up, and what the system
+    cannot start yet. There are as many workers as there can be runs, so that none waits for another. The table of tasks
+    belongs to its lock.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Executor:
         task = Task(msgspec.structs.replace(run, started_at=None), job, Control(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
-        if not isinstance(job.spec.action, Command) or job.spec.template_delimiters:
+        if not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user:
             self._lasting.put(task)
             return
         if self._commands.empty():

@@ -16,7 +16,7 @@ import pytest
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.limits import MESSAGE
 from kala.core.run import Cause, Outcome, Run, State
-from kala.engine import command, executor, scarcity, template
+from kala.engine import command, executor, identity, scarcity, template
 from kala.engine.cgroup import Groups
 from kala.engine.executor import Executor, Limits
 from kala.engine.spool import live_path_of, path_of
@@ -141,6 +141,14 @@ class TestARun:
         monkeypatch.setattr(template, "render", lambda job: (threads.put(current_thread().name), render(job))[1])
         bench.submit("echo {{.Name}}", template_delimiters="{{ }}")
         bench.next()
+        assert threads.get_nowait().startswith("kala-worker-")
+
+    def test_has_its_user_looked_up_where_no_other_command_waits_for_it(self, bench, monkeypatch):
+        threads: Queue[str] = Queue()
+        account = identity.account
+        monkeypatch.setattr(identity, "account", lambda name: (threads.put(current_thread().name), account(name))[1])
+        bench.submit("true", user="nobody-of-this-name")
+        assert bench.outcome().state == "failed"
         assert threads.get_nowait().startswith("kala-worker-")
 
     @pytest.mark.parametrize(
