@@ -12,7 +12,7 @@ from cherrypy import _cprequest
 
 from kala.api import guard, routes
 from kala.api.body import BodyTooLarge, read_body
-from kala.api.exchange import Answer, Call, Source, refusal
+from kala.api.exchange import Answer, Call, Parts, Source, refusal
 from kala.api.request import STREAM
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 
@@ -29,8 +29,8 @@ _STATUS: dict[type[KalaError], int] = {
 # What is the machine's fault and not Kala's: descriptors, processes, memory, room on the disk or the disk itself.
 _SCARCE = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
-# What is between Kala and the client shall pass a stream on as it comes.
-_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# What is between Kala and the client shall pass on as it comes what goes on until something happens.
+_LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
@@ -104,31 +104,16 @@ def _write(answer: Answer) -> bytes | Iterator[bytes]:
     response = cherrypy.serving.response
     body, headers = answer.body, answer.headers
     if isinstance(body, Source):
-        _hand_over(body)
-        body, headers = iter(()), {**_STREAM_HEADERS, **headers}
-    elif not isinstance(body, bytes):
-        body = _begun(body)
+        headers = {**_LIVE_HEADERS, **headers}
     response.status = answer.status
     response.headers["Content-Type"] = "application/json"
     response.headers.update(headers)
     response.stream = not isinstance(body, bytes)
-    return body
-
-
-def _begun(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Have the first part before the head is sent, so that what cannot be had at all gets an answer of its own."""
-    return _to_the_end(next(parts, b""), parts)
-
-
-def _to_the_end(first: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
-    """What ends in its middle must not look whole to the client: the connection breaks off."""
-    try:
-        if first:
-            yield first
-        yield from parts
-    except KalaError as error:
-        logger.error("an answer broke off: %s", error)  # noqa: TRY400 - it is the machine's fault, and told in full
-        raise ConnectionAbortedError(errno.ECONNABORTED, str(error)) from error
+    if isinstance(body, bytes):
+        return body
+    # The first part is there before the head is sent, so what cannot be had at all gets an answer of its own.
+    _hand_over(body if isinstance(body, Source) else Parts(body))
+    return iter(())
 
 
 def _hand_over(source: Source) -> None:

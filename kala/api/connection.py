@@ -1,103 +1,243 @@
 """A client's connection: what waits for its next request, and what is left of it after its last."""
 
 import contextlib
+import io
 import logging
 import re
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from cheroot import server
 
-from kala.api.exchange import Source
-from kala.api.request import HEAD_LIMIT, Request
-from kala.core.errors import Busy
+from kala.api.exchange import Parts, Source
+from kala.api.outbox import Outbox
+from kala.api.request import Request
+from kala.api.stream import Cut, Stream
+from kala.core.errors import Busy, Invalid, KalaError
+from kala.core.limits import BODY_SECONDS, HEAD_BYTES
+
+if TYPE_CHECKING:
+    from kala.api.server import Http
+
+# What is read at a time of a body.
+_READ = 64 * 1024
+# So much of an answer is sent by its worker where the client takes it at once; the rest takes its turn with others.
+_WORKER_SENDS = 1024 * 1024
 
 _log = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Connection(server.HTTPConnection):
-    """A client's connection: a whole head is taken in before a worker sees it, and the last answer gets through."""
+    """A client's connection. Its socket never blocks, so a worker does only what needs nothing from the client.
 
-    RequestHandlerClass = Request
-    rbufsize = HEAD_LIMIT
+    It is owned by one thread at a time: by the watching thread while a head or a body is coming, by a worker while
+    a request is parsed or answered, by the streams' thread while an answer is sent that the client does not take
+    at once.
+    """
+
     # Whether the client may have sent, or be sending, more than was read.
     unread = False
-    # What the rest of the answer comes from, where it is a stream, and whether its parts are framed as chunks.
+    # Where the body of the answer comes from, if it is not made at once, and the answer that is being sent.
     source: Source | None = None
-    is_chunked = False
-    # Whether there is nothing more to wait for: the client closed its side, or the head fills the buffer.
-    _ended = False
-    # Whether the last answer was given.
-    _leaving = False
+    answer: Stream | None = None
+    # Since when it waits for its client, and when its client last sent a part of a body.
+    since = heard_at = 0.0
+    # The bytes of unfinished requests that are counted for it, and whether the watching thread waits for more.
+    weight = 0
+    is_watched = False
+
+    def __init__(self, http: "Http", client: socket.socket, origin: str | None) -> None:
+        """In place of cheroot's, whose file objects wait for the client."""
+        self.server = http
+        self.socket = client
+        self.origin = origin
+        self.rfile = io.BytesIO()
+        self.wfile = Outbox(client)
+        # What was read of the requests that come next, and where the head of the first of them ends; 0 without an end.
+        self._received = b""
+        self._head_end = 0
+        # A request whose body has not come whole.
+        self._request: Request | None = None
+        # Whether the client has closed its side, whether we have closed ours, and whether the answer keeps it open.
+        self._has_ended = False
+        self._is_leaving = False
+        self._is_kept = False
+        # How the answer's body is framed.
+        self._is_chunked = False
+        self._length: int | None = None
 
     @property
-    def ready(self) -> bool:
-        """Whether a worker could go on without waiting for the client."""
-        return self._ended or (not self._leaving and bool(_HEAD_END.search(self._buffered())))
+    def is_gathering(self) -> bool:
+        """Whether a body is coming."""
+        return self._request is not None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the answer goes on until something happens, which is its client's to wait for."""
+        return self.source is not None and not isinstance(self.source, Parts)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker can go on without its client."""
+        if self._request:
+            return self._request.body.is_done
+        return not self._is_leaving and bool(self._head_end or (self._has_ended and self._received))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for, and nothing to answer."""
+        return self._has_ended and not self.is_ready
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept of requests."""
+        return len(self._received) + (self._request.body.size if self._request else 0)
+
+    def is_overdue(self, now: float, patience: float) -> bool:
+        """Whether the client has been silent, or busy with one head or body, for too long."""
+        if self._request:
+            return now - self.heard_at > patience or now - self.since > BODY_SECONDS
+        return now - self.since > patience
 
     def take(self) -> None:
-        """Take in what has come. Only for a readable socket, where it does not wait."""
-        if self._leaving:
-            self.rfile.read(len(self._buffered()))
-        before = len(self._buffered())
-        if not before and not self._leaving:
-            self.last_used = time.monotonic()
-        # A reset is an end, too, and so is a read that once timed out: whoever reads on finds it.
-        with contextlib.suppress(OSError):
-            self.rfile.peek(before + 1)
-        self._ended = len(self._buffered()) == before
+        """Read what has come, without waiting."""
+        is_body = self._request or self._is_leaving
+        try:
+            data = self.socket.recv(_READ if is_body else HEAD_BYTES + 1 - len(self._received))
+        except BlockingIOError:
+            return
+        except OSError:  # A reset is an end, too.
+            data = b""
+        if data:
+            self._accept(data)
+        else:
+            self._has_ended = True
+            self.fail(Invalid("body: the connection ended before the body did; send all that the headers promise"))
+
+    def _accept(self, data: bytes) -> None:
+        if self._request:
+            self.heard_at = time.monotonic()
+            self._keep(self._request.body.feed(data))
+        elif not self._is_leaving:
+            if not self._received:
+                self.since = time.monotonic()
+            self._keep(self._received + data, max(0, len(self._received) - 2))
+
+    def _keep(self, received: bytes, searched: int = 0) -> None:
+        """Keep what was read of the next requests; no head ends before `searched`."""
+        self._received = received
+        match = _HEAD_END.search(received, searched) if received else None
+        # One that is too long goes to a worker as it is, and is refused there.
+        self._head_end = match.end() if match else len(received) if len(received) > HEAD_BYTES else 0
+
+    def fail(self, error: KalaError) -> None:
+        """Wait no longer for the body that is coming, if there is one; the application gets the error."""
+        if self._request and not self._request.body.is_done:
+            self._request.body.fail(error)
 
     def communicate(self) -> bool:
-        """Serve one request; say whether to keep the connection, if only to read what is still being sent."""
-        self._ended = False
-        if self._leaving:
-            return False
-        kept = bool(super().communicate())  # type: ignore[no-untyped-call]  # cheroot's stubs
-        if not kept:
-            self.end_stream()
-        return kept or (self.unread and self._leave())
-
-    def stream(self, source: Source) -> None:
-        """Let the source give the body of the answer, once its head is sent. Raises Busy when there are too many."""
+        """Do what can be done without the client; return whether to keep the connection, if only to send the answer."""
         try:
-            self.server.streamer.admit()
-        except Busy:
-            _close(source)
-            raise
-        self.source = source
+            self._is_kept = self._serve()
+            return self._request is not None or self._send()
+        except (OSError, Cut):  # The client has gone, or the rest of its answer cannot be had.
+            return False
 
-    def end_stream(self) -> None:
-        """Read no more from the source, if there is one, and make room for another stream."""
-        source, self.source = self.source, None
-        if source is not None:
-            self.server.streamer.leave()
-            _close(source)
+    def _serve(self) -> bool:
+        """Parse a request, or answer one that has come whole; return whether the connection is open for another."""
+        request = self._request or self._parse()
+        try:
+            if not request.ready:
+                return False
+            if not request.body.is_done:
+                self._request = request
+                self.take()  # Most bodies come right behind their heads.
+            if not request.body.is_done:
+                self.wfile.send()  # 100 Continue
+                return True
+            self._request = None
+            self.server.room.weigh(self, 0)
+            request.respond()
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a handler's fault costs the request, not the worker
+            self.server.error_log(repr(error), level=logging.ERROR, traceback=True)
+            self.end_stream()
+            if not request.sent_headers:
+                request.simple_response("500 Internal Server Error")
+            return False
+        self._is_chunked, self._length = request.chunked_write, request.length
+        return not request.close_connection
+
+    def _parse(self) -> Request:
+        end = self._head_end or len(self._received)
+        self.rfile = io.BytesIO(self._received[:end])
+        rest = self._received[end:]
+        self._received, self._head_end = b"", 0
+        request = Request(self.server, self)
+        request.parse_request()
+        self.heard_at = self.since = time.monotonic()
+        self._keep(request.body.feed(rest) if request.ready else b"")
+        return request
+
+    def _send(self) -> bool:
+        """Send the answer as far as the client takes it at once; return whether to keep the connection."""
+        self.wfile.send()
+        if self.wfile.size or self.source:
+            answer = Stream(self, self.source, is_chunked=self._is_chunked, length=self._length)
+            if not answer.is_live:
+                answer.advance(_WORKER_SENDS)
+            if not answer.is_done:
+                self.answer = answer
+                return True
+        return self._is_kept or (self.unread and self._leave())
 
     def finish(self) -> None:
-        """After the whole of a stream was sent: see to it that the client gets its end, then close."""
-        self.socket.settimeout(self.server.timeout)
-        if self._leave():
+        """Go on as a worker would, after another thread has sent the rest of an answer."""
+        self.answer = None
+        if self._is_kept or self._leave():
             self.server.put_conn(self)
         else:
             self.close()
 
+    def stream(self, source: Source) -> None:
+        """Let the source give the body of the answer, once its head is sent. Raises Busy when there are too many."""
+        self.source = source
+        try:
+            if self.is_followed:
+                self.server.streamer.admit()
+        except Busy:
+            self.source = None
+            _close(source)
+            raise
+
+    def end_stream(self) -> None:
+        """Read no more from the source, if there is one, and make room for another stream."""
+        if self.is_followed:
+            self.server.streamer.leave()
+        source, self.source = self.source, None
+        if source is not None:
+            _close(source)
+
     def close(self) -> None:
+        """In place of cheroot's, which closes its file objects, too."""
         self.end_stream()
+        self.server.room.leave(self)
         with contextlib.suppress(OSError):  # The client was faster.
-            super().close()
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
     def _leave(self) -> bool:
         """End our side only: closing with bytes unread makes the kernel reset the connection and lose the answer."""
-        self._leaving = True
+        self._is_leaving = True
+        self._received = b""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:  # The client was faster.
             return False
         return True
-
-    def _buffered(self) -> bytes:
-        return self.rfile.peek(0) if self.rfile.has_data() else b""
 
 
 def _close(source: Source) -> None:

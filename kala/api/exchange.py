@@ -1,6 +1,6 @@
 """One request and its answer, as the routes see them: no web framework in sight."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -56,8 +56,24 @@ class Source(Protocol):
         """Called once, whatever became of the answer, and by any thread where it never began."""
 
 
+class Parts(Source):
+    """The parts of a long answer whose length its request decided. The first of them is there when this is made."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self._first = next(parts, b"")
+
+    def read(self) -> bytes | None:
+        part, self._first = self._first, b""
+        return part or next(filter(None, self._parts), None)
+
+    def close(self) -> None:
+        if isinstance(self._parts, Generator):
+            self._parts.close()
+
+
 class Answer(msgspec.Struct, frozen=True):
-    """A response. An iterator's parts are sent by the worker that has the request; a source holds no worker."""
+    """A response. What its client does not take at once holds no worker."""
 
     status: int = 200
     body: bytes | Iterator[bytes] | Source = b""

@@ -4,7 +4,6 @@ cheroot is lenient where HTTP is strict, and leniency is how one request hides i
 ends with a sentence in JSON and a closed connection.
 """
 
-import io
 import re
 from typing import Any
 
@@ -12,12 +11,21 @@ import msgspec
 from cheroot import errors, server
 
 from kala.api.body import BodyTooLarge, ChunkedBody, SizedBody, shown
+from kala.api.exchange import PART
+from kala.core.limits import HEAD_BYTES
 
-# Request line and headers together: more than any client sends, and little enough to hold for every connection.
-HEAD_LIMIT = 64 * 1024
 # The name in WSGI's environ of what makes the answer a stream: a function that takes a Source, and may raise Busy.
 STREAM = "kala.stream"
 
+# What each answer says to browsers, unless the application says otherwise: what Kala answers is data. It is not to be
+# taken for a page or a script, shown in a frame, read by another site, or kept.
+_SAFE = (
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    (b"Cache-Control", b"no-store"),
+)
+_SAFE_LINES = b"".join(b"%b: %b\r\n" % header for header in _SAFE) + b"\r\n"
 _CRLF = b"\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"%b [!-~]+ HTTP/1\.[01]" % _TOKEN)
@@ -28,6 +36,10 @@ _GIVEN_ONCE = frozenset({b"Host", b"Content-Length", b"Transfer-Encoding"})
 
 class Request(server.HTTPRequest):
     """cheroot's request, but strict, with errors in JSON, and with a body that cannot be misread."""
+
+    body: SizedBody
+    # What the head of the answer promises as the length of its body.
+    length: int | None = None
 
     def read_request_line(self) -> bool:
         """Refuse also what cheroot lets pass, and what makes its URL parser raise (`//[`)."""
@@ -47,7 +59,7 @@ class Request(server.HTTPRequest):
         except BodyTooLarge as error:
             return self._refuse("413 Content Too Large", str(error))
         except errors.MaxSizeExceeded:
-            text = f"headers: larger than {HEAD_LIMIT} bytes together; send fewer or shorter ones"
+            text = f"headers: larger than {HEAD_BYTES} bytes together; send fewer or shorter ones"
             return self._refuse("431 Request Header Fields Too Large", text)
 
     def header_reader(self, rfile: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
@@ -61,10 +73,19 @@ class Request(server.HTTPRequest):
             raise BodyTooLarge(self.server.max_request_body_size)
         return headers
 
+    def parse_request(self) -> None:
+        """Prepare for the body, too. The file that is read has the head alone."""
+        super().parse_request()
+        if not self.ready:
+            return
+        if self.chunked_read:
+            self.body = ChunkedBody(self.server.max_request_body_size)
+        else:
+            self.body = SizedBody(int(self.inheaders.get(b"Content-Length", 0)))
+
     def respond(self) -> None:
         """In place of cheroot's, which has its own bodies, and lets a handler's SystemExit end the server."""
-        self._body = self._open_body()
-        self.rfile = io.BufferedReader(self._body)
+        self.rfile = self.body.open()
         gateway = self.server.gateway(self)
         gateway.env[STREAM] = self.conn.stream
         try:
@@ -72,33 +93,30 @@ class Request(server.HTTPRequest):
         except SystemExit as error:
             raise RuntimeError("a request handler tried to end the process") from error
         self.ensure_headers_sent()
-        self._end_answer()
-
-    def _end_answer(self) -> None:
-        """Keep the connection of a stream for as long as it takes; it closes then, as the head has said."""
-        if self.conn.source is not None:
-            self.conn.is_chunked, self.close_connection = self.chunked_write, False
-        elif self.chunked_write:
+        if self.chunked_write and self.conn.source is None:
             self.conn.wfile.write(b"0\r\n\r\n")
-
-    def _open_body(self) -> SizedBody:
-        if self.chunked_read:
-            return ChunkedBody(self.conn.rfile, self.server.max_request_body_size)
-        return SizedBody(self.conn.rfile, int(self.inheaders.get(b"Content-Length", 0)))
 
     def send_headers(self) -> None:
         """Close after a stream, and if there is body left that would be taken for a request; name no software."""
-        if not self._body.complete:
+        if self.body.error:
             self.close_connection = self.conn.unread = True
-        if self.conn.source is not None:
+        if self.conn.is_followed:
             self.close_connection = True
-        self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
+        given = {name.lower(): value for name, value in self.outheaders}
+        if b"server" in given:
+            self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
+        self.outheaders += [header for header in _SAFE if header[0].lower() not in given]
+        self.length = int(given[b"content-length"]) if b"content-length" in given else None
         super().send_headers()
 
     def write(self, chunk: bytes) -> None:
         """End an answer to HEAD with its headers, whatever the application yields."""
-        if self.method != b"HEAD":
-            super().write(chunk)
+        if self.method == b"HEAD":
+            return
+        # An application that yields more than its client takes has to wait. Kala's own hands its long answers over.
+        if self.conn.wfile.size > PART:
+            self.conn.wfile.drain(self.server.timeout)
+        super().write(chunk)
 
     def simple_response(self, status: str, msg: str = "") -> None:
         """Answer with an error of the server's own, after which the connection closes."""
@@ -106,9 +124,9 @@ class Request(server.HTTPRequest):
         body = msgspec.json.encode({"error": msg or status[4:]})
         head = (
             f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         )
-        self.conn.wfile.write(head.encode() + body)
+        self.conn.wfile.write(head.encode() + _SAFE_LINES + body)
 
     def _refuse(self, status: str, text: str) -> bool:
         self.simple_response(status, text)

@@ -1,14 +1,15 @@
 """The HTTP server that Kala listens with: cheroot, for any WSGI application, on a socket that is ready to use.
 
-One thread watches all connections ("kala-http"); a pool of workers runs the application. A connection costs a worker
-only from the last byte of a request's head to the last byte of its answer: clients that are silent, idle or slow to
-say what they want cost none, and an answer that is a stream goes over to the streams' thread after its head.
+One thread watches all connections ("kala-http"); a pool of workers runs the application. A connection holds a worker
+only while a request is parsed or answered. A client that is silent, idle, or slow to send its request holds none, and
+an answer that its client does not take at once goes over to the streams' thread.
 """
 
 import contextlib
 import errno
 import logging
 import os
+import resource
 import selectors
 import socket
 import threading
@@ -19,26 +20,26 @@ from typing import TYPE_CHECKING, Any
 from cheroot import connections, wsgi
 
 from kala.api.connection import Connection
-from kala.api.request import HEAD_LIMIT
+from kala.api.room import Room, origin_of
 from kala.api.streamer import Streamer
 from kala.api.workers import Workers, on_one_processor
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Busy, Conflict, Invalid, KalaError
+from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 # Connections that the kernel completes before we accept them: a burst waits instead of being turned away.
 BACKLOG = 1024
-# Waiting connections up to which an answer keeps its connection open. Half of the 1,024 descriptors that a process gets
-# by default; runs, their pipes and the database have the other half.
-KEEP_ALIVE_LIMIT = 512
 # What stop() grants to the watching thread.
 _GRACE = 0.5
 # How long, at most, stop() waits for those who are connected and have not asked anything yet.
 _LAST_WORD_SECONDS = 1.0
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1
-# How often the log tells of it at most, in seconds: near the limit it comes and goes many times a second.
+# What a connection may keep of a head without being counted, in bytes.
+_LIGHT = 4 * 1024
+# How often the log tells of a shortage at most, in seconds: near the limit it comes and goes many times a second.
 _WARNED_EVERY = 60.0
 
 _log = logging.getLogger("kala.http")
@@ -81,12 +82,14 @@ class Server:
         listener: socket.socket,
         *,
         threads: int = 16,
-        max_body: int = 1024 * 1024,
-        idle_timeout: float = 10,
+        max_body: int = BODY_BYTES,
+        idle_timeout: float = HEAD_SECONDS,
         streamer: Streamer | None = None,
+        room: Room | None = None,
     ) -> None:
         self._streamer = streamer or Streamer()
-        self._http = _Http(app, listener, threads, max_body, idle_timeout, streamer=self._streamer)
+        room = room or Room(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        self._http = Http(app, listener, threads, max_body, idle_timeout, streamer=self._streamer, room=room)
         self._listener = listener
         self._lock = threading.Lock()
         self._stopped = False
@@ -114,19 +117,22 @@ class Server:
         """
         with self._lock:
             self._stopped = True
-            self._streamer.stop()
+            deadline = time.monotonic() + timeout
+            self._streamer.close()
             if self._http.ready:
                 self._http.stop(timeout)
+            self._streamer.stop(deadline - time.monotonic())
             self._listener.close()
 
 
 class _Connections(connections.ConnectionManager):
-    """The connections that wait, new ones too, watched by one thread. cheroot gives a new one to a worker at once."""
+    """The connections that wait for their clients, new ones too, watched by one thread."""
 
     _selector: Any
 
-    def __init__(self, http: "_Http") -> None:
+    def __init__(self, http: "Http") -> None:
         super().__init__(http)
+        self._room = http.room
         self._next_warning = 0.0
         self._listens_again: float | None = None
         self._unasked: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -135,16 +141,21 @@ class _Connections(connections.ConnectionManager):
         self._selector.register(self._wake, selectors.EVENT_READ, data=http)
 
     def put(self, conn: Connection) -> None:
-        """Take a connection that has just come, or that was served."""
-        conn.last_used = time.monotonic()
+        """Take a connection that has just come, or that a worker or the streams' thread has done with for now."""
+        if not conn.is_gathering:
+            conn.since = time.monotonic()
         self.hold(conn)
 
     def hold(self, conn: Connection) -> None:
         """Watch a connection until it is ready for a worker; one with a pipelined request is ready at once."""
-        if conn.ready:
+        if conn.is_ready:
+            self._room.resume(conn)
             self.server.requests.put(conn)
         else:
+            # In this order: the watching thread, which may not be this one, takes it from here once it is watched.
+            self._room.wait(conn)
             self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
+            conn.is_watched = True
 
     def _run(self, expiration_interval: float) -> None:
         """In place of cheroot's, which goes by the wall clock: set back, it would close no idle connection for long."""
@@ -152,16 +163,23 @@ class _Connections(connections.ConnectionManager):
         while not self._stop_requested:
             self._listen_again()
             patience = expiration_interval if self._listens_again is None else _STARVED_PAUSE
-            for fd, conn in self._selector.select(timeout=patience):
+            for _, conn in self._selector.select(timeout=patience):
                 if conn is self.server:
-                    self._from_server_socket(self.server.socket)
-                else:
-                    self._selector.unregister(fd)
-                    self.server.process_conn(conn)
+                    self._accept()
+                elif self._release(conn):
+                    self.heard(conn)
             now = time.monotonic()
             if now >= next_look:
-                self._expire(threshold=now - self.server.timeout)  # type: ignore[attr-defined]  # not in cheroot's stubs
+                self._end_overdue(now)
                 next_look = now + expiration_interval
+
+    def _release(self, conn: Connection) -> bool:
+        """Watch a connection no longer. False where it was dropped in the same turn, or is only about to be watched."""
+        if not conn.is_watched:
+            return False
+        conn.is_watched = False
+        self._selector.unregister(conn.socket.fileno())
+        return True
 
     def _listen_again(self) -> None:
         if self._listens_again is not None and time.monotonic() >= self._listens_again:
@@ -174,11 +192,44 @@ class _Connections(connections.ConnectionManager):
         os.eventfd_write(self._wake, 1)
 
     def heard(self, conn: Connection) -> None:
-        """A connection has become readable."""
+        """Read from a connection that became readable, and give it to a worker when a whole request is there."""
         conn.take()
-        if conn.ready:
+        if conn.is_over:
+            conn.close()
+            return
+        if conn.is_ready:
             self._unasked.discard(conn)
+        elif conn.is_gathering or conn.size > _LIGHT:
+            self._room.weigh(conn, conn.size)
+            if self._room.is_overdrawn and not self._lighten(conn):
+                return
         self.hold(conn)
+
+    def _lighten(self, heard: Connection) -> bool:
+        """Drop the oldest unfinished requests until the rest fits; false where that was the one just heard."""
+        self._room.wait(heard)
+        while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()):
+            self._warn("unfinished requests take more room than Kala has for them: the oldest is dropped")
+            if oldest is not heard and not self._release(oldest):
+                break
+            self._give_up(oldest, Busy("Kala has no room for this request; ask again later"))
+            if oldest is heard:
+                return False
+        return True
+
+    def _give_up(self, conn: Connection, error: KalaError) -> None:
+        """Wait no longer for a client: one whose head has come gets the error, another has asked nothing."""
+        if conn.is_gathering:
+            conn.fail(error)
+            self._room.weigh(conn, 0)
+            self.hold(conn)
+        else:
+            conn.close()
+
+    def _end_overdue(self, now: float) -> None:
+        for conn in self._room.waiting():
+            if conn.is_overdue(now, self.server.timeout) and self._release(conn):
+                self._give_up(conn, Invalid("body: stopped coming before its end; send all of it, without long pauses"))
 
     def see_off(self, seconds: float) -> None:
         """Accept no more; take what is asked on old connections, and wait so long for new ones to ask something.
@@ -191,57 +242,82 @@ class _Connections(connections.ConnectionManager):
         self.server.socket.close()
         deadline, left = time.monotonic() + seconds, 0.0
         while left >= 0:
-            for fd, conn in self._selector.select(timeout=left):
-                self._selector.unregister(fd)
-                self.heard(conn)
-            waiting = [conn for _, conn in self._selector.connections if conn in self._unasked]
+            for _, conn in self._selector.select(timeout=left):
+                if self._release(conn):
+                    self.heard(conn)
+            waiting = [conn for conn in self._room.waiting() if conn in self._unasked or conn.is_gathering]
             left = deadline - time.monotonic() if waiting else -1.0
 
     def close_idle(self) -> None:
-        self._expire(threshold=float("inf"))  # type: ignore[attr-defined]  # not in cheroot's stubs
+        for conn in self._room.waiting():
+            if self._release(conn):
+                conn.close()
 
     def close(self) -> None:
         super().close()
         os.close(self._wake)
 
-    def _from_server_socket(self, server_socket: socket.socket) -> None:
-        """Accept. Returns nothing, as what it returns would go to a worker."""
-        try:
-            conn = super()._from_server_socket(server_socket)  # type: ignore[misc]  # not in cheroot's stubs
-        except OSError as error:
-            self._starve(error)
+    def _accept(self) -> None:
+        if self._room.is_full and not self._drop_oldest():
+            self._look_away("%s are open, the most that Kala has at a time", self._room.most)
             return
-        if conn:
-            _send_at_once(conn.socket)
-            self._unasked.add(conn)
-            self.put(conn)
+        try:
+            client, address = self.server.socket.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._look_away("%s", error)
+            return
+        conn = self._connection(client, address)
+        if not self._room.has_share(conn.origin) and not self._drop_oldest(conn.origin):
+            conn.close()
+            return
+        self._room.enter(conn)
+        self._unasked.add(conn)
+        self.put(conn)
 
-    def _starve(self, error: OSError) -> None:
+    def _connection(self, client: socket.socket, address: Any) -> Connection:
+        client.setblocking(False)
+        if client.family == socket.AF_UNIX:
+            return Connection(self.server, client, None)
+        with contextlib.suppress(OSError):  # The client was faster.
+            # Or an answer may wait 40 ms for the client's delayed ACK. Who came before we started inherits nothing.
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        conn = Connection(self.server, client, origin_of(address[0]))
+        conn.remote_addr, conn.remote_port = address[:2]
+        return conn
+
+    def _drop_oldest(self, origin: str | None = None) -> bool:
+        """Make room for another connection; false where none waits for its client."""
+        oldest = self._room.oldest(origin)
+        if oldest is None or not self._release(oldest):
+            return False
+        self._warn(
+            "too many connections%s: the one that was silent longest is closed", f" of {origin}" if origin else ""
+        )
+        self._give_up(oldest, Busy("Kala has too many connections; ask again later"))
+        return True
+
+    def _look_away(self, reason: str, *values: object) -> None:
         """Look away from the listener for a moment: it stays readable, and the loop would be a busy one.
 
         Whoever is connected is served meanwhile.
         """
-        if time.monotonic() >= self._next_warning:
-            _log.warning("cannot accept connections for now: %s", error)
-            self._next_warning = time.monotonic() + _WARNED_EVERY
+        self._warn(f"cannot accept connections for now: {reason}", *values)
         self._selector.unregister(self.server.socket)
         self._listens_again = time.monotonic() + _STARVED_PAUSE
 
-
-def _send_at_once(client: socket.socket) -> None:
-    """Or an answer may wait 40 ms for the client's delayed ACK. Who came before we started inherits nothing."""
-    if client.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # The client was faster.
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def _warn(self, text: str, *values: object) -> None:
+        if time.monotonic() >= self._next_warning:
+            _log.warning(text, *values)
+            self._next_warning = time.monotonic() + _WARNED_EVERY
 
 
-class _Http(wsgi.Server):
+class Http(wsgi.Server):
     """cheroot's server, on a socket that is bound already."""
 
-    ConnectionClass = Connection
     software = "Kala"
-    max_request_header_size = HEAD_LIMIT
-    keep_alive_conn_limit = KEEP_ALIVE_LIMIT
+    max_request_header_size = HEAD_BYTES
     # In place of a property: when a worker dies, cheroot sets it, and that would stop the server for the others.
     interrupt = None
 
@@ -254,6 +330,7 @@ class _Http(wsgi.Server):
         idle_timeout: float,
         *,
         streamer: Streamer,
+        room: Room,
     ) -> None:
         address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
         super().__init__(address, app, server_name="Kala")
@@ -261,9 +338,14 @@ class _Http(wsgi.Server):
         self._last_word = 0.0
         self.requests = Workers(self, min=threads, max=threads)
         self.streamer = streamer
+        self.room = room
         self.max_request_body_size = max_body
         self.timeout = idle_timeout
         self.expiration_interval = min(1.0, idle_timeout / 4)
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        return self.ready and not self.room.is_nearly_full
 
     def prepare(self) -> None:
         """In place of cheroot's, which binds a socket itself, or takes descriptor 3 when systemd set LISTEN_PID."""
@@ -271,7 +353,7 @@ class _Http(wsgi.Server):
         self._connections = _Connections(self)
         self._thread = threading.Thread(target=self.serve, name="kala-http", daemon=True)
         self.requests.start()
-        self.ready = True
+        self.ready = self._is_watching = True
         self._thread.start()
 
     def serve(self) -> None:
@@ -282,17 +364,16 @@ class _Http(wsgi.Server):
             except Exception:  # noqa: BLE001 - without this thread Kala would be alive and deaf
                 _log.exception("the HTTP server met an error and goes on")
         self._connections.see_off(self._last_word)
-
-    def process_conn(self, conn: Connection) -> None:
-        """Called by the loop for a connection that became readable."""
-        self._connections.heard(conn)
+        self._is_watching = False
 
     def put_conn(self, conn: Connection) -> None:
-        """Called by a worker for a connection that it served and that shall not be closed."""
-        if conn.source is None:
-            super().put_conn(conn)
+        """Take a connection that shall not be closed from the thread that has done with it for now."""
+        if conn.answer:
+            self.streamer.adopt(conn.answer)
+        elif self.ready or (self._is_watching and conn.is_gathering):
+            self._connections.put(conn)
         else:
-            self.streamer.adopt(conn, conn.source, conn.is_chunked)
+            conn.close()
 
     def stop(self, timeout: float = 0) -> None:
         self._last_word = min(timeout, _LAST_WORD_SECONDS)

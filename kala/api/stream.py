@@ -1,12 +1,17 @@
-"""One long answer on its way to its client: what its source gave, as far as it is not sent."""
+"""One answer on its way to its client: what its source gives, as far as it is not sent."""
 
 import logging
 import socket
 import time
+from typing import TYPE_CHECKING
 
-from kala.api.connection import Connection
-from kala.api.exchange import PART, Source
+from kala.api.exchange import PART, Parts, Source
 from kala.core.errors import KalaError
+from kala.core.limits import ANSWER_RATE, ANSWER_SECONDS
+
+if TYPE_CHECKING:
+    from kala.api.connection import Connection
+    from kala.api.outbox import Outbox
 
 _LAST_CHUNK = b"0\r\n\r\n"
 # After so much silence the kernel asks whether the client is still there; one that lost its network cannot say so.
@@ -20,25 +25,44 @@ class Cut(Exception):
 
 
 class Stream:
-    """What one client is being sent. Owned by the streams' thread."""
+    """What one client is being sent. Owned by the worker that began the answer, then by the streams' thread."""
 
-    def __init__(self, connection: Connection, source: Source, chunked: bool) -> None:
+    def __init__(
+        self, connection: "Connection", source: Source | None, *, is_chunked: bool, length: int | None
+    ) -> None:
+        """`length` is what the head has promised; without a source, the outbox has all that is to be sent."""
         self.connection = connection
         self.socket: socket.socket = connection.socket
+        self.outbox: Outbox = connection.wfile
         self._source = source
-        self._chunked = chunked
-        self.pending = memoryview(b"")
-        # When the client last took something, or was last given something to take.
-        self.moved_at = 0.0
+        self._is_chunked = is_chunked
+        self._left = length
+        # Whether it goes on until something happens elsewhere, or is of a length that was decided by its request.
+        self.is_live = not (source is None or isinstance(source, Parts))
+        # When the answer began, and when the client last took something, or was last given something to take.
+        self._began = self.moved_at = time.monotonic()
+        self._sent = 0
         # Whether there is more to send as soon as the client can take it.
         self.is_busy = True
         # Whether the source has ended.
-        self.is_over = False
+        self._is_over = source is None
+
+    @property
+    def is_done(self) -> bool:
+        return self._is_over and not self.outbox.size
+
+    def is_late(self, now: float, patience: float) -> bool:
+        """Whether the client takes nothing for too long, or too little."""
+        if not self.outbox.size:
+            return False
+        too_slow = not self.is_live and now - self._began > ANSWER_SECONDS + self._sent / ANSWER_RATE
+        return too_slow or now - self.moved_at > patience
 
     def prepare(self, patience: float) -> None:
-        """Never wait for the client, keep little in the kernel of what it does not read, notice when it vanished."""
+        """Keep little in the kernel of what the client of a live stream does not read; notice when it vanished."""
         client = self.socket
-        client.setblocking(False)
+        if not self.is_live:
+            return
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PART)
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -53,45 +77,53 @@ class Stream:
         except BlockingIOError:
             pass
 
-    def advance(self) -> bool:
-        """Send what the client takes at once, but about a part at most; say whether there is more to send."""
-        room = PART
-        while room > 0 and (self.pending or self._fill()):
+    def advance(self, room: int = PART) -> bool:
+        """Send what the client takes at once, but about `room` bytes at most; say whether there is more to send."""
+        while room > 0 and (self.outbox.size or self._fill()):
             sent = self._send()
             if not sent:
                 return True
             room -= sent
-        return room <= 0
+        return not self.is_done and room <= 0
 
     def _send(self) -> int:
-        try:
-            sent = self.socket.send(self.pending)
-        except BlockingIOError:
-            return 0
-        self.pending = self.pending[sent:]
-        self.moved_at = time.monotonic()
+        sent = self.outbox.send()
+        if sent:
+            self._sent += sent
+            self.moved_at = time.monotonic()
         return sent
 
     def _fill(self) -> bool:
         """Take what the source has now; say whether that is anything to send."""
-        part = b"" if self.is_over else self._read()
+        part = b"" if self._is_over else self._read()
         if part is None:
-            self.is_over = True
+            self._is_over = True
             # Before the client can see the end, and ask for another stream.
             self.connection.end_stream()
-            part = _LAST_CHUNK if self._chunked else b""
-        elif part and self._chunked:
-            part = b"%x\r\n%b\r\n" % (len(part), part)
-        self.pending = memoryview(part)
+            if self._left:
+                raise Cut
+            part = _LAST_CHUNK if self._is_chunked else b""
+        elif part:
+            part = self._framed(part)
+        self.outbox.write(part)
         self.moved_at = time.monotonic()
         return bool(part)
 
+    def _framed(self, part: bytes) -> bytes:
+        if self._left is not None:
+            self._left -= len(part)
+            if self._left < 0:
+                raise Cut
+        return b"%x\r\n%b\r\n" % (len(part), part) if self._is_chunked else part
+
     def _read(self) -> bytes | None:
+        if self._source is None:
+            return None
         try:
             return self._source.read()
         except KalaError as error:
-            _log.error("a stream broke off: %s", error)
+            _log.error("an answer broke off: %s", error)
             raise Cut from error
         except Exception as error:
-            _log.exception("the source of a stream failed, and the stream ends")
+            _log.exception("the source of an answer failed, and the answer ends")
             raise Cut from error

@@ -1,4 +1,4 @@
-"""Long answers: one thread sends them all, each at the pace of its client, so that none of them holds an HTTP worker.
+"""Answers that clients do not take at once: one thread sends them all, so that none of them holds an HTTP worker.
 
 A source is read only when all that it gave before is sent. A client that stops reading costs its socket and one part.
 """
@@ -9,10 +9,9 @@ import selectors
 import threading
 import time
 
-from kala.api.connection import Connection
-from kala.api.exchange import Source
 from kala.api.stream import Cut, Stream
 from kala.core.errors import Busy
+from kala.core.limits import FOLLOWED, UNSENT_BYTES
 
 # Between two rounds over all streams. A round that takes long earns a longer rest, so that runs are started on time
 # however many follow them.
@@ -29,19 +28,28 @@ _log = logging.getLogger("kala.http")
 class Streamer:
     """Serves streams from one start() to one stop(); either may be called again, and from any thread."""
 
-    def __init__(self, limit: int = 1000, *, patience: float = 60, tick: float = 1) -> None:
-        """`limit` bounds the streams at a time. A client that takes nothing for `patience` seconds is dropped.
+    def __init__(
+        self, limit: int = FOLLOWED, *, patience: float = 60, tick: float = 1, unsent: int = UNSENT_BYTES
+    ) -> None:
+        """`limit` bounds the live streams at a time. A client that takes nothing for `patience` seconds is dropped.
 
         Sources are read at least every `tick` seconds, so those that tell the time need nobody who wakes them.
+        While more than `unsent` bytes wait for their clients, the client that has taken nothing for longest is dropped.
         """
         self._limit = limit
+        self._unsent = unsent
         self._patience = patience
         self._tick = tick
         # The lock guards these. The bell wakes the thread; it is there for as long as streams are served.
         self._lock = threading.Lock()
         self._bell = -1
         self._adopted: list[Stream] = []
+        # Those of them whose length was decided, and whether there is none.
+        self._sending = 0
+        self._is_idle = threading.Event()
+        self._is_idle.set()
         self._count = 0
+        self._is_closed = False
         self._stopped = False
         # Set by any thread, cleared by the streams' thread before it reads the sources.
         self._is_woken = False
@@ -60,8 +68,19 @@ class Streamer:
                 self._selector.register(self._bell, _READ)
                 self._thread.start()
 
-    def stop(self) -> None:
-        """Cut off all streams. Returns within a second, even if a source hangs."""
+    def close(self) -> None:
+        """Cut off live streams and admit no more. Answers of a length that was decided are still sent."""
+        with self._lock:
+            self._is_closed = True
+            self._ring()
+
+    def stop(self, timeout: float = 0) -> None:
+        """Let answers be sent for `timeout` seconds, then cut them off.
+
+        Returns within a second after that, even if a source hangs.
+        """
+        self.close()
+        self._is_idle.wait(timeout)
         with self._lock:
             self._stopped = True
             self._ring()
@@ -82,7 +101,7 @@ class Streamer:
     def admit(self) -> None:
         """Take a place for a stream, until leave(). Raises Busy where there is none."""
         with self._lock:
-            if self._stopped:
+            if self._is_closed:
                 raise Busy("Kala is stopping; ask again when it is back")
             if self.is_full:
                 text = f"{self._limit} answers are being followed, the most that Kala serves at a time"
@@ -93,15 +112,18 @@ class Streamer:
         with self._lock:
             self._count -= 1
 
-    def adopt(self, connection: Connection, source: Source, chunked: bool) -> None:
-        """Take over a connection whose answer's head is sent; the rest comes from its source."""
+    def adopt(self, stream: Stream) -> None:
+        """Take over a connection that is being sent an answer."""
         with self._lock:
-            is_served = not self._stopped and self._bell >= 0
+            is_served = not self._stopped and not (self._is_closed and stream.is_live) and self._bell >= 0
             if is_served:
-                self._adopted.append(Stream(connection, source, chunked))
+                self._adopted.append(stream)
+                if not stream.is_live:
+                    self._sending += 1
+                    self._is_idle.clear()
                 self._ring()
         if not is_served:
-            connection.close()
+            stream.connection.close()
 
     def _ring(self) -> None:
         if self._bell >= 0:
@@ -123,6 +145,8 @@ class Streamer:
                 self._take_in()
             else:
                 self._serve(key.data, events)
+        if self._is_closed:
+            self._end_live()
         if time.monotonic() >= self._next_round():
             self._round()
 
@@ -130,14 +154,15 @@ class Streamer:
         return self._rested_since + (self._rest if self._is_woken else self._tick)
 
     def _round(self) -> None:
-        """Ask the sources of all who wait for one, and drop who takes nothing."""
+        """Ask the sources of all who wait for one, and drop who takes nothing, or too little."""
         self._is_woken = False
         began = time.monotonic()
         for stream in list(self._streams):
-            if not stream.pending:
-                self._serve(stream, 0)
-            elif began - stream.moved_at > self._patience:
+            if stream.is_late(began, self._patience):
                 self._drop(stream)
+            elif not stream.outbox.size:
+                self._serve(stream, 0)
+        self._limit_unsent()
         self._rested_since = time.monotonic()
         self._rest = max(_REST, _REST_PER_ROUND * (self._rested_since - began))
 
@@ -149,9 +174,29 @@ class Streamer:
             self._streams.add(stream)
             try:
                 stream.prepare(self._patience)
-                self._selector.register(stream.socket, _READ | _WRITE, stream)
+                self._selector.register(stream.socket, _WRITE | self._heard(stream), stream)
             except (OSError, ValueError):  # The client was faster.
                 self._drop(stream)
+        self._limit_unsent()
+
+    @staticmethod
+    def _heard(stream: Stream) -> int:
+        """Who has asked for a certain answer gets it, also after closing its side, and may ask more meanwhile."""
+        return _READ if stream.is_live else 0
+
+    def _limit_unsent(self) -> None:
+        unsent = sum(stream.outbox.size for stream in self._streams)
+        if unsent > self._unsent:
+            for stream in sorted(self._streams, key=lambda one: one.moved_at):
+                unsent -= stream.outbox.size
+                if stream.outbox.size:
+                    self._drop(stream)
+                if unsent <= self._unsent:
+                    return
+
+    def _end_live(self) -> None:
+        for stream in [one for one in self._streams if one.is_live]:
+            self._drop(stream)
 
     def _serve(self, stream: Stream, events: int) -> None:
         try:
@@ -161,17 +206,23 @@ class Streamer:
         except (Cut, OSError):
             self._drop(stream)
             return
-        if stream.is_over and not stream.pending:
+        if stream.is_done:
             self._forget(stream)
             stream.connection.finish()
         elif has_more != stream.is_busy:
             stream.is_busy = has_more
-            self._selector.modify(stream.socket, _READ | _WRITE if has_more else _READ, stream)
+            events = (_WRITE if has_more else 0) | self._heard(stream)
+            self._selector.modify(stream.socket, events, stream)
 
     def _forget(self, stream: Stream) -> None:
         self._streams.discard(stream)
         if stream.socket.fileno() in self._selector.get_map():
             self._selector.unregister(stream.socket)
+        if not stream.is_live:
+            with self._lock:
+                self._sending -= 1
+                if not self._sending:
+                    self._is_idle.set()
 
     def _drop(self, stream: Stream) -> None:
         self._forget(stream)

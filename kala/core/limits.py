@@ -51,3 +51,43 @@ REMAINS = Limit(
     2_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
 )
 LOOKUPS = Limit(128, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")
+
+# What callers of the API may take.
+CONNECTIONS = Limit(
+    2_000,
+    "connections at a time, and no more than half of the file descriptors that Kala may have",
+    "the connection that has been silent longest is closed; where none is silent, new ones wait",
+)
+ADDRESS_PERCENT = Limit(
+    25,
+    "percent of the connections, for one address of another machine (in IPv6, for one /64 network)",
+    "its connection that has been silent longest is closed; where none is silent, its new one is",
+)
+HEAD_BYTES = Limit(64 * 1024, "bytes of a request's first line and headers together", "414 or 431")
+HEAD_SECONDS = Limit(10, "seconds of silence between two requests, and for the head of a request", "closed")
+BODY_BYTES = Limit(1024 * 1024, "bytes of a request's body", "413")
+BODY_SECONDS = Limit(30, "seconds for the body of a request, and no more than 10 of them silent", "400")
+RECEIVED_BYTES = Limit(
+    32 * 1024 * 1024,
+    "bytes of all requests together that have not come whole or wait for a worker",
+    "the oldest request that has not come whole gets 503, or is closed where its head has not come",
+)
+ANSWER_SECONDS = Limit(
+    60, "seconds for an answer, and one more for each 8 KiB that the client has taken", "the answer breaks off"
+)
+ANSWER_RATE = Limit(8 * 1024, "bytes a second that a client takes of a long answer", "the answer breaks off")
+UNSENT_BYTES = Limit(
+    32 * 1024 * 1024,
+    "bytes of all answers together that were made and that clients have not taken",
+    "the answer whose client has taken nothing for longest breaks off",
+)
+FOLLOWED = Limit(
+    1_000,
+    "events and outputs that are followed at a time, and no more than a quarter of the file descriptors",
+    "503",
+)
+PART_BYTES = Limit(
+    256 * 1024,
+    "bytes of a list, a graph or a history that are in memory for one client",
+    "the rest is read when the client has taken these",
+)

@@ -14,7 +14,7 @@ from kala.engine.output import Output
 from kala.engine.spool import path_of
 
 NOBODY = "/api/v1/run/4711"
-BROKEN_OFF = "a stream broke off: storage: the output cannot be read: Input/output error"
+BROKEN_OFF = "an answer broke off: storage: the output cannot be read: Input/output error"
 
 
 @pytest.fixture

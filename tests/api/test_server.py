@@ -16,10 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from kala.api import request, server
+from kala.api import server
 from kala.api.body import BodyTooLarge, read_body
+from kala.api.room import Room
 from kala.api.server import Server, listen
 from kala.core.errors import Conflict, Invalid
+from kala.core.limits import HEAD_BYTES
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
 SHORT = 0.25  # An idle timeout that a test waits for.
@@ -393,9 +395,8 @@ def test_five_hundred_idle_keep_alive_connections_do_not_hinder_a_request(serve,
     assert idle[0].ask(GET).status == 200
 
 
-def test_above_the_keep_alive_limit_a_connection_closes_after_its_answer(serve, connect, monkeypatch):
-    monkeypatch.setattr(server._Http, "keep_alive_conn_limit", 3)
-    started = serve()
+def test_when_nearly_all_connections_wait_one_closes_after_its_answer(serve, connect):
+    started = serve(room=Room(6))
     clients = [connect(started) for _ in range(6)]
     assert clients[-1].ask(GET).headers["Connection"] == "close"
     assert clients[-1].is_closed()
@@ -837,10 +838,15 @@ def test_a_body_that_stalls_is_invalid_after_the_idle_timeout(serve, connect, lo
     assert not log.records
 
 
-@pytest.mark.parametrize("head", [POST + b"Content-Length: %d\r\n\r\n" % len(GET), CHUNKED])
-def test_a_body_that_the_application_left_is_not_taken_for_the_next_request(serve, connect, head):
+def test_a_body_that_the_application_left_is_not_taken_for_the_next_request(serve, connect):
     client = connect(serve(ignore_body))
-    answered = client.ask(head + GET)
+    assert client.ask(POST + b"Content-Length: %d\r\n\r\n" % len(GET) + GET).status == 200
+    assert client.ask(b"nonsense\r\n\r\n").status == 400  # and not the answer to another GET
+
+
+def test_a_broken_body_that_the_application_left_ends_the_connection(serve, connect):
+    client = connect(serve(ignore_body))
+    answered = client.ask(CHUNKED + GET)
     assert answered.status == 200
     assert answered.headers["Connection"] == "close"
     assert client.is_closed()
@@ -912,7 +918,7 @@ def test_a_client_that_will_say_no_more_is_closed_after_its_answer(serve, connec
 
 
 def test_a_head_may_be_as_large_as_64_kib(serve, connect):
-    filler = b"a" * (request.HEAD_LIMIT - len(GET) - len("A: \r\n"))
+    filler = b"a" * (HEAD_BYTES - len(GET) - len("A: \r\n"))
     sent = GET[:-2] + b"A: " + filler + b"\r\n\r\n"
     assert len(sent) == 64 * 1024
     assert connect(serve()).ask(sent).status == 200

@@ -1,0 +1,54 @@
+"""What a client is being sent, as far as its socket has not taken it yet."""
+
+import select
+import socket
+import time
+
+# Buffers in one call, far below the kernel's own limit (IOV_MAX).
+_BUFFERS = 64
+
+
+class Outbox:
+    """Bytes on their way to a client; cheroot's requests write to it as the connection's `wfile`.
+
+    The socket does not block, so a slow client keeps no thread waiting: what it does not take stays here.
+    """
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._buffers: list[bytes | memoryview] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._buffers.append(data)
+            self.size += len(data)
+
+    def send(self) -> int:
+        """Send what the socket takes now; return how many bytes. Raises ConnectionError when the client has gone."""
+        if not self._buffers:
+            return 0
+        try:
+            sent = self._client.sendmsg(self._buffers[:_BUFFERS])
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ConnectionAbortedError(error.errno, error.strerror) from error
+        self.size -= sent
+        rest = sent
+        while self._buffers and rest >= len(self._buffers[0]):
+            rest -= len(self._buffers.pop(0))
+        if rest:
+            self._buffers[0] = memoryview(self._buffers[0])[rest:]
+        return sent
+
+    def drain(self, timeout: float) -> None:
+        """Wait until all is sent. Raises TimeoutError when the client takes nothing for `timeout` seconds."""
+        poll = select.poll()
+        poll.register(self._client, select.POLLOUT)
+        deadline = time.monotonic() + timeout
+        while self.size:
+            if self.send():
+                deadline = time.monotonic() + timeout
+            elif not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError("the client takes nothing")
