@@ -5,6 +5,7 @@ so in Sec-Fetch-Site (W3C Fetch Metadata), and after DNS rebinding it carries th
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +13,8 @@ from kala.core.errors import Forbidden, Invalid
 from kala.core.job import JOB_HEADER
 
 _OWN_SITE = frozenset({"same-origin", "none"})
+# A host and perhaps a port, as RFC 9110 (7.2) and RFC 3986 (3.2.2) have them: `[::1]evil.example` is neither.
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._~!$&'()*+,;=%-]+))(?::[0-9]*)?")
 
 
 def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
@@ -39,14 +42,11 @@ def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
 
 def is_ours(host: str, allowed_hosts: Iterable[str]) -> bool:
     """Whether a Host header names this server. An address always does: rebinding needs a name."""
-    name = _without_port(host).lower().rstrip(".")
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = (match[1] or match[2]).lower().removesuffix(".")
     return _is_address(name) or name == "localhost" or name == socket.gethostname().lower() or name in allowed_hosts
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _is_address(name: str) -> bool:
