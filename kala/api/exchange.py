@@ -1,6 +1,6 @@
 """One request and its answer, as the routes see them: no web framework in sight."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -68,8 +68,7 @@ class Parts(Source):
         return part or next(filter(None, self._parts), None)
 
     def close(self) -> None:
-        if isinstance(self._parts, Generator):
-            self._parts.close()
+        self._parts = iter(())
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import chain
 
 import msgspec
 
 from kala.api import spec, wire
 from kala.api.document import parse_object
 from kala.api.exchange import Answer, Call, json, no_content
+from kala.api.paging import listed, long_answer, pages
 from kala.config import Config
 from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
+from kala.core.run import Run
 from kala.engine import identity, template
 from kala.engine.cgroup import Groups
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.store.jobs import Filter
-from kala.store.store import Store
+from kala.store.store import Session, Store
 
-# A list goes out in parts of so many: the encoder holds up every thread, and memory must not grow with the list.
-_PAGE = 1000
 _NEWEST = 100
+_encode = msgspec.json.Encoder().encode
 
 
 class JobRoutes:
@@ -46,26 +46,17 @@ class JobRoutes:
             disabled=call.flag("disabled"),
             done=call.flag("done"),
         )
-        parts = self._parts(wanted, call.text("after") or "")
-        first = next(parts)
-        rest = next(parts, None)
-        if rest is None:
-            return Answer(body=b'{"jobs":{' + first + b"}}")
-        return Answer(body=_joined(first, rest, parts))
+        return long_answer(self._list(wanted, call.text("after") or ""))
 
-    def _parts(self, wanted: Filter, last: str) -> Iterator[bytes]:
-        """The jobs in parts, each read on its own, so that a slow reader holds nothing of the database."""
-        left, after = wanted.limit, None
-        while True:
-            size = _PAGE if left is None else min(left, _PAGE)
-            with self._store.reading() as session:
-                after = (session.jobs.seq(last) if last else 0) if after is None else after
-                page = list(session.jobs.search(msgspec.structs.replace(wanted, limit=size, after=after)))
-                after = session.jobs.seq(page[-1].id) if page else after
-            yield msgspec.json.encode({job.id: wire.job(job) for job in page})[1:-1]
-            left = None if left is None else left - len(page)
-            if len(page) < _PAGE or left == 0:
-                return
+    def _list(self, wanted: Filter, after: str) -> Iterator[bytes]:
+        def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
+            place = last[0] if last else session.jobs.seq(after) if after else 0
+            left = None if wanted.limit is None else wanted.limit - count
+            return session.jobs.placed(msgspec.structs.replace(wanted, limit=left, after=place))
+
+        yield b'{"jobs":{'
+        yield from listed(pages(self._store, read, _entry))
+        yield b"}}"
 
     def get(self, call: Call) -> Answer:
         job_id = call.path["id"]
@@ -122,11 +113,24 @@ class JobRoutes:
         return no_content()
 
     def stats(self, call: Call) -> Answer:
-        job_id = call.path["id"]
+        job_id, limit = call.path["id"], call.number("limit", 1)
         with self._store.reading() as session:
             _found(session.jobs.get(job_id), job_id)
-            runs = session.runs.attempts(job_id, call.number("limit", 1), call.number("before", 1))
-        return json({"job_stats": [wire.stat(run) for run in runs] or None})
+        return long_answer(self._stats(job_id, limit, call.number("before", 1)))
+
+    def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
+        def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:
+            first = last.id + 1 if last else session.runs.first_attempt(job_id, limit, before)
+            return session.runs.attempts_from(first, job_id, before)
+
+        stats = listed(pages(self._store, read, lambda run: _encode(wire.stat(run))))
+        some = next(stats, None)
+        if some is None:
+            yield b'{"job_stats":null}'
+            return
+        yield b'{"job_stats":[' + some
+        yield from stats
+        yield b"]}"
 
 
 def _found(job: Job | None, job_id: str) -> Job:
@@ -135,9 +139,6 @@ def _found(job: Job | None, job_id: str) -> Job:
     return job
 
 
-def _joined(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield b'{"jobs":{' + first
-    for part in chain([second], rest):
-        if part:
-            yield b"," + part
-    yield b"}}"
+def _entry(placed: tuple[int, Job]) -> bytes:
+    job = placed[1]
+    return b"%b:%b" % (_encode(job.id), _encode(wire.job(job)))

@@ -117,6 +117,8 @@ class Request(server.HTTPRequest):
         if self.conn.wfile.size > PART:
             self.conn.wfile.drain(self.server.timeout)
         super().write(chunk)
+        # Head and body in one packet, while the application still cleans up.
+        self.conn.wfile.send()
 
     def simple_response(self, status: str, msg: str = "") -> None:
         """Answer with an error of the server's own, after which the connection closes."""

@@ -154,8 +154,8 @@ class _Connections(connections.ConnectionManager):
         else:
             # In this order: the watching thread, which may not be this one, takes it from here once it is watched.
             self._room.wait(conn)
-            self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
             conn.is_watched = True
+            self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
 
     def _run(self, expiration_interval: float) -> None:
         """In place of cheroot's, which goes by the wall clock: set back, it would close no idle connection for long."""
@@ -174,11 +174,14 @@ class _Connections(connections.ConnectionManager):
                 next_look = now + expiration_interval
 
     def _release(self, conn: Connection) -> bool:
-        """Watch a connection no longer. False where it was dropped in the same turn, or is only about to be watched."""
+        """Watch a connection no longer. False where it was dropped earlier in the same turn of the loop."""
         if not conn.is_watched:
             return False
+        try:
+            self._selector.unregister(conn.socket.fileno())
+        except KeyError:  # The thread that had it is about to register it, and goes on to do so.
+            return False
         conn.is_watched = False
-        self._selector.unregister(conn.socket.fileno())
         return True
 
     def _listen_again(self) -> None:

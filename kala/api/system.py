@@ -8,9 +8,9 @@ from kala.api import fields, graph, wire
 from kala.api.document import parse_object
 from kala.api.events import EventSource
 from kala.api.exchange import Answer, Call, json
+from kala.api.paging import long_answer
 from kala.core import schedule
 from kala.engine.feed import Feed
-from kala.store.jobs import Filter
 from kala.store.store import Store
 
 _DOT = {"Content-Type": "text/vnd.graphviz; charset=utf-8"}
@@ -45,11 +45,9 @@ class SystemRoutes:
         form = call.query.get("format", "json")
         if form not in ("json", "dot"):
             raise fields.refuse("format", form, "json or dot")
-        with self._store.reading() as session:
-            jobs = list(session.jobs.search(Filter()))
-        if form == "dot":
-            return Answer(body=graph.as_dot(jobs).encode(), headers=_DOT)
-        return json(graph.as_json(jobs))
+        return (
+            long_answer(graph.as_dot(self._store), _DOT) if form == "dot" else long_answer(graph.as_json(self._store))
+        )
 
     def events(self, call: Call) -> Answer:
         source = EventSource(self._feed, call.headers.get("Last-Event-ID", ""))

@@ -77,6 +77,16 @@ _MISSING = """
 """
 _NAMED = "SELECT id FROM job WHERE name = ? LIMIT 2"
 _SEQ = "SELECT seq FROM job WHERE id = ?"
+_LAST_SEQ = "SELECT max(seq) FROM job"
+# The graph of the jobs up to one, without the columns that can be large.
+_NODES = "SELECT seq, id, name, disabled FROM job WHERE seq > ? AND seq <= ? ORDER BY seq"
+_EDGES = """
+    SELECT job.seq, job.id, failure.id, (SELECT group_concat(child_id, ' ') FROM (
+        SELECT child_id FROM dependency JOIN job child ON child.id = child_id
+        WHERE parent_id = job.id AND child.seq <= ?1 ORDER BY child.seq))
+    FROM job LEFT JOIN job failure ON failure.id = job.on_failure_job AND failure.seq <= ?1
+    WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
+"""
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
 _ROW = JobRow.alias("job")
@@ -92,6 +102,24 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     disabled: bool | None = None
     done: bool | None = None
+
+
+class Node(msgspec.Struct, frozen=True):
+    """What a picture of the jobs shows of one. `seq` is its place in the order of creation."""
+
+    seq: int
+    id: str
+    name: str
+    is_disabled: bool
+
+
+class Edges(msgspec.Struct, frozen=True):
+    """The jobs that one job starts, `on_failure_job` where it has failed."""
+
+    seq: int
+    id: str
+    on_failure_job: str
+    children: tuple[str, ...]
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -131,8 +159,13 @@ class Jobs:
 
     def search(self, wanted: Filter) -> Iterator[Job]:
         """The jobs that match, read as they are taken."""
-        query = _ROW.select(SQL(_COLUMNS)).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
-        return map(_job, self._sql(*query.bind(self._database).sql()))
+        return (job for _, job in self.placed(wanted))
+
+    def placed(self, wanted: Filter) -> Iterator[tuple[int, Job]]:
+        """The jobs that match, each with its place in the order of creation, read as they are taken."""
+        columns = SQL(f"job.seq, {_COLUMNS}")
+        query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
+        return ((row[0], _job(row[1:])) for row in self._sql(*query.bind(self._database).sql()))
 
     def _conditions(self, wanted: Filter) -> Iterator[Expression]:
         yield _ROW.seq > wanted.after
@@ -148,6 +181,20 @@ class Jobs:
         if not row:
             raise NotFound(f"after: there is no job with the id {job_id!r}; give the id of the last job that you have")
         return int(row[0])
+
+    def last_seq(self) -> int:
+        """The place of the newest job; 0 without jobs."""
+        return self._sql(_LAST_SEQ).fetchone()[0] or 0
+
+    def nodes(self, after: int, last: int) -> Iterator[Node]:
+        """The jobs after one place and up to another, read as they are taken."""
+        for seq, job_id, name, disabled in self._sql(_NODES, (after, last)):
+            yield Node(seq, job_id, name, bool(disabled))
+
+    def edges(self, after: int, last: int) -> Iterator[Edges]:
+        """What those jobs start among the jobs up to `last`, read as they are taken."""
+        for seq, job_id, on_failure_job, children in self._sql(_EDGES, (last, after)):
+            yield Edges(seq, job_id, on_failure_job or "", tuple((children or "").split()))
 
     def totals(self) -> Totals:
         """The sums over all jobs, whose cost does not grow with the jobs."""

@@ -1,19 +1,22 @@
 """Runs in the database. Every statement that moves a run names the state that it expects."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from peewee import Database
 
+from kala.core.limits import MESSAGE
 from kala.core.run import MOVES, WAITS_FOR_JOB, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
-COLUMNS = """
+# A message that was written before there was a limit may have megabytes.
+COLUMNS = f"""
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
-    due_at, started_at, ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
+    due_at, started_at, ended_at, duration, substr(message, 1, {MESSAGE}), exit_code, signal, http_status, output_size,
+    output_cut
 """
 _INSERT = """
     INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority,
@@ -120,6 +123,15 @@ _CANCEL_QUEUED_OF = """
 _ATTEMPTS = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_job
     WHERE job_id = ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id DESC LIMIT ?
+"""
+# The attempts of a job that came to an end, from one to before another, and the one that is so far from the newest.
+_ATTEMPTS_FROM = f"""
+    SELECT {COLUMNS} FROM run INDEXED BY run_job
+    WHERE job_id = ? AND id >= ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id
+"""
+_NTH_ATTEMPT = """
+    SELECT id FROM run INDEXED BY run_job
+    WHERE job_id = ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id DESC LIMIT 1 OFFSET ?
 """
 _BEYOND = 2**63 - 1
 
@@ -270,6 +282,17 @@ class Runs:
         """The newest runs of a job that were started and ended, oldest first."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
         return [to_run(row) for row in self._sql(_ATTEMPTS, values).fetchall()][::-1]
+
+    def attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
+        """The runs of a job that were started and ended, from one on and before another, read as they are taken."""
+        return map(to_run, self._sql(_ATTEMPTS_FROM, (job_id, first, _BEYOND if before is None else before)))
+
+    def first_attempt(self, job_id: str, limit: int | None, before: int | None = None) -> int:
+        """The id of the first of the newest runs of a job that were started and ended; 0 where there are fewer."""
+        if limit is None:
+            return 0
+        values = (job_id, _BEYOND if before is None else before, limit - 1)
+        return int((self._sql(_NTH_ATTEMPT, values).fetchone() or (0,))[0])
 
 
 def _end(run: Run, outcome: Outcome) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kala.api import jobs as job_routes
+from kala.api import paging
 from kala.api.exchange import Call
 from kala.engine.cgroup import Groups
 
@@ -703,7 +704,7 @@ class TestListingJobs:
         assert still.jobs("?limit=3") == ids[:3]
 
     def test_a_list_stays_whole_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
-        monkeypatch.setattr(job_routes, "_PAGE", 2)
+        monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than two jobs have
         ids = still.create_many(7)
         routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config, Groups(Path()))
         parts = routes.search(Call(path={}, query={}, body=b"")).body
