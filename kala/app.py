@@ -21,6 +21,7 @@ from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy, KalaError
+from kala.core.limits import FOLLOWED
 from kala.engine import cgroup
 from kala.engine.engine import Engine
 from kala.engine.executor import Executor, Limits
@@ -32,8 +33,6 @@ from kala.zone import local_zone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
 _SWITCH_SECONDS = 1e-4
-# Answers that are followed at a time, at most; and at most a quarter of the descriptors, as runs need theirs.
-_STREAMS = 1000
 # How long requests in flight may take to finish when Kala stops.
 _REQUEST_SECONDS = 5.0
 # How long a run may take to be recorded once its processes are killed.
@@ -71,7 +70,7 @@ class App:
         self._store = Store(self._data_dir(), self._config.durability)
         self._started.callback(self._store.close)
         self.feed = Feed()
-        self.streamer = Streamer(min(_STREAMS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+        self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         groups = cgroup.take()
         workers = self._config.workers
         self._executor = Executor(workers, self._store.outputs, self._limits(), groups, self.streamer.wake)

@@ -13,12 +13,13 @@ from kala.api import spec, wire
 from kala.api.document import parse_object
 from kala.api.routes import table
 from kala.config import KEYS, RELOADABLE, Config
-from kala.core import policy
+from kala.core import limits, policy
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Run
 
 ROOT = Path(__file__).parent.parent
 API = (ROOT / "docs/api.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 NOW = datetime.now(UTC)
 BODIES = [
@@ -72,6 +73,12 @@ def test_the_configuration_page_tells_each_key_its_default_and_whether_it_reload
     other = {"data_dir": "see below", "log_file": '`""`', "pid_file": '`""`'}
     for name, default, _ in rows:
         assert default == other.get(name, f"`{json.dumps(getattr(config, name), default=str)}`"), name
+
+
+def test_the_operations_page_has_the_table_of_limits_as_the_code_has_it():
+    known = [limit for limit in vars(limits).values() if isinstance(limit, limits.Limit)]
+    shown = re.findall(r"^\|.*\|$", OPERATIONS.partition("\n## Limits\n")[2].partition("\n## ")[0], re.MULTILINE)
+    assert shown[2:] == [f"| {limit:,} {limit.what} | {limit.then} |" for limit in known]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

@@ -1,6 +1,6 @@
 """One request and its answer, as the routes see them: no web framework in sight."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -68,7 +68,8 @@ class Parts(Source):
         return part or next(filter(None, self._parts), None)
 
     def close(self) -> None:
-        self._parts = iter(())
+        if isinstance(self._parts, Generator):
+            self._parts.close()
 
 
 class Answer(msgspec.Struct, frozen=True):

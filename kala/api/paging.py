@@ -1,7 +1,6 @@
 """Long answers, read from the store page by page, so that neither their size nor a slow client takes much memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import TypeVar
 
 from kala.api.exchange import Answer
@@ -22,11 +21,12 @@ def pages(store: Store, read: Read[Row], encode: Callable[[Row], bytes]) -> Iter
     count = 0
     while True:
         with store.reading() as session:
-            page, following = _page(read(session, last, count), encode)
+            found = _page(read(session, last, count), encode)
+        page, last = found
         yield page
-        if following is None:
+        if last is None:
             return
-        last, count = following, count + len(page)
+        count += len(page)
 
 
 def _page(rows: Iterable[Row], encode: Callable[[Row], bytes]) -> tuple[list[bytes], Row | None]:
@@ -58,5 +58,10 @@ def long_answer(parts: Iterator[bytes], headers: Mapping[str, str] = {}) -> Answ
     for part in parts:
         begun += part
         if len(begun) >= PART_BYTES:
-            return Answer(body=chain((begun,), parts), headers=headers)
+            return Answer(body=_from(begun, parts), headers=headers)
     return Answer(body=begun, headers=headers)
+
+
+def _from(begun: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
+    yield begun
+    yield from parts

@@ -142,7 +142,9 @@ class _Connections(connections.ConnectionManager):
 
     def put(self, conn: Connection) -> None:
         """Take a connection that has just come, or that a worker or the streams' thread has done with for now."""
-        if not conn.is_gathering:
+        if conn.is_gathering:
+            self._room.weigh(conn, conn.size)
+        else:
             conn.since = time.monotonic()
         self.hold(conn)
 
@@ -204,21 +206,14 @@ class _Connections(connections.ConnectionManager):
             self._unasked.discard(conn)
         elif conn.is_gathering or conn.size > _LIGHT:
             self._room.weigh(conn, conn.size)
-            if self._room.is_overdrawn and not self._lighten(conn):
-                return
         self.hold(conn)
+        self._make_room()
 
-    def _lighten(self, heard: Connection) -> bool:
-        """Drop the oldest unfinished requests until the rest fits; false where that was the one just heard."""
-        self._room.wait(heard)
-        while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()):
+    def _make_room(self) -> None:
+        """Drop the oldest unfinished requests until the rest fits."""
+        while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()) and self._release(oldest):
             self._warn("unfinished requests take more room than Kala has for them: the oldest is dropped")
-            if oldest is not heard and not self._release(oldest):
-                break
             self._give_up(oldest, Busy("Kala has no room for this request; ask again later"))
-            if oldest is heard:
-                return False
-        return True
 
     def _give_up(self, conn: Connection, error: KalaError) -> None:
         """Wait no longer for a client: one whose head has come gets the error, another has asked nothing."""
@@ -230,6 +225,7 @@ class _Connections(connections.ConnectionManager):
             conn.close()
 
     def _end_overdue(self, now: float) -> None:
+        self._make_room()
         for conn in self._room.waiting():
             if conn.is_overdue(now, self.server.timeout) and self._release(conn):
                 self._give_up(conn, Invalid("body: stopped coming before its end; send all of it, without long pauses"))
@@ -262,7 +258,7 @@ class _Connections(connections.ConnectionManager):
 
     def _accept(self) -> None:
         if self._room.is_full and not self._drop_oldest():
-            self._look_away("%s are open, the most that Kala has at a time", self._room.most)
+            self._look_away("%s are open, the most that Kala has", self._room.most)
             return
         try:
             client, address = self.server.socket.accept()
@@ -295,9 +291,12 @@ class _Connections(connections.ConnectionManager):
         oldest = self._room.oldest(origin)
         if oldest is None or not self._release(oldest):
             return False
-        self._warn(
-            "too many connections%s: the one that was silent longest is closed", f" of {origin}" if origin else ""
-        )
+        if origin:
+            self._warn("%s has all connections that one address may have: its oldest silent one is closed", origin)
+        else:
+            self._warn(
+                "%s connections are open, the most that Kala has: the oldest silent one is closed", self._room.most
+            )
         self._give_up(oldest, Busy("Kala has too many connections; ask again later"))
         return True
 

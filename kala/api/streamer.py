@@ -3,9 +3,12 @@
 A source is read only when all that it gave before is sent. A client that stops reading costs its socket and one part.
 """
 
+import contextlib
 import logging
 import os
 import selectors
+import socket
+import struct
 import threading
 import time
 
@@ -19,6 +22,9 @@ _REST = 0.02
 _REST_PER_ROUND = 4
 # How long stop() waits for the thread.
 _GRACE = 0.9
+
+# Close, and forget what was not sent (socket(7), SO_LINGER).
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -159,7 +165,7 @@ class Streamer:
         began = time.monotonic()
         for stream in list(self._streams):
             if stream.is_late(began, self._patience):
-                self._drop(stream)
+                self._reset(stream)
             elif not stream.outbox.size:
                 self._serve(stream, 0)
         self._limit_unsent()
@@ -190,7 +196,7 @@ class Streamer:
             for stream in sorted(self._streams, key=lambda one: one.moved_at):
                 unsent -= stream.outbox.size
                 if stream.outbox.size:
-                    self._drop(stream)
+                    self._reset(stream)
                 if unsent <= self._unsent:
                     return
 
@@ -223,6 +229,12 @@ class Streamer:
                 self._sending -= 1
                 if not self._sending:
                     self._is_idle.set()
+
+    def _reset(self, stream: Stream) -> None:
+        """Drop a client that takes too little, with what the kernel has for it, which can be megabytes."""
+        with contextlib.suppress(OSError):  # The client was faster.
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:
         self._forget(stream)

@@ -55,39 +55,43 @@ LOOKUPS = Limit(128, "host names that are looked up at a time", "more wait, up t
 # What callers of the API may take.
 CONNECTIONS = Limit(
     2_000,
-    "connections at a time, and no more than half of the file descriptors that Kala may have",
-    "the connection that has been silent longest is closed; where none is silent, new ones wait",
+    "connections at a time, and half of the file descriptors that Kala may have (`LimitNOFILE=`)",
+    "the connection that has been silent longest is closed; if none is silent, new ones wait",
 )
 ADDRESS_PERCENT = Limit(
     25,
-    "percent of the connections, for one address of another machine (in IPv6, for one /64 network)",
-    "its connection that has been silent longest is closed; where none is silent, its new one is",
+    "percent of the connections for one address of another machine (one /64 network in IPv6)",
+    "its connection that has been silent longest is closed; if none is silent, its new one is",
 )
-HEAD_BYTES = Limit(64 * 1024, "bytes of a request's first line and headers together", "414 or 431")
-HEAD_SECONDS = Limit(10, "seconds of silence between two requests, and for the head of a request", "closed")
-BODY_BYTES = Limit(1024 * 1024, "bytes of a request's body", "413")
-BODY_SECONDS = Limit(30, "seconds for the body of a request, and no more than 10 of them silent", "400")
+HEAD_BYTES = Limit(64 * 1024, "bytes of a request's first line and headers", "the answer is 414 or 431")
+HEAD_SECONDS = Limit(
+    10, "seconds of silence between requests or within a body, and for the head of a request", "the connection closes"
+)
+BODY_BYTES = Limit(1024 * 1024, "bytes of a request's body", "the answer is 413")
+BODY_SECONDS = Limit(30, "seconds for the body of a request", "the answer is 400")
 RECEIVED_BYTES = Limit(
     32 * 1024 * 1024,
-    "bytes of all requests together that have not come whole or wait for a worker",
-    "the oldest request that has not come whole gets 503, or is closed where its head has not come",
+    "bytes of requests that are incomplete or wait for a worker, together",
+    "the oldest incomplete request gets 503, or is closed if its headers are incomplete",
 )
 ANSWER_SECONDS = Limit(
-    60, "seconds for an answer, and one more for each 8 KiB that the client has taken", "the answer breaks off"
+    60, "seconds for a response, and a second more for each 8 KiB that the client has read", "the connection is reset"
 )
-ANSWER_RATE = Limit(8 * 1024, "bytes a second that a client takes of a long answer", "the answer breaks off")
+ANSWER_RATE = Limit(
+    8 * 1024, "bytes a second that a client has to read of a response after that time", "the connection is reset"
+)
 UNSENT_BYTES = Limit(
     32 * 1024 * 1024,
-    "bytes of all answers together that were made and that clients have not taken",
-    "the answer whose client has taken nothing for longest breaks off",
+    "bytes of responses that clients have not read, together",
+    "the connection whose client has read nothing for longest is reset",
 )
 FOLLOWED = Limit(
     1_000,
-    "events and outputs that are followed at a time, and no more than a quarter of the file descriptors",
-    "503",
+    "streams of events and of output at a time, and a quarter of the file descriptors",
+    "the answer is 503",
 )
 PART_BYTES = Limit(
     256 * 1024,
-    "bytes of a list, a graph or a history that are in memory for one client",
-    "the rest is read when the client has taken these",
+    "bytes of a list, a graph or a job's stats in memory for one client",
+    "the rest is read when the client has read these",
 )

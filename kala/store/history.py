@@ -56,7 +56,7 @@ class History:
         query = _ROW.select(SQL(COLUMNS)).order_by(_ROW.id.desc()).limit(wanted.limit)
         if conditions:
             query = query.where(*conditions)
-        return [to_run(row) for row in self._sql(*query.bind(self._database).sql()).fetchall()]
+        return [to_run(row) for row in self._sql(*query.bind(self._database).sql())]
 
     def _conditions(self, wanted: RunFilter) -> Iterator[Expression | SQL]:
         if wanted.before is not None:

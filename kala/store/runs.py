@@ -12,11 +12,9 @@ from kala.core.run import MOVES, WAITS_FOR_JOB, Cause, Outcome, Run, State
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
-# A message that was written before there was a limit may have megabytes.
-COLUMNS = f"""
+COLUMNS = """
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
-    due_at, started_at, ended_at, duration, substr(message, 1, {MESSAGE}), exit_code, signal, http_status, output_size,
-    output_cut
+    due_at, started_at, ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
 """
 _INSERT = """
     INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority,
@@ -281,7 +279,7 @@ class Runs:
     def attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
         """The newest runs of a job that were started and ended, oldest first."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
-        return [to_run(row) for row in self._sql(_ATTEMPTS, values).fetchall()][::-1]
+        return [to_run(row) for row in self._sql(_ATTEMPTS, values)][::-1]
 
     def attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
         """The runs of a job that were started and ended, from one on and before another, read as they are taken."""
@@ -334,7 +332,7 @@ def _outcome(state: State, end: list[Any]) -> Outcome | None:
         state=state,
         ended_at=from_column(ended_at),
         duration=duration or 0,
-        message=message,
+        message=message[:MESSAGE],  # an older version stored messages of megabytes
         exit_code=exit_code,
         signal=signal,
         http_status=http_status,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kala.api.exchange import Call
 from kala.app import App
 from kala.config import Config
 from kala.core.job import Command, Spec
@@ -83,6 +84,11 @@ class Api:
         made = [self.app._engine.ask(CreateJob(spec)) for spec in specs]
         assert not wait(made, LONG_PATIENCE).not_done
         return [future.result().id for future in made]
+
+    @staticmethod
+    def call(**query: str) -> Call:
+        """A request as routes see it."""
+        return Call(path={}, query=query, body=b"")
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]

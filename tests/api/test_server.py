@@ -16,11 +16,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from kala.api import server
+from kala.api import connection, server
 from kala.api.body import BodyTooLarge, read_body
 from kala.api.room import Room
 from kala.api.server import Server, listen
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.limits import HEAD_BYTES
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
@@ -46,6 +46,8 @@ def echo(environ, start_response):
         return answer(start_response, "413 Content Too Large", {"error": str(error)})
     except Invalid as error:
         return answer(start_response, "400 Bad Request", {"error": str(error)})
+    except Busy as error:
+        return answer(start_response, "503 Service Unavailable", {"error": str(error)})
     what = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"], "body": body}
     return answer(start_response, "200 OK", what)
 
@@ -402,6 +404,119 @@ def test_when_nearly_all_connections_wait_one_closes_after_its_answer(serve, con
     assert clients[-1].is_closed()
 
 
+# Room for others
+
+
+def test_a_new_connection_takes_the_place_of_the_one_that_was_silent_longest(serve, connect, log):
+    started = serve(room=Room(4))
+    silent = [connect(started) for _ in range(4)]
+    new = [connect(started) for _ in range(2)]
+    assert [client.is_closed() for client in silent[:2]] == [True, True]
+    assert [client.ask(GET).status for client in new + silent[2:]] == [200] * 4
+    assert [record.getMessage() for record in log.records] == [
+        "4 connections are open, the most that Kala has: the oldest silent one is closed"
+    ]
+
+
+def test_a_head_that_drips_does_not_make_its_connection_younger(serve, connect):
+    started = serve(room=Room(8))
+    slow = connect(started)
+    for place in range(7):
+        slow.socket.sendall(GET[place : place + 1])
+        connect(started)
+    connect(started)
+    assert slow.is_closed()
+
+
+def test_without_a_silent_connection_new_ones_wait_until_there_is_room(serve, connect, gate, monkeypatch):
+    monkeypatch.setattr(server, "_STARVED_PAUSE", 0.01)
+    started = serve(gate, threads=2, room=Room(2))
+    busy = [connect(started) for _ in range(2)]
+    for client in busy:
+        client.socket.sendall(GET.replace(b"/", b"/wait", 1))
+        assert gate.entered.acquire(timeout=PATIENCE)
+    waiting = connect(started)
+    waiting.socket.sendall(GET)
+    gate.open.set()
+    assert [client.answer().status for client in (*busy, waiting)] == [200] * 3
+
+
+def test_one_address_of_another_machine_cannot_take_all_connections(serve, connect, monkeypatch):
+    far = iter(["192.0.2.1"] * 5 + [None] * 2)
+    monkeypatch.setattr(server, "origin_of", lambda _: next(far))
+    started = serve(room=Room(8))
+    flood = [connect(started) for _ in range(5)]
+    local = [connect(started) for _ in range(2)]
+    assert [client.ask(GET).status for client in local] == [200, 200]
+    assert [client.is_closed() for client in flood[:3]] == [True] * 3
+    assert [client.ask(GET).status for client in flood[3:]] == [200, 200]
+
+
+def test_unfinished_heads_take_no_more_room_than_there_is(serve, connect):
+    room = Room(100, received=300_000)
+    started = serve(room=room)
+    head = GET[:-2] + b"A: " + b"x" * 60_000
+    slow = [connect(started) for _ in range(20)]
+    for client in slow:
+        client.socket.sendall(head)
+    assert all(client.is_closed() for client in slow[:15])
+    assert slow[-1].ask(b"\r\n\r\n").status == 200
+    assert not room.is_overdrawn
+
+
+def test_a_body_for_which_there_is_no_room_gets_503_if_it_is_the_oldest(serve, connect):
+    started = serve(max_body=100_000, room=Room(100, received=250_000))
+    bodies = [connect(started) for _ in range(4)]
+    for client in bodies:
+        client.socket.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b"x" * 80_000)
+    answered = bodies[0].answer()
+    assert answered.status == 503
+    assert json.loads(answered.body)["error"] == "Kala has no room for this request; ask again later"
+    assert [client.ask(b"x" * 10_000).status for client in bodies[1:]] == [200] * 3
+
+
+def test_sixteen_bodies_that_drip_and_sixteen_readers_that_do_not_read_hold_no_worker(serve, connect):
+    started = serve(threads=1, max_body=10_000_000)
+    for _ in range(16):
+        connect(started).socket.sendall(POST + b"Content-Length: 9\r\n\r\na")
+    large = POST + b"Content-Length: 9000000\r\n\r\n" + b"x" * 9_000_000
+    for _ in range(4):
+        connect(started).socket.sendall(large)
+    assert connect(started).ask(GET).status == 200
+
+
+def test_a_body_has_a_deadline_however_often_a_part_of_it_comes(serve, connect, monkeypatch):
+    monkeypatch.setattr(connection, "BODY_SECONDS", SHORT)
+    client = connect(serve(idle_timeout=1))
+    client.socket.sendall(POST + b"Content-Length: 1000\r\n\r\n")
+    began = time.monotonic()
+    client.socket.settimeout(0.02)
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < PATIENCE:
+            client.socket.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                assert client.socket.recv(12) == b"HTTP/1.1 400"
+                break
+    assert time.monotonic() - began < 1
+
+
+def test_an_answer_that_its_client_takes_slowly_keeps_the_connection(serve, connect, gate):
+    client = connect(serve(gate, threads=1))
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for _ in range(3):
+        answered = client.ask(GET)
+        assert "Connection" not in answered.headers
+        assert len(json.loads(answered.body)) == 500_000
+
+
+def test_pipelined_requests_are_answered_in_their_order_though_answers_are_large(serve, connect, gate):
+    client = connect(serve(gate, threads=2))
+    client.socket.sendall(GET * 5)
+    client.socket.shutdown(socket.SHUT_WR)
+    assert [len(json.loads(client.answer().body)) for _ in range(5)] == [500_000] * 5
+    assert client.is_closed()
+
+
 def test_a_blocked_handler_does_not_delay_others(serve, connect, gate):
     started = serve(gate, threads=2)
     connect(started).socket.sendall(GET.replace(b"/", b"/wait", 1))
@@ -576,6 +691,29 @@ def test_the_server_header_names_kala_and_no_version_whatever_the_application_sa
     started = serve(talkative)
     assert connect(started).ask(GET).headers.get_all("Server") == ["Kala"]
     assert connect(started).ask(b"nonsense\r\n\r\n").headers.get_all("Server") == ["Kala"]
+
+
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@pytest.mark.parametrize("sent", [GET, b"nonsense\r\n\r\n", POST + b"Content-Length: 1001\r\n\r\n", CHUNKED + b"x\r\n"])
+def test_each_answer_tells_browsers_that_it_is_data_and_nobody_elses(serve, connect, sent):
+    headers = connect(serve()).ask(sent).headers
+    assert {name: headers.get_all(name) for name in SAFE} == {name: [value] for name, value in SAFE.items()}
+
+
+def test_an_application_may_say_otherwise(serve, connect):
+    def page(_environ, start_response):
+        return answer(start_response, "200 OK", "", ("content-security-policy", "default-src 'self'"))
+
+    headers = connect(serve(page)).ask(GET).headers
+    assert headers.get_all("Content-Security-Policy") == ["default-src 'self'"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_request_is_not_logged(serve, connect, log, capfd):

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
+from kala.api import stream
 from kala.api.application import application
 from kala.api.exchange import PART, Answer
 from kala.api.routes import Route
@@ -89,8 +90,11 @@ class Stage:
         self.server = Server(app, listen("127.0.0.1", 0), streamer=streamer, **options)
         self.server.start()
 
+    length = None
+
     def _stream(self, _):
-        return Answer(body=self.sources.get_nowait(), headers={"Content-Type": "text/plain"})
+        length = {} if self.length is None else {"Content-Length": str(self.length)}
+        return Answer(body=self.sources.get_nowait(), headers={"Content-Type": "text/plain"} | length)
 
 
 @pytest.fixture
@@ -342,6 +346,122 @@ def test_what_a_client_says_during_a_stream_is_not_heard(stage, follow):
     started.streamer.wake()
     client.sendall(GET)
     assert everything(client)[1] == b"4\r\none \r\n7\r\nand two\r\n0\r\n\r\n"
+
+
+# Answers of a length that was decided
+
+
+def parts(*sizes):
+    """An iterator as a route answers with, and whether it was read to its end or dropped."""
+    dropped = threading.Event()
+
+    def generate():
+        try:
+            for size in sizes:
+                yield b"x" * size
+        finally:
+            dropped.set()
+
+    return generate(), dropped
+
+
+def test_a_long_answer_is_sent_whole_and_its_connection_goes_on(stage, connect):
+    started = stage()
+    client = connect(started)
+    for size in (1, PART, 40 * PART):
+        started.sources.put(parts(0, size, 0, size)[0])
+        client.sendall(GET)
+        response = response_of(client)
+        assert "Connection" not in response.headers
+        assert len(response.read()) == 2 * size
+
+
+def test_a_long_answer_whose_client_does_not_read_holds_no_worker_and_only_a_part(stage, connect):
+    started = stage(threads=1)
+    read = []
+    for _ in range(20):
+        started.sources.put(read.append(len(read)) or b"x" * PART for _ in range(100))
+        connect(started, reads=False).sendall(GET)
+    assert ask(started)[2] == b"now"
+    assert len(read) < 20 * 100
+
+
+def test_a_client_that_has_closed_its_side_gets_all_of_a_long_answer_and_of_the_next(stage, connect):
+    started = stage()
+    client = connect(started)
+    for _ in range(2):
+        started.sources.put(parts(*[PART] * 60)[0])
+    client.sendall(GET * 2)
+    client.shutdown(socket.SHUT_WR)
+    _, received = everything(client)
+    first, end, second = received.partition(b"\r\n0\r\n\r\n")
+    assert end
+    assert first.count(b"x") == second.partition(b"\r\n\r\n")[2].count(b"x") == 60 * PART
+
+
+def test_an_answer_is_as_long_as_its_head_has_promised_or_breaks_off(stage, connect):
+    started = stage()
+    for promised, given in ((5, (3, 2)), (5, (3, 1)), (5, (3, 3))):
+        started.sources.put(parts(*given)[0])
+        started.length = promised
+        client = connect(started)
+        client.sendall(GET)
+        if sum(given) == promised:
+            assert response_of(client).read() == b"x" * promised
+        else:
+            with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+                response_of(client).read()
+
+
+def test_an_answer_that_is_taken_too_slowly_breaks_off(stage, connect, monkeypatch):
+    monkeypatch.setattr(stream, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "ANSWER_RATE", 1 << 40)
+    started = stage(tick=0.02)
+    answer, dropped = parts(*[PART] * 1000)
+    started.sources.put(answer)
+    client = connect(started, reads=False)
+    client.sendall(GET)
+    while not dropped.wait(0.005):
+        client.recv(1000)
+    assert is_cut(client)
+
+
+def test_of_answers_that_nobody_takes_only_so_many_bytes_are_kept(after, connect):
+    size = 10_000_000
+    made = Stage(Streamer(tick=0.02, unsent=3 * size), threads=1)
+    after.callback(made.server.stop, PATIENCE)
+    answers = [parts(size, size) for _ in range(10)]
+    for answer, _ in answers:
+        made.sources.put(answer)
+        connect(made, reads=False).sendall(GET)
+    wait_for(lambda: sum(dropped.is_set() for _, dropped in answers) >= 4)
+    assert not answers[-1][1].is_set()
+
+
+def test_stop_lets_a_long_answer_be_sent_to_its_end(stage, connect):
+    started = stage()
+    started.sources.put(parts(*[PART] * 100)[0])
+    client = connect(started, reads=False)
+    client.sendall(GET)
+    response = response_of(client)
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(started.server.stop, PATIENCE)
+        assert len(response.read()) == 100 * PART
+        stopping.result(PATIENCE)
+
+
+def test_stop_cuts_off_a_long_answer_that_is_not_taken(stage, connect):
+    started = stage()
+    answer, dropped = parts(*[PART] * 1000)
+    started.sources.put(answer)
+    client = connect(started, reads=False)
+    client.sendall(GET)
+    response_of(client)
+    began = time.monotonic()
+    started.server.stop(0.2)
+    assert time.monotonic() - began < 1.5
+    assert dropped.is_set()
+    assert is_cut(client)
 
 
 # The limit

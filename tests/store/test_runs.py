@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kala.core.limits import MESSAGE
 from kala.core.run import (
     MOVES,
     WAITS_FOR_ENABLING,
@@ -287,6 +288,14 @@ class TestAttempts:
     def test_are_none_where_a_queued_run_was_cancelled(self, runs):
         runs.cancel_queued(runs.add(run()), NOON, "the job was deleted")
         assert runs.attempts("1", None) == []
+
+
+class TestAMessage:
+    def test_that_was_stored_before_there_was_a_limit_is_cut_where_it_is_read(self, runs):
+        found = ended(runs)
+        runs._sql("UPDATE run SET message = ? WHERE id = ?", ("x" * 5_000_000, found.id))
+        assert len(runs.get(found.id).outcome.message) == MESSAGE
+        assert len(runs.attempts("1", 1)[0].outcome.message) == MESSAGE
 
 
 class TestAPool:

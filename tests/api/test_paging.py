@@ -1,0 +1,97 @@
+"""Long answers are complete, and never in memory as a whole."""
+
+import json
+import tracemalloc
+
+import pytest
+
+from kala.api import graph, paging
+from kala.core.job import Command, Spec
+from kala.core.limits import PART_BYTES
+from kala.engine.messages import CreateJob
+
+LARGE = 100_000
+FAR = "R/2099-01-01T00:00:00Z/PT1H"
+
+
+def create_large(still, count):
+    line = Command("echo " + "x" * LARGE)
+    asked = [still.app._engine.ask(CreateJob(Spec(name=f"job {i}", action=line, schedule=FAR))) for i in range(count)]
+    return [future.result().id for future in asked]
+
+
+def most_memory(read):
+    """What `read` takes at its peak, in bytes."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    monkeypatch.setattr(paging, "PART_BYTES", 300)
+
+
+def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
+    ids = create_large(still, 60)
+    parts = []
+
+    def read():
+        parts.extend(len(part) for part in still.app._jobs.search(still.call()).body)
+
+    assert most_memory(read) < 3_000_000
+    assert sum(parts) > 60 * LARGE
+    assert max(parts) < PART_BYTES + 2 * LARGE
+    assert still.jobs() == ids
+
+
+def test_a_graph_of_large_jobs_reads_none_of_what_is_large(still):
+    create_large(still, 60)
+    assert most_memory(lambda: list(graph.as_json(still.app._store))) < LARGE
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_graph_is_the_same_however_it_is_cut_into_parts(still, monkeypatch):
+    parents = still.create_many(5)
+    rescue = still.create(name="rescue", disabled=True)
+    children = [still.create(parent_jobs=[parents[0], parents[i % 5]], on_failure_job=rescue) for i in range(7)]
+    small = still.ask("GET", "/api/v1/graph/").body, still.ask("GET", "/api/v1/graph/?format=dot").body
+    assert [node["id"] for node in json.loads(small[0])["nodes"]] == [*parents, rescue, *children]
+    edges = json.loads(small[0])["edges"]
+    assert [edge["to"] for edge in edges if edge["from"] == parents[0]] == children
+    assert [edge["from"] for edge in edges if edge["kind"] == "failure"] == children
+    monkeypatch.setattr(paging, "PART_BYTES", PART_BYTES)
+    assert (still.ask("GET", "/api/v1/graph/").body, still.ask("GET", "/api/v1/graph/?format=dot").body) == small
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_job_that_is_made_while_its_graph_is_sent_is_not_the_end_of_an_edge(still):
+    parent = still.create()
+    others = still.create_many(9)
+    parts = graph.as_json(still.app._store)
+    sent = next(parts) + next(parts)
+    still.create(parent_jobs=[parent])
+    whole = json.loads(sent + b"".join(parts))
+    assert [node["id"] for node in whole["nodes"]] == [parent, *others]
+    assert whole["edges"] == []
+
+
+@pytest.mark.parametrize("size", [1, 300, PART_BYTES])
+def test_the_stats_of_a_job_are_the_same_however_they_are_cut_into_parts(api, monkeypatch, size):
+    job = api.create(command="false", schedule=None, retries=6)
+    api.await_job(job, is_done=True)
+    monkeypatch.setattr(paging, "PART_BYTES", size)
+
+    def stats(query=""):
+        return [one["run_id"] for one in api.ask("GET", f"/api/v1/job/stats/{job}/{query}").json["job_stats"] or []]
+
+    found = stats()
+    assert len(found) == 7
+    assert found == sorted(found)
+    assert stats("?limit=3") == found[4:]
+    assert stats(f"?limit=3&before={found[4]}") == found[1:4]
+    assert stats(f"?limit=9&before={found[4]}") == found[:4]
+    assert stats(f"?before={found[0]}") == []
