@@ -20,37 +20,40 @@ class Limit(int):
         return limit
 
 
-MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")
-LOG_LINE = Limit(4_000, "characters of a line in the log, and of each of its fields", "the rest is left out, with …")
+# What a request may say.
+NAMES = Limit(100, "fields in a JSON object of a request", "the request is refused")
 # Linux takes no longer path (PATH_MAX in limits.h, less the NUL at its end).
 PATH = Limit(4_095, "bytes of a job's working_directory, and of its shell", "the job is refused")
+VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")
+HEADERS = Limit(100, "headers of a remote job, and values of each", "the job is refused")
+CODES = Limit(1_000, "exit codes or response codes in a list", "the job is refused")
 _OF_A_TEMPLATE = "the job is refused; of one that an older Kala stored, each run fails"
 TEMPLATE = Limit(65_536, "characters of a template", _OF_A_TEMPLATE)
 TEMPLATE_TOKENS = Limit(2_000, "names, operators and texts of a template", _OF_A_TEMPLATE)
 TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", _OF_A_TEMPLATE)
 # Linux takes no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 RENDERED = Limit(131_071, "bytes of a command, URL or body that a template makes", _OF_A_TEMPLATE)
-REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
-RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
-RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")
-LOOKUPS = Limit(16, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")
-NAMES = Limit(100, "fields in a JSON object of a request", "the request is refused")
-CODES = Limit(1_000, "exit codes or response codes in a list", "the job is refused")
-VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")
-HEADERS = Limit(100, "headers of a remote job, and values of each", "the job is refused")
+
+# What jobs may lead to.
 PARENTS = Limit(1_000, "parents of a job", "the job is refused")
 CHILDREN = Limit(10_000, "children of a job", "one more is refused")
 DEPENDENCIES = Limit(200_000, "dependencies of all jobs together", "one more is refused")
 DELETED = Limit(10_000, "descendants that go with a job that is deleted", "the deletion is refused; delete some first")
-QUEUED_OF_JOB = Limit(
-    1_000, "queued runs of a job", "a start by hand is refused; any other run is recorded as skipped, with the reason"
-)
-QUEUED = Limit(100_000, "queued runs of all jobs together", "as for the queued runs of a job")
+_OF_A_QUEUE = "a start by hand is refused; any other run is recorded as skipped, with the reason"
+QUEUED_OF_JOB = Limit(1_000, "queued runs of a job", _OF_A_QUEUE)
+QUEUED = Limit(100_000, "queued runs of all jobs together", _OF_A_QUEUE)
 FOLLOWERS = Limit(500, "children that one step of the engine queues", "the others follow in the next steps")
 REMAINS = Limit(
     2_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
 )
+
+# What runs may take and say.
+MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")
+LOG_LINE = Limit(4_000, "characters of a line in the log, and of each of its fields", "the rest is left out, with …")
 LOOKUPS = Limit(128, "host names that are looked up at a time", "more wait, up to the timeout of their HTTP call")
+REDIRECTS = Limit(10, "redirects that an HTTP call follows", "the run fails")
+RESPONSE_HEAD = Limit(65_536, "bytes of the head of an HTTP call's response", "the run fails")
+RESPONSE_UNPACKED = Limit(100 << 20, "bytes to which a compressed response of an HTTP call unpacks", "the run fails")
 
 # What callers of the API may take.
 CONNECTIONS = Limit(
