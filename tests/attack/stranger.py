@@ -1,0 +1,67 @@
+"""A stranger's web server, which jobs call: it sends exactly the bytes that a test wants."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+Answer = Callable[[socket.socket, bytes], None]
+_PATIENCE = 30
+
+
+class Stranger:
+    """Answers each connection once, in a thread of its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.heads: list[bytes] = []
+        self._threads = [threading.Thread(target=self._listen, daemon=True)]
+        self._threads[0].start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
+        client.settimeout(_PATIENCE)
+        with client, suppress(OSError):  # the job had enough
+            head = b""
+            while b"\r\n\r\n" not in head and (more := client.recv(65536)):
+                head += more
+            self.heads.append(head)
+            self._answer(client, head)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+
+
+def redirect(status: int, location: str) -> Answer:
+    """Send the client to another place."""
+    text = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    return lambda client, _: client.sendall(text.encode())
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[Answer], Stranger]]:
+    strangers = []
+
+    def stranger(answer: Answer) -> Stranger:
+        strangers.append(Stranger(answer))
+        return strangers[-1]
+
+    yield stranger
+    for one in strangers:
+        one.close()

@@ -1,0 +1,129 @@
+"""A stranger's server answers a job: it must neither command Kala, nor hold it up, nor fill its memory."""
+
+import gzip
+import time
+from functools import partial
+
+import pytest
+from process import eventually
+from scene import FAR
+from stranger import redirect
+
+
+def call(kala, url, method="GET", **fields) -> str:
+    """The id of a job that calls a URL at once."""
+    remote = {"url": url, "method": method, **fields.pop("remote", {})}
+    return kala.create(name="call", type=1, command="", remote_properties=remote, **fields)
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def test_a_redirect_to_kala_itself_deletes_no_job(kala, stranger):
+    kept = kala.create(name="kept", schedule=FAR)
+    for status in REDIRECTS:
+        server = stranger(redirect(status, f"{kala.address}/api/v1/job/all/"))
+        job = call(kala, server.address, "DELETE", schedule=FAR)
+        kala.go(job)
+        eventually(lambda: server.heads)  # noqa: B023 - called before the next one
+        time.sleep(0.3)
+        assert kala.get(f"/job/{kept}/").status == 200, status
+        assert kala.runs(job, 1)[0]["state"] == "failed", status
+
+
+def test_a_redirect_to_kala_itself_cancels_no_run(kala, stranger, gate):
+    waits = kala.create(name="waits", command=f"{gate.wait}; echo done")
+    [run] = kala.runs(waits, 1, ("running",))
+    for status in REDIRECTS:
+        server = stranger(redirect(status, f"{kala.address}/api/v1/run/{run['id']}/cancel/"))
+        kala.runs(call(kala, server.address, "POST"), 1)
+    gate.open()
+    assert kala.runs(waits, 1)[0]["state"] == "succeeded"
+
+
+def test_a_redirect_to_another_port_gets_no_header_that_the_job_sets(kala, stranger):
+    names = ("Authorization", "X-Api-Key", "Cookie", "Private-Token")
+    thief = stranger(lambda client, _: client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    server = stranger(redirect(307, f"{thief.address}/"))
+    kala.runs(call(kala, server.address, remote={"headers": {name: ["TopSecret"] for name in names}}), 1)
+    assert server.heads[0].count(b"TopSecret") == len(names)
+    assert not any(b"TopSecret" in head for head in thief.heads)
+
+
+def test_a_redirect_to_another_port_gets_no_login_of_the_url(kala, stranger):
+    thief = stranger(lambda client, _: client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    server = stranger(redirect(302, f"{thief.address}/"))
+    kala.runs(call(kala, server.address.replace("://", "://user:TopSecret@")), 1)
+    assert len(server.heads) == 1
+    assert b"authorization" in server.heads[0].lower()
+    assert not any(b"authorization" in head.lower() for head in thief.heads)
+
+
+def large(status, encoding, body, times, client, _) -> None:
+    """A redirect with a body that is long, or becomes so."""
+    size = len(body) * times
+    head = f"HTTP/1.1 {status} Moved\r\nLocation: /\r\nContent-Encoding: {encoding}\r\nContent-Length: {size}\r\n\r\n"
+    client.sendall(head.encode())
+    for _ in range(times):
+        client.sendall(body)
+
+
+@pytest.mark.parametrize("kind", ["600 MB", "compressed"])
+def test_the_body_of_a_redirect_is_not_kept_in_memory(under_attack, stranger, kind):
+    if kind == "compressed":
+        answer = partial(large, 302, "gzip", gzip.compress(bytes(400_000_000), 1), 1)
+    else:
+        answer = partial(large, 302, "identity", bytes(1_000_000), 600)
+    server = stranger(answer)
+    with under_attack() as scene:
+        job = call(scene.kala, server.address, remote={"timeout": 5})
+        scene.lasts(6)
+        scene.kala.runs(job, 1)
+
+
+def test_a_compressed_answer_is_not_unpacked_into_memory(under_attack, stranger):
+    packed = gzip.compress(bytes(400_000_000), 1)
+    server = stranger(partial(large, 200, "gzip", packed, 1))
+    with under_attack() as scene:
+        job = call(scene.kala, server.address, remote={"timeout": 5})
+        scene.lasts(6)
+        scene.kala.runs(job, 1)
+
+
+def forever(parts, seconds, client, _) -> None:
+    """Say the first part once, and the second again and again."""
+    client.sendall(parts[0])
+    while True:
+        time.sleep(seconds)
+        client.sendall(parts[1])
+
+
+ENDLESS = {
+    "heads that drip": ((b"HTTP/1.1 200 OK\r\n", b"X-Drip: drop\r\n"), 0.05),
+    "a line without end": ((b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 60_000), 0.05),
+    "interim answers": ((b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"), 0.01),
+    "bodies that drip": ((b"HTTP/1.1 200 OK\r\n\r\n", b"."), 0.05),
+    "a chunk's extension": ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 60_000), 0.05),
+}
+
+
+def test_answers_without_end_are_cut_off_in_time(under_attack, stranger):
+    servers = {kind: stranger(partial(forever, *how)) for kind, how in ENDLESS.items()}
+    with under_attack() as scene:
+        jobs = {
+            call(scene.kala, server.address, remote={"timeout": 2}): kind
+            for kind, server in servers.items()
+            for _ in range(4)
+        }
+        scene.lasts(5)
+        for job, kind in jobs.items():
+            [run] = scene.kala.runs(job, 1)
+            assert run["state"] in ("timed_out", "failed"), kind
+            assert run["duration"] < 4e9, kind
+
+
+def test_redirects_in_a_circle_end(kala, stranger):
+    server = stranger(redirect(302, "/again"))
+    [run] = kala.runs(call(kala, server.address), 1)
+    assert run["state"] == "failed"
+    assert len(server.heads) <= 40

@@ -1,0 +1,84 @@
+"""Large texts: neither a message of a run, nor a list of jobs, nor output costs memory or disk without bound."""
+
+import http.client
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from process import Api
+from scene import FAR
+
+LONG = "x" * 900_000
+# What a person reads of a run's message.
+MESSAGE = 1000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"working_directory": f"/{LONG}"},
+        {"shell": f"/{LONG}"},
+        {
+            "type": 1,
+            "command": "",
+            "remote_properties": {"url": 'http://127.0.0.1:9/{{ "x".ljust(900000) }}'},
+            "TemplateDelimiters": "{{ }}",
+        },
+    ],
+    ids=["working_directory", "shell", "url"],
+)
+def test_a_message_is_bounded_however_long_the_field_that_it_shows(kala, fields):
+    status, body = kala.post("/job/", {"name": "long", "command": "/bin/true", "retries": 2, **fields})
+    if status == 400:
+        assert len(body["error"]) <= 2 * MESSAGE
+        return
+    runs = kala.runs(body["id"], 3)
+    assert {run["state"] for run in runs} == {"failed"}
+    assert max(len(run["message"]) for run in runs) <= MESSAGE
+    assert max(map(len, kala.lines)) <= 3 * MESSAGE
+
+
+def test_lists_and_graphs_of_200_mb_of_jobs_cost_little_memory(under_attack):
+    def fill(kala):
+        with closing(Api(kala.address)) as client:
+            remote = {"url": "http://127.0.0.1:9/", "method": "POST", "body": "x" * 1_000_000}
+            for number in range(200):
+                client.create(name=f"large {number}", type=1, command="", remote_properties=remote, schedule=FAR)
+
+    with under_attack(before=fill) as scene:
+        assert read(scene.kala, "/job/") > 200_000_000
+        assert read(scene.kala, "/job/?limit=1000") > 1_000_000
+        assert read(scene.kala, "/graph/") > 1_000
+        scene.lasts(5)
+
+
+def read(kala, path) -> int:
+    """How many bytes an answer has."""
+    size = 0
+    with closing(http.client.HTTPConnection(kala.address.removeprefix("http://"), timeout=30)) as connection:
+        connection.request("GET", f"/api/v1{path}")
+        response = connection.getresponse()
+        assert response.status == 200
+        while part := response.read(1 << 20):
+            size += len(part)
+    return size
+
+
+def test_four_commands_that_print_without_end_do_not_wear_out_the_disk(under_attack):
+    with under_attack() as scene:
+        before = written(scene.pid)
+        jobs = [scene.kala.create(name="yes", command="yes", timeout="PT3S") for _ in range(4)]
+        scene.lasts(5)
+        for job in jobs:
+            [run] = scene.kala.runs(job, 1)
+            assert run["state"] == "timed_out"
+            assert run["output_cut"]
+            assert len(scene.kala.output(run["id"])[1]) < 2**21
+        print(f"\n  {(written(scene.pid) - before) / 1e6:.0f} MB written to keep 4")
+        assert written(scene.pid) - before < 200e6
+
+
+def written(pid) -> int:
+    """How many bytes a process has given to the file system, its sockets and pipes."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
