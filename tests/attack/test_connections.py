@@ -35,9 +35,8 @@ def test_the_memory_for_heads_that_never_end_is_bounded(under_attack, crowd):
     with under_attack(prefix=("prlimit", "--nofile=8192")) as scene:
         for _ in range(12):
             crowd.come(scene.kala.address, 500, UNFINISHED, sources=OTHERS)
-        scene.lasts(4)
+        scene.lasts(5)
         ask_anew(scene.kala)
-        scene.lasts(6)
 
 
 def test_bodies_of_one_byte_at_a_time_hold_up_nobody(under_attack, crowd):
@@ -46,7 +45,7 @@ def test_bodies_of_one_byte_at_a_time_hold_up_nobody(under_attack, crowd):
         crowd.each(1, lambda one: say(one, b" "))
         scene.lasts(3)
         ask_anew(scene.kala)
-        scene.lasts(6)
+        scene.lasts(5)
 
 
 def test_clients_that_read_slowly_hold_up_nobody(under_attack, crowd):
@@ -60,7 +59,7 @@ def test_clients_that_read_slowly_hold_up_nobody(under_attack, crowd):
         crowd.each(0.1, sip)
         scene.lasts(3)
         ask_anew(scene.kala)
-        scene.lasts(6)
+        scene.lasts(5)
 
 
 def sip(one) -> None:
@@ -73,7 +72,7 @@ def sip(one) -> None:
 
 def test_many_new_connections_hold_up_nobody(under_attack, crowd):
     with under_attack() as scene:
-        for second in range(1, 6):
+        for second in range(1, 5):
             for one in crowd.come(scene.kala.address, 100, b"GET / HTTP/1.1\r\n"):
                 one.close()
             crowd.come(scene.kala.address, 50, request("GET", "/nothing/"))

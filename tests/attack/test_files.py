@@ -24,7 +24,10 @@ def background(kala, *flags):
 @pytest.fixture
 def daemon(make, tmp_path):
     """A Kala in the background that answers. The fixture `make` ends it, as it has its mark."""
+    # The commands of a Kala in the background may start at home; the data are elsewhere.
     kala = make()
+    kala.environ["HOME"] = str(tmp_path / "home")
+    (tmp_path / "home").mkdir()
     log = tmp_path / "kala.log"
     background(kala, "--log-file", str(log))
     line = eventually(lambda: next((one for one in log.read_text().splitlines() if "answers on http://" in one), ""))

@@ -57,7 +57,7 @@ def test_a_parent_with_10000_children_starts_them_without_making_others_late(und
     with under_attack() as scene:
         with closing(Api(scene.kala.address)) as client:
             client.go(ROOT)
-            scene.lasts(8)
+            scene.lasts(6)
         ended = scene.kala.query("SELECT count(*) FROM run WHERE job_name = 'node' AND ended_at IS NOT NULL")[0][0]
         assert ended > 1000
 
@@ -90,6 +90,6 @@ def test_layers_of_parents_do_not_multiply_their_runs(under_attack, stored):
     with under_attack() as scene:
         with closing(Api(scene.kala.address)) as client:
             client.go(ROOT)
-        scene.lasts(6)
+        scene.lasts(4)
         assert scene.kala.query("SELECT count(*) FROM run WHERE job_name = 'node'")[0][0] < 1000
         assert not scene.kala.query("SELECT id FROM run WHERE job_name = 'node' AND ended_at IS NULL")
