@@ -64,7 +64,7 @@ def test_a_job_is_not_acknowledged_into_a_database_that_is_gone(kala, what):
     eventually(is_refused, limit=5)
     for _ in range(3):
         assert is_refused()
-    assert "kala.db" in kala.log
+    kala.says("kala.db")
 
 
 def test_a_link_in_place_of_the_pid_file_is_not_followed(make, tmp_path):

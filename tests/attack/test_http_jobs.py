@@ -4,7 +4,6 @@ import gzip
 import time
 from functools import partial
 
-import pytest
 from process import eventually
 from scene import FAR
 from stranger import redirect
