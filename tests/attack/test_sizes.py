@@ -79,6 +79,6 @@ def test_four_commands_that_print_without_end_do_not_wear_out_the_disk(under_att
 
 
 def written(pid) -> int:
-    """How many bytes a process has given to the file system, its sockets and pipes."""
-    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
+    """How many bytes the threads of a process have written, without the commands that have ended."""
+    texts = [(task / "io").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("wchar"))
