@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,12 @@ _PATIENCE = 30
 class Stranger:
     """Answers each connection once, in a thread of its own."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, host: str = "127.0.0.1", port: int = 0) -> None:
         self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=64)
+        self.port = self._listener.getsockname()[1]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self.heads: list[bytes] = []
         self._threads = [threading.Thread(target=self._listen, daemon=True)]
         self._threads[0].start()
@@ -55,11 +58,11 @@ def redirect(status: int, location: str) -> Answer:
 
 
 @pytest.fixture
-def stranger() -> Iterator[Callable[[Answer], Stranger]]:
+def stranger() -> Iterator[Callable[..., Stranger]]:
     strangers = []
 
-    def stranger(answer: Answer) -> Stranger:
-        strangers.append(Stranger(answer))
+    def stranger(answer: Answer, *place: Any) -> Stranger:
+        strangers.append(Stranger(answer, *place))
         return strangers[-1]
 
     yield stranger
