@@ -3,9 +3,6 @@
 import os
 from pathlib import Path
 
-# Where others leave less than this, no promise can be judged: limits are not stretched further.
-_LEAST_SHARE = 0.25
-
 
 class Processors:
     """What has been used since this was made."""
@@ -25,7 +22,7 @@ class Processors:
         """What others have left of the processors, from 0 to 1."""
         busy, everything = _used()
         others = busy - self._busy - (self._used_by_own() - self._own)
-        return max(_LEAST_SHARE, min(1.0, 1 - others / max(1, everything - self._all)))
+        return max(0.0, min(1.0, 1 - others / max(1, everything - self._all)))
 
 
 def _used() -> tuple[int, int]:
