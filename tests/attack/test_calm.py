@@ -3,4 +3,4 @@
 
 def test_without_an_attack_the_promises_hold(under_attack):
     with under_attack() as scene:
-        scene.lasts(3)
+        scene.lasts(2)

@@ -25,9 +25,9 @@ def test_runs_start_on_time_while_1100_connections_say_nothing(under_attack, cro
     need_descriptors(1100)
     with under_attack(prefix=USUAL) as scene:
         crowd.come(scene.kala.address, 1100, sources=sources)
-        scene.lasts(3)
+        scene.lasts(2)
         ask_anew(scene.kala)
-        scene.lasts(5)
+        scene.lasts(4)
 
 
 def test_the_memory_for_heads_that_never_end_is_bounded(under_attack, crowd):
@@ -35,7 +35,7 @@ def test_the_memory_for_heads_that_never_end_is_bounded(under_attack, crowd):
     with under_attack(prefix=("prlimit", "--nofile=8192")) as scene:
         for _ in range(12):
             crowd.come(scene.kala.address, 500, UNFINISHED, sources=OTHERS)
-        scene.lasts(5)
+        scene.lasts(4)
         ask_anew(scene.kala)
 
 
@@ -43,9 +43,9 @@ def test_bodies_of_one_byte_at_a_time_hold_up_nobody(under_attack, crowd):
     with under_attack() as scene:
         crowd.come(scene.kala.address, 48, request("POST", "/job/", **{"Content-Length": "1000"}))
         crowd.each(1, lambda one: say(one, b" "))
-        scene.lasts(3)
+        scene.lasts(2)
         ask_anew(scene.kala)
-        scene.lasts(5)
+        scene.lasts(4)
 
 
 def test_clients_that_read_slowly_hold_up_nobody(under_attack, crowd):
@@ -57,9 +57,9 @@ def test_clients_that_read_slowly_hold_up_nobody(under_attack, crowd):
     with under_attack(before=fill) as scene:
         crowd.come(scene.kala.address, 32, request("GET", "/job/"), window=4096)
         crowd.each(0.1, sip)
-        scene.lasts(3)
+        scene.lasts(2)
         ask_anew(scene.kala)
-        scene.lasts(5)
+        scene.lasts(4)
 
 
 def sip(one) -> None:
@@ -72,7 +72,7 @@ def sip(one) -> None:
 
 def test_many_new_connections_hold_up_nobody(under_attack, crowd):
     with under_attack() as scene:
-        for second in range(1, 5):
+        for second in range(1, 4):
             for one in crowd.come(scene.kala.address, 100, b"GET / HTTP/1.1\r\n"):
                 one.close()
             crowd.come(scene.kala.address, 50, request("GET", "/nothing/"))
@@ -84,9 +84,9 @@ def test_many_followers_of_events_hold_up_nobody(under_attack, crowd):
     need_descriptors(1100)
     with under_attack(prefix=("prlimit", "--nofile=8192")) as scene:
         crowd.come(scene.kala.address, 1100, request("GET", "/events/"), sources=OTHERS, window=4096)
-        scene.lasts(3)
+        scene.lasts(2)
         ask_anew(scene.kala)
-        scene.lasts(5)
+        scene.lasts(4)
 
 
 def test_many_names_in_bodies_hold_up_nobody(under_attack, crowd):
@@ -96,7 +96,7 @@ def test_many_names_in_bodies_hold_up_nobody(under_attack, crowd):
         words = request("PATCH", f"/job/{job}/", body)
         for one in crowd.come(scene.kala.address, 16):
             send_all(one, words)
-        scene.lasts(5)
+        scene.lasts(4)
         ask_anew(scene.kala)
 
 

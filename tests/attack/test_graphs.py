@@ -49,7 +49,7 @@ def test_enabling_a_root_of_many_ways_takes_no_time(under_attack, stored):
             assert client.post(f"/job/enable/{ROOT}/").status == 204
             assert client.patch(f"/job/{ROOT}/", {"owner": "o@example.org"}).status == 200
             assert time.monotonic() - clock < 2
-        scene.lasts(4)
+        scene.lasts(3)
 
 
 def test_a_parent_with_10000_children_starts_them_without_making_others_late(under_attack, stored):
@@ -57,7 +57,7 @@ def test_a_parent_with_10000_children_starts_them_without_making_others_late(und
     with under_attack() as scene:
         with closing(Api(scene.kala.address)) as client:
             client.go(ROOT)
-            scene.lasts(6)
+            scene.lasts(5)
         ended = scene.kala.query("SELECT count(*) FROM run WHERE job_name = 'node' AND ended_at IS NOT NULL")[0][0]
         assert ended > 1000
 
@@ -66,7 +66,7 @@ def test_a_parent_with_10000_children_is_deleted_without_making_others_late(unde
     stored(dict.fromkeys(range(2, 10_002), (1,)))
     with under_attack() as scene:
         assert scene.kala.delete(f"/job/{ROOT}/").status == 204
-        scene.lasts(4)
+        scene.lasts(3)
         assert scene.kala.query("SELECT count(*) FROM job WHERE name = 'node'")[0][0] == 0
 
 
@@ -80,7 +80,7 @@ def test_a_chain_of_5000_is_followed_without_making_others_late(under_attack, st
             clock = time.monotonic()
             assert client.patch(f"/job/{UUID(int=2)}/", {"parent_jobs": [str(UUID(int=5001))]}).status == 400
             assert time.monotonic() - clock < 2
-        scene.lasts(4)
+        scene.lasts(3)
 
 
 def test_layers_of_parents_do_not_multiply_their_runs(under_attack, stored):
@@ -90,6 +90,6 @@ def test_layers_of_parents_do_not_multiply_their_runs(under_attack, stored):
     with under_attack() as scene:
         with closing(Api(scene.kala.address)) as client:
             client.go(ROOT)
-        scene.lasts(4)
+        scene.lasts(3)
         assert scene.kala.query("SELECT count(*) FROM run WHERE job_name = 'node'")[0][0] < 1000
         assert not scene.kala.query("SELECT id FROM run WHERE job_name = 'node' AND ended_at IS NULL")

@@ -76,8 +76,8 @@ def test_what_a_server_sends_is_not_kept_in_memory(under_attack, stranger):
         stranger(partial(large, 200, "gzip", packed, 1)),
     ]
     with under_attack() as scene:
-        jobs = [call(scene.kala, server.address, remote={"timeout": 4}) for server in servers]
-        scene.lasts(5)
+        jobs = [call(scene.kala, server.address, remote={"timeout": 3}) for server in servers]
+        scene.lasts(4)
         for job in jobs:
             scene.kala.runs(job, 1)
 

@@ -50,7 +50,7 @@ def test_lists_and_graphs_of_200_mb_of_jobs_cost_little_memory(under_attack):
         assert read(scene.kala, "/job/") > 200_000_000
         assert read(scene.kala, "/job/?limit=1000") > 1_000_000
         assert read(scene.kala, "/graph/") > 1_000
-        scene.lasts(5)
+        scene.lasts(4)
 
 
 def read(kala, path) -> int:
@@ -70,7 +70,7 @@ def test_four_commands_that_print_without_end_do_not_wear_out_the_disk(under_att
     with under_attack() as scene:
         before = written(scene.pid)
         jobs = [scene.kala.create(name="yes", command="yes", timeout="PT3S") for _ in range(4)]
-        scene.lasts(5)
+        scene.lasts(4)
         for job in jobs:
             [run] = scene.kala.runs(job, 1)
             assert run["state"] == "timed_out"

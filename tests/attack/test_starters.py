@@ -57,6 +57,6 @@ def test_systemd_hears_nothing_while_no_command_can_start(make, systemd, stuck, 
 def test_one_program_that_cannot_be_started_holds_up_nobody(under_attack, stuck):
     with under_attack() as scene:
         job = scene.kala.create(command=str(stuck.path))
-        scene.lasts(4)
+        scene.lasts(3)
         stuck.release()
         assert scene.kala.runs(job, 1)[0]["state"] == "succeeded"

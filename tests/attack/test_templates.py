@@ -40,7 +40,7 @@ def test_a_template_that_takes_much_is_refused(under_attack, eventually, crowd, 
                 crowd.come(scene.kala.address, 1, request("POST", "/job/", job))
             time.sleep(0.5)
             refused_or_failed(scene.kala, job, eventually)
-        scene.lasts(4)
+        scene.lasts(3)
 
 
 def test_a_template_of_a_call_that_takes_much_is_refused(under_attack, eventually, stranger):
