@@ -75,10 +75,13 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
 
 
 def begin(line: str, setting: Setting, output: Output, control: Control) -> "Underway | Outcome":
-    """Start `line` as `sh -c` means it; an outcome where it cannot be started. Raises Scarce where it cannot yet."""
+    """Start `line` as `sh -c` means it; an outcome where it cannot be started. Raises Scarce where it cannot yet.
+
+    A line may end as in Windows: no shell takes the carriage return for anything but a part of the last word.
+    """
     clock = time.monotonic_ns()
     try:
-        process = _start(line, setting)
+        process = _start(line.replace("\r\n", "\n"), setting)
     except OSError as error:
         scarcity.check(error)
         return _unstarted(f"{_obstacle(setting)}: {error.strerror}")

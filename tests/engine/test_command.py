@@ -125,6 +125,17 @@ class TestALine:
         assert run(line)[1] == printed
 
     @pytest.mark.parametrize(
+    @pytest.mark.parametrize(
+        "line",
+        ["echo one\r\necho two\r\n", "if true\r\nthen echo one\r\nfi\r\necho two", "cat <<E\r\none\r\ntwo\r\nE\r\n"],
+    )
+    def test_may_end_as_lines_of_windows_do(self, run, line):
+        outcome, printed = run(line)
+        assert (outcome.exit_code, printed) == (0, "one\ntwo\n")
+
+    def test_keeps_a_carriage_return_that_ends_no_line(self, run):
+        assert run("printf %s 'a\rb'")[1] == "a\rb"
+
         ("line", "code"), [("exit 3", 3), ("cd /", 0), ("test 1 = 2", 1), (":", 0), ("umask 022", 0), ("false", 1)]
     )
     def test_may_be_a_builtin_of_the_shell(self, run, line, code):
