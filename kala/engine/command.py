@@ -277,6 +277,8 @@ class Underway:
         now = time.monotonic()
         instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
         if self._output.is_only_in_memory:
+            # One that is stopped would hear of it only when it goes on.
+            _signal_group(self._process, signal.SIGCONT)
             instants.append(self._spill_at)
         wait = min(instants, default=float("inf")) - now
         return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)

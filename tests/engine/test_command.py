@@ -346,6 +346,16 @@ class TestCancelling:
         assert (ended.state, ended.signal) == ("cancelled", 9)
 
     def test_kills_the_whole_group_where_it_has_not_gone_after_the_grace(self, began, output):
+    @pytest.mark.parametrize(("line", "signal"), [("kill -STOP $$", 15), ("trap 'exit 7' TERM; kill -STOP $$", None)])
+    def test_lets_what_was_stopped_go_on_to_hear_of_it(self, began, output, line, signal):
+        control, outcome = began(f"echo $$; echo ready; {line}", kill_grace=PATIENCE / 2)
+        stat = Path(f"/proc/{output.read(0, 20)[0].split()[0].decode()}/stat")
+        deadline = time.monotonic() + PATIENCE
+        while ") T " not in stat.read_text():
+            assert time.monotonic() < deadline
+        control.cancel("stopped by ann@example.org")
+        assert outcome.result(PATIENCE).signal == signal
+
         child = "sh -c 'trap \"\" TERM; echo $$; sleep 60'"
         line = f"trap 'echo I stay' TERM; {child} & echo ready; while :; do sleep 0.01; done"
         control, outcome = began(line, kill_grace=0.3)
