@@ -151,6 +151,8 @@ class Underway:
         self._give_up_at: float | None = None
         # When what is only in memory goes to the disk.
         self._spill_at = 0.0
+        # When the process ended, in nanoseconds of the monotonic clock and as an instant.
+        self._end_of_process: tuple[int, datetime] | None = None
         self._descriptors = [process.output]
         with self._never_alone():
             # It can be read as soon as the process has ended. None where there is no descriptor for it yet: then only
@@ -194,9 +196,17 @@ class Underway:
         while self._descriptors:
             os.close(self._descriptors.pop())
 
+    def _note_end(self) -> None:
+        """The run's duration ends with its process: what comes after is a wait for output that others may print."""
+        if self._end_of_process is None:
+            self._end_of_process = time.monotonic_ns(), datetime.now(UTC)
+
     def _outcome(self) -> Outcome:
         self._close()
-        outcome = _outcome(self._process.exit_code, self._control, time.monotonic_ns() - self._clock)
+        self._note_end()
+        assert self._end_of_process
+        clock, instant = self._end_of_process
+        outcome = _outcome(self._process.exit_code, self._control, clock - self._clock, instant)
         if self._setting.user and (why := identity.obstacle(outcome.exit_code, self._output.read(0, _LINE)[0])):
             message = f"the command cannot be started in {self._setting.folder}: {why}"
             return msgspec.structs.replace(outcome, message=message)
@@ -209,6 +219,7 @@ class Underway:
         process that left the group holds it.
         """
         with self._never_alone():
+            self._note_end()
             _signal_group(self._process, signal.SIGKILL)
             os.set_blocking(self._process.output, False)
             with suppress(BlockingIOError):
@@ -246,6 +257,7 @@ class Underway:
 
     def _finish(self) -> None:
         """The command has ended: end what is left of its group, take what is left of the output."""
+        self._note_end()
         _signal_group(self._process, signal.SIGKILL)
         self._drain()
         self._process.wait()
@@ -265,6 +277,8 @@ class Underway:
             self._kill(now)
         elif self._kill_at is None:
             _signal_group(self._process, signal.SIGTERM)
+            # One that is stopped would hear of it only when it goes on.
+            _signal_group(self._process, signal.SIGCONT)
             self._kill_at = now + self._setting.kill_grace
 
     def _kill(self, now: float) -> None:
@@ -277,8 +291,6 @@ class Underway:
         now = time.monotonic()
         instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
         if self._output.is_only_in_memory:
-            # One that is stopped would hear of it only when it goes on.
-            _signal_group(self._process, signal.SIGCONT)
             instants.append(self._spill_at)
         wait = min(instants, default=float("inf")) - now
         return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)
@@ -311,7 +323,7 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _outcome(code: int | None, control: Control, duration: int) -> Outcome:
+def _outcome(code: int | None, control: Control, duration: int, ended_at: datetime) -> Outcome:
     if code is None:
         state = control.state
         message = f"{control.reason}; its processes could not be killed and may still run"
@@ -320,7 +332,7 @@ def _outcome(code: int | None, control: Control, duration: int) -> Outcome:
         message = control.reason or _message(code)
     return Outcome(
         state=state,
-        ended_at=datetime.now(UTC),
+        ended_at=ended_at,
         duration=duration,
         message=message,
         exit_code=code if code is not None and code >= 0 else None,

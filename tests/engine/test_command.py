@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -125,7 +126,6 @@ class TestALine:
         assert run(line)[1] == printed
 
     @pytest.mark.parametrize(
-    @pytest.mark.parametrize(
         "line",
         ["echo one\r\necho two\r\n", "if true\r\nthen echo one\r\nfi\r\necho two", "cat <<E\r\none\r\ntwo\r\nE\r\n"],
     )
@@ -136,6 +136,7 @@ class TestALine:
     def test_keeps_a_carriage_return_that_ends_no_line(self, run):
         assert run("printf %s 'a\rb'")[1] == "a\rb"
 
+    @pytest.mark.parametrize(
         ("line", "code"), [("exit 3", 3), ("cd /", 0), ("test 1 = 2", 1), (":", 0), ("umask 022", 0), ("false", 1)]
     )
     def test_may_be_a_builtin_of_the_shell(self, run, line, code):
@@ -301,6 +302,15 @@ class TestWhatStays:
         assert outcome.exit_code == 4
         assert outcome.duration < PATIENCE * 10**9
 
+    def test_holding_the_output_does_not_count_for_the_duration_of_the_run(self, run):
+        before = datetime.now(UTC)
+        late = "setsid sh -c 'echo 1 > there; sleep 0.5; echo late' & until [ -s there ]; do :; done; echo early"
+        outcome, printed = run(late)
+        assert printed == "early\nlate\n"
+        assert datetime.now(UTC) - before >= timedelta(seconds=0.5)
+        assert outcome.duration < 450_000_000
+        assert outcome.ended_at - before < timedelta(seconds=0.45)
+
     def test_after_it_left_the_group_may_still_print_for_a_moment(self, run):
         late = "setsid sh -c 'echo 1 > there; sleep 0.05; echo late' & until [ -s there ]; do :; done; echo early"
         assert run(late)[1] == "early\nlate\n"
@@ -336,16 +346,6 @@ class TestCancelling:
         assert (ended.state, ended.message) == ("cancelled", "stopped by ann@example.org")
         assert output.text() == "ready\nbye\n"
 
-    def test_kills_by_force_what_does_not_want_to_go(self, began, output):
-        stays = output.expect(b"I stay")
-        control, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
-        control.cancel("stopped by ann@example.org")
-        assert stays.wait(PATIENCE)
-        control.cancel("Kala stops", force=True)
-        ended = outcome.result(PATIENCE)
-        assert (ended.state, ended.signal) == ("cancelled", 9)
-
-    def test_kills_the_whole_group_where_it_has_not_gone_after_the_grace(self, began, output):
     @pytest.mark.parametrize(("line", "signal"), [("kill -STOP $$", 15), ("trap 'exit 7' TERM; kill -STOP $$", None)])
     def test_lets_what_was_stopped_go_on_to_hear_of_it(self, began, output, line, signal):
         control, outcome = began(f"echo $$; echo ready; {line}", kill_grace=PATIENCE / 2)
@@ -356,6 +356,16 @@ class TestCancelling:
         control.cancel("stopped by ann@example.org")
         assert outcome.result(PATIENCE).signal == signal
 
+    def test_kills_by_force_what_does_not_want_to_go(self, began, output):
+        stays = output.expect(b"I stay")
+        control, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
+        control.cancel("stopped by ann@example.org")
+        assert stays.wait(PATIENCE)
+        control.cancel("Kala stops", force=True)
+        ended = outcome.result(PATIENCE)
+        assert (ended.state, ended.signal) == ("cancelled", 9)
+
+    def test_kills_the_whole_group_where_it_has_not_gone_after_the_grace(self, began, output):
         child = "sh -c 'trap \"\" TERM; echo $$; sleep 60'"
         line = f"trap 'echo I stay' TERM; {child} & echo ready; while :; do sleep 0.01; done"
         control, outcome = began(line, kill_grace=0.3)
@@ -494,7 +504,8 @@ class TestWhatWasPrinted:
             on_disk = []
             while end not in on_disk and time.monotonic() < deadline:
                 time.sleep(0.01)
-                on_disk = [file.read_bytes()[-len(end) :] for file in tmp_path.glob("live/1.out.*")]
+                with suppress(FileNotFoundError):  # one that went meanwhile
+                    on_disk = [file.read_bytes()[-len(end) :] for file in tmp_path.glob("live/1.out.*")]
             control.cancel("enough")
             outcome.result(PATIENCE)
         assert end in on_disk
