@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kala import __version__
 from kala.config import KEYS, RELOADABLE, Config, Loaded
 from kala.core.errors import KalaError
-from kala.service import logs
+from kala.service import logs, orphans
 from kala.service.notify import Notifier
 from kala.service.reload import ReloadReport
 
@@ -110,6 +110,7 @@ class Loop:
         self._notifier = notifier
         self._signals = signals
         self._report = report
+        self._has_orphans = orphans.come_here()
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Return when a signal has ended the service; raises KalaError when it did not start."""
@@ -131,10 +132,12 @@ class Loop:
         self._notifier.ready()
 
     def _serve(self) -> None:
-        tick = _STATUS_SECONDS if self._notifier.active else None
+        tick = _STATUS_SECONDS if self._notifier.active or self._has_orphans else None
         while (came := self._signals.wait(tick)) not in _STOP_SIGNALS:
             if came == signal.SIGHUP:
                 self._reload()
+            if self._has_orphans:
+                orphans.reap()
             self._notifier.status(self._app.status())
 
     def _reload(self) -> None:
@@ -176,6 +179,8 @@ class Loop:
 
     def _wait_idle(self, deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0 and not self._app.wait_idle(min(left, _SLICE_SECONDS)):
+            if self._has_orphans:
+                orphans.reap()
             if self._signals.stop_came():
                 _logger.info("told to stop again; ending what runs", extra={"fields": {"action": "grace_skipped"}})
                 return

@@ -4,6 +4,7 @@ import ctypes
 import os
 
 _SET_DUMPABLE = 4
+_SET_CHILD_SUBREAPER = 36
 
 
 def forbid_tracing() -> None:
@@ -13,6 +14,11 @@ def forbid_tracing() -> None:
     allows it again at each execve(2).
     """
     _prctl(_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes below this one whose own has ended; else process 1 does."""
+    _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, value: int) -> None:
