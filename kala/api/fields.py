@@ -1,9 +1,11 @@
 """Checks of single JSON values. Each returns the value in its Python form, or raises Invalid."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -11,7 +13,7 @@ import msgspec
 from kala.core.errors import Invalid
 from kala.core.foreign import is_plain_line, masked
 from kala.core.job import OWN_HEADERS
-from kala.core.limits import HEADERS, PATH, VARIABLES
+from kala.core.limits import HEADERS, PATH, VARIABLE, VARIABLE_NAME, VARIABLES
 from kala.core.url import Url
 
 Check = Callable[[str, Any], Any]
@@ -24,6 +26,11 @@ _UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
 _LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 _LONGEST_COMMAND = 128 * 1024 - 1
+# Nor more than this in all, however large the stack may grow (execve(2), "Limits on size of arguments").
+_MOST_ARGUMENTS = 6 * 1024 * 1024
+# For what tells a command of its run, and for the words that come before its own: among them, for another user, the
+# names of all variables.
+_ADDED = 192 * 1024
 
 
 def refuse(field: str, value: Any, wanted: str) -> Invalid:
@@ -150,9 +157,35 @@ def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
         raise refuse(field, value, 'an object of texts, such as {"LANG": "C.UTF-8"}')
     check_count(field, value, VARIABLES)
     for name in value:
-        if not _VARIABLE.fullmatch(name) or len(name) > _LONGEST_LINE:
-            raise refuse(field, name, "the name of a variable: letters, digits and _, no digit first")
-    return tuple((name, text(f"{field}.{name}", given)) for name, given in value.items() if given is not None)
+        if not _VARIABLE.fullmatch(name) or len(name) > VARIABLE_NAME:
+            wanted = f"the name of a variable: up to {VARIABLE_NAME} letters, digits and _, no digit first"
+            raise refuse(field, name, wanted)
+    found = {name: _variable(f"{field}.{name}", name, one) for name, one in value.items() if one is not None}
+    check_environment(field, found)
+    return tuple(found.items())
+
+
+def check_environment(field: str, found: Mapping[str, str]) -> None:
+    """Refuse more variables, or more bytes of them in all, than a command can be given."""
+    check_count(field, found, VARIABLES)
+    # As execve(2) counts: each with its name, two more bytes, and a pointer.
+    size, room = sum(len(f"{name}{value}".encode()) + 10 for name, value in found.items()), _room_for_variables()
+    if size > room:
+        raise Invalid(f"{field}: {size} bytes in all; the system allows {room}; put what is long into files")
+
+
+def _variable(field: str, name: str, value: Any) -> str:
+    size = len(f"{name}={text(field, value)}".encode())
+    if size > VARIABLE:
+        raise Invalid(f"{field}: {size} bytes long with its name; at most {VARIABLE} are possible, so use a file")
+    return str(value)
+
+
+@cache
+def _room_for_variables() -> int:
+    """What a job's variables may take beside the longest command and all that Kala adds (execve(2), ARG_MAX)."""
+    own = sum(len(name) + len(value) + 10 for name, value in os.environb.items())
+    return min(os.sysconf("SC_ARG_MAX"), _MOST_ARGUMENTS) - own - _LONGEST_COMMAND - _ADDED
 
 
 def absolute_path(field: str, value: Any) -> str:

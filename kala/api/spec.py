@@ -6,12 +6,13 @@ that is nearly a field's name is refused: without its schedule, a job runs at on
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kala.api import fields, wire
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Missed, Overlap, ParentsMode, Spec
-from kala.core.limits import CODES, HEADERS, NAMES, PARENTS, VARIABLES
+from kala.core.limits import CODES, HEADERS, NAMES, PARENTS
 
 Pairs = tuple[tuple[str, Any], ...]
 Patch = dict[str, Any]
@@ -182,14 +183,14 @@ def _merged(values: Any, patch: Patch) -> dict[str, Any]:
     return _without_nulls(before | changes)
 
 
-def _pairs(field: str, most: int, same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
-    """Single headers or variables set or taken away, by what makes two names the `same`."""
+def _pairs(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
+    """Single headers or variables set or taken away, by what makes two names the `same`. `check` is for all of them."""
 
     def merge(pairs: Pairs, changes: Patch) -> Pairs:
         result = dict(pairs)
         known = {same(name): name for name in result}
         merged = _without_nulls(result | {known.get(same(name), name): value for name, value in changes.items()})
-        fields.check_count(field, merged, most)
+        check(merged)
         return tuple(merged.items())
 
     return merge
@@ -198,8 +199,8 @@ def _pairs(field: str, most: int, same: Callable[[str], str]) -> Callable[[Pairs
 # What a merge patch changes in part: null takes away one entry.
 _IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
     "remote_properties": _merged,
-    "env": _pairs("env", VARIABLES, str),
-    "headers": _pairs("remote_properties.headers", HEADERS, str.lower),
+    "env": _pairs(partial(fields.check_environment, "env"), str),
+    "headers": _pairs(partial(fields.check_count, "remote_properties.headers", most=HEADERS), str.lower),
 }
 
 

@@ -25,6 +25,10 @@ NAMES = Limit(100, "fields in a JSON object of a request", "the request is refus
 # Linux takes no longer path (PATH_MAX in limits.h, less the NUL at its end).
 PATH = Limit(4_095, "bytes of a job's working_directory, and of its shell", "the job is refused")
 VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")
+# Linux takes no variable of 128 KiB or more (execve(2), MAX_ARG_STRLEN). To a command of another user it travels under
+# a name that can be longer, and the names of all of them are one argument.
+VARIABLE = Limit(131_000, "bytes of a variable in a job's env, with its name", "the job is refused")
+VARIABLE_NAME = Limit(100, "characters of a variable's name", "the job is refused")
 HEADERS = Limit(100, "headers of a remote job, and values of each", "the job is refused")
 CODES = Limit(1_000, "exit codes or response codes in a list", "the job is refused")
 _OF_A_TEMPLATE = "the job is refused; of one that an older Kala stored, each run fails"

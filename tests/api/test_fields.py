@@ -202,6 +202,33 @@ class TestVariables:
     def test_a_value_that_cannot_be_passed_on_is_refused_by_the_name_of_its_variable(self, value):
         assert_refused(fields.variables, {"OK": "a", "A": value}, "field.A: ")
 
+    @pytest.mark.parametrize("letter", ["x", "ä", "€"])
+    def test_one_that_no_program_could_be_given_is_refused_by_its_name(self, letter):
+        longest = letter * ((131_000 - len("LONG=")) // len(letter.encode()))
+        assert fields.variables("field", {"LONG": longest}) == (("LONG", longest),)
+        assert_refused(fields.variables, {"OK": "a", "LONG": longest + letter}, "field.LONG: 13100")
+
+    def test_a_name_of_more_than_100_characters_is_refused(self):
+        assert fields.variables("field", {"A" * 100: ""})
+        assert_refused(fields.variables, {"A" * 101: ""}, "up to 100 letters")
+
+    def test_more_than_1000_are_refused(self):
+        assert len(fields.variables("field", {f"A{number}": "" for number in range(1000)})) == 1000
+        assert_refused(fields.variables, {f"A{number}": "" for number in range(1001)}, "field: 1,001 entries")
+
+    @pytest.mark.parametrize("most", [1 << 20, 1 << 40])
+    def test_more_than_the_system_takes_in_all_is_refused(self, monkeypatch, most):
+        """The stack may be without limit; the system's own is then 6 MiB."""
+        monkeypatch.setattr("os.sysconf", lambda _: most)
+        fields._room_for_variables.cache_clear()
+        try:
+            value = {f"A{number}": "x" * 10_000 for number in range(60)}
+            assert len(fields.variables("field", value)) == 60
+            value |= {f"B{number}": "x" * 10_000 for number in range(30 if most == 1 << 20 else 560)}
+            assert_refused(fields.variables, value, "bytes in all; the system allows")
+        finally:
+            fields._room_for_variables.cache_clear()
+
 
 class TestAbsolutePath:
     @pytest.mark.parametrize("value", ["", "/", "/srv/a b", "/ä", "//x", "/a/../b"])

@@ -510,6 +510,15 @@ class TestMerging:
     def test_single_variables_can_be_set_and_taken_away_by_their_exact_names(self, patch, env):
         assert shown(merge(parsed(env={"A": "1", "b": "2"}), {"env": patch}))["env"] == env
 
+    def test_variables_are_together_no_more_than_a_command_can_be_given(self):
+        spec = parsed()
+        for number in range(8):
+            spec = merge(spec, {"env": {f"A{number}": "x" * 100_000}})
+        most = {f"A{number}": "x" * 130_000 for number in range(60)}
+        with pytest.raises(Invalid, match=r"env: \d+ bytes in all; the system allows \d+; put what is long into files"):
+            [spec := merge(spec, {"env": {name: value}}) for name, value in most.items()]
+        assert len(spec.env) >= 8
+
     @given(any_spec, patches)
     def test_the_spec_itself_is_left_as_it_was(self, spec, patch):
         before = msgspec.json.encode(spec)

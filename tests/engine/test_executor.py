@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kala.api import fields
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.limits import MESSAGE
 from kala.core.run import Cause, Outcome, Run, State
@@ -210,6 +211,26 @@ class TestACommand:
         bench.submit("echo $GREETING $HOME", env=(("GREETING", "hello"), ("HOME", "/nowhere")))
         bench.next()
         assert bench.output() == "hello /nowhere\n"
+
+    @pytest.mark.parametrize("user", ["", pytest.param("daemon", marks=as_root)])
+    def test_starts_with_the_most_and_longest_variables_and_the_longest_line_that_a_job_may_have(self, bench, user):
+        room = fields._room_for_variables()
+        most = {f"A{number:099}": "x" * (room // 1000 - 112) for number in range(999)}
+        most = {**most, "LONG": "x" * (room - sum(len(name) + len(value) + 10 for name, value in most.items()) - 14)}
+        line = "echo ${#LONG}; env | wc -l #"
+        line += "x" * (fields._LONGEST_COMMAND - len(line))
+        bench.submit(
+            fields.command("command", line), user=user, env=fields.variables("env", most), umask="022", owner="x" * 1000
+        )
+        assert bench.outcome().message == ""
+        length, count = map(int, bench.output().split())
+        assert (length, count >= 1000) == (len(most["LONG"]), True)
+
+    @as_root
+    def test_as_another_user_starts_with_the_longest_variable_that_a_job_may_have(self, bench):
+        bench.submit("echo ${#A}", user="daemon", env=fields.variables("env", {"A": "x" * (131_000 - 2)}))
+        bench.next()
+        assert bench.output() == "130998\n"
 
     def test_runs_in_the_jobs_folder(self, bench, tmp_path):
         bench.submit("pwd", working_directory=str(tmp_path))
