@@ -24,16 +24,19 @@ class _Sentence(click.ClickException):
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Turn the errors that a user can act on into sentences. A reader that left (`| head`) is click's to handle."""
+def sentences(code: int = 0) -> Iterator[None]:
+    """Turn the errors that a user can act on into sentences. A reader that left (`| head`) is click's to handle.
+
+    `code` is the exit code of all of them, for a command whose other codes have a meaning of their own.
+    """
     try:
         yield
     except KalaError as error:
-        raise _Sentence(str(error), exit_code(error)) from error
+        raise _Sentence(str(error), code or exit_code(error)) from error
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _Sentence(_os_sentence(error), EXIT_CODES[KalaError]) from error
+        raise _Sentence(_os_sentence(error), code or EXIT_CODES[KalaError]) from error
 
 
 def exit_code(error: KalaError) -> int:

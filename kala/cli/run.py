@@ -1,6 +1,7 @@
 """`kala run`: one command as a job runs it, for trying out what will be scheduled."""
 
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -8,15 +9,18 @@ from pathlib import Path
 
 import click
 
-from kala.core.errors import Invalid
+from kala.cli.exits import sentences
+from kala.core.errors import Busy, Invalid
 from kala.core.foreign import presentable
-from kala.core.run import Outcome, State
+from kala.core.run import Outcome
 from kala.engine import environment
 from kala.engine.command import Setting, execute
 from kala.engine.control import Control
 from kala.engine.output import Output
+from kala.engine.scarcity import Scarce
 
 _KEPT_BYTES = 1024 * 1024
+_OWN_FAILURE = 125
 
 
 class _Shown(Output):
@@ -28,30 +32,63 @@ class _Shown(Output):
         sys.stdout.buffer.flush()
 
 
-@click.command()
-@click.argument("command")
-def run(command: str) -> None:
+class _Run(click.Command):
+    """Ends as the command that it runs does, so its own failures have the exit status that nice(1) and env(1) have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = _OWN_FAILURE  # type: ignore[misc]  # click reads it from the instance
+            raise
+
+    def invoke(self, ctx: click.Context) -> object:
+        with sentences(_OWN_FAILURE):
+            return super().invoke(ctx)
+
+
+@click.command(cls=_Run, context_settings={"allow_interspersed_args": False})
+@click.argument("words", metavar="COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(words: tuple[str, ...]) -> None:
     """Run COMMAND as a job does, and show its output and outcome.
 
+    A single COMMAND is a line for the shell, as a job has it; with ARGUMENTs it is a program and they are its own, as
+    with nice(1).
+
     It gets no standard input and a process group of its own. User, folder and environment are yours: those of the
-    service may differ, which also gives each run variables such as KALA_RUN_ID. The exit status is 0 when the run
-    succeeded and 1 when it did not.
+    service may differ, which also gives each run variables such as KALA_RUN_ID.
+
+    The exit status is that of the command: 127 where it is not found, 126 where it cannot be run, 128 and the number of
+    the signal that ended it. It is 125 where Kala itself failed.
     """
-    if not command.strip():
+    line = words[0] if len(words) == 1 else f"exec {shlex.join(words)}"
+    if not line.strip():
         raise Invalid("command: blank; give a command")
-    outcome = _execute(command)
+    try:
+        outcome = _execute(line)
+    except BrokenPipeError:  # who read it left; the command ends as it would have without Kala between
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     reason = f": {presentable(outcome.message)}" if outcome.message else ""
     click.echo(f"kala: {outcome.state} after {outcome.duration / 1e9:.3f} s{reason}", err=True)
-    sys.exit(0 if outcome.state is State.SUCCEEDED else 1)
+    sys.exit(_status(outcome))
 
 
-def _execute(command: str) -> Outcome:
+def _status(outcome: Outcome) -> int:
+    if outcome.signal is not None:
+        return 128 + outcome.signal
+    return _OWN_FAILURE if outcome.exit_code is None else outcome.exit_code
+
+
+def _execute(line: str) -> Outcome:
     setting = Setting(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
         output, control = _Shown(Path(folder), 0, _KEPT_BYTES), Control()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: control.cancel("cancelled by a signal"))
         try:
-            return execute(command, setting, output, control)
+            return execute(line, setting, output, control)
+        except Scarce as scarce:
+            raise Busy(f"the command cannot be started now: {scarce}") from scarce
         finally:
             output.close()

@@ -578,12 +578,54 @@ class TestCommandLine:
         kala = make()
         ignoring = ["env", "--ignore-signal=CHLD", *kala.command, "run", "exit 3"]
         shown = subprocess.run(ignoring, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
-        assert (shown.returncode, shown.stderr.rpartition(": ")[2]) == (1, "exit status 3\n")
+        assert (shown.returncode, shown.stderr.rpartition(": ")[2]) == (3, "exit status 3\n")
 
-    def test_run_fails_where_the_command_fails(self, make):
+    def test_run_says_how_the_command_failed(self, make):
         shown = make().tell("run", "exit 3")
-        assert shown.returncode == 1
         assert re.fullmatch(r"kala: failed after \d+\.\d{3} s: exit status 3\n", shown.stderr)
+
+    @pytest.mark.parametrize(
+        ("words", "status"),
+        [
+            (["exit 3"], 3),
+            (["no-such-program"], 127),
+            (["/etc/passwd"], 126),
+            (["kill -KILL $$"], 137),
+            (["sh", "-c", "exit 4"], 4),
+            (["no-such-program", "--with", "arguments"], 127),
+            (["/etc/passwd", "x"], 126),
+            (["sh", "-c", "kill $$"], 143),
+            (["--", "sh", "-c", "exit 5"], 5),
+            ([], 125),
+            ([" "], 125),
+            (["--no-such-option", "true"], 125),
+        ],
+    )
+    def test_run_exits_as_the_command_does_and_with_125_where_kala_failed(self, make, words, status):
+        assert make().tell("run", *words).returncode == status
+
+    def test_run_that_cannot_start_the_command_exits_with_125(self, make):
+        kala = make()
+        kala.environ["TMPDIR"] = str(kala.home)
+        gone = kala.home / "gone"
+        gone.mkdir()
+        command = ["sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "sh", *kala.command, "run", "true"]
+        shown = subprocess.run(command, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
+        assert shown.returncode == 125
+        assert shown.stderr.startswith("kala: ")
+
+    def test_run_whose_reader_leaves_exits_as_a_command_does_then(self, make):
+        kala = make()
+        line = ["bash", "-c", '"$@" | head -n 1; echo "${PIPESTATUS[0]}"', "bash", *kala.command, "run", "yes"]
+        shown = subprocess.run(line, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
+        assert (shown.stdout, shown.stderr) == ("y\n141\n", "")
+
+    def test_run_with_several_words_hands_them_over_as_they_are(self, make):
+        shown = make().tell("run", "printf", "%s|", "a b", "$HOME", "", "*", "it's")
+        assert (shown.returncode, shown.stdout) == (0, "a b|$HOME||*|it's|")
+
+    def test_run_leaves_the_options_of_the_command_alone(self, make):
+        assert make().tell("run", "ls", "--help").stdout.startswith("Usage: ls")
 
     def test_run_gives_the_environment_that_jobs_get(self, make):
         shown = make(environ={"KALA_PORT": "1", "MINE": "kept"}).tell("run", "env")
