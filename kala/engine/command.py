@@ -27,8 +27,6 @@ _LINE = 8192
 _DRAIN_SECONDS = 1.0
 # A process that is still there so long after SIGKILL hangs in the kernel or is another user's: the run ends without it.
 _GIVE_UP_SECONDS = 5.0
-# What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
-_SPILL_SECONDS = 1.0
 # The longest wait that poll(2) knows, in milliseconds.
 _LONGEST_WAIT = 2**31 - 1
 # How long a command that runs already waits for the next try to get a descriptor to watch it with.
@@ -149,8 +147,6 @@ class Underway:
         self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
-        # When what is only in memory goes to the disk.
-        self._spill_at = 0.0
         # When the process ended, in nanoseconds of the monotonic clock and as an instant.
         self._end_of_process: tuple[int, datetime] | None = None
         self._descriptors = [process.output]
@@ -269,7 +265,7 @@ class Underway:
             self._control.cancel(reason, state=State.TIMED_OUT)
         if self._kill_at is not None and now >= self._kill_at:
             self._kill(now)
-        if self._output.is_only_in_memory and now >= self._spill_at:
+        if now >= self._output.spill_at:
             self._output.spill()
 
     def _end(self, now: float) -> None:
@@ -290,16 +286,12 @@ class Underway:
         """Milliseconds until something is to be done, should nothing come; None is for ever."""
         now = time.monotonic()
         instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
-        if self._output.is_only_in_memory:
-            instants.append(self._spill_at)
-        wait = min(instants, default=float("inf")) - now
+        wait = min([*instants, self._output.spill_at]) - now
         return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)
 
     def _take(self, size: int = _CHUNK) -> bool:
         """Take some of the output that is there; False at its end."""
         if data := os.read(self._process.output, size):
-            if not self._output.is_only_in_memory:
-                self._spill_at = time.monotonic() + _SPILL_SECONDS
             self._output.write(data)
         return bool(data)
 

@@ -1,5 +1,6 @@
 """What a run prints, kept with a limit: the beginning and the end stay, the middle goes."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from kala.engine.spool import Spool, path_of
 
 # So much stays in memory and goes into the database when the run ends; more is a file.
 INLINE_BYTES = 16 * 1024
+# What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
+_SPILL_SECONDS = 1.0
 
 
 class Output:
@@ -27,6 +30,7 @@ class Output:
         self._spool = Spool(folder, run_id, limit)
         self._inline = min(INLINE_BYTES, limit)
         self.is_spooled = False
+        self._spill_at = 0.0
         self._has_file = False
         self._file_size = 0
         self.is_closed = False
@@ -62,13 +66,21 @@ class Output:
         """Whether a crash would lose something that is kept."""
         return not self.fault and (self._spool.is_held if self.is_spooled else bool(self._buffer))
 
+    @property
+    def spill_at(self) -> float:
+        """When what is only in memory shall go to the disk, by the monotonic clock; never, where nothing is."""
+        return self._spill_at if self.is_only_in_memory else float("inf")
+
     def write(self, data: bytes) -> None:
+        now = time.monotonic()
+        if not self.is_only_in_memory:
+            self._spill_at = now + _SPILL_SECONDS
         with self._lock:
             if self.is_spooled:
                 self._keep(data)
             elif not self.fault:
                 self._buffer += data
-        if not self.is_spooled and self.is_only_in_memory and self.written > self._inline:
+        if now >= self.spill_at or (not self.is_spooled and self.is_only_in_memory and self.written > self._inline):
             self.spill()
         self._changed()
 

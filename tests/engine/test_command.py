@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from kala.core.run import Outcome, State
 from kala.engine import command
+from kala.engine import output as output_module
 from kala.engine.command import Setting
 from kala.engine.control import Control
 from kala.engine.environment import encoded
@@ -478,8 +479,8 @@ class TestWhatWasPrinted:
 
     @pytest.mark.parametrize("rest", ["exec sleep 60", "while :; do echo; sleep 0.01; done"])
     def test_is_on_disk_after_a_moment_whether_or_not_more_comes(self, tmp_path, monkeypatch, rest):
-        assert command._SPILL_SECONDS <= 1
-        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        assert output_module._SPILL_SECONDS <= 1
+        monkeypatch.setattr("kala.engine.output._SPILL_SECONDS", 0.05)
         output = Watched(tmp_path)
         with ThreadPoolExecutor() as pool:
             control = Control()
@@ -495,7 +496,7 @@ class TestWhatWasPrinted:
         assert output.close().startswith(on_disk)
 
     def test_beyond_the_limit_is_on_disk_after_a_moment_too_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        monkeypatch.setattr("kala.engine.output._SPILL_SECONDS", 0.05)
         output, control, end = Watched(tmp_path, limit=1000), Control(), b"the end\n"
         with ThreadPoolExecutor() as pool:
             line = "head -c 50000 /dev/zero; echo the end; exec sleep 60"

@@ -716,7 +716,7 @@ class TestTheOutput:
         assert bench.executor.output(9) is None
 
     def test_that_is_small_needs_no_file_once_it_is_forgotten(self, bench, monkeypatch):
-        monkeypatch.setattr(command, "_SPILL_SECONDS", 0.05)
+        monkeypatch.setattr("kala.engine.output._SPILL_SECONDS", 0.05)
         bench.submit("echo hello; sleep 0.5")
         bench.next()
         assert bench.printed[1] == b"hello\n"

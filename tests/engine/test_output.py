@@ -159,6 +159,43 @@ class TestReading:
         assert output.read(10, 100) == (b"ABCDE", 15)
 
 
+class TestWhatIsOnlyInMemory:
+    """Who writes without a pause need not ask when it goes to the disk; who waits between two writes asks."""
+
+    @pytest.mark.parametrize("limit", [1 << 20, 10])
+    def test_goes_to_the_disk_with_the_first_write_that_comes_a_second_later(self, tmp_path, monkeypatch, limit):
+        now = 100.0
+        monkeypatch.setattr("time.monotonic", lambda: now)
+        output = Output(tmp_path, 1, limit)
+        assert output.spill_at == float("inf")
+        output.write(b"0123456789ABCDE")
+        output.spill()
+        assert output.spill_at == float("inf")
+        output.write(b"abcde" * 10)
+        if limit == 10:
+            assert output.spill_at == now + 1
+            now += 1
+            output.write(b"fghij" * 10)
+        assert output.spill_at == float("inf")
+        files = sorted((tmp_path / "live").iterdir(), key=lambda file: len(file.name))
+        assert files[-1].read_bytes().endswith(b"fghij" if limit == 10 else b"abcde")
+        output.close()
+
+    def test_waits_a_second_where_it_is_young_and_small(self, tmp_path, monkeypatch):
+        now = 100.0
+        monkeypatch.setattr("time.monotonic", lambda: now)
+        output = Output(tmp_path, 1, 1 << 20)
+        output.write(b"a")
+        now += 0.9
+        output.write(b"b")
+        assert (output.is_spooled, output.spill_at) == (False, 101.0)
+        now += 0.2
+        output.write(b"c")
+        assert output.is_spooled
+        assert live_path_of(tmp_path, 1).read_bytes() == b"abc"
+        output.close()
+
+
 class TestASmallOutput:
     def test_is_never_in_a_file(self, tmp_path, path):
         output = Output(tmp_path, 1, 1 << 20)
