@@ -33,6 +33,8 @@ _LONGEST_WAIT = 2**31 - 1
 _STARVED_SECONDS = 0.1
 # What comes before the words of a command with an umask, and the umask.
 _UNDER_UMASK = ("/bin/sh", "-c", 'umask "$0" && exec "$@"')
+# Starts the words that follow as they are.
+_PLAINLY = ("/bin/sh", "-c", 'exec "$0" "$@"')
 # Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
@@ -127,7 +129,9 @@ def _spawn(words: list[str], setting: Setting) -> Process:
     if setting.user is None:
         return spawn([*setting.prefix, *words], environ, setting.folder)
     becoming, carried = identity.becoming(setting.user, setting.folder, environ)
-    return spawn([*setting.prefix, *becoming, *words], carried, Path("/"), owner=setting.user.pw_uid)
+    # env(1) takes a word with = for a variable.
+    plainly = [*_PLAINLY, *words] if "=" in words[0] else words
+    return spawn([*setting.prefix, *becoming, *plainly], carried, Path("/"), owner=setting.user.pw_uid)
 
 
 class Underway:

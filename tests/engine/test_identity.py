@@ -130,6 +130,11 @@ class TestTheUsersRights:
         assert outcome.exit_code == 126
         assert "Permission denied" in printed
 
+    def test_do_not_matter_to_a_shell_with_an_equals_sign_in_its_path(self, run, shared):
+        (shared / "a=b").write_text('#!/bin/sh\necho "$@"\n')
+        (shared / "a=b").chmod(0o755)
+        assert run("a line", shell=f"{shared}/a=b")[1] == "-c a line\n"
+
     def test_do_not_matter_to_a_folder_that_is_not_there(self, run, shared):
         outcome, _ = run("true", folder=shared / "gone")
         assert outcome.message == f"the command cannot be started in {shared}/gone: No such file or directory"
