@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from kala.api.paging import Read, listed, pages
+from kala.api.paging import Read, pages
 from kala.store.jobs import Edges, Node
 from kala.store.store import Session, Store
 
@@ -16,9 +16,9 @@ def as_json(store: Store) -> Iterator[bytes]:
     """Nodes and edges, in parts. An edge's kind is `success` to a child, `failure` to an on-failure job."""
     nodes, edges = _readers(store)
     yield b'{"nodes":['
-    yield from listed(pages(store, nodes, _json_node))
+    yield from pages(store, nodes, _json_nodes)
     yield b'],"edges":['
-    yield from listed(pages(store, edges, _json_edges))
+    yield from pages(store, edges, _json_edges)
     yield b"]}"
 
 
@@ -26,8 +26,8 @@ def as_dot(store: Store) -> Iterator[bytes]:
     """The graph in the DOT language, in parts; the edges of failure are dashed, disabled jobs dotted."""
     nodes, edges = _readers(store)
     yield b"digraph kala {\n"
-    yield from listed(pages(store, nodes, _dot_node), b"")
-    yield from listed(pages(store, edges, _dot_edges), b"")
+    yield from pages(store, nodes, _dot_nodes, b"")
+    yield from pages(store, edges, _dot_edges, b"")
     yield b"}\n"
 
 
@@ -45,28 +45,33 @@ def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
     return nodes, edges
 
 
-def _json_node(node: Node) -> bytes:
-    return _encode({"id": node.id, "name": node.name, "disabled": node.is_disabled})
+def _json_nodes(nodes: list[Node]) -> bytes:
+    return _encode([{"id": node.id, "name": node.name, "disabled": node.is_disabled} for node in nodes])[1:-1]
 
 
-def _json_edges(edges: Edges) -> bytes:
-    return b",".join(_encode({"from": edges.id, "to": end, "kind": kind}) for end, kind in _ends(edges))
+def _json_edges(edges: list[Edges]) -> bytes:
+    return _encode([{"from": start, "to": end, "kind": kind} for start, end, kind in _ends(edges)])[1:-1]
 
 
-def _dot_node(node: Node) -> bytes:
-    style = ", style=dotted" if node.is_disabled else ""
-    return f"  {_quoted(node.id)} [label={_quoted(node.name)}{style}];\n".encode()
-
-
-def _dot_edges(edges: Edges) -> bytes:
-    lines = [f"  {_quoted(edges.id)} -> {_quoted(end)}{_DASHES[kind]};\n" for end, kind in _ends(edges)]
+def _dot_nodes(nodes: list[Node]) -> bytes:
+    lines = [f"  {_quoted(node.id)} [label={_quoted(node.name)}{_style(node)}];\n" for node in nodes]
     return "".join(lines).encode()
 
 
-def _ends(edges: Edges) -> Iterator[tuple[str, str]]:
-    yield from ((child, "success") for child in edges.children)
-    if edges.on_failure_job:
-        yield edges.on_failure_job, "failure"
+def _style(node: Node) -> str:
+    return ", style=dotted" if node.is_disabled else ""
+
+
+def _dot_edges(edges: list[Edges]) -> bytes:
+    lines = [f"  {_quoted(start)} -> {_quoted(end)}{_DASHES[kind]};\n" for start, end, kind in _ends(edges)]
+    return "".join(lines).encode()
+
+
+def _ends(found: list[Edges]) -> Iterator[tuple[str, str, str]]:
+    for edges in found:
+        yield from ((edges.id, child, "success") for child in edges.children)
+        if edges.on_failure_job:
+            yield edges.id, edges.on_failure_job, "failure"
 
 
 def _quoted(text: str) -> str:

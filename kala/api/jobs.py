@@ -8,7 +8,7 @@ import msgspec
 from kala.api import spec, wire
 from kala.api.document import parse_object
 from kala.api.exchange import Answer, Call, json, no_content
-from kala.api.paging import listed, long_answer, pages
+from kala.api.paging import long_answer, pages
 from kala.config import Config
 from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
@@ -55,7 +55,7 @@ class JobRoutes:
             return session.jobs.placed(msgspec.structs.replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
-        yield from listed(pages(self._store, read, _entry))
+        yield from pages(self._store, read, _entries)
         yield b"}}"
 
     def get(self, call: Call) -> Answer:
@@ -123,7 +123,7 @@ class JobRoutes:
             first = last.id + 1 if last else session.runs.first_attempt(job_id, limit, before)
             return session.runs.attempts_from(first, job_id, before)
 
-        stats = listed(pages(self._store, read, lambda run: _encode(wire.stat(run))))
+        stats = pages(self._store, read, _stats)
         some = next(stats, None)
         if some is None:
             yield b'{"job_stats":null}'
@@ -139,6 +139,9 @@ def _found(job: Job | None, job_id: str) -> Job:
     return job
 
 
-def _entry(placed: tuple[int, Job]) -> bytes:
-    job = placed[1]
-    return b"%b:%b" % (_encode(job.id), _encode(wire.job(job)))
+def _entries(placed: list[tuple[int, Job]]) -> bytes:
+    return _encode({job.id: wire.job(job) for _, job in placed})[1:-1]
+
+
+def _stats(runs: list[Run]) -> bytes:
+    return _encode([wire.stat(run) for run in runs])[1:-1]

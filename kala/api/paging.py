@@ -1,6 +1,7 @@
 """Long answers, read from the store page by page, so that neither their size nor a slow client takes much memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TypeVar
 
 from kala.api.exchange import Answer
@@ -10,45 +11,32 @@ from kala.store.store import Session, Store
 Row = TypeVar("Row")
 # The rows after the one that was read last, or all of them, and how many have been read before.
 Read = Callable[[Session, Row | None, int], Iterable[Row]]
+# Rows are encoded so many at a time, which costs less than one by one. A page can be larger by so many.
+_AT_ONCE = 4
 
 
-def pages(store: Store, read: Read[Row], encode: Callable[[Row], bytes]) -> Iterator[list[bytes]]:
-    """What the rows are encoded to, where that is anything, in pages of PART_BYTES.
+def pages(
+    store: Store, read: Read[Row], encode: Callable[[list[Row]], bytes], separator: bytes = b","
+) -> Iterator[bytes]:
+    """What the rows are encoded to, in pages of about PART_BYTES, with the separator between rows.
 
     Each page is read in a transaction of its own: a slow client holds nothing of the database.
     """
     last: Row | None = None
-    count = 0
-    while True:
+    count, between, has_more = 0, b"", True
+    while has_more:
+        page: list[bytes] = []
+        size = 0
         with store.reading() as session:
-            found = _page(read(session, last, count), encode)
-        page, last = found
-        yield page
-        if last is None:
-            return
-        count += len(page)
-
-
-def _page(rows: Iterable[Row], encode: Callable[[Row], bytes]) -> tuple[list[bytes], Row | None]:
-    """The first rows, and the last of them where more follow."""
-    page: list[bytes] = []
-    size = 0
-    last: Row | None = None
-    for row in rows:
-        if size >= PART_BYTES:
-            return page, last
-        if encoded := encode(row):
-            page.append(encoded)
-        size, last = size + len(encoded), row
-    return page, None
-
-
-def listed(found: Iterable[list[bytes]], separator: bytes = b",") -> Iterator[bytes]:
-    """One text of all pages, with the separator between what is on them."""
-    between = b""
-    for page in found:
-        if page:
-            yield between + separator.join(page)
+            rows = iter(read(session, last, count))
+            while batch := list(islice(rows, _AT_ONCE)):
+                page.append(encode(batch))
+                last, count, size = batch[-1], count + len(batch), size + len(page[-1])
+                if size >= PART_BYTES:
+                    break
+            has_more = bool(batch)
+        if text := separator.join(filter(None, page)):
+            yield between + text
             between = separator
 
 

@@ -165,7 +165,7 @@ class Jobs:
         """The jobs that match, each with its place in the order of creation, read as they are taken."""
         columns = SQL(f"job.seq, {_COLUMNS}")
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
-        return ((row[0], _job(row[1:])) for row in self._sql(*query.bind(self._database).sql()))
+        return ((seq, _job(row)) for seq, *row in self._sql(*query.bind(self._database).sql()))
 
     def _conditions(self, wanted: Filter) -> Iterator[Expression]:
         yield _ROW.seq > wanted.after
@@ -272,7 +272,7 @@ def _decided(job: Job) -> tuple[object, ...]:
     return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, *plan, _encode(spec))
 
 
-def _job(row: tuple[Any, ...]) -> Job:
+def _job(row: Sequence[Any]) -> Job:
     job_id, spec, created_at, next_due, slots_started, is_done, successes, errors, finished, *times, children = row
     return Job(
         id=job_id,

@@ -33,18 +33,19 @@ def most_memory(read):
 @pytest.fixture
 def small_pages(monkeypatch):
     monkeypatch.setattr(paging, "PART_BYTES", 300)
+    monkeypatch.setattr(paging, "_AT_ONCE", 2)
 
 
 def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
-    ids = create_large(still, 60)
+    ids = create_large(still, 150)
     parts = []
 
     def read():
         parts.extend(len(part) for part in still.app._jobs.search(still.call()).body)
 
-    assert most_memory(read) < 3_000_000
-    assert sum(parts) > 60 * LARGE
-    assert max(parts) < PART_BYTES + 2 * LARGE
+    assert most_memory(read) < 40 * LARGE
+    assert sum(parts) > 150 * LARGE
+    assert max(parts) < PART_BYTES + 4 * LARGE
     assert still.jobs() == ids
 
 
