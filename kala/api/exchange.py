@@ -22,14 +22,16 @@ class Call(msgspec.Struct, frozen=True):
     body: bytes
     headers: Mapping[str, str] = {}
 
-    def number(self, name: str, low: int) -> int | None:
-        """A whole number of at least `low` in the query, or None where it is not given."""
+    def number(self, name: str, low: int, high: int | None = None) -> int | None:
+        """A whole number of at least `low`, and at most `high`, in the query, or None where it is not given."""
         given = self.query.get(name)
         if given is None:
             return None
-        if not (given.isascii() and given.isdigit() and len(given) < 19 and int(given) >= low):
-            raise fields.refuse(name, given, f"a whole number of at least {low}")
-        return int(given)
+        number = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
+        if number < low or (high is not None and number > high):
+            right = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+            raise fields.refuse(name, given, right)
+        return number
 
     def text(self, name: str) -> str | None:
         """A text of one line in the query, or None where it is not given."""

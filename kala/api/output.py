@@ -8,9 +8,9 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from kala.api.exchange import PART, Answer, Source, refusal
+from kala.api.exchange import PART, Answer, Parts, Source, refusal
 from kala.core.errors import Busy
-from kala.core.run import MOVES
+from kala.core.run import MOVES, Run, State
 from kala.engine.executor import Executor
 from kala.engine.output import Output
 from kala.engine.spool import path_of
@@ -61,16 +61,12 @@ class Outputs:
 
     def open(self, run_id: int) -> IO[bytes]:
         """What is there now, as a file; of a run under way a copy, because its output goes on changing."""
-        if not self._executor.output(run_id):
-            return self._open_ended(run_id)
-        file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - who asked closes it
-        for part in self.parts(run_id):  # writelines() would have all of it in memory
-            file.write(part)
-        return file
+        live = self._executor.output(run_id)
+        return _copied(live)[0] if live else self._open_ended(run_id)
 
-    def follow(self, run_id: int) -> "FollowSource":
-        """What is there now and all that comes, to the end of the run."""
-        return FollowSource(self, run_id)
+    def follow(self, run: Run, lines: int | None = None) -> "FollowSource":
+        """What is there now, or the last lines of it, and all that comes, to the end of the run."""
+        return FollowSource(self, run.id, None if run.state is State.QUEUED else lines)
 
     def under_way(self, run_id: int) -> Output | None:
         return self._executor.output(run_id)
@@ -80,6 +76,16 @@ class Outputs:
         with self._store.reading() as session:
             run = session.runs.get(run_id)
         return run is not None and run.state in MOVES
+
+
+def _copied(live: Output) -> tuple[IO[bytes], int]:
+    """What a run has printed so far, and the offset in its output that follows."""
+    file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the reader closes it
+    data, offset = live.read(0, PART)
+    while data:
+        file.write(data)
+        data, offset = live.read(offset, PART)
+    return file, offset
 
 
 @contextmanager
@@ -94,14 +100,24 @@ def _readable() -> Iterator[None]:
 class FollowSource(Source):
     """A run's output as it comes. It keeps the place of one reader; what was cut out before it came there is told."""
 
-    def __init__(self, outputs: Outputs, run_id: int) -> None:
+    def __init__(self, outputs: Outputs, run_id: int, lines: int | None = None) -> None:
+        """Of what was printed before, give the last `lines`, or all."""
         self._outputs = outputs
         self._run_id = run_id
+        self._lines = lines
         self._live: Output | None = None
         self._offset = 0
+        self._begun: Parts | None = None
         self._rest: Iterator[bytes] | None = None
+        if lines is not None and (live := outputs.under_way(run_id)):
+            file, self._offset = _copied(live)
+            self._live, self._begun = live, Parts(_end_of(file, lines))
 
     def read(self) -> bytes | None:
+        if self._begun:
+            if part := self._begun.read():
+                return part
+            self._begun = None
         if self._rest is None and self._live is None:
             self._find()
         if self._rest is not None:
@@ -111,7 +127,12 @@ class FollowSource(Source):
     def _find(self) -> None:
         self._live = self._outputs.under_way(self._run_id)
         if self._live is None and not self._outputs.may_come(self._run_id):
-            self._rest = self._outputs.parts(self._run_id)
+            self._rest = self._ended()
+
+    def _ended(self) -> Iterator[bytes]:
+        if self._lines is None:
+            return self._outputs.parts(self._run_id)
+        return _end_of(self._outputs.open(self._run_id), self._lines)
 
     def _read_live(self, live: Output) -> bytes | None:
         has_ended = live.is_closed
@@ -120,7 +141,8 @@ class FollowSource(Source):
         return data or (None if has_ended else b"")
 
     def close(self) -> None:
-        """Nothing is held."""
+        if self._begun:
+            self._begun.close()
 
 
 def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
@@ -145,6 +167,11 @@ def last_lines(file: IO[bytes], count: int) -> Answer:
     """The answer to a request for the last lines; a line that has not ended counts."""
     size = _size(file)
     return _bytes(200, file, _start_of_lines(file, size, count), size, {})
+
+
+def _end_of(file: IO[bytes], lines: int) -> Iterator[bytes]:
+    size = _size(file)
+    return slice_of(file, _start_of_lines(file, size, lines), size)
 
 
 def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:

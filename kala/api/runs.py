@@ -43,7 +43,7 @@ class RunRoutes:
 
     def _page(self, call: Call, job_id: str | None) -> Answer:
         wanted = RunFilter(
-            limit=min(call.number("limit", 1) or _PAGE, _LARGEST_PAGE),
+            limit=call.number("limit", 1, _LARGEST_PAGE) or _PAGE,
             before=call.number("before", 1),
             job_id=job_id,
             state=_word(call, "state", State),
@@ -73,9 +73,9 @@ class RunRoutes:
 
     def output(self, call: Call) -> Answer:
         run = self._run(call)
-        if call.flag("follow"):
-            return Answer(body=self._outputs.follow(run.id), headers=OF_BYTES)
         lines, wanted = call.number("tail", 0), call.headers.get("Range", "")
+        if call.flag("follow"):
+            return Answer(body=self._outputs.follow(run, lines), headers=OF_BYTES)
         if lines is not None:
             return last_lines(self._outputs.open(run.id), lines)
         if wanted:

@@ -3,7 +3,8 @@
 import errno
 import threading
 import time
-from http.client import IncompleteRead
+from contextlib import closing
+from http.client import HTTPConnection, IncompleteRead
 from logging import WARNING
 
 import pytest
@@ -159,6 +160,44 @@ def test_a_range_whose_end_is_before_its_start_is_ignored(api, run):
 def test_the_last_lines_of_an_output_can_be_asked_for(api, run, count, body):
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}")
     assert answer.body == (b"one\ntwo\nthree" if body is None else body)
+
+
+@pytest.mark.parametrize(("count", "body"), [("0", b""), ("2", b"two\nthree"), ("9", b"one\ntwo\nthree")])
+def test_following_the_last_lines_of_an_ended_run_gives_these(api, run, count, body):
+    assert api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}&follow=1").body == body
+
+
+def test_following_the_last_lines_of_a_run_under_way_gives_these_and_then_what_comes(api, tmp_path):
+    gate = tmp_path / "gate"
+    job = api.create(command=f"seq 100000; until [ -e {gate} ]; do sleep 0.02; done; echo late; echo end")
+    api.ask("POST", f"/api/v1/job/start/{job}/")
+    [run] = api.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
+    path = f"/api/v1/run/{run['id']}/output"
+    deadline = time.monotonic() + 10
+    while api.ask("GET", f"{path}?tail=1").body != b"100000\n":
+        assert time.monotonic() < deadline
+    with closing(HTTPConnection(api.host, api.port, timeout=10)) as follower:
+        follower.request("GET", f"{path}?tail=2&follow=1")
+        response = follower.getresponse()
+        assert [response.readline(), response.readline()] == [b"99999\n", b"100000\n"]
+        gate.touch()
+        assert response.read() == b"late\nend\n"
+
+
+def test_the_last_lines_of_a_run_that_has_not_begun_are_all_that_come(still, queued):
+    path = f"/api/v1/run/{queued['id']}"
+    with closing(HTTPConnection(still.host, still.port, timeout=10)) as follower:
+        follower.request("GET", f"{path}/output?tail=2&follow=1")
+        response = follower.getresponse()
+        still.ask("POST", f"{path}/cancel")
+        assert response.read() == b""
+
+
+def test_a_page_of_more_than_1000_runs_is_refused(still):
+    assert still.ask("GET", "/api/v1/run/?limit=1000").status == 200
+    answer = still.ask("GET", "/api/v1/run/?limit=1001")
+    assert answer.status == 400
+    assert answer.error == 'limit: "1001" is not a whole number from 1 to 1000'
 
 
 def test_an_output_is_never_taken_for_a_page(api, run):
