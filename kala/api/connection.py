@@ -111,12 +111,12 @@ class Connection(server.HTTPConnection):
         except OSError:  # A reset is an end, too.
             data = b""
         if data:
-            self._accept(data)
+            self._use(data)
         else:
             self._has_ended = True
             self.fail(Invalid("body: the connection ended before the body did; send all that the headers promise"))
 
-    def _accept(self, data: bytes) -> None:
+    def _use(self, data: bytes) -> None:
         if self._request:
             self.heard_at = time.monotonic()
             self._keep(self._request.body.feed(data))

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kala.api import connection, server
+from kala.api import connection, watcher
 from kala.api.body import BodyTooLarge, read_body
 from kala.api.room import Room
 from kala.api.server import Server, listen
@@ -283,7 +283,7 @@ class StarvedListener(socket.socket):
 
 
 def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
-    monkeypatch.setattr(server, "_STARVED_PAUSE", 0.01)
+    monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     for _ in range(3):
@@ -306,7 +306,7 @@ def test_idle_connections_are_closed_in_their_time_whatever_the_wall_clock_is_se
 
 
 def test_who_is_connected_is_served_at_once_while_no_descriptor_is_left_for_others(serve, connect, monkeypatch):
-    monkeypatch.setattr(server, "_STARVED_PAUSE", LONG)
+    monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     listener.refusals = 0
     started = serve(listener=listener)
@@ -322,7 +322,7 @@ def test_who_is_connected_is_served_at_once_while_no_descriptor_is_left_for_othe
 
 
 def test_a_server_that_looks_away_from_its_listener_can_be_stopped(serve, connect, monkeypatch):
-    monkeypatch.setattr(server, "_STARVED_PAUSE", LONG)
+    monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     connect(started)
@@ -429,7 +429,7 @@ def test_a_head_that_drips_does_not_make_its_connection_younger(serve, connect):
 
 
 def test_without_a_silent_connection_new_ones_wait_until_there_is_room(serve, connect, gate, monkeypatch):
-    monkeypatch.setattr(server, "_STARVED_PAUSE", 0.01)
+    monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
     started = serve(gate, threads=2, room=Room(2))
     busy = [connect(started) for _ in range(2)]
     for client in busy:
@@ -443,7 +443,7 @@ def test_without_a_silent_connection_new_ones_wait_until_there_is_room(serve, co
 
 def test_one_address_of_another_machine_cannot_take_all_connections(serve, connect, monkeypatch):
     far = iter(["192.0.2.1"] * 5 + [None] * 2)
-    monkeypatch.setattr(server, "origin_of", lambda _: next(far))
+    monkeypatch.setattr(watcher, "origin_of", lambda _: next(far))
     started = serve(room=Room(8))
     flood = [connect(started) for _ in range(5)]
     local = [connect(started) for _ in range(2)]
