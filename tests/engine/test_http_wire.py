@@ -4,6 +4,7 @@ import gzip
 import socket
 import ssl
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -263,6 +264,19 @@ BROKEN = {
     "trailers without end": (CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000, "the trailer section is longer", 200, b""),
 }
 
+# What a server may send to keep the processor, and with it Kala, busy. All of these are less than the limit.
+BLANKS = b" " * 60_000
+COSTLY = {
+    "blanks within a header": OK + b"X: a" + BLANKS + b"b\r\n" + HELLO,
+    "blanks before a NUL": OK + b"X: " + BLANKS + b"\0\r\n" + HELLO,
+    "folds without text": OK + b"X:" + b"\n " * 30_000 + b"\0\r\n" + HELLO,
+    "many short headers": OK + b"X:\n" * 20_000 + HELLO,
+    "a long reason phrase": OK.replace(b"OK", b"x " * 30_000) + HELLO,
+    "many interim responses": b"HTTP/1.1 100 X\r\n\r\n" * 3_000 + OK + HELLO,
+    "blanks in a chunk extension": CHUNKED + b"5;" + BLANKS + b"\n\r\nhello\r\n0\r\n\r\n",
+    "blanks in a trailer": CHUNKED + b"5\r\nhello\r\n0\r\nX: " + BLANKS + b"\0\r\n\r\n",
+}
+
 # What comes before the server falls silent, the status, and what is kept.
 DRIPPING = {
     "nothing": ((HOLD,), None, b""),
@@ -302,6 +316,13 @@ class TestAResponse:
         assert ended.outcome.message.startswith(f"GET {server.url}: ")
         assert problem in ended.outcome.message
         assert ended.outcome.message.isprintable()
+
+    @pytest.mark.parametrize("answer", COSTLY.values(), ids=COSTLY)
+    def test_costs_little_to_read_whatever_comes(self, serve, call, answer):
+        # An expression of quadratic cost takes 10 to 24 seconds for these, in which no other thread of Kala runs.
+        server, before = serve(answer), time.process_time()
+        call(server.url)
+        assert time.process_time() - before < 1
 
     @pytest.mark.parametrize(("parts", "status", "kept"), DRIPPING.values(), ids=DRIPPING)
     def test_that_never_ends_times_out_and_what_came_is_kept(self, serve, call, parts, status, kept):
