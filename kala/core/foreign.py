@@ -15,11 +15,14 @@ from kala.core.limits import MESSAGE
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Of these, what nobody writes into a name on purpose. Private and unassigned characters can be of a newer Unicode.
 _HIDDEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
-# A login with its password (RFC 3986, section 3.2.1). As part of a path, a URL has lost one of its slashes; in the path
-# of another URL, they are escaped.
-_LOGIN = re.compile(r"((?://|:/|%2[Ff]%2[Ff])[^/?#:@\s\[]*:)[^/?#\s]*@")
-# The same up to its colon, where a character that ends the login in a URL, such as `/`, follows unescaped: no port.
-_ODD_LOGIN = re.compile(r"((?://|:/|%2[Ff]%2[Ff])[^/?#:@\s\[]*:)(?!\d*[/?#\s]|\*\*\*@)")
+# A login up to its colon (RFC 3986, section 3.2.1). As part of a path, a URL has lost one of its slashes; in the path
+# of another URL, they are escaped, and the next escaped one ends it. So no match goes on into where another can begin:
+# a search from each place up to the end would take quadratic time.
+_USER = r"(?://|:/)[^/?#:@\s\[]*:"
+_ESCAPED_USER = r"%2[Ff]%2[Ff](?:(?!%2[Ff])[^/?#:@\s\[])*:"
+_LOGIN = re.compile(rf"({_USER})[^/?#\s]*@|({_ESCAPED_USER})(?:(?!%2[Ff])[^/?#\s])*@")
+# The same, where a character that ends the login in a URL, such as `/`, follows unescaped: no port.
+_ODD_LOGIN = re.compile(rf"(?:{_USER}|{_ESCAPED_USER})(?!\d*[/?#\s]|\*\*\*@)")
 
 
 def presentable(text: str, limit: int = MESSAGE) -> str:
@@ -44,7 +47,7 @@ def _escaped(character: str) -> str:
 
 def masked(text: str) -> str:
     """Return `text`, a URL or what has some in it, without the passwords of their logins."""
-    text = _LOGIN.sub(r"\1***@", text)
+    text = _LOGIN.sub(r"\1\2***@", text)
     last = text.rfind("@")
     if odd := _ODD_LOGIN.search(text, 0, last + 1):
         return f"{text[: odd.end()]}***{text[last:]}"

@@ -108,3 +108,13 @@ def test_even_a_long_text_is_searched_soon(text):
     began = time.thread_time()
     masked(text)
     assert time.thread_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "part", ["//a:b", "http://:", "//a:1", "//:***", "%2f%2f", "%2f%2f:", "%2F%2Fa:b", "/", ":/a:"]
+)
+@pytest.mark.parametrize("end", ["", "@", "/@", " @"])
+def test_the_password_in_a_url_is_searched_in_linear_time(part, end):
+    before = time.thread_time()
+    masked(part * 20_000 + end)
+    assert time.thread_time() - before < 1
