@@ -10,9 +10,9 @@ logger = logging.getLogger("kala.runs")
 
 
 def write(starts: Sequence[tuple[Run, Job]], ends: Sequence[Run]) -> None:
+    for run in ends:
+        _end(run)
     if logger.isEnabledFor(logging.INFO):
-        for run in ends:
-            _end(run)
         for run, _ in starts:
             _start(run)
 
@@ -26,8 +26,10 @@ def _start(run: Run) -> None:
 def _end(run: Run) -> None:
     assert run.outcome
     outcome = run.outcome
-    fields = _fields("run_ended", run) | {"exit_code": outcome.exit_code, "duration_s": outcome.duration / 1e9}
     level = logging.INFO if outcome.state is State.SUCCEEDED else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    fields = _fields("run_ended", run) | {"exit_code": outcome.exit_code, "duration_s": outcome.duration / 1e9}
     reason = f": {outcome.message}" if outcome.message else ""
     facts = (run.job_name, run.id, outcome.state, outcome.duration / 1e9, reason)
     logger.log(level, "%s: run %s %s after %.3f s%s", *facts, extra={"fields": fields})

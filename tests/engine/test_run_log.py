@@ -1,0 +1,26 @@
+"""What the log says of runs, at each level."""
+
+import logging
+
+import pytest
+
+from kala.core.run import State
+from kala.engine import run_log
+
+
+@pytest.mark.parametrize(
+    ("level", "state", "told"),
+    [
+        (logging.INFO, State.SUCCEEDED, ["run_started", "run_ended"]),
+        (logging.INFO, State.FAILED, ["run_started", "run_ended"]),
+        (logging.WARNING, State.SUCCEEDED, []),
+        (logging.WARNING, State.FAILED, ["run_ended"]),
+        (logging.WARNING, State.TIMED_OUT, ["run_ended"]),
+        (logging.ERROR, State.FAILED, []),
+    ],
+)
+def test_a_run_that_failed_is_told_of_also_at_the_level_warning(kala, caplog, level, state, told):
+    caplog.set_level(level, run_log.logger.name)
+    job = kala.create()
+    kala.step(kala.done(job, state))
+    assert [record.fields["action"] for record in caplog.records if record.name == run_log.logger.name] == told
