@@ -39,7 +39,9 @@ class Url(msgspec.Struct, frozen=True):
         if not port:
             raise ValueError(text)
         target = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
-        return cls(parts.scheme, _host(parts.hostname or ""), port, target, _login(parts.netloc))
+        return cls(
+            parts.scheme, _host(parts.hostname or ""), port, target, _login(parts.username or "", parts.password or "")
+        )
 
     def join(self, reference: str) -> Self:
         """Resolve a reference, such as a redirect's Location, against this URL. Raise ValueError as `parse` does."""
@@ -95,8 +97,5 @@ def _host(host: str) -> str:
     return host
 
 
-def _login(authority: str) -> bytes:
-    user, _, password = authority.rpartition("@")[0].partition(":")
-    if not user and not password:
-        return b""
-    return unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+def _login(user: str, password: str) -> bytes:
+    return unquote_to_bytes(user) + b":" + unquote_to_bytes(password) if user or password else b""

@@ -11,8 +11,6 @@ from kala.core.reach import Reach, reach_of
 from kala.engine.lifeline import Lifeline
 from kala.engine.resolver import addresses
 
-_CHUNK = 1 << 16
-
 
 class NotPermittedError(Exception):
     """A redirect leads to an address that only the job's own URL can name."""
@@ -44,10 +42,10 @@ class Link:
             self._socket.settimeout(self._line.left())
             view = view[self._socket.send(view) :]
 
-    def receive(self) -> bytes:
-        """Return what has come, at least one byte; nothing when the server has closed its side."""
+    def receive(self, most: int) -> bytes:
+        """Return what has come, at least one byte and at most `most`; nothing when the server has closed its side."""
         self._socket.settimeout(self._line.left())
-        return self._socket.recv(_CHUNK)
+        return self._socket.recv(most)
 
     def secure(self, host: str) -> None:
         """Start TLS. Raise ssl.SSLError where the server has no valid certificate for `host`."""

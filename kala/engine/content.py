@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator
 
 from kala.core.limits import RESPONSE_UNPACKED
-from kala.engine.response import BrokenError
+from kala.engine.exchange import BrokenError
 
 _PIECE = 1 << 16
 _GZIP = b"\x1f\x8b"

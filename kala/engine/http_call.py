@@ -2,7 +2,6 @@
 
 import ssl
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from kala.core.foreign import masked
@@ -11,9 +10,10 @@ from kala.core.limits import REDIRECTS
 from kala.core.reach import Reach
 from kala.core.run import Outcome, State
 from kala.core.url import Url
-from kala.engine import content, proxy, response
+from kala.engine import content, proxy
 from kala.engine.connection import Link, NotPermittedError, connect
 from kala.engine.control import Control
+from kala.engine.exchange import BrokenError, Exchange, Head
 from kala.engine.http_request import FOLLOWED, Request, first_request
 from kala.engine.lifeline import Lifeline
 from kala.engine.output import Output
@@ -57,7 +57,7 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Control, jo
 class _Talk:
     """The requests of one call, one after the other, until a response is final.
 
-    `status` is that of the newest response, known before its body, and where it has one before the call has failed.
+    `status` is that of the newest response, known before its body.
     """
 
     def __init__(self, call: HttpCall, job_id: str, line: Lifeline, output: Output) -> None:
@@ -78,7 +78,7 @@ class _Talk:
                 return
             request = next_one
         self._way = ""
-        raise response.BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
+        raise BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
 
     @property
     def is_begun(self) -> bool:
@@ -105,12 +105,13 @@ class _Talk:
         if asked:
             self._way = f"{self._way} (through the proxy {asked.place})".lstrip()
         with self._connected(request.url, asked) as link:
-            self._send(link, request, asked)
-            source = response.Source(link.receive)
-            head = response.read_head(source, self._note_status)
+            exchange = self._send(link, request, asked)
+            head = exchange.head()
+            self.status = head.status
             next_one = self._redirected(request, head)
             if next_one is None:
-                self._keep_body(request, head, source)
+                for piece in content.decoded(exchange.body(), head.words("content-encoding")):
+                    self._output.write(piece)
         # The body of a redirect is not read: nobody asked for it, and it can be without end.
         return next_one
 
@@ -128,7 +129,7 @@ class _Talk:
             self._farthest_in = reach
         return link
 
-    def _send(self, link: Link, request: Request, asked: Url | None) -> None:
+    def _send(self, link: Link, request: Request, asked: Url | None) -> Exchange:
         is_secure = request.url.scheme == "https"
         if asked and is_secure:
             proxy.tunnel(link, asked, request.url)
@@ -136,14 +137,13 @@ class _Talk:
             request = request.with_headers(proxy.credentials(asked))
         if is_secure:
             link.secure(request.url.host)
-        # A server may answer and close before it has read everything: then its response counts.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            link.send(request.to_bytes(self._job_id, for_proxy=asked is not None and not is_secure))
+        exchange, url = Exchange(link), request.url
+        # A proxy that forwards the request gets the whole URL (RFC 9112, section 3.2.2).
+        target = url.place + url.target if asked and not is_secure else url.target
+        exchange.send(request.method, target, request.all_headers(self._job_id), request.body)
+        return exchange
 
-    def _note_status(self, status: int) -> None:
-        self.status = status
-
-    def _redirected(self, request: Request, head: response.Head) -> Request | None:
+    def _redirected(self, request: Request, head: Head) -> Request | None:
         if head.status not in FOLLOWED or head.status in self._call.expected_codes:
             return None
         locations = set(filter(None, head.values("location")))
@@ -157,11 +157,6 @@ class _Talk:
             return None
         self._way = f"redirected to {next_one.url.place}"
         return next_one
-
-    def _keep_body(self, request: Request, head: response.Head, source: response.Source) -> None:
-        pieces = response.body(head, request.method, source)
-        for piece in content.decoded(pieces, head.words("content-encoding")):
-            self._output.write(piece)
 
 
 def _in_words(error: Exception) -> str:

@@ -57,19 +57,16 @@ class Request(msgspec.Struct, frozen=True):
         headers = tuple(header for header in self.headers if not _is_of_body(header[0].lower()))
         return msgspec.structs.replace(self, method="GET", headers=headers, body=b"")
 
-    def to_bytes(self, job_id: str, *, for_proxy: bool) -> bytes:
-        """Return what is sent. A proxy that forwards the request gets the whole URL (RFC 9112, section 3.2.2)."""
-        target = self.url.place + self.url.target if for_proxy else self.url.target
+    def all_headers(self, job_id: str) -> list[tuple[str, str]]:
+        """Return the headers as they are sent, with those that belong to the connection and the job."""
         headers = list(self.headers)
         if not self.has("host"):
-            headers.insert(0, ("Host", self.url.authority))
+            headers.append(("Host", self.url.authority))
         if self.body or self.method in _WITH_BODY:
             headers.append(("Content-Length", str(len(self.body))))
         if not self.has("connection"):
             headers.append(("Connection", "close"))
-        headers.append((JOB_HEADER, job_id))
-        lines = [f"{self.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
-        return "\r\n".join(lines).encode() + self.body
+        return [*headers, (JOB_HEADER, job_id)]
 
 
 def _is_of_body(name: str) -> bool:

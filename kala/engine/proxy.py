@@ -1,15 +1,15 @@
 """The proxies that `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` name, as curl(1) and requests read them."""
 
 import ipaddress
-import os
 import socket
 from contextlib import suppress
+from urllib.request import getproxies, proxy_bypass
 
 from kala.core.foreign import masked
 from kala.core.reach import Reach, reach_of
 from kala.core.url import Url
-from kala.engine import response
 from kala.engine.connection import Link
+from kala.engine.exchange import BrokenError, Exchange
 from kala.engine.http_request import basic
 
 
@@ -18,16 +18,12 @@ def proxy_for(url: Url) -> Url | None:
 
     Raise ValueError with a sentence where the variable does not name an http proxy.
     """
-    text = _variable(f"{url.scheme}_proxy") or _variable("all_proxy")
+    proxies = getproxies()
+    text = proxies.get(url.scheme) or proxies.get("all")
     if not text or known_reach(url.host) is Reach.LOOPBACK:
         return None
-    is_excepted = any(_covers(entry.strip().lower(), url) for entry in _variable("no_proxy").split(","))
+    is_excepted = proxy_bypass(url.authority_with_port, proxies) or _is_in(url.host, proxies.get("no", ""))
     return None if is_excepted else _parsed(text, url.scheme)
-
-
-def _variable(name: str) -> str:
-    """Return a variable's value. The name in small letters counts first, also where it is empty."""
-    return os.environ.get(name, os.environ.get(name.upper(), ""))
 
 
 def known_reach(host: str) -> Reach:
@@ -49,12 +45,11 @@ def credentials(proxy: Url) -> dict[str, str]:
 def tunnel(link: Link, proxy: Url, url: Url) -> None:
     """Have the proxy connect to the host of `url` (RFC 9110, section 9.3.6). Raise BrokenError where it does not."""
     place = url.authority_with_port
-    headers = {"Host": place, **credentials(proxy)}
-    lines = [f"CONNECT {place} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    link.send("\r\n".join(lines).encode())
-    head = response.read_head(response.Source(link.receive), lambda _: None)  # the status is not the server's
-    if not 200 <= head.status < 300:
-        raise response.BrokenError(f"the proxy answered {head.status} and did not connect")
+    exchange = Exchange(link)
+    exchange.send("CONNECT", place, {"Host": place, **credentials(proxy)}.items())
+    status = exchange.head().status
+    if not 200 <= status < 300:
+        raise BrokenError(f"the proxy answered {status} and did not connect")
 
 
 def _parsed(text: str, scheme: str) -> Url:
@@ -67,11 +62,10 @@ def _parsed(text: str, scheme: str) -> Url:
     return proxy
 
 
-def _covers(entry: str, url: Url) -> bool:
-    """Return whether an entry of no_proxy means the host: `*`, a domain, an address, a network or one with a port."""
-    if entry in ("", "*"):
-        return bool(entry)
-    with suppress(ValueError):
-        return ipaddress.ip_address(url.host) in ipaddress.ip_network(entry, strict=False)
-    domain = entry.lstrip(".")
-    return any(f".{host}".endswith(f".{domain}") for host in (url.host, url.authority_with_port))
+def _is_in(host: str, networks: str) -> bool:
+    """Return whether a host is an address that `no_proxy` names, or in a network there, which urllib does not know."""
+    for network in networks.split(","):
+        with suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip(), strict=False):
+                return True
+    return False

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kala.engine.content import decoded
-from kala.engine.response import BrokenError
+from kala.engine.exchange import BrokenError
 
 PACKERS = {
     "gzip": lambda data: gzip.compress(data, mtime=0),

@@ -473,7 +473,7 @@ class TestTheOutcome:
         [
             ("hang-up", "the connection was closed before a complete response"),
             ("half", "the connection was closed after 4 of 10 bytes"),
-            ("nonsense", "'this is not HTTP' is not the status line of an HTTP/1 response"),
+            ("nonsense", "it is not valid HTTP/1.1: illegal status line: ('this is not HTTP')"),
             ("to/" * 11 + "200", "more than 10 redirects; give the final URL"),
         ],
     )

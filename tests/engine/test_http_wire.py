@@ -31,6 +31,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 CLOSED = "the connection was closed before a complete response"
+TOO_LONG = "the head, or the framing of the body, is longer than 65536 bytes"
 
 
 class Server:
@@ -170,8 +171,9 @@ COMPLETE = {
     "the same length twice in one header": OK + b"Content-Length: 5, 5\r\n\r\nhello",
     "a folded header": OK + b"X: a\r\n  b\r\n" + HELLO,
     "a header that is not ASCII": OK + b"X: \xe4\xff\r\n" + HELLO,
+    "a long head": OK + b"X: y\r\n" * 10_000 + HELLO,
     "chunks": CHUNKED + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-    "chunks with extensions": CHUNKED + b'2;a=b\r\nhe\r\n003 ; c="d"\r\nllo\r\n0;e\r\n\r\n',
+    "chunks with extensions": CHUNKED + b'2;a=b\r\nhe\r\n003;c="d" \r\nllo\r\n0;e\r\n\r\n',
     "chunks and trailers": CHUNKED + b"5\r\nhello\r\n0\r\nContent-Length: 9\r\nX: y\r\n\r\n",
     "chunks beside a length, which they override": OK + b"Content-Length: 99\r\nTransfer-Encoding: Chunked\r\n\r\n"
     b"5\r\nhello\r\n0\r\n\r\n",
@@ -188,28 +190,28 @@ COMPLETE = {
     + b"Content-Encoding: deflate\r\n\r\n"
     + zlib.compress(b"hello", wbits=-15),
     "a coding that Kala does not know": OK + b"Content-Encoding: br\r\n" + HELLO,
-    "no coding by its name": OK + b"Transfer-Encoding: identity\r\nContent-Encoding: identity\r\n" + HELLO,
+    "no coding by its name": OK + b"Content-Encoding: identity\r\n" + HELLO,
 }
 
 # What came, the message after `GET <url>`, the status, and what is kept.
 BROKEN = {
     "nothing": (b"", CLOSED, None, b""),
     "a reset": (RESET, "Connection reset by peer", None, b""),
-    "another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n", "'SSH-2.0-OpenSSH_9.2' is not the status line", None, b""),
-    "HTTP/2": (b"HTTP/2 200\r\n\r\n", "'HTTP/2 200' is not the status line of an HTTP/1 response", None, b""),
+    "another protocol": (b"220 mail ESMTP\r\n\r\n", "illegal status line: ('220 mail ESMTP')", None, b""),
+    "HTTP/2": (b"HTTP/2 200\r\n\r\n", "it is not valid HTTP/1.1: illegal status line: ('HTTP/2 200')", None, b""),
     "a forged log line": (
         b"\x1b[2J\r2026-11-27 00:00:00.000 backup: run 7 succeeded\n\n",
-        r"'\x1b[2J\r2026-11-27 00:00:00.000 backup: run 7 succeeded' is not the status line",
+        r"illegal status line: ('\x1b[2J\r2026-11-27 00:00:00.000 backup: run 7 succeeded')",
         None,
         b"",
     ),
-    "a status of two digits": (b"HTTP/1.1 20 OK\r\n\r\n", "'HTTP/1.1 20 OK' is not the status line", None, b""),
-    "an end within the status line": (b"HTTP/1.1 2", "the connection was closed after 'HTTP/1.1 2'", None, b""),
-    "an end after the status line": (OK, CLOSED, 200, b""),
-    "an end within the headers": (OK + b"X: y\r\nCont", "the connection was closed after 'Cont'", 200, b""),
+    "a status of two digits": (b"HTTP/1.1 20 OK\r\n\r\n", "illegal status line: ('HTTP/1.1 20 OK')", None, b""),
+    "an end within the status line": (b"HTTP/1.1 2", CLOSED, None, b""),
+    "an end after the status line": (OK, CLOSED, None, b""),
+    "an end within the headers": (OK + b"X: y\r\nCont", CLOSED, None, b""),
     "an end after an interim response": (b"HTTP/1.1 103 Hints\r\n\r\n", CLOSED, None, b""),
-    "a line without a name": (OK + b"nonsense\r\n\r\n", "'nonsense' is not a header", 200, b""),
-    "a space after the name": (OK + b"X : y\r\n\r\n", "'X : y' is not a header", 200, b""),
+    "a line without a name": (OK + b"nonsense\r\n\r\n", "illegal header line: ('nonsense')", None, b""),
+    "a space after the name": (OK + b"X : y\r\n\r\n", "illegal header line: ('X : y')", None, b""),
     "a short body": (
         OK + b"Content-Length: 9\r\n\r\nhello",
         "the connection was closed after 5 of 9 bytes",
@@ -222,26 +224,49 @@ BROKEN = {
         200,
         b"hello",
     ),
-    "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", "Content-Length: '-5' is not a length", 200, b""),
+    "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", "bad Content-Length", None, b""),
     "a length that is no number": (
         OK + b"Content-Length: 5x\r\n\r\nhello",
-        "Content-Length: '5x' is not a length",
-        200,
+        "bad Content-Length",
+        None,
         b"",
     ),
-    "an empty length": (OK + b"Content-Length:\r\n\r\nhello", "Content-Length: '' is not a length", 200, b""),
-    "two lengths": (OK + b"Content-Length: 5\r\n" + HELLO.replace(b"5", b"6"), "'5, 6' is not a length", 200, b""),
+    "an empty length": (OK + b"Content-Length:\r\n\r\nhello", "bad Content-Length", None, b""),
+    "two lengths": (
+        OK + b"Content-Length: 5\r\n" + HELLO.replace(b"5", b"6"),
+        "conflicting Content-Length headers",
+        None,
+        b"",
+    ),
     "an unknown framing": (
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
-        "'gzip, chunked' is not supported",
+        "Only Transfer-Encoding: chunked is supported",
+        None,
+        b"",
+    ),
+    "a framing that RFC 9112 has no longer": (
+        OK + b"Transfer-Encoding: identity\r\n" + HELLO,
+        "Only Transfer-Encoding: chunked is supported",
+        None,
+        b"",
+    ),
+    # RFC 9112 would have it read, and h11 does not; nobody may send it.
+    "a blank before the extension of a chunk": (
+        CHUNKED + b"5 ;a\r\nhello\r\n0\r\n\r\n",
+        "illegal chunk header: ('5 ;a",
         200,
         b"",
     ),
-    "a chunk of nonsense": (CHUNKED + b"2\r\nhe\r\nx\r\n", "'x' is not the size of a chunk", 200, b"he"),
-    "a chunk of negative size": (CHUNKED + b"-1\r\n" + bytes(99), "'-1' is not the size of a chunk", 200, b""),
-    "a chunk of a size like Python's": (CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n", "'0x5' is not the size", 200, b""),
-    "a chunk that is too long": (CHUNKED + b"2\r\nhello\r\n", "'llo' follows a chunk that is complete", 200, b"he"),
-    "a chunk that ends early": (CHUNKED + b"9\r\nhello", "closed after 5 of 9 bytes", 200, b"hello"),
+    "a chunk of nonsense": (CHUNKED + b"2\r\nhe\r\nx\r\n", r"illegal chunk header: ('x\r\n')", 200, b"he"),
+    "a chunk of negative size": (CHUNKED + b"-1\r\n" + bytes(99), r"illegal chunk header: ('-1\r\n')", 200, b""),
+    "a chunk of a size like Python's": (
+        CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+        r"illegal chunk header: ('0x5\r\n')",
+        200,
+        b"",
+    ),
+    "a chunk that is too long": (CHUNKED + b"2\r\nhello\r\n", "malformed chunk footer: ('ll')", 200, b"he"),
+    "a chunk that ends early": (CHUNKED + b"9\r\nhello", CLOSED, 200, b"hello"),
     "no last chunk": (CHUNKED + b"5\r\nhello\r\n", CLOSED, 200, b"hello"),
     "no end of the trailers": (CHUNKED + b"5\r\nhello\r\n0\r\nX: y\r\n", CLOSED, 200, b"hello"),
     "gzip that ends early": (
@@ -251,17 +276,17 @@ BROKEN = {
         b"hello",
     ),
     "gzip that is none": (OK + b"Content-Encoding: gzip\r\n" + HELLO, "the compressed body is damaged", 200, b""),
-    "a status line without end": (b"HTTP/1.1 200 " + b"x" * 70_000, "the head is longer than 65536 bytes", None, b""),
-    "a header without end": (OK + b"X: " + b"y" * 70_000, "the head is longer than 65536 bytes", 200, b""),
-    "headers without end": (OK + b"X: y\r\n" * 20_000, "the head is longer than 65536 bytes", 200, b""),
+    "a status line without end": (b"HTTP/1.1 200 " + b"x" * 70_000, TOO_LONG, None, b""),
+    "a header without end": (OK + b"X: " + b"y" * 70_000, TOO_LONG, None, b""),
+    "headers without end": (OK + b"X: y\r\n" * 20_000, TOO_LONG, None, b""),
     "interim responses without end": (
         b"HTTP/1.1 100 X\r\n\r\n" * 9_999,
-        "the head is longer than 65536 bytes",
+        TOO_LONG,
         None,
         b"",
     ),
-    "a chunk extension without end": (CHUNKED + b"5;" + b"x" * 70_000, "the size of a chunk is longer", 200, b""),
-    "trailers without end": (CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000, "the trailer section is longer", 200, b""),
+    "a chunk extension without end": (CHUNKED + b"5;" + b"x" * 70_000, TOO_LONG, 200, b""),
+    "trailers without end": (CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000, TOO_LONG, 200, b""),
 }
 
 # What a server may send to keep the processor, and with it Kala, busy. All of these are less than the limit.
@@ -270,7 +295,7 @@ COSTLY = {
     "blanks within a header": OK + b"X: a" + BLANKS + b"b\r\n" + HELLO,
     "blanks before a NUL": OK + b"X: " + BLANKS + b"\0\r\n" + HELLO,
     "folds without text": OK + b"X:" + b"\n " * 30_000 + b"\0\r\n" + HELLO,
-    "many short headers": OK + b"X:\n" * 20_000 + HELLO,
+    "many short headers": OK + b"X:\n" * 10_000 + HELLO,
     "a long reason phrase": OK.replace(b"OK", b"x " * 30_000) + HELLO,
     "many interim responses": b"HTTP/1.1 100 X\r\n\r\n" * 3_000 + OK + HELLO,
     "blanks in a chunk extension": CHUNKED + b"5;" + BLANKS + b"\n\r\nhello\r\n0\r\n\r\n",
@@ -281,8 +306,8 @@ COSTLY = {
 DRIPPING = {
     "nothing": ((HOLD,), None, b""),
     "interim responses": ((b"HTTP/1.1 100 Continue\r\n\r\n", HOLD), None, b""),
-    "a status": ((OK, HOLD), 200, b""),
-    "part of a head": ((OK + b"Content-Le", HOLD), 200, b""),
+    "a status": ((OK, HOLD), None, b""),
+    "part of a head": ((OK + b"Content-Le", HOLD), None, b""),
     "a head": ((OK + b"Content-Length: 5\r\n\r\n", HOLD), 200, b""),
     "a few bytes of the body": ((OK + b"Content-Length: 5\r\n\r\nh", b"e", HOLD), 200, b"he"),
     "a body with no end": ((OK + b"\r\nhe", b"llo", HOLD), 200, b"hello"),
@@ -319,7 +344,7 @@ class TestAResponse:
 
     @pytest.mark.parametrize("answer", COSTLY.values(), ids=COSTLY)
     def test_costs_little_to_read_whatever_comes(self, serve, call, answer):
-        # An expression of quadratic cost takes 10 to 24 seconds for these, in which no other thread of Kala runs.
+        # A regular expression of quadratic cost takes 2 to 24 seconds for these, with the GIL held.
         server, before = serve(answer), time.process_time()
         call(server.url)
         assert time.process_time() - before < 1
@@ -344,11 +369,16 @@ class TestAResponse:
             b"",
         )
 
-    def test_that_switches_protocols_is_the_final_one(self, serve, call):
+    def test_that_switches_to_the_protocol_that_the_job_names_is_the_final_one(self, serve, call):
         server = serve((b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nbinary", HOLD))
-        ended = call(server.url)
+        ended = call(server.url, headers=(("Upgrade", ("x",)), ("Connection", ("Upgrade",))))
         assert ended.facts == ("failed", 101, b"")
         assert ended.outcome.message == f"GET {server.url} answered 101, expected 200"
+
+    def test_that_switches_protocols_unasked_is_broken(self, serve, call):
+        ended = call(serve((b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nbinary", HOLD)).url)
+        assert ended.facts == ("failed", None, b"")
+        assert ended.outcome.message.endswith(": it switches to a protocol that the request did not name")
 
     @pytest.mark.parametrize("status", [300, 302, 399, 404, 503, 999])
     def test_counts_by_its_status_whatever_that_is(self, serve, call, status):
@@ -416,7 +446,8 @@ class TestARequest:
         }
         call(server.url, headers=tuple((name, (value,)) for name, value in given.items()))
         lines = server.asked[0].decode().split("\r\n")
-        assert lines[1:] == [*(f"{name}: {value}" for name, value in given.items()), "Kala-Job: the-job", "", ""]
+        in_order = {"Host": given.pop("Host"), **given}  # RFC 9110, section 7.2
+        assert lines[1:] == [*(f"{name}: {value}" for name, value in in_order.items()), "Kala-Job: the-job", "", ""]
 
     @pytest.mark.parametrize(
         ("method", "length"), [("POST", 0), ("PUT", 0), ("PATCH", 0), ("GET", None), ("DELETE", None)]
