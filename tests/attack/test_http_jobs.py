@@ -114,6 +114,26 @@ def test_answers_without_end_are_cut_off_in_time(under_attack, stranger):
             assert run["duration"] < 4e9, kind
 
 
+COSTLY = {
+    "blanks within a header": b"X: a" + b" " * 60_000 + b"b",
+    "blanks in a header that is wrong": b"X: " + b" " * 60_000 + b"\0",
+    "folds without text in one": b"X:" + b"\n " * 30_000 + b"\0",
+}
+
+
+def test_blanks_in_an_answer_do_not_hold_kala_up(under_attack, stranger):
+    """Regular expressions can take quadratic time for them, with the GIL held: 5 to 24 seconds."""
+    servers = [
+        stranger(lambda client, _, line=line: client.sendall(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n"))
+        for line in COSTLY.values()
+    ]
+    with under_attack() as scene:
+        jobs = [call(scene.kala, server.address) for server in servers]
+        scene.lasts(3)
+        for job in jobs:
+            scene.kala.runs(job, 1)
+
+
 def test_redirects_in_a_circle_end(kala, stranger):
     server = stranger(redirect(302, "/again"))
     [run] = kala.runs(call(kala, server.address), 1)

@@ -9,7 +9,8 @@ import pytest
 from process import Api
 from scene import FAR
 
-LONG = "x" * 900_000
+LENGTH = 900_000
+LONG = "x" * LENGTH
 # What a person reads of a run's message.
 MESSAGE = 1000
 
@@ -37,6 +38,16 @@ def test_a_message_is_bounded_however_long_the_field_that_it_shows(kala, fields)
     assert {run["state"] for run in runs} == {"failed"}
     assert max(len(run["message"]) for run in runs) <= MESSAGE
     assert max(map(len, kala.lines)) <= 3 * MESSAGE
+
+
+@pytest.mark.parametrize("part", ["%2f%2f", "%2f%2fa:b", "//a:b", "http://:"])
+def test_a_long_value_that_is_refused_does_not_hold_kala_up(under_attack, part):
+    """It is shown without the passwords of URLs, and a search for those can take quadratic time: an hour for this."""
+    with under_attack() as scene:
+        status, body = scene.kala.post("/job/", {"name": "long", "command": [part * (LENGTH // len(part))]})
+        assert status == 400
+        assert len(body["error"]) <= MESSAGE
+        scene.lasts(1)
 
 
 def test_lists_and_graphs_of_200_mb_of_jobs_cost_little_memory(under_attack):
