@@ -6,19 +6,18 @@ import logging
 import re
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cheroot import server
 
 from kala.api.exchange import Parts, Source
 from kala.api.outbox import Outbox
 from kala.api.request import Request
+from kala.api.room import Room
 from kala.api.stream import Cut, Stream
+from kala.api.streamer import Streamer
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.core.limits import BODY_SECONDS, HEAD_BYTES
-
-if TYPE_CHECKING:
-    from kala.api.server import Http
 
 # What is read at a time of a body.
 _READ = 64 * 1024
@@ -27,6 +26,19 @@ _WORKER_SENDS = 1024 * 1024
 
 _log = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    room: "Room[Connection]"
+    streamer: Streamer
+
+    def put_conn(self, conn: "Connection") -> None:
+        """Take a connection that shall not be closed from the thread that has done with it for now."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Log what went wrong."""
 
 
 class Connection(server.HTTPConnection):
@@ -48,7 +60,7 @@ class Connection(server.HTTPConnection):
     weight = 0
     is_watched = False
 
-    def __init__(self, http: "Http", client: socket.socket, origin: str | None) -> None:
+    def __init__(self, http: Host, client: socket.socket, origin: str | None) -> None:
         """In place of cheroot's, whose file objects wait for the client."""
         self.server = http
         self.socket = client

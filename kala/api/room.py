@@ -3,12 +3,12 @@
 import ipaddress
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
+from kala.api.client import Client
 from kala.core.limits import ADDRESS_PERCENT, RECEIVED_BYTES
 
-if TYPE_CHECKING:
-    from kala.api.connection import Connection
+AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 def origin_of(address: str) -> str | None:
@@ -23,7 +23,7 @@ def origin_of(address: str) -> str | None:
     return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
-class Room:
+class Room(Generic[AnyClient]):
     """The open connections of one server, those that wait for their clients among them. For any thread."""
 
     def __init__(self, connections: int, received: int = RECEIVED_BYTES) -> None:
@@ -31,10 +31,10 @@ class Room:
         self._share = max(1, connections * ADDRESS_PERCENT // 100)
         self._received = received
         self._lock = threading.Lock()
-        self._open: set[Connection] = set()
+        self._open: set[AnyClient] = set()
         self._of_origin: Counter[str] = Counter()
         # Those that wait for their clients, the one that has waited longest first.
-        self._waiting: dict[Connection, None] = {}
+        self._waiting: dict[AnyClient, None] = {}
         self._bytes = 0
 
     @property
@@ -55,13 +55,13 @@ class Room:
         """Whether one more connection from there is not too many."""
         return origin is None or self._of_origin[origin] < self._share
 
-    def enter(self, connection: "Connection") -> None:
+    def enter(self, connection: AnyClient) -> None:
         with self._lock:
             self._open.add(connection)
             if connection.origin:
                 self._of_origin[connection.origin] += 1
 
-    def leave(self, connection: "Connection") -> None:
+    def leave(self, connection: AnyClient) -> None:
         """Forget a connection. May be called again."""
         self.weigh(connection, 0)
         with self._lock:
@@ -74,34 +74,34 @@ class Room:
                 if not self._of_origin[connection.origin]:
                     del self._of_origin[connection.origin]
 
-    def wait(self, connection: "Connection") -> None:
+    def wait(self, connection: AnyClient) -> None:
         """Note that a connection waits for its client; one that waited already keeps its place."""
         with self._lock:
             self._waiting.setdefault(connection)
 
-    def resume(self, connection: "Connection") -> None:
+    def resume(self, connection: AnyClient) -> None:
         """Note that a connection waits no longer."""
         with self._lock:
             self._waiting.pop(connection, None)
 
-    def waiting(self) -> "list[Connection]":
+    def waiting(self) -> list[AnyClient]:
         """The connections that wait for their clients, the one that has waited longest first."""
         with self._lock:
             return list(self._waiting)
 
-    def oldest(self, origin: str | None = None) -> "Connection | None":
+    def oldest(self, origin: str | None = None) -> AnyClient | None:
         """The connection that has waited for its client longest; of one origin where one is given."""
         with self._lock:
             return next((one for one in self._waiting if origin in (None, one.origin)), None)
 
-    def weigh(self, connection: "Connection", size: int) -> None:
+    def weigh(self, connection: AnyClient, size: int) -> None:
         """Note how many bytes are kept of the requests of a connection."""
         if connection.weight != size:
             with self._lock:
                 self._bytes += size - connection.weight
                 connection.weight = size
 
-    def oldest_heavy(self) -> "Connection | None":
+    def oldest_heavy(self) -> AnyClient | None:
         """The connection with bytes of an unfinished request that has waited for its client longest."""
         with self._lock:
             return next((one for one in self._waiting if one.weight), None)

@@ -76,7 +76,7 @@ class Server:
         max_body: int = BODY_BYTES,
         idle_timeout: float = HEAD_SECONDS,
         streamer: Streamer | None = None,
-        room: Room | None = None,
+        room: Room[Connection] | None = None,
     ) -> None:
         self._streamer = streamer or Streamer()
         room = room or Room(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
@@ -133,7 +133,7 @@ class Http(wsgi.Server):
         idle_timeout: float,
         *,
         streamer: Streamer,
-        room: Room,
+        room: Room[Connection],
     ) -> None:
         address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
         super().__init__(address, app, server_name="Kala")

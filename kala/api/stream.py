@@ -3,15 +3,11 @@
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING
 
+from kala.api.client import Client
 from kala.api.exchange import PART, Parts, Source
 from kala.core.errors import KalaError
 from kala.core.limits import ANSWER_RATE, ANSWER_SECONDS
-
-if TYPE_CHECKING:
-    from kala.api.connection import Connection
-    from kala.api.outbox import Outbox
 
 _LAST_CHUNK = b"0\r\n\r\n"
 # After so much silence the kernel asks whether the client is still there; one that lost its network cannot say so.
@@ -27,13 +23,11 @@ class Cut(Exception):
 class Stream:
     """What one client is being sent. Owned by the worker that began the answer, then by the streams' thread."""
 
-    def __init__(
-        self, connection: "Connection", source: Source | None, *, is_chunked: bool, length: int | None
-    ) -> None:
+    def __init__(self, connection: Client, source: Source | None, *, is_chunked: bool, length: int | None) -> None:
         """`length` is what the head has promised; without a source, the outbox has all that is to be sent."""
         self.connection = connection
-        self.socket: socket.socket = connection.socket
-        self.outbox: Outbox = connection.wfile
+        self.socket = connection.socket
+        self.outbox = connection.wfile
         self._source = source
         self._is_chunked = is_chunked
         self._left = length

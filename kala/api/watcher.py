@@ -7,16 +7,13 @@ import selectors
 import socket
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cheroot import connections
 
-from kala.api.connection import Connection
+from kala.api.connection import Connection, Host
 from kala.api.room import origin_of
 from kala.core.errors import Busy, Invalid, KalaError
-
-if TYPE_CHECKING:
-    from kala.api.server import Http
 
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1
@@ -33,7 +30,7 @@ class Watcher(connections.ConnectionManager):
 
     _selector: Any
 
-    def __init__(self, http: "Http") -> None:
+    def __init__(self, http: Host) -> None:
         super().__init__(http)
         self._room = http.room
         self._next_warning = 0.0
