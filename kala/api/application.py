@@ -89,6 +89,7 @@ class _Dispatcher:
             return _write(_no_route(path, request.method, allowed))
         route.check(request.params)
         query, body = dict(request.params), read_body(request.wsgi_environ)
+        route.check_body(body)
         return _write(route.answer(Call(named, query, body, request.headers)))
 
 

@@ -1,12 +1,13 @@
 """Checks of single JSON values. Each returns the value in its Python form, or raises Invalid."""
 
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sized
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -33,6 +34,17 @@ _MOST_ARGUMENTS = 6 * 1024 * 1024
 _ADDED = 192 * 1024
 
 
+class Number(float):
+    """A number with a fraction or an exponent, which knows how it was written."""
+
+    written: str
+
+    def __new__(cls, written: str) -> Self:
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+
 def refuse(field: str, value: Any, wanted: str) -> Invalid:
     """The error for a value that is not what is wanted, with the value cut to a readable length.
 
@@ -45,9 +57,9 @@ def refuse(field: str, value: Any, wanted: str) -> Invalid:
 def shown(value: Any) -> str:
     """A value as JSON, for a sentence: on one line, cut to a readable length, and without the password of a URL."""
     try:
-        text = msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        text = ascii(value)
+        text = (
+            value.written if isinstance(value, Number) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        )
     except RecursionError:
         return "a value nested so deeply"
     line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in masked(text)[: _SHOWN + 1])
@@ -92,10 +104,16 @@ def flag(field: str, value: Any) -> bool:
     return value
 
 
+def _not_whole(field: str, value: Any, wanted: str) -> Invalid:
+    if isinstance(value, float) and value.is_integer():
+        return Invalid(f"{field}: {shown(value)} is not written as a whole number; give {wanted} in digits alone")
+    return refuse(field, value, wanted)
+
+
 def whole(low: int, high: int) -> Check:
     def check(field: str, value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
-            raise refuse(field, value, f"a whole number from {low} to {high}")
+            raise _not_whole(field, value, f"a whole number from {low} to {high}")
         return value
 
     return check
@@ -106,7 +124,7 @@ def whole_or_none(low: int, high: int) -> Check:
 
     def check(field: str, value: Any) -> int:
         if type(value) is not int or (value != 0 and not low <= value <= high):
-            raise refuse(field, value, f"0 or a whole number from {low} to {high}")
+            raise _not_whole(field, value, f"0 or a whole number from {low} to {high}")
         return value
 
     return check

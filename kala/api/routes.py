@@ -18,6 +18,12 @@ class Route(msgspec.Struct, frozen=True):
 
     answer: Callable[[Call], Answer]
     parameters: tuple[str, ...] = ()
+    has_body: bool = False
+
+    def check_body(self, body: bytes) -> None:
+        """Raise Invalid for what would have no effect."""
+        if not self.has_body and body.strip() not in _NOTHING:
+            raise Invalid(f"body: {fields.shown(body.decode(errors='replace'))}: this request takes none; leave it out")
 
     def check(self, query: Iterable[str]) -> None:
         """Raise Invalid for what would have no effect: a filter that is misspelt finds all, a deletion hits all."""
@@ -26,6 +32,9 @@ class Route(msgspec.Struct, frozen=True):
                 right = f"give {' or '.join(self.parameters)}" if self.parameters else "this request takes none"
                 raise Invalid(f"query: {fields.shown(name)} is not a parameter here; {right}")
 
+
+# What clients send where there is nothing to say.
+_NOTHING = (b"", b"{}", b"null")
 
 Table = list[tuple[re.Pattern[str], dict[str, Route]]]
 
@@ -38,10 +47,16 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
         _route(
             "/api/v1/job",
             GET=Route(jobs.search, ("limit", "after", "q", "owner", "disabled", "done")),
-            POST=jobs.create,
+            POST=Route(jobs.create, has_body=True),
         ),
         _route("/api/v1/job/all", DELETE=jobs.delete_all),
-        _route("/api/v1/job/{id}", GET=jobs.get, PUT=jobs.replace, PATCH=jobs.patch, DELETE=jobs.delete),
+        _route(
+            "/api/v1/job/{id}",
+            GET=jobs.get,
+            PUT=Route(jobs.replace, has_body=True),
+            PATCH=Route(jobs.patch, has_body=True),
+            DELETE=jobs.delete,
+        ),
         _route("/api/v1/job/stats/{id}", GET=Route(jobs.stats, ("limit", "before"))),
         _route("/api/v1/job/start/{id}", POST=jobs.start),
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
@@ -51,7 +66,7 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
         _route("/api/v1/run/{id}", GET=runs.get, DELETE=runs.delete),
         _route("/api/v1/run/{id}/output", GET=Route(runs.output, ("follow", "tail"))),
         _route("/api/v1/run/{id}/cancel", POST=runs.cancel),
-        _route("/api/v1/schedule/preview", POST=system.preview),
+        _route("/api/v1/schedule/preview", POST=Route(system.preview, has_body=True)),
         _route("/api/v1/graph", GET=Route(system.graph, ("format",))),
         _route("/api/v1/stats", GET=system.stats),
         _route("/api/v1/events", GET=system.events),

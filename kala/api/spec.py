@@ -1,18 +1,18 @@
 """A job as a request gives it: the JSON of a new one or of a change, checked and turned into a Spec.
 
-Field names match in any case, unknown and server-owned ones are ignored, and null means "not given", as in Go. But one
-that is nearly a field's name is refused: without its schedule, a job runs at once.
+Field names match in any case, as in Go, and null means "not given". What Kala alone decides is passed over, so that a
+job can be sent back as it was read; any other name that is not known is refused.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from kala.api import fields, wire
+from kala.api.names import by_name
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Missed, Overlap, ParentsMode, Spec
-from kala.core.limits import CODES, HEADERS, NAMES, PARENTS
+from kala.core.limits import CODES, HEADERS, PARENTS
 
 Pairs = tuple[tuple[str, Any], ...]
 Patch = dict[str, Any]
@@ -29,10 +29,6 @@ _MOST_TASKS = 2**22
 _MOST_MISSED = 1000
 _HIGHEST_PRIORITY = 1000
 _LONGEST_TIMEOUT = 24 * 60 * 60
-
-# How alike two names are, from 0 to 1, for one of them to be a slip of the pen.
-_NEAR = 0.85
-_LONGEST_NAME = 50
 
 _RESUMES = "resume_at_next_scheduled_time"
 
@@ -109,14 +105,7 @@ def revise(spec: Spec, patch: Patch, default_owner: str = "") -> Spec:
 
 def _checked(path: str, given: Any, checks: Mapping[str, fields.Check]) -> dict[str, Any]:
     """The fields that are given, each checked, or None where it is null."""
-    if not isinstance(given, dict):
-        raise fields.refuse(path, given, "a JSON object")
-    fields.check_count(path or "body", given, NAMES)
-    prefix = f"{path}." if path else ""
-    values = {name.lower(): (f"{prefix}{name}", value) for name, value in given.items()}
-    unknown = next((name for name in values if name not in checks and name not in _OWNED), "")
-    if near := difflib.get_close_matches(unknown[:_LONGEST_NAME], checks, 1, _NEAR):
-        raise Invalid(f"{prefix}{unknown}: is not a field; did you mean {prefix}{near[0]}?")
+    values = by_name(path, given, checks, () if path else _OWNED)
     found = ((name, check, *values[name]) for name, check in checks.items() if name in values)
     return {name: None if value is None else check(field, value) for name, check, field, value in found}
 

@@ -8,6 +8,7 @@ from kala.api import fields, graph, wire
 from kala.api.document import parse_object
 from kala.api.events import EventSource
 from kala.api.exchange import Answer, Call, json
+from kala.api.names import by_name
 from kala.api.paging import long_answer
 from kala.core import schedule
 from kala.engine.feed import Feed
@@ -33,10 +34,11 @@ class SystemRoutes:
 
     def preview(self, call: Call) -> Answer:
         """The next slots of a schedule; nothing is stored."""
-        given = parse_object(call.body)
-        text = fields.line("schedule", given.get("schedule") or "")
-        asked = given.get("count")
-        count = fields.whole(1, _MOST_SLOTS)("count", _SLOTS if asked is None else asked)
+        given = by_name("", parse_object(call.body), ("schedule", "count"))
+        field, text = given.get("schedule", ("schedule", None))
+        text = fields.line(field, "" if text is None else text)
+        field, count = given.get("count", ("count", None))
+        count = fields.whole(1, _MOST_SLOTS)(field, _SLOTS if count is None else count)
         plan = schedule.parse(text, self._zone)
         return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
 

@@ -192,9 +192,16 @@ class TestMakingAJob:
         job = still.job(still.create(type=1, REMOTE_PROPERTIES=given))
         assert job["remote_properties"] == REMOTE
 
-    def test_of_a_name_given_twice_the_last_counts_as_in_go(self, still):
-        body = b'{"name": "a", "command": "true", "name": "b", "schedule": "%s"}' % FAR.encode()
-        assert still.job(still.ask("POST", "/api/v1/job/", body).json["id"])["name"] == "b"
+    @pytest.mark.parametrize(
+        ("body", "sentence"),
+        [
+            (b'{"name": "a", "command": "true", "name": "b"}', "name: given more than once in an object; give it once"),
+            (b'{"name": "a", "command": "true", "COMMAND": "b"}', "COMMAND: given as command too; give it once"),
+        ],
+    )
+    def test_of_two_values_for_a_name_neither_is_taken(self, still, body, sentence):
+        assert still.ask("POST", "/api/v1/job/", body).error == sentence
+        assert still.jobs() == []
 
     def test_null_means_not_given(self, still):
         job = still.job(still.create())
@@ -222,16 +229,23 @@ class TestMakingAJob:
         reason = 'user: "nobody-of-this-name" is not a user of this machine'
         assert (answer.status, answer.json) == (400, {"error": reason})
 
-    def test_unknown_fields_are_ignored(self, still):
-        job = still.job(still.create(colour="red", tags=["x"], remote_properties={"tls": {"verify": False}}))
-        assert not {"colour", "tags"} & set(job)
+    @pytest.mark.parametrize(
+        "given",
+        [{"colour": "red"}, {"cron": None}, {"remote_properties": {"tls": {"verify": False}}}, {"command ": "false"}],
+    )
+    def test_a_field_that_there_is_not_is_refused_and_no_job_is_made(self, still, given):
+        answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | given)
+        assert answer.status == 400
+        assert "is not a field; " in answer.error
+        assert still.jobs() == []
 
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
             ({"shedule": "R/2099-01-01T00:00:00Z/PT1H"}, "shedule: is not a field; did you mean schedule?"),
+            ({"retryDelay": "PT1S"}, "retryDelay: is not a field; did you mean retry_delay?"),
             ({"retires": 3}, "retires: is not a field; did you mean retries?"),
-            ({"Time_Out": "PT1H"}, "time_out: is not a field; did you mean timeout?"),
+            ({"Time_Out": "PT1H"}, "Time_Out: is not a field; did you mean timeout?"),
             (
                 {"remote_properties": {"header": {}}},
                 "remote_properties.header: is not a field; did you mean remote_properties.headers?",
@@ -510,7 +524,7 @@ class TestPatchingAJob:
             ({"retries": None, "epsilon": None}, {"retries": 0, "epsilon": ""}),
             ({"disabled": True}, {"disabled": True, "next_run_at": NEVER}),
             ({"schedule": "R/2098-01-01T00:00:00Z/P1D"},) * 2,
-            ({"id": UNKNOWN, "stats": 1, "is_done": True, "metadata": {"success_count": 5}, "unknown": None}, {}),
+            ({"id": UNKNOWN, "stats": 1, "is_done": True, "metadata": {"success_count": 5}}, {}),
         ],
     )
     def test_only_what_is_given_changes(self, still, patch, changed):

@@ -64,9 +64,7 @@ decided = {
     "keep_bytes": st.integers(0, 2**53),
     "TemplateDelimiters": st.sampled_from(["", "{{ }}", "<% %>"]),
 }
-kalas_own = {
-    name: st.integers() for name in ("id", "stats", "metadata", "is_done", "dependent_jobs", "next_run_at", "x")
-}
+kalas_own = {name: st.integers() for name in ("id", "stats", "metadata", "is_done", "dependent_jobs", "next_run_at")}
 kinds = st.one_of(
     st.fixed_dictionaries({"command": text.filter(str.strip)}, optional={"type": st.just(0)}),
     st.fixed_dictionaries({"type": st.just(1), "remote_properties": remote}),

@@ -123,11 +123,26 @@ def test_the_server_header_names_no_version(still, path):
     assert still.ask("GET", path).headers.get_all("Server") == ["Kala"]
 
 
-@pytest.mark.parametrize("method", ["DELETE", "GET"])
-def test_a_body_that_a_route_does_not_want_is_read_and_ignored(still, method):
-    still.create()
-    assert still.ask(method, "/api/v1/job/all/", b"not JSON" * 1000).status in (204, 404)
-    assert still.ask("GET", "/api/v1/stats/").status == 200
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/api/v1/job/all/"),
+        ("POST", "/api/v1/job/start/{id}/"),
+        ("POST", "/api/v1/job/disable/{id}/"),
+        ("GET", "/api/v1/job/{id}/"),
+    ],
+)
+def test_a_body_that_would_have_no_effect_is_refused(still, method, path):
+    job_id = still.create()
+    answer = still.ask(method, path.format(id=job_id), b'{"owner": "me"}')
+    assert answer.status == 400
+    assert answer.error == r'body: "{\"owner\": \"me\"}": this request takes none; leave it out'
+    assert still.jobs() == [job_id]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" null\n"])
+def test_a_body_that_says_nothing_is_accepted_everywhere(still, body):
+    assert still.ask("POST", f"/api/v1/job/disable/{still.create()}/", body).status == 204
 
 
 @pytest.mark.parametrize(
@@ -145,3 +160,17 @@ def test_what_the_machine_cannot_give_now_is_503_with_the_reason(still, monkeypa
     answer = still.ask("GET", "/api/v1/stats/")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert answer.error == "the machine cannot give what this needs: Too many open files; ask again later"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"cron": "30 2 * * 1-5"}, "cron: is not a field; schedule says when a job runs, "),
+        ({"schedule": "R/2099-01-01T00:00:00Z/P1D", "Count": 1.0}, "Count: 1.0 is not written as a whole number; "),
+        ({"shedule": "R/2099-01-01T00:00:00Z/P1D"}, "shedule: is not a field; did you mean schedule?"),
+    ],
+)
+def test_a_preview_of_what_no_job_would_take_is_refused(still, body, sentence):
+    answer = still.ask("POST", "/api/v1/schedule/preview/", body)
+    assert answer.status == 400
+    assert answer.error.startswith(sentence)

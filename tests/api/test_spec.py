@@ -101,7 +101,7 @@ patches = st.fixed_dictionaries(
         "retries": st.none() | st.integers(0, 9),
         "parent_jobs": st.none() | st.lists(line, max_size=2),
         "TemplateDelimiters": st.none() | line,
-        "unknown": st.none() | st.lists(st.integers()),
+        "is_done": st.none() | st.lists(st.integers()),
         "stats": st.integers(),
         "remote_properties": st.fixed_dictionaries(
             {},

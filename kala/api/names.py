@@ -1,0 +1,87 @@
+"""The names in a JSON object of a request: each is known and given once, or refused with the one that was meant.
+
+What is not known has no effect, and a job without the schedule that somebody meant to give it runs at once.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from kala.api import fields
+from kala.core.errors import Invalid
+from kala.core.foreign import presentable
+from kala.core.limits import NAMES
+
+# How alike two names are, from 0 to 1, for one of them to be a slip of the pen.
+_NEAR = 0.85
+_SHOWN = 60
+
+_SCHEDULE = "schedule says when a job runs, as R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"
+_ZONE = "give START in schedule an offset, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"
+_PARENTS = "parent_jobs names the jobs after which this one runs"
+_COMMAND = "command is what the shell runs"
+_REMOTE = "a job of type 1 has it in remote_properties"
+_FAILURE = "on_failure_job names the job that runs when this one has failed"
+
+# What other schedulers call what a job has here, without letters' case, - and _, and what to do instead.
+_MEANT = {
+    _SCHEDULE: "cron crontab cronexpression interval every period frequency when at runat starttime repeat rrule",
+    _ZONE: "timezone tz zone location",
+    _PARENTS: "depends dependson dependencies deps needs parents parent after upstream",
+    "give parent_jobs in each job that runs after this one": "children dependents next downstream",
+    'give "disabled": true, or false': "enabled active paused suspend suspended",
+    "working_directory is where the command starts": "cwd workdir workingdir dir directory chdir",
+    _FAILURE: "notify notification notifications onfailure onerror failurejob alert alerts email",
+    "retries is how often a failed run is tried again": "maxretries retry retrycount attempts maxattempts",
+    "env is the object of variables": "envvars environment envs variables vars",
+    _COMMAND: "cmd script run exec execute commandline args arguments",
+    _REMOTE: "url uri method headers body httpmethod endpoint webhook",
+    "timeout is how long a run may take, such as PT10M": "maxruntime timelimit maxduration executiontimeout",
+    "overlap is wait, skip, allow or replace": "concurrency concurrencypolicy allowoverlap singleton maxinstances",
+    "missed is once, skip or all": "misfire catchup backfill coalesce misfirepolicy",
+    "user is who the command runs as": "runas username uid",
+    "memory_max is in bytes": "memory mem memorylimit maxmemory",
+    "cpu_quota is in percent of one processor": "cpu cpus cpulimit",
+}
+_MEANT_BY = {name: hint for hint, names in _MEANT.items() for name in names.split()}
+
+
+def by_name(
+    path: str, given: Any, known: Iterable[str], passed_over: Collection[str] = frozenset()
+) -> dict[str, tuple[str, Any]]:
+    """The values of an object by their names in lower case, each with its name as it was given, after `path`.
+
+    Raises Invalid for what is no object, and for a name that is neither known nor passed over or that is given twice.
+    """
+    if not isinstance(given, dict):
+        raise fields.refuse(path or "body", given, "a JSON object")
+    fields.check_count(path or "body", given, NAMES)
+    known = list(known)
+    prefix = f"{path}." if path else ""
+    found: dict[str, tuple[str, Any]] = {}
+    for name, value in given.items():
+        lower = name.lower()
+        if lower in found:
+            raise Invalid(f"{prefix}{_shown(name)}: given as {found[lower][0]} too; give it once")
+        if lower not in known and lower not in passed_over:
+            raise Invalid(f"{prefix}{_shown(name)}: is not a field; {_advice(name, known, prefix)}")
+        found[lower] = (f"{prefix}{name}", value)
+    return found
+
+
+def _shown(name: str) -> str:
+    return presentable(name, _SHOWN)
+
+
+def _advice(name: str, known: Collection[str], prefix: str) -> str:
+    plain = {_plain(one): one for one in known}
+    if hint := not prefix and _MEANT_BY.get(_plain(name)):
+        return hint
+    if near := difflib.get_close_matches(_plain(name[:_SHOWN]), plain, 1, _NEAR):
+        return f"did you mean {prefix}{plain[near[0]]}?"
+    return "leave it out"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name.lower())

@@ -1,0 +1,74 @@
+"""Names in a request: what is said of one that there is not, or that is there twice."""
+
+import pytest
+
+from kala.api.names import by_name
+from kala.api.spec import parse
+from kala.core.errors import Invalid
+
+KNOWN = ("command", "retry_delay")
+
+
+def refusal(*given: object, known: tuple[str, ...] = KNOWN, path: str = "") -> str:
+    with pytest.raises(Invalid) as error:
+        by_name(path, *given, known)
+    return str(error.value)
+
+
+class TestANameThatIsKnown:
+    def test_is_found_in_any_case_and_told_as_it_was_given(self):
+        assert by_name("", {"Command": 1}, KNOWN) == {"command": ("Command", 1)}
+        assert by_name("a", {"Command": 1}, KNOWN) == {"command": ("a.Command", 1)}
+
+    def test_is_refused_where_it_is_given_twice(self):
+        assert refusal({"command": 1, "COMMAND": 2}) == "COMMAND: given as command too; give it once"
+
+    def test_is_refused_where_it_is_given_twice_even_if_it_has_no_effect(self):
+        with pytest.raises(Invalid, match=r"^ID: given as id too; give it once$"):
+            by_name("", {"id": 1, "ID": 2}, KNOWN, {"id"})
+
+
+class TestANameThatIsNotKnown:
+    @pytest.mark.parametrize(
+        ("name", "advice"),
+        [
+            ("comand", "did you mean command?"),
+            ("retryDelay", "did you mean retry_delay?"),
+            ("RETRY-DELAY", "did you mean retry_delay?"),
+            ("colour", "leave it out"),
+            ("", "leave it out"),
+        ],
+    )
+    def test_is_refused_with_the_nearest_one(self, name, advice):
+        assert refusal({name: None}) == f"{name}: is not a field; {advice}"
+        assert refusal({name: None}, path="a") == f"a.{name}: is not a field; {advice.replace('mean ', 'mean a.')}"
+
+    def test_is_shown_on_one_short_line(self):
+        assert refusal({"\x1b[2J\n\ud800": 1}) == r"\x1b[2J\n\ud800: is not a field; leave it out"
+        assert len(refusal({"x" * 100_000: 1})) < 100
+
+    @pytest.mark.parametrize(
+        ("name", "advice"),
+        [
+            ("cron", "schedule says when a job runs, as R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"),
+            ("timezone", "give START in schedule an offset, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"),
+            ("depends", "parent_jobs names the jobs after which this one runs"),
+            ("enabled", 'give "disabled": true, or false'),
+            ("cwd", "working_directory is where the command starts"),
+            ("notify", "on_failure_job names the job that runs when this one has failed"),
+            ("max_retries", "retries is how often a failed run is tried again"),
+            ("env_vars", "env is the object of variables"),
+            ("maxRuntime", "timeout is how long a run may take, such as PT10M"),
+            ("url", "a job of type 1 has it in remote_properties"),
+        ],
+    )
+    def test_of_another_scheduler_is_refused_with_what_does_it_here(self, name, advice):
+        with pytest.raises(Invalid) as error:
+            parse({"name": "a", "command": "true", name: "x"})
+        assert str(error.value) == f"{name}: is not a field; {advice}"
+
+    def test_of_another_scheduler_is_none_of_a_job_itself(self):
+        from kala.api.names import _MEANT_BY, _plain
+        from kala.api.spec import _FIELDS
+
+        assert not _MEANT_BY.keys() & {_plain(name) for name in _FIELDS}
