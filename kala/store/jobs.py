@@ -8,6 +8,7 @@ import msgspec
 from peewee import SQL, Database, Expression
 
 from kala.core.errors import NotFound
+from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
 from kala.core.run import FAILURES, Run, State
 from kala.store.dependencies import Dependencies
@@ -167,10 +168,10 @@ class Jobs:
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
         return ((seq, _job(row)) for seq, *row in self._sql(*query.bind(self._database).sql()))
 
-    def _conditions(self, wanted: Filter) -> Iterator[Expression]:
+    def _conditions(self, wanted: Filter) -> Iterator[Expression | SQL]:
         yield _ROW.seq > wanted.after
         if wanted.q:
-            yield _ROW.name.contains(wanted.q)
+            yield SQL("instr(folded(job.name), ?) > 0", (folded(wanted.q),))
         for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
             if value is not None:
                 yield getattr(_ROW, column) == value

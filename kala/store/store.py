@@ -14,6 +14,7 @@ from peewee import DatabaseError, SqliteDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from kala.core.errors import Busy, Conflict, Invalid
+from kala.core.folding import folded
 from kala.store.dependencies import Dependencies
 from kala.store.history import History
 from kala.store.jobs import Jobs
@@ -72,6 +73,8 @@ class Store:
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
         self._presence = Presence(path, data_dir / _LOCK)
+        for database in (self._writing, self._reading):
+            database.register_function(folded, deterministic=True)
         self._run = Statements(self._writing)
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)

@@ -249,6 +249,11 @@ class TestTheParentsOfAJob:
 
 
 class TestAName:
+    @pytest.mark.parametrize("q", ["ärzte", "ÄRZTE", "a\N{COMBINING DIAERESIS}rz", "STRASSE", "straße 5"])
+    def test_is_searched_in_any_case_of_any_alphabet(self, store, q):
+        add(store, job("1", name="Ärzte, Große Straße 5"), job("2", name="Arzte, Grosse Strase"))
+        assert listed(store, q=q) == ["1"]
+
     def test_finds_the_jobs_that_have_it_two_at_most(self, store):
         add(store, job("1", name="a"), job("2", name="b"), *(job(one, name="c") for one in "345"))
         named = store.writer.jobs.named
