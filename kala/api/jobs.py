@@ -10,7 +10,6 @@ from kala.api.document import parse_object
 from kala.api.exchange import Answer, Call, json, no_content
 from kala.api.paging import long_answer, pages
 from kala.config import Config
-from kala.core.errors import NotFound
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine import identity, template
@@ -50,7 +49,7 @@ class JobRoutes:
 
     def _list(self, wanted: Filter, after: str) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
-            place = last[0] if last else session.jobs.seq(after) if after else 0
+            place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
             return session.jobs.placed(msgspec.structs.replace(wanted, limit=left, after=place))
 
@@ -59,10 +58,12 @@ class JobRoutes:
         yield b"}}"
 
     def get(self, call: Call) -> Answer:
-        job_id = call.path["id"]
+        return self._shown(call.path["id"])
+
+    def _shown(self, given: str) -> Answer:
         with self._store.reading() as session:
-            job = _found(session.jobs.get(job_id), job_id)
-            runs = session.runs.attempts(job_id, _NEWEST)
+            job = session.jobs.found(given)
+            runs = session.runs.attempts(job.id, _NEWEST)
         return json({"job": wire.job(job, runs)})
 
     def replace(self, call: Call) -> Answer:
@@ -74,12 +75,11 @@ class JobRoutes:
         return self._update(call, lambda before: spec.revise(before, patch, owner))
 
     def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
-        job_id = call.path["id"]
         with self._store.reading() as session:
-            job = _found(session.jobs.get(job_id), job_id)
+            job = session.jobs.found(call.path["id"])
         self._check(msgspec.structs.replace(job, spec=revise(job.spec)))
-        self._engine.call(UpdateJob(job_id, revise))
-        return self.get(call)
+        self._engine.call(UpdateJob(job.id, revise))
+        return self._shown(job.id)
 
     def _check(self, job: Job) -> None:
         """What only this machine and its programs can tell of a job. Raises Invalid."""
@@ -113,10 +113,9 @@ class JobRoutes:
         return no_content()
 
     def stats(self, call: Call) -> Answer:
-        job_id, limit = call.path["id"], call.number("limit", 1)
         with self._store.reading() as session:
-            _found(session.jobs.get(job_id), job_id)
-        return long_answer(self._stats(job_id, limit, call.number("before", 1)))
+            job_id = session.jobs.id_of(call.path["id"])
+        return long_answer(self._stats(job_id, call.number("limit", 1), call.number("before", 1)))
 
     def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
         def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:
@@ -131,12 +130,6 @@ class JobRoutes:
         yield b'{"job_stats":[' + some
         yield from stats
         yield b"]}"
-
-
-def _found(job: Job | None, job_id: str) -> Job:
-    if job is None:
-        raise NotFound(f"there is no job with the id {job_id[:100]!r}")
-    return job
 
 
 def _entries(placed: list[tuple[int, Job]]) -> bytes:

@@ -35,24 +35,20 @@ class RunRoutes:
         return self._page(call, call.query.get("job"))
 
     def of_job(self, call: Call) -> Answer:
-        job_id = call.path["id"]
-        with self._store.reading() as session:
-            if session.jobs.get(job_id) is None:
-                raise NotFound(f"there is no job with the id {job_id!r}")
-        return self._page(call, job_id)
+        return self._page(call, call.path["id"])
 
-    def _page(self, call: Call, job_id: str | None) -> Answer:
+    def _page(self, call: Call, job: str | None) -> Answer:
         wanted = RunFilter(
             limit=call.number("limit", 1, _LARGEST_PAGE) or _PAGE,
             before=call.number("before", 1),
-            job_id=job_id,
             state=_word(call, "state", State),
             cause=_word(call, "cause", Cause),
             since=_instant(call, "since"),
             until=_instant(call, "until"),
         )
         with self._store.reading() as session:
-            runs = session.history.search(wanted)
+            job_id = None if job is None else session.jobs.id_of(job, "job" if "job" in call.query else "")
+            runs = session.history.search(msgspec.structs.replace(wanted, job_id=job_id))
         following = runs[-1].id if len(runs) == wanted.limit else None
         return json({"runs": list(map(self._wire, runs)), "next_before": following})
 

@@ -384,14 +384,14 @@ class Engine:
         match message:
             case CreateJob(spec):
                 return self._jobs.create(spec, now)
-            case UpdateJob(job_id, revise):
-                return self._jobs.update(job_id, revise, now)
-            case DeleteJob(job_id):
-                return self._jobs.delete(job_id)
+            case UpdateJob(job, revise):
+                return self._jobs.update(job, revise, now)
+            case DeleteJob(job):
+                return self._jobs.delete(job)
             case DeleteAllJobs():
                 return self._jobs.delete_all()
-            case StartJob(job_id):
-                return self._jobs.start(job_id, now)
+            case StartJob(job):
+                return self._jobs.start(job, now)
 
     def _do_for_runs(self, message: OfRuns, now: datetime) -> None:
         match message:

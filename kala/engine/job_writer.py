@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from kala.core import graph, policy
-from kala.core.errors import Conflict, Invalid, NotFound
+from kala.core.errors import Conflict, Invalid, KalaError
 from kala.core.job import Job, Overlap, Spec
 from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import WAITS_FOR_JOB, Cause, Run
@@ -44,7 +44,7 @@ class JobWriter:
         spec = self._complete(spec, before=None)
         due = policy.first_due(spec, self._zone, now)
         job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
-        self._check_references(job, ())
+        self._check_children(job, ())
         self._jobs.add(job)
         # Nobody names a job that is new: by parents alone it closes no circle.
         if spec.on_failure_job:
@@ -52,22 +52,22 @@ class JobWriter:
         self._moves.tell_job(job.id, "created")
         return job
 
-    def update(self, job_id: str, revise: Callable[[Spec], Spec], now: datetime) -> Job:
+    def update(self, given: str, revise: Callable[[Spec], Spec], now: datetime) -> Job:
         """Change a job's spec and plan it anew at once; its id, history and counts stay."""
-        before = self._get(job_id)
+        before = self._jobs.found(given)
         spec = self._complete(revise(before.spec), before.spec)
         job = policy.replan(before, spec, self._zone, now)
-        self._check_references(job, before.spec.parents)
+        self._check_children(job, before.spec.parents)
         self._jobs.save(job)
         if set(spec.parents).difference(before.spec.parents) or spec.on_failure_job != before.spec.on_failure_job:
             self._check_circle(job)
         self._moves.settle([job])
-        self._moves.tell_job(job_id, "updated")
+        self._moves.tell_job(job.id, "updated")
         if spec.disabled:
-            self._moves.hold(job_id)
+            self._moves.hold(job.id)
         elif before.spec.disabled:
             self._wake(job, now)
-        return self._get(job_id)
+        return self._jobs.found(job.id)
 
     def _wake(self, job: Job, now: datetime) -> None:
         self._runs.resume(job.id, "" if job.spec.overlap is Overlap.ALLOW else WAITS_FOR_JOB)
@@ -82,26 +82,24 @@ class JobWriter:
         if is_new and spec.pool and spec.pool not in self._pools():
             known = ", ".join(sorted(self._pools())) or "none"
             raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
-        return msgspec.structs.replace(spec, parents=self._parent_ids(spec.parents))
+        other = spec.on_failure_job and self._ids("on_failure_job", [spec.on_failure_job])[0]
+        return msgspec.structs.replace(spec, parents=self._ids("parent_jobs", spec.parents), on_failure_job=other)
 
-    def _parent_ids(self, given: Sequence[str]) -> tuple[str, ...]:
+    def _ids(self, field: str, given: Sequence[str]) -> tuple[str, ...]:
+        """The ids of the jobs that have these ids or, alone, these names."""
         there = self._jobs.there(given)
-        return tuple(dict.fromkeys(one if one in there else self._named(one) for one in given))
+        try:
+            return tuple(dict.fromkeys(one if one in there else self._jobs.id_of(one, field) for one in given))
+        except KalaError as error:
+            raise Invalid(str(error)) from None
 
-    def _named(self, given: str) -> str:
-        found = self._jobs.named(given)
-        if len(found) != 1:
-            reason = "more than one job has the name" if found else "there is no job with the id or name"
-            raise Invalid(f"parent_jobs: {reason} {given!r}; give the id of a job")
-        return found[0]
-
-    def delete(self, job_id: str) -> list[str]:
+    def delete(self, given: str) -> list[str]:
         """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
-        job = self._get(job_id)
-        doomed = graph.doomed_by(job_id, self._dependencies.children, self._dependencies.count_parents)
+        job = self._jobs.found(given)
+        doomed = graph.doomed_by(job.id, self._dependencies.children, self._dependencies.count_parents)
         if len(doomed) - 1 > DELETED:
             raise Conflict(
-                f"job {job_id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
+                f"job {job.id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
                 f"limit is {DELETED:,}; delete some of them first, or give them another parent"
             )
         changed = self._jobs.delete(doomed)
@@ -139,23 +137,14 @@ class JobWriter:
                 del self._gone[-_BATCH:]
             left -= len(changed) + cancelled
 
-    def start(self, job_id: str, now: datetime) -> Run:
-        job = self._get(job_id)
+    def start(self, given: str, now: datetime) -> Run:
+        job = self._jobs.found(given)
         if job.spec.disabled:
-            raise Conflict(f"job {job_id} ({job.spec.name}) is disabled; enable it before starting it")
+            raise Conflict(f"job {job.id} ({job.spec.name}) is disabled; enable it before starting it")
         return self._moves.queue(job, Cause.MANUAL, now)
 
-    def _get(self, job_id: str) -> Job:
-        job = self._jobs.get(job_id)
-        if job is None:
-            raise NotFound(f"there is no job with the id {job_id[:100]!r}")
-        return job
-
-    def _check_references(self, job: Job, before: Collection[str]) -> None:
-        """Whether a job may name those that it names; `before` are its parents until now."""
-        other = job.spec.on_failure_job
-        if other and not self._jobs.there([other]):
-            raise Invalid(f"on_failure_job: there is no job with the id {other!r}; give the id of a job that exists")
+    def _check_children(self, job: Job, before: Collection[str]) -> None:
+        """Whether the job's parents may have one child more; `before` are its parents until now."""
         added = set(job.spec.parents).difference(before)
         if not added:
             return

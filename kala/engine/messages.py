@@ -15,16 +15,19 @@ class CreateJob(msgspec.Struct, frozen=True):
 
 
 class UpdateJob(msgspec.Struct, frozen=True):
-    """Answers with the job. `revise` is pure, and gets the spec as it is at that moment, so that no change is lost."""
+    """Answers with the job; `job` is its id or unique name.
 
-    job_id: str
+    `revise` is pure, and gets the spec as it is at that moment, so that no change is lost.
+    """
+
+    job: str
     revise: Callable[[Spec], Spec]
 
 
 class DeleteJob(msgspec.Struct, frozen=True):
-    """Answers with the ids of all jobs that went with it."""
+    """Answers with the ids of all jobs that went with it. `job` is its id or unique name."""
 
-    job_id: str
+    job: str
 
 
 class DeleteAllJobs(msgspec.Struct, frozen=True):
@@ -32,9 +35,9 @@ class DeleteAllJobs(msgspec.Struct, frozen=True):
 
 
 class StartJob(msgspec.Struct, frozen=True):
-    """Answers with the queued run."""
+    """Answers with the queued run. `job` is its id or unique name."""
 
-    job_id: str
+    job: str
 
 
 class CancelRun(msgspec.Struct, frozen=True):

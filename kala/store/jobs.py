@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from peewee import SQL, Database, Expression
 
-from kala.core.errors import NotFound
+from kala.core.errors import Conflict, NotFound
 from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
 from kala.core.run import FAILURES, Run, State
@@ -89,6 +89,9 @@ _EDGES = """
     WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
 """
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
+
+# So many characters of what nobody has are told.
+_SHOWN = 100
 
 _ROW = JobRow.alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
@@ -180,7 +183,7 @@ class Jobs:
         """A job's place in the order of creation. Raises NotFound."""
         row = self._sql(_SEQ, (job_id,)).fetchone()
         if not row:
-            raise NotFound(f"after: there is no job with the id {job_id!r}; give the id of the last job that you have")
+            raise NotFound(f"there is no job with the id {job_id[:_SHOWN]!r}")
         return int(row[0])
 
     def last_seq(self) -> int:
@@ -205,6 +208,25 @@ class Jobs:
     def named(self, name: str) -> list[str]:
         """The ids of the jobs of that name, two at most."""
         return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
+
+    def found(self, given: str) -> Job:
+        """The job that has an id, or that alone has a name. Raises NotFound, and Conflict where several have it."""
+        job = self.get(given) or self.get(self._only_one_named(given))
+        assert job, given
+        return job
+
+    def id_of(self, given: str, field: str = "") -> str:
+        """The id of that job. Raises as `found` does, naming the field where it was given."""
+        return given if self.there([given]) else self._only_one_named(given, field and f"{field}: ")
+
+    def _only_one_named(self, name: str, prefix: str = "") -> str:
+        match self.named(name):
+            case [job_id]:
+                return job_id
+            case []:
+                raise NotFound(f"{prefix}there is no job with the id or name {name[:_SHOWN]!r}")
+            case _:
+                raise Conflict(f"{prefix}more than one job has the name {name[:_SHOWN]!r}; give the id of one")
 
     def add(self, job: Job) -> None:
         self._sql(_INSERT, (*_decided(job), to_column(job.created_at), job.id))

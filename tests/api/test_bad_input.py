@@ -663,7 +663,7 @@ def test_what_is_no_job_can_be_neither_started_nor_changed_nor_deleted(kala, pat
     answers = [kala.still.ask("GET" if path == "stats" else "POST", f"/api/v1/job/{path}/{job_id}/")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/") for method in ("GET", "DELETE")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/", JOB) for method in ("PUT", "PATCH")]
-    kala.assert_refused(*answers, status=404, start="there is no job with the id ")
+    kala.assert_refused(*answers, status=404, start="there is no job with the id or name ")
 
 
 def test_a_pipelined_request_after_a_refused_one_is_answered_or_not_seen_but_never_taken_from_its_body(kala):

@@ -688,7 +688,7 @@ class TestListingJobs:
     def test_after_an_unknown_job_is_404(self, still):
         answer = still.ask("GET", f"/api/v1/job/?after={UNKNOWN}")
         assert answer.status == 404
-        assert answer.error.startswith(f"after: there is no job with the id '{UNKNOWN}'")
+        assert answer.error.startswith(f"after: there is no job with the id or name '{UNKNOWN}'")
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2500])
     def test_a_long_list_is_complete_however_it_is_cut_into_parts(self, still, count):

@@ -60,7 +60,7 @@ def test_a_204_has_no_body(still, method, path):
 def test_an_unknown_id_is_404_and_the_error_names_it(still, method, path, body, slash):
     answer = still.ask(method, path.format(id=UNKNOWN) + slash, body)
     assert answer.status == 404
-    assert answer.error == f"there is no job with the id '{UNKNOWN}'"
+    assert answer.error == f"there is no job with the id or name '{UNKNOWN}'"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

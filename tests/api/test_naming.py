@@ -1,0 +1,68 @@
+"""A job is named by its id or, where no other has the same, by its name: in paths, queries and bodies."""
+
+from urllib.parse import quote
+
+import pytest
+
+NAME = "Nächtliche Sicherung 100% #1?"
+FAR = "R0/9999-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def job_id(still) -> str:
+    return still.create(name=NAME)
+
+
+@pytest.mark.usefixtures("job_id")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/api/v1/job/{name}/", None, 200),
+        ("PATCH", "/api/v1/job/{name}/", {"owner": "me"}, 200),
+        ("PUT", "/api/v1/job/{name}", {"name": NAME, "command": "true", "schedule": FAR}, 200),
+        ("DELETE", "/api/v1/job/{name}/", None, 204),
+        ("POST", "/api/v1/job/start/{name}/", None, 204),
+        ("POST", "/api/v1/job/disable/{name}/", None, 204),
+        ("POST", "/api/v1/job/enable/{name}", None, 204),
+        ("GET", "/api/v1/job/stats/{name}/", None, 200),
+        ("GET", "/api/v1/job/{name}/runs", None, 200),
+        ("GET", "/api/v1/run/?job={name}", None, 200),
+        ("GET", "/api/v1/job/?after={name}", None, 200),
+    ],
+)
+def test_a_name_does_in_a_path_and_a_query_unless_several_have_it_or_none(still, method, path, body, status):
+    url = path.format(name=quote(NAME))
+    assert still.ask(method, url, body).status == status
+    if status == 204 and method == "DELETE":
+        assert still.jobs() == []
+        assert still.ask(method, url, body).status == 404
+        still.create(name=NAME)
+    still.create(name=NAME)
+    answer = still.ask(method, url, body)
+    assert answer.status == 409
+    assert answer.error.endswith(f"more than one job has the name {NAME!r}; give the id of one")
+    answer = still.ask(method, path.format(name="nobody"), body)
+    assert answer.status == 404
+    assert answer.error.endswith("there is no job with the id or name 'nobody'")
+
+
+def test_a_name_that_is_the_id_of_another_job_stands_for_that_one(still, job_id):
+    other = still.create(name=job_id)
+    assert still.ask("DELETE", f"/api/v1/job/{job_id}/").status == 204
+    assert still.jobs() == [other]
+
+
+@pytest.mark.parametrize("field", ["parent_jobs", "on_failure_job"])
+def test_a_name_in_a_body_becomes_an_id(still, job_id, field):
+    given = [NAME] if field == "parent_jobs" else NAME
+    plan = {} if field == "parent_jobs" else {"schedule": FAR}
+    fields = {"name": "other", "command": "true", field: given, **plan}
+    other = still.ask("POST", "/api/v1/job/", fields).json["id"]
+    assert still.job(other)[field] in ([job_id], job_id)
+    still.create(name=NAME)
+    for method, path in (("POST", "/api/v1/job/"), ("PATCH", f"/api/v1/job/{other}/")):
+        answer = still.ask(method, path, fields)
+        assert (answer.status, answer.error) == (
+            400,
+            f"{field}: more than one job has the name {NAME!r}; give the id of one",
+        )
