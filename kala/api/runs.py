@@ -1,6 +1,7 @@
 """The routes about runs."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -9,7 +10,8 @@ import msgspec
 from kala.api import fields, wire
 from kala.api.exchange import Answer, Call, json, no_content
 from kala.api.output import OF_BYTES, Outputs, last_lines, part_of
-from kala.core.errors import NotFound
+from kala.core import duration
+from kala.core.errors import Invalid, NotFound
 from kala.core.run import Cause, Run, State
 from kala.engine.engine import Engine
 from kala.engine.executor import Executor
@@ -19,6 +21,10 @@ from kala.store.store import Store
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
+# Lengths of time as people write them, such as 90s, 5m, 1h, 7d and 2w, and as ISO 8601 does.
+_SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
+_LONGEST_LIST = 200
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -38,13 +44,14 @@ class RunRoutes:
         return self._page(call, call.path["id"])
 
     def _page(self, call: Call, job: str | None) -> Answer:
+        now = datetime.now(UTC)
         wanted = RunFilter(
             limit=call.number("limit", 1, _LARGEST_PAGE) or _PAGE,
             before=call.number("before", 1),
-            state=_word(call, "state", State),
+            states=_states(call),
             cause=_word(call, "cause", Cause),
-            since=_instant(call, "since"),
-            until=_instant(call, "until"),
+            since=_instant(call, "since", now),
+            until=_instant(call, "until", now),
         )
         with self._store.reading() as session:
             job_id = None if job is None else session.jobs.id_of(job, "job" if "job" in call.query else "")
@@ -100,14 +107,41 @@ def _word(call: Call, name: str, words: type[Word]) -> Word | None:
     return None if given is None else words(fields.choice(words)(name, given))
 
 
-def _instant(call: Call, name: str) -> datetime | None:
+def _states(call: Call) -> frozenset[State]:
+    """Several can be given, with commas between them."""
+    given = call.query.get("state")
+    if given is None:
+        return frozenset()
+    if len(given) > _LONGEST_LIST or "" in given.split(","):
+        raise fields.refuse("state", given, f"one or more of {', '.join(State)}, with commas between them")
+    return frozenset(State(fields.choice(State)("state", one)) for one in given.split(","))
+
+
+def _instant(call: Call, name: str, now: datetime) -> datetime | None:
+    """A time in the query; one that begins with - is so long ago."""
     given = call.query.get(name)
     if given is None:
         return None
+    instant = _ago(given[1:], now) if given.startswith("-") else _rfc_3339(given)
+    if instant is None:
+        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or so long ago, such as -1h")
+    return instant
+
+
+def _rfc_3339(given: str) -> datetime | None:
     try:
         instant = msgspec.convert(given.replace(" ", "+"), datetime)
     except msgspec.ValidationError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z")
-    return instant
+        return None
+    return instant if instant.tzinfo else None
+
+
+def _ago(given: str, now: datetime) -> datetime | None:
+    short = _SHORT.fullmatch(given)
+    try:
+        length = duration.parse(_ISO[short[2]].format(short[1]) if short else given, "")
+        return length.after(now, -1)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+    except Invalid:
+        return None

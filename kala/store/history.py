@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 import msgspec
 from peewee import SQL, Database, Expression
@@ -12,12 +14,18 @@ from kala.store.runs import COLUMNS, to_run
 from kala.store.statements import Statements
 from kala.store.tables import RunRow
 
-_FIRST_SINCE = (
-    "SELECT min(id) FROM (SELECT id FROM run INDEXED BY run_time WHERE queued_at >= ? ORDER BY queued_at LIMIT 1)"
-)
-_LAST_UNTIL = """
-    SELECT max(id) FROM (SELECT id FROM run INDEXED BY run_time WHERE queued_at <= ? ORDER BY queued_at DESC LIMIT 1)
+# The runs that ended in a time, so many at most.
+_ENDED = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
+_ENDED_BETWEEN = "SELECT min(id), max(id) FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ?"
+# The runs that have not ended, and started or, where they wait, were queued in a time.
+_BEGAN = """
+    SELECT id FROM run INDEXED BY run_running WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
+    UNION ALL SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
+    LIMIT ?3
 """
+# Of a time with more runs than that, all runs are looked at that have numbers like these.
+_FEW = 10_000
+_EARLIEST, _LATEST = -(2**63), 2**63 - 1
 # These have indexes of their own, because they can be few among many.
 _RARE_STATES = SQL("run.state NOT IN ('queued', 'running', 'succeeded')")
 _RARE_CAUSES = SQL("run.cause != 'schedule'")
@@ -32,12 +40,15 @@ _ROW = RunRow.alias("run")
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list. `before` is the id of the run after the last one; times are those of queueing."""
+    """Which runs to list; without states, those in any. `before` is the id of the run after the last one.
+
+    `since` and `until` are about the end of a run, or its start where it is running, or its queueing where it waits.
+    """
 
     limit: int
     before: int | None = None
     job_id: str | None = None
-    state: State | None = None
+    states: frozenset[State] = frozenset()
     cause: Cause | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -63,21 +74,30 @@ class History:
             yield _ROW.id < wanted.before
         if wanted.job_id is not None:
             yield _ROW.job_id == wanted.job_id
-        if wanted.state in _LIVE:
-            yield _LIVE[wanted.state]
-        elif wanted.state:
-            yield _ROW.state == wanted.state.value
-            if wanted.state is not State.SUCCEEDED:
-                yield _RARE_STATES
+        if wanted.states:
+            yield reduce(or_, self._states(wanted.states))
         if wanted.cause:
             yield _ROW.cause == wanted.cause.value
             if wanted.cause is not Cause.SCHEDULE:
                 yield _RARE_CAUSES
         yield from self._times(wanted)
 
-    def _times(self, wanted: RunFilter) -> Iterator[Expression]:
-        # Runs are numbered in the order in which they are queued, so that a time becomes a number.
-        if wanted.since:
-            yield _ROW.id >= (self._sql(_FIRST_SINCE, (to_column(wanted.since),)).fetchone()[0] or 2**62)
-        if wanted.until:
-            yield _ROW.id <= (self._sql(_LAST_UNTIL, (to_column(wanted.until),)).fetchone()[0] or 0)
+    def _states(self, states: frozenset[State]) -> Iterator[Expression | SQL]:
+        yield from (_LIVE[state] for state in states if state in _LIVE)
+        ended = [state.value for state in states if state not in _LIVE]
+        if ended:
+            is_one = _ROW.state == ended[0] if len(ended) == 1 else _ROW.state.in_(ended)
+            yield is_one if State.SUCCEEDED in states else is_one & _RARE_STATES
+
+    def _times(self, wanted: RunFilter) -> Iterator[Expression | SQL]:
+        if not (wanted.since or wanted.until):
+            return
+        since = to_column(wanted.since) if wanted.since else _EARLIEST
+        until = to_column(wanted.until) if wanted.until else _LATEST
+        found = [*self._sql(_ENDED, (since, until, _FEW)), *self._sql(_BEGAN, (since, until, _FEW))]
+        if len(found) < _FEW:
+            yield _ROW.id.in_(SQL("(SELECT value FROM json_each(?))", (str([run_id for (run_id,) in found]),)))
+            return
+        yield SQL("coalesce(run.ended_at, run.started_at, run.queued_at) BETWEEN ? AND ?", (since, until))
+        first, last = self._sql(_ENDED_BETWEEN, (since, until)).fetchone()
+        yield _ROW.id.between(first or 0, last or 0) | reduce(or_, _LIVE.values())

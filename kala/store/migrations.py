@@ -153,7 +153,12 @@ _TWO_QUEUES = (
     """,
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES)
+_BY_END = (
+    "DROP INDEX run_time",
+    "CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END)
 
 
 def migrate(database: SqliteDatabase) -> None:

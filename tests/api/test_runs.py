@@ -49,7 +49,23 @@ def test_a_run_that_is_not_there_is_named_in_the_answer(api, method, path, name)
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "before=0", "state=Succeeded", "cause=x", "since=2030-01-01", "until=now", "since="]
+    "query",
+    [
+        "limit=0",
+        "limit=x",
+        "before=0",
+        "state=Succeeded",
+        "cause=x",
+        "since=2030-01-01",
+        "until=now",
+        "since=",
+        "since=-",
+        "since=-1",
+        "since=-1x",
+        "since=PT1H",
+        "state=,",
+        "state=failed,odd",
+    ],
 )
 def test_a_filter_that_means_nothing_is_named_in_the_answer(api, query):
     answer = api.ask("GET", f"/api/v1/run/?{query}")
@@ -64,10 +80,23 @@ def test_a_plus_in_a_time_needs_no_escape(api, run):
 
 
 def test_times_include_their_own_instant_and_nothing_beyond(api, run):
-    at = run["queued_at"]
+    at = run["ended_at"]
     assert api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since={at}&until={at}").json["runs"] == [run]
     assert api.ask("GET", f"/api/v1/run/?since=2090-01-01T00:00:00Z&job={run['job_id']}").json["runs"] == []
     assert api.ask("GET", f"/api/v1/run/?until=2020-01-01T00:00:00Z&job={run['job_id']}").json["runs"] == []
+
+
+@pytest.mark.parametrize("ago", ["-1h", "-PT1H", "-3600s", "-60m", "-1d", "-2w", "-P1M", "-99999w", "-P9999Y"])
+def test_a_time_can_be_given_as_so_long_ago(api, run, ago):
+    path = f"/api/v1/run/?job={run['job_id']}"
+    assert api.ask("GET", f"{path}&since={ago}").json["runs"] == [run]
+    assert api.ask("GET", f"{path}&until={ago}").json["runs"] == []
+
+
+def test_runs_in_one_of_several_states_are_listed(api, run):
+    path = f"/api/v1/run/?job={run['job_id']}&state="
+    assert api.ask("GET", f"{path}failed,{run['state']},lost").json["runs"] == [run]
+    assert api.ask("GET", f"{path}timed_out,lost,queued").json["runs"] == []
 
 
 def test_a_run_is_the_same_alone_and_in_a_list(api, run):

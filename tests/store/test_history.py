@@ -16,18 +16,31 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def add(runs: Runs, seconds: int, job: str = "1", cause: Cause = Cause.SCHEDULE, state: State = State.QUEUED) -> Run:
-    """A run that was queued some seconds after noon and came to a state."""
+def add(
+    runs: Runs,
+    seconds: int,
+    job: str = "1",
+    cause: Cause = Cause.SCHEDULE,
+    state: State = State.QUEUED,
+    *,
+    took: int = 0,
+) -> Run:
+    """A run that was queued some seconds after noon and came to a state, half of it while it waited."""
     at = NOON + seconds * SECOND
     queued = Run(job_id=job, job_name="backup", cause=cause, queued_at=at, due_at=at)
     if state is State.SKIPPED:
         return runs.add(replace(queued, state=state, outcome=Outcome(state=state, ended_at=at)))
     made = runs.add(queued)
     if state is not State.QUEUED:
-        [made] = runs.start([made], at)
+        [made] = runs.start([made], at + took * SECOND / 2)
     if state not in (State.QUEUED, State.RUNNING):
-        [made] = runs.finish([(made, Outcome(state=state, ended_at=at))])
+        [made] = runs.finish([(made, Outcome(state=state, ended_at=at + took * SECOND))])
     return made
+
+
+def at(run: Run) -> datetime:
+    """The time by which a run is found."""
+    return run.outcome.ended_at if run.outcome else run.started_at or run.queued_at
 
 
 @pytest.fixture
@@ -63,11 +76,14 @@ def after(seconds: float) -> datetime:
         ({"before": 1}, []),
         ({"job_id": "a"}, [6, 5, 3, 1]),
         ({"job_id": "x"}, []),
-        ({"state": State.QUEUED}, [6]),
-        ({"state": State.RUNNING}, [5]),
-        ({"state": State.SUCCEEDED}, [1]),
-        ({"state": State.FAILED}, [3, 2]),
-        ({"state": State.TIMED_OUT}, []),
+        ({"states": {State.QUEUED}}, [6]),
+        ({"states": {State.RUNNING}}, [5]),
+        ({"states": {State.SUCCEEDED}}, [1]),
+        ({"states": {State.FAILED}}, [3, 2]),
+        ({"states": {State.TIMED_OUT}}, []),
+        ({"states": {State.FAILED, State.TIMED_OUT}}, [3, 2]),
+        ({"states": {State.FAILED, State.QUEUED, State.SUCCEEDED}}, [6, 3, 2, 1]),
+        ({"states": {State.RUNNING, State.CANCELLED}}, [5, 4]),
         ({"cause": Cause.SCHEDULE}, [5, 4, 1]),
         ({"cause": Cause.MANUAL}, [6, 2]),
         ({"cause": Cause.RETRY}, [3]),
@@ -81,13 +97,21 @@ def after(seconds: float) -> datetime:
         ({"until": after(99)}, [6, 5, 4, 3, 2, 1]),
         ({"since": after(10), "until": after(30)}, [5, 4, 3, 2]),
         ({"since": after(30), "until": after(10)}, []),
-        ({"job_id": "a", "state": State.FAILED, "cause": Cause.RETRY}, [3]),
-        ({"job_id": "b", "state": State.RUNNING}, []),
+        ({"job_id": "a", "states": {State.FAILED}, "cause": Cause.RETRY}, [3]),
+        ({"job_id": "b", "states": {State.RUNNING}}, []),
         ({"job_id": "a", "before": 6, "since": after(10), "limit": 1}, [5]),
     ],
 )
 def test_what_is_wanted_is_listed_newest_first(search, wanted, expected):
     assert search(**wanted) == expected
+
+
+def test_a_run_is_found_by_its_end_however_long_ago_it_was_queued(store):
+    with store.transaction():
+        add(store.writer.runs, 0, state=State.FAILED, took=3600)
+        search = store.writer.history.search
+        assert len(search(RunFilter(limit=9, since=after(3599), states=frozenset({State.FAILED})))) == 1
+        assert search(RunFilter(limit=9, until=after(3599))) == []
 
 
 def test_a_run_is_listed_as_it_is(store):
@@ -97,25 +121,31 @@ def test_a_run_is_listed_as_it_is(store):
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(Cause), st.sampled_from(State))),
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.sampled_from("ab"), st.sampled_from(Cause), st.sampled_from(State), st.integers(0, 9)
+        )
+    ),
+    st.sampled_from([2, 10_000]),
     st.fixed_dictionaries(
         {"limit": st.integers(0, 9)},
         optional={
             "before": st.integers(-2, 9),
             "job_id": st.sampled_from("abc"),
-            "state": st.sampled_from(State),
+            "states": st.sets(st.sampled_from(State)),
             "cause": st.sampled_from(Cause),
             "since": st.integers(-1, 30).map(after),
             "until": st.integers(-1, 30).map(after),
         },
     ),
 )
-def test_every_filter_means_what_it_says_together_with_every_other(undone, made, wanted):
-    with undone() as store:
+def test_every_filter_means_what_it_says_together_with_every_other(undone, made, few, wanted):
+    with undone() as store, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kala.store.history._FEW", few)
         now, known = 0, []
-        for seconds, job, cause, state in made:
+        for seconds, job, cause, state, took in made:
             now += seconds
-            known.append(add(store.writer.runs, now, job, cause, state))
+            known.append(add(store.writer.runs, now, job, cause, state, took=took))
         if "before" in wanted and known:
             wanted = wanted | {"before": wanted["before"] + known[0].id}
         expected = [
@@ -123,9 +153,9 @@ def test_every_filter_means_what_it_says_together_with_every_other(undone, made,
             for one in reversed(known)
             if one.id < wanted.get("before", 2**62)
             and one.job_id == wanted.get("job_id", one.job_id)
-            and one.state == wanted.get("state", one.state)
+            and (not wanted.get("states") or one.state in wanted["states"])
             and one.cause == wanted.get("cause", one.cause)
-            and wanted.get("since", one.queued_at) <= one.queued_at <= wanted.get("until", one.queued_at)
+            and wanted.get("since", at(one)) <= at(one) <= wanted.get("until", at(one))
         ]
         assert store.writer.history.search(RunFilter(**wanted)) == expected[: wanted["limit"]]
 
@@ -158,7 +188,7 @@ RARE = [state for state in State if state is not State.SUCCEEDED]
         {"since": NOON},
         {"until": NOON},
         {"since": NOON, "until": NOON},
-        *({"state": state} for state in RARE),
+        *({"states": {state}} for state in RARE),
         *({"cause": cause} for cause in Cause if cause is not Cause.SCHEDULE),
     ],
     ids=str,
@@ -170,6 +200,6 @@ def test_no_filter_reads_the_table_from_end_to_end_or_sorts(plans_of, wanted):
     assert [line for line in lines if re.fullmatch(r"SCAN run|USE TEMP B-TREE.*", line)] == []
 
 
-@pytest.mark.parametrize("wanted", [{}, {"state": State.SUCCEEDED}, {"cause": Cause.SCHEDULE}], ids=str)
+@pytest.mark.parametrize("wanted", [{}, {"states": {State.SUCCEEDED}}, {"cause": Cause.SCHEDULE}], ids=str)
 def test_what_most_runs_are_is_found_from_the_newest_on_without_sorting(plans_of, wanted):
     assert plans_of(RunFilter(limit=50, **wanted)) == [["SCAN run"]]
