@@ -46,6 +46,13 @@ class Call(msgspec.Struct, frozen=True):
             raise fields.refuse(name, given, "true or false")
         return _FLAGS[given.lower()]
 
+    def asks_for(self, name: str, what: str) -> bool:
+        """Whether the query asks for a thing by its name, which is the only one that it can ask for there."""
+        given = self.query.get(name)
+        if given not in (None, what):
+            raise fields.refuse(name, given, what)
+        return given is not None
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -82,8 +89,8 @@ class Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-def json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(value))
+def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Answer:
+    return Answer(status, msgspec.json.encode(value), headers)
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Answer:

@@ -98,8 +98,10 @@ class JobRoutes:
         return no_content()
 
     def start(self, call: Call) -> Answer:
-        self._engine.call(StartJob(call.path["id"]))
-        return no_content()
+        shows_run = call.asks_for("return", "run")
+        run = self._engine.call(StartJob(call.path["id"]))
+        place = {"Location": f"/api/v1/run/{run.id}/"}
+        return json({"run": wire.run(run)}, 201, place) if shows_run else Answer(204, headers=place)
 
     def disable(self, call: Call) -> Answer:
         return self._set_disabled(call, is_disabled=True)

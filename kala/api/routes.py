@@ -58,7 +58,7 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
             DELETE=jobs.delete,
         ),
         _route("/api/v1/job/stats/{id}", GET=Route(jobs.stats, ("limit", "before"))),
-        _route("/api/v1/job/start/{id}", POST=jobs.start),
+        _route("/api/v1/job/start/{id}", POST=Route(jobs.start, ("return",))),
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
         _route("/api/v1/job/enable/{id}", POST=jobs.enable),
         _route("/api/v1/job/{id}/runs", GET=Route(runs.of_job, _OF_RUNS)),

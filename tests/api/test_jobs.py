@@ -733,3 +733,25 @@ class TestListingJobs:
 def test_a_body_that_is_compressed_is_not_understood(still):
     answer = still.ask("POST", "/api/v1/job/", gzip.compress(b"{}"), Content_Encoding="gzip")
     assert answer.status == 400
+
+
+class TestStartingAJob:
+    def test_tells_where_its_run_is(self, still):
+        job_id = still.create()
+        places = [still.ask("POST", f"/api/v1/job/start/{job_id}/").headers["Location"] for _ in range(2)]
+        runs = [still.ask("GET", place).json["run"] for place in places]
+        assert [run["cause"] for run in runs] == ["manual", "manual"]
+        assert [f"/api/v1/run/{run['id']}/" for run in runs] == places
+
+    def test_answers_with_the_run_where_that_is_asked_for(self, still):
+        job_id = still.create()
+        answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=run")
+        run = answer.json["run"]
+        assert (answer.status, run["job_id"], run["cause"]) == (201, job_id, "manual")
+        assert answer.headers["Location"] == f"/api/v1/run/{run['id']}/"
+
+    def test_answers_with_nothing_else_and_starts_nothing_where_that_is_asked_for(self, still):
+        job_id = still.create()
+        answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=job")
+        assert (answer.status, answer.error) == (400, 'return: "job" is not run')
+        assert still.ask("GET", f"/api/v1/run/?job={job_id}").json["runs"] == []
