@@ -1,6 +1,7 @@
 """The routes about jobs."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,6 +11,7 @@ from kala.api.document import parse_object
 from kala.api.exchange import Answer, Call, json, no_content
 from kala.api.paging import long_answer, pages
 from kala.config import Config
+from kala.core.foreign import presentable
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine import identity, template
@@ -21,6 +23,10 @@ from kala.store.store import Session, Store
 
 _NEWEST = 100
 _encode = msgspec.json.Encoder().encode
+# So many of the jobs that went with another one are named in the log.
+_NAMED = 20
+
+logger = logging.getLogger("kala.api")
 
 
 class JobRoutes:
@@ -90,11 +96,16 @@ class JobRoutes:
             self._groups.check(job.spec)
 
     def delete(self, call: Call) -> Answer:
-        self._engine.call(DeleteJob(call.path["id"]))
-        return no_content()
+        shows_deleted = call.asks_for("return", "deleted")
+        deleted = self._engine.call(DeleteJob(call.path["id"]))
+        _log_deleted(deleted)
+        if not shows_deleted:
+            return no_content()
+        return json({"deleted": [{"id": job_id, "name": name} for job_id, name in deleted.items()]})
 
     def delete_all(self, _: Call) -> Answer:
         self._engine.call(DeleteAllJobs())
+        logger.info("all jobs were deleted", extra={"fields": {"action": "all_jobs_deleted"}})
         return no_content()
 
     def start(self, call: Call) -> Answer:
@@ -140,3 +151,12 @@ def _entries(placed: list[tuple[int, Job]]) -> bytes:
 
 def _stats(runs: list[Run]) -> bytes:
     return _encode([wire.stat(run) for run in runs])[1:-1]
+
+
+def _log_deleted(deleted: Mapping[str, str]) -> None:
+    """Say what is gone, above all what nobody named: the children that had no other parent."""
+    (job_id, name), *others = deleted.items()
+    named = ", ".join(other for _, other in others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    with_it = f", and with it {len(others):,} that had no other parent: {named}" if others else ""
+    fields = {"action": "job_deleted", "job_id": job_id, "job_name": name, "with_it": len(others)}
+    logger.info("%s was deleted%s", presentable(name), presentable(with_it), extra={"fields": fields})

@@ -55,7 +55,7 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
             GET=jobs.get,
             PUT=Route(jobs.replace, has_body=True),
             PATCH=Route(jobs.patch, has_body=True),
-            DELETE=jobs.delete,
+            DELETE=Route(jobs.delete, ("return",)),
         ),
         _route("/api/v1/job/stats/{id}", GET=Route(jobs.stats, ("limit", "before"))),
         _route("/api/v1/job/start/{id}", POST=Route(jobs.start, ("return",))),

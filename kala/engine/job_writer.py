@@ -93,7 +93,7 @@ class JobWriter:
         except KalaError as error:
             raise Invalid(str(error)) from None
 
-    def delete(self, given: str) -> list[str]:
+    def delete(self, given: str) -> dict[str, str]:
         """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
         job = self._jobs.found(given)
         doomed = graph.doomed_by(job.id, self._dependencies.children, self._dependencies.count_parents)
@@ -102,13 +102,14 @@ class JobWriter:
                 f"job {job.id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
                 f"limit is {DELETED:,}; delete some of them first, or give them another parent"
             )
+        names = self._jobs.names(doomed)
         changed = self._jobs.delete(doomed)
         for one in doomed:
             self._moves.tell_job(one, "deleted")
         for one in changed:
             self._moves.tell_job(one, "updated")
         self._left_behind(doomed)
-        return doomed
+        return {one: names[one] for one in doomed}
 
     def delete_all(self) -> None:
         self._left_behind(self._runs.jobs_with_queued())

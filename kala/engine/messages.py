@@ -25,7 +25,7 @@ class UpdateJob(msgspec.Struct, frozen=True):
 
 
 class DeleteJob(msgspec.Struct, frozen=True):
-    """Answers with the ids of all jobs that went with it. `job` is its id or unique name."""
+    """Answers with the names, by id, of the job and all that went with it; `job` is its id or unique name."""
 
     job: str
 
@@ -35,7 +35,7 @@ class DeleteAllJobs(msgspec.Struct, frozen=True):
 
 
 class StartJob(msgspec.Struct, frozen=True):
-    """Answers with the queued run. `job` is its id or unique name."""
+    """Answers with the queued run; `job` is its id or unique name."""
 
     job: str
 

@@ -46,6 +46,7 @@ _SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each
 _COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
+_NAMES = "SELECT id, name FROM job WHERE id IN (SELECT value FROM json_each(?))"
 _THERE = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
 _DELETE = "DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))"
 # Without a trigger for each row SQLite clears the table page by page, which takes a tenth of the time.
@@ -236,6 +237,10 @@ class Jobs:
         """Write the job's spec, plan and place among its parents; its counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
         self._dependencies.link(job.id, job.spec.parents)
+
+    def names(self, job_ids: Collection[str]) -> dict[str, str]:
+        """The names of jobs, by id."""
+        return dict(self._sql.for_all(_NAMES, job_ids).fetchall())
 
     def there(self, job_ids: Collection[str]) -> set[str]:
         """Those of the ids that a job has."""

@@ -755,3 +755,44 @@ class TestStartingAJob:
         answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=job")
         assert (answer.status, answer.error) == (400, 'return: "job" is not run')
         assert still.ask("GET", f"/api/v1/run/?job={job_id}").json["runs"] == []
+
+
+class TestDeletingAParent:
+    @pytest.fixture
+    def family(self, still) -> list[str]:
+        """A parent, its child and grandchild; and a job that has another parent, too."""
+        parent = still.create(name="parent")
+        child = still.create(name="child", parent_jobs=[parent])
+        grandchild = still.create(name="grandchild", parent_jobs=[child])
+        still.create(name="nephew", parent_jobs=[parent, still.create(name="other")])
+        return [parent, child, grandchild]
+
+    def test_answers_with_what_went_with_it_where_that_is_asked_for(self, still, family):
+        answer = still.ask("DELETE", f"/api/v1/job/{family[0]}/?return=deleted")
+        names = ["parent", "child", "grandchild"]
+        assert answer.status == 200
+        assert answer.json == {
+            "deleted": [{"id": job_id, "name": name} for job_id, name in zip(family, names, strict=True)]
+        }
+
+    def test_tells_the_log_what_went_with_it(self, still, family, caplog):
+        caplog.set_level("INFO", "kala.api")
+        assert still.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204
+        assert [record.message for record in caplog.records] == [
+            "parent was deleted, and with it 2 that had no other parent: child, grandchild"
+        ]
+
+    def test_names_some_of_many_in_the_log(self, still, caplog):
+        parent = still.create(name="parent")
+        for number in range(21):
+            still.create(name=f"child {number}", parent_jobs=[parent])
+        caplog.set_level("INFO", "kala.api")
+        still.ask("DELETE", f"/api/v1/job/{parent}/")
+        assert caplog.records[0].message.endswith("child 18, child 19, …")
+        assert "with it 21 that" in caplog.records[0].message
+
+    def test_is_told_alone_where_nothing_went_with_it(self, still, family, caplog):
+        caplog.set_level("INFO", "kala.api")
+        answer = still.ask("DELETE", f"/api/v1/job/{family[2]}/?return=deleted")
+        assert answer.json == {"deleted": [{"id": family[2], "name": "grandchild"}]}
+        assert [record.message for record in caplog.records] == ["grandchild was deleted"]

@@ -139,7 +139,7 @@ class Kala:
         self.update(job, disabled=False)
 
     def delete(self, job: str) -> list[str]:
-        return self.ask(DeleteJob(job))
+        return list(self.ask(DeleteJob(job)))
 
     def start(self, job: str) -> Run:
         return self.ask(StartJob(job))

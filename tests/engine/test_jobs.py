@@ -209,7 +209,7 @@ class TestADeletedJob:
     def test_cannot_be_deleted_again(self, kala):
         job = kala.create(schedule=HOURLY)
         first, second = kala.step(DeleteJob(job), DeleteJob(job))
-        assert first.result() == [job]
+        assert list(first.result()) == [job]
         assert isinstance(second.exception(), NotFound)
 
 
