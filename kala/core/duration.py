@@ -15,6 +15,10 @@ _DAY = timedelta(days=1)
 _EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
 
 
+class _UnevenError(Exception):
+    """What ISO 8601 allows and the calendar does not tell: how long half a day is where clocks change."""
+
+
 class Duration(msgspec.Struct, frozen=True):
     """A length of time in three parts that do not convert into each other: months, days, and exact time."""
 
@@ -58,6 +62,11 @@ def parse(text: str, field: str) -> Duration:
         if not _LETTERS.fullmatch(text) or text.endswith("T"):
             raise ValueError(text)
         return _join(isodate.parse_duration(date) if date != "P" else timedelta(), time)
+    except _UnevenError:
+        raise Invalid(
+            f"{field}: {text!r} has a fraction of a day or month, whose length depends on the calendar; "
+            "give whole ones, or hours such as PT12H"
+        ) from None
     except (ValueError, isodate.ISO8601Error):
         raise Invalid(f"{field}: {text!r} is not an ISO 8601 duration; give one {_EXAMPLES}") from None
     except (OverflowError, ArithmeticError):
@@ -69,8 +78,10 @@ def _join(date: timedelta | isodate.Duration, time: str) -> Duration:
     months, days = 0, date
     if isinstance(date, isodate.Duration):
         months, days = date.years * 12 + date.months, date.tdelta
-    if not isinstance(exact, timedelta) or not isinstance(days, timedelta) or months != int(months) or days % _DAY:
-        raise ValueError(date)
+    if not isinstance(exact, timedelta) or not isinstance(days, timedelta):
+        raise ValueError(date)  # noqa: TRY004  what is wrong is the text, not a type
+    if months != int(months) or days % _DAY:
+        raise _UnevenError
     joined = Duration(int(months), days.days, exact)
     if joined.months > 12 * _CALENDAR_YEARS or joined.days + exact.days > 366 * _CALENDAR_YEARS:
         raise OverflowError(joined)

@@ -203,6 +203,20 @@ class TestMakingAJob:
         assert still.ask("POST", "/api/v1/job/", body).error == sentence
         assert still.jobs() == []
 
+    @pytest.mark.parametrize(
+        ("given", "sentence"),
+        [
+            (rb'"owner": "\ud800"', r'owner: "\ud800" is not a text without NUL characters and lone surrogates'),
+            (b'"Retries": 1e400', "Retries: 1e400 is not a whole number from 0 to 1000000"),
+            (b'"retries": 1.0', "retries: 1.0 is not written as a whole number; give a whole number from 0 to 1000000"),
+            (b'"retry_backoff": 1e400', "retry_backoff: 1e400 is not a number from 1 to 1000"),
+            (b'"epsilon": "P0.5D"', "epsilon: 'P0.5D' has a fraction of a day or month, "),
+        ],
+    )
+    def test_a_value_that_will_not_do_is_told_as_it_was_written(self, still, given, sentence):
+        answer = still.ask("POST", "/api/v1/job/", b'{"name": "a", "command": "true", %s}' % given)
+        assert (answer.status, answer.error[: len(sentence)]) == (400, sentence)
+
     def test_null_means_not_given(self, still):
         job = still.job(still.create())
         unset = still.job(still.create(**dict.fromkeys(set(job) - {"name", "command", "schedule"})))
