@@ -33,7 +33,7 @@ class ParentsMode(StrEnum):
     """When a job with several parents runs."""
 
     ANY = "any"  # after each success of any of them
-    ALL = "all"  # when each of them has succeeded since its last run
+    ALL = "all"  # when the latest run of each of them has succeeded, each since the job's own last run
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):

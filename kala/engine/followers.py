@@ -66,12 +66,14 @@ class Followers:
         self._left -= len(children)
         jobs = self._jobs.of(children)
         for child in (jobs[child_id] for child_id in children if child_id in jobs):
-            if not child.spec.disabled and self._is_parents_turn(child, parent_id):
+            if not child.spec.disabled and self._is_parents_turn(child, parent_id, run_id):
                 self._queue_once(child, Cause.PARENT, now, run_id)
 
-    def _is_parents_turn(self, child: Job, parent_id: str) -> bool:
+    def _is_parents_turn(self, child: Job, parent_id: str, run_id: int) -> bool:
         if child.spec.parents_mode is ParentsMode.ANY:
             return True
+        if not self._runs.is_latest(run_id, parent_id):
+            return False
         self._dependencies.remember_success(parent_id, child.id)
         if not self._dependencies.have_all_succeeded(child.id):
             return False

@@ -154,6 +154,8 @@ class RunWriter:
         return run
 
     def _add(self, run: Run, job: Job, now: datetime) -> Run:
+        if job.children:
+            self._dependencies.outdate_successes(job.id)
         if run.waiting or self._has_backlog or self._is_full() or not self._has_room(run.pool):
             self._check_queue(run)
             self._has_backlog = self._has_backlog or not run.waiting

@@ -41,6 +41,9 @@ _SEQ = "SELECT seq FROM job WHERE id = ?"
 _SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
 _HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
 _FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
+_OUTDATE = """
+    UPDATE dependency INDEXED BY dependency_succeeded SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
+"""
 _PUT_OFF = "INSERT OR REPLACE INTO put_off (run_id, job_id, done, last) VALUES (?, ?, ?, ?)"
 _FIRST_PUT_OFF = "SELECT run_id, job_id, done, last FROM put_off ORDER BY run_id LIMIT 1"
 _DONE_WITH = "DELETE FROM put_off WHERE run_id = ?"
@@ -123,13 +126,17 @@ class Dependencies:
         self._sql(_UNLINK_ALL)
 
     def remember_success(self, parent_id: str, child_id: str) -> None:
-        """Note that a parent has succeeded since its child's last run."""
+        """Note that a parent's latest run has succeeded since its child's last run."""
         self._sql(_SUCCEEDED, (parent_id, child_id))
 
     def have_all_succeeded(self, child_id: str) -> bool:
-        """Whether every parent has succeeded since its child's last run."""
+        """Whether the latest run of every parent has succeeded since the child's last run."""
         return bool(self._sql(_HAVE_ALL_SUCCEEDED, (child_id,)).fetchone()[0])
 
     def forget_successes(self, child_id: str) -> None:
         """The child runs: from here on its parents' successes count for its next run."""
         self._sql(_FORGET_SUCCESSES, (child_id,))
+
+    def outdate_successes(self, parent_id: str) -> None:
+        """The parent runs anew: that it succeeded before counts no more."""
+        self._sql(_OUTDATE, (parent_id,))

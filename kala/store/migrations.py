@@ -158,7 +158,9 @@ _BY_END = (
     "CREATE INDEX run_ended ON run (ended_at) WHERE ended_at IS NOT NULL",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END)
+_LATEST_SUCCESSES = ("CREATE INDEX dependency_succeeded ON dependency (parent_id) WHERE has_succeeded = 1",)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END, _LATEST_SUCCESSES)
 
 
 def migrate(database: SqliteDatabase) -> None:

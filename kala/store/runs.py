@@ -108,6 +108,10 @@ _RESUME = """
 _IS_QUEUED = "SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? AND cause = ? LIMIT 1"
 _COUNT_QUEUED = "SELECT count(*) FROM run INDEXED BY run_queued WHERE state = 'queued'"
 _COUNT_QUEUED_OF = f"{_COUNT_QUEUED} AND job_id = ?"
+_HAS_NEWER = """
+    SELECT 1 FROM run INDEXED BY run_job
+    WHERE job_id = ? AND id > ? AND (started_at IS NOT NULL OR state = 'queued') LIMIT 1
+"""
 _JOBS_WITH_QUEUED = "SELECT DISTINCT job_id FROM run INDEXED BY run_queued WHERE state = 'queued'"
 _QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
 _CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
@@ -221,6 +225,10 @@ class Runs:
         """How many runs of a job, or of all, are queued."""
         counted = self._sql(_COUNT_QUEUED_OF, (job_id,)) if job_id else self._sql(_COUNT_QUEUED)
         return int(counted.fetchone()[0])
+
+    def is_latest(self, run_id: int, job_id: str) -> bool:
+        """Whether no later run of the job has started, or is to start."""
+        return self._sql(_HAS_NEWER, (job_id, run_id)).fetchone() is None
 
     def jobs_with_queued(self) -> list[str]:
         """The ids of the jobs of which a run is queued."""

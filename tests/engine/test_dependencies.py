@@ -510,6 +510,59 @@ class TestAChildOfAll:
         run_well(kala, other)
         assert kala.story(child) == ["manual succeeded"]
 
+    def test_of_parents_that_run_in_rounds_waits_for_all_of_the_same_round(self, kala):
+        root = kala.create(name="root", schedule=HOURLY)
+        left, right = (kala.create(name=name, parents=(root,)) for name in ("left", "right"))
+        child = kala.create(name="child", parents=(left, right), parents_mode=ParentsMode.ALL)
+        run_well(kala, root)
+        kala.fail(left)
+        kala.succeed(right)
+        for _ in range(2):
+            run_well(kala, root)
+            kala.succeed(left)
+            assert "parent running" not in kala.story(child)
+            kala.succeed(right)
+            assert kala.story(child)[-1] == "parent running"
+            kala.succeed(child)
+        assert kala.story(child) == ["parent succeeded"] * 2
+
+    @pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED, State.TIMED_OUT])
+    def test_is_not_run_where_the_latest_run_of_a_parent_did_not_succeed(self, kala, parent, other, child, end):
+        run_well(kala, parent)
+        kala.start(parent)
+        kala.step(kala.done(parent, end))
+        run_well(kala, other)
+        assert kala.runs(child) == []
+        run_well(kala, parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_counts_no_success_of_a_run_that_a_later_one_has_overtaken(self, kala, parent, other, child):
+        kala.update(parent, overlap=Overlap.ALLOW)
+        run_well(kala, other)
+        first, second = kala.start(parent), kala.start(parent)
+        kala.step(kala.end_of(first.id))
+        assert kala.runs(child) == []
+        kala.step(kala.end_of(second.id))
+        assert [run.cause_run for run in kala.runs(child)] == [second.id]
+
+    def test_does_not_mind_a_later_run_of_a_parent_that_was_cancelled_before_it_started(
+        self, kala, parent, other, child
+    ):
+        run_well(kala, other)
+        kala.start(parent)
+        kala.cancel(kala.start(parent).id)
+        kala.succeed(parent)
+        assert kala.story(child) == ["parent running"]
+
+    def test_does_not_mind_a_run_of_a_parent_that_was_skipped(self, kala, parent, other, child):
+        kala.update(parent, overlap=Overlap.SKIP)
+        run_well(kala, other)
+        kala.start(parent)
+        kala.start(parent)
+        kala.succeed(parent)
+        assert kala.story(parent) == ["manual succeeded", "manual skipped"]
+        assert kala.story(child) == ["parent running"]
+
     def test_no_longer_waits_for_a_parent_that_was_deleted(self, kala, parent, other, child):
         run_well(kala, parent)
         kala.delete(other)

@@ -73,6 +73,8 @@ def plan_of(store):
         ("job_name", lambda session: session.jobs.named("backup")),
         ("dependency_child", lambda session: session.dependencies.have_all_succeeded("1")),
         ("dependency_child", lambda session: session.dependencies.forget_successes("1")),
+        ("dependency_succeeded", lambda session: session.dependencies.outdate_successes("1")),
+        ("run_job", lambda session: session.runs.is_latest(1, "1")),
     ],
 )
 def test_an_index_answers_what_is_asked(plan_of, index, ask):
