@@ -69,7 +69,7 @@ class JobRoutes:
     def _shown(self, given: str) -> Answer:
         with self._store.reading() as session:
             job = session.jobs.found(given)
-            runs = session.runs.attempts(job.id, _NEWEST)
+            runs = session.runs.last_attempts(job.id, _NEWEST)
         return json({"job": wire.job(job, runs)})
 
     def replace(self, call: Call) -> Answer:
@@ -132,8 +132,8 @@ class JobRoutes:
 
     def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
         def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:
-            first = last.id + 1 if last else session.runs.first_attempt(job_id, limit, before)
-            return session.runs.attempts_from(first, job_id, before)
+            first = last.id + 1 if last else session.runs.first_last_attempt(job_id, limit, before)
+            return session.runs.last_attempts_from(first, job_id, before)
 
         stats = pages(self._store, read, _stats)
         some = next(stats, None)

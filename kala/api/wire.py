@@ -167,7 +167,10 @@ def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
 
 
 def stat(run: Run) -> dict[str, Any]:
-    """A run as Kala's job stats show it; `execution_duration` is in nanoseconds. `run_id` is ours."""
+    """The last attempt of a slot or start, as Kala's job stats show it; `run_id` is ours, and that attempt's.
+
+    `execution_duration` is in nanoseconds.
+    """
     return {
         "job_id": run.job_id,
         "ran_at": run.started_at or NEVER,

@@ -160,7 +160,9 @@ _BY_END = (
 
 _LATEST_SUCCESSES = ("CREATE INDEX dependency_succeeded ON dependency (parent_id) WHERE has_succeeded = 1",)
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END, _LATEST_SUCCESSES)
+_RETRIED = ("CREATE INDEX run_retried ON run (cause_run) WHERE cause = 'retry'",)
+
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END, _LATEST_SUCCESSES, _RETRIED)
 
 
 def migrate(database: SqliteDatabase) -> None:

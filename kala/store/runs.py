@@ -121,19 +121,22 @@ _CANCEL_QUEUED_OF = """
         WHERE state = 'queued' AND job_id IN (SELECT value FROM json_each(?4)) LIMIT ?3)
     RETURNING id, pool
 """
-# The newest attempts of a job that came to an end, before a given run.
-_ATTEMPTS = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_job
-    WHERE job_id = ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id DESC LIMIT ?
+# Runs of a job that came to their ends, and were not tried again by one that started or will.
+_IS_LAST_ATTEMPT = """
+    job_id = ? AND started_at IS NOT NULL AND state != 'running'
+    AND NOT EXISTS (SELECT 1 FROM run AS retry INDEXED BY run_retried
+        WHERE retry.cause = 'retry' AND retry.cause_run = run.id
+            AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
 """
-# The attempts of a job that came to an end, from one to before another, and the one that is so far from the newest.
-_ATTEMPTS_FROM = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_job
-    WHERE job_id = ? AND id >= ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id
+# The newest of them before a given run; those from one to before another; and the one that is so far from the newest.
+_LAST_ATTEMPTS = f"""
+    SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT ?
 """
-_NTH_ATTEMPT = """
-    SELECT id FROM run INDEXED BY run_job
-    WHERE job_id = ? AND id < ? AND started_at IS NOT NULL AND state != 'running' ORDER BY id DESC LIMIT 1 OFFSET ?
+_LAST_ATTEMPTS_FROM = f"""
+    SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id >= ? AND id < ? ORDER BY id
+"""
+_NTH_LAST_ATTEMPT = f"""
+    SELECT id FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?
 """
 _BEYOND = 2**63 - 1
 
@@ -284,21 +287,21 @@ class Runs:
         """Cancel queued runs of jobs, so many at most; what comes back are their ids and pools."""
         return sorted(self._sql.for_all(_CANCEL_QUEUED_OF, job_ids, to_column(now), reason, limit).fetchall())
 
-    def attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
-        """The newest runs of a job that were started and ended, oldest first."""
+    def last_attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
+        """The newest ends of a job's slots and starts, each as its last attempt, oldest first."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
-        return [to_run(row) for row in self._sql(_ATTEMPTS, values)][::-1]
+        return [to_run(row) for row in self._sql(_LAST_ATTEMPTS, values)][::-1]
 
-    def attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
-        """The runs of a job that were started and ended, from one on and before another, read as they are taken."""
-        return map(to_run, self._sql(_ATTEMPTS_FROM, (job_id, first, _BEYOND if before is None else before)))
+    def last_attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
+        """The last attempts of a job, from a run on and before another, read as they are taken."""
+        return map(to_run, self._sql(_LAST_ATTEMPTS_FROM, (job_id, first, _BEYOND if before is None else before)))
 
-    def first_attempt(self, job_id: str, limit: int | None, before: int | None = None) -> int:
-        """The id of the first of the newest runs of a job that were started and ended; 0 where there are fewer."""
+    def first_last_attempt(self, job_id: str, limit: int | None, before: int | None = None) -> int:
+        """The id of the first of so many newest last attempts of a job; 0 where there are fewer."""
         if limit is None:
             return 0
         values = (job_id, _BEYOND if before is None else before, limit - 1)
-        return int((self._sql(_NTH_ATTEMPT, values).fetchone() or (0,))[0])
+        return int((self._sql(_NTH_LAST_ATTEMPT, values).fetchone() or (0,))[0])
 
 
 def _end(run: Run, outcome: Outcome) -> tuple[object, ...]:

@@ -83,13 +83,22 @@ class TestTheRunsOfAJob:
         assert 50_000_000 <= duration < 5_000_000_000
         assert run_id > 0
 
-    def test_each_attempt_is_a_run_oldest_first(self, api):
+    def test_a_slot_that_was_tried_again_is_one_with_its_retries_and_its_last_attempt(self, api):
         job_id = api.create(schedule=None, command="false", retries=2)
         api.await_job(job_id, is_done=True)
-        runs = api.ask("GET", f"/api/v1/job/stats/{job_id}").json["job_stats"]
-        assert [run["number_of_retries"] for run in runs] == [0, 1, 2]
-        assert [run["success"] for run in runs] == [False] * 3
-        assert sorted(run["ran_at"] for run in runs) == [run["ran_at"] for run in runs]
+        [stat] = api.ask("GET", f"/api/v1/job/stats/{job_id}").json["job_stats"]
+        runs = api.ask("GET", f"/api/v1/job/{job_id}/runs").json["runs"]
+        assert [run["attempt"] for run in runs] == [2, 1, 0]
+        assert (stat["number_of_retries"], stat["success"], stat["run_id"]) == (2, False, runs[0]["id"])
+        assert (stat["ran_at"], stat["execution_duration"]) == (runs[0]["started_at"], runs[0]["duration"])
+
+    def test_each_start_is_one_oldest_first(self, api):
+        job_id = api.create()
+        started = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"] for _ in range(3)]
+        api.await_job(job_id, success_count=3)
+        stats = api.ask("GET", f"/api/v1/job/stats/{job_id}").json["job_stats"]
+        assert [stat["run_id"] for stat in stats] == started
+        assert api.job(job_id)["metadata"]["number_of_finished_runs"] == 3
 
     def test_in_a_list_a_job_carries_none(self, api):
         job_id = api.create(schedule=None)
@@ -106,26 +115,26 @@ class TestTheRunsOfAJob:
 
 @pytest.fixture(scope="class")
 def often(_live):
-    """A Kala, and in it a job that ran 105 times: once, and 104 retries."""
+    """A Kala, in it a job that was started 105 times, and the ids of its runs."""
     api = _live.renew()
-    job_id = api.create(schedule=None, command="false", retries=104)
-    api.await_job(job_id, is_done=True)
-    return api, job_id
+    job_id = api.create()
+    runs = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"] for _ in range(105)]
+    api.await_job(job_id, success_count=105)
+    return api, job_id, runs
 
 
 class TestALongHistory:
     def test_a_job_carries_its_newest_hundred_and_its_stats_have_all(self, often):
-        api, job_id = often
-        within = [run["number_of_retries"] for run in api.job(job_id)["stats"]]
-        every = [run["number_of_retries"] for run in api.ask("GET", f"/api/v1/job/stats/{job_id}/").json["job_stats"]]
-        assert within == list(range(5, 105))
-        assert every == list(range(105))
+        api, job_id, runs = often
+        every = api.ask("GET", f"/api/v1/job/stats/{job_id}/").json["job_stats"]
+        assert [stat["run_id"] for stat in every] == runs
+        assert api.job(job_id)["stats"] == every[5:]
 
     def test_limit_gives_the_newest_and_before_those_that_came_earlier(self, often):
-        api, job_id = often
+        api, job_id, runs = often
         found, query = [], "?limit=20"
         while page := api.ask("GET", f"/api/v1/job/stats/{job_id}/{query}").json["job_stats"]:
             assert len(page) <= 20
-            found = [run["number_of_retries"] for run in page] + found
+            found = [stat["run_id"] for stat in page] + found
             query = f"?limit=20&before={page[0]['run_id']}"
-        assert found == list(range(105))
+        assert found == runs

@@ -269,25 +269,38 @@ class TestAJob:
         assert runs.with_slot_waiting(["1", "nobody"]) == ({"1"} if is_waiting else set())
 
 
-class TestAttempts:
+class TestLastAttempts:
     def test_are_the_runs_that_started_and_ended_oldest_first(self, runs):
         first, second = ended(runs), ended(runs)
         started(runs)
         runs.add(run())
         ended(runs, job="2")
-        assert runs.attempts("1", None) == [first, second]
+        assert runs.last_attempts("1", None) == [first, second]
 
     def test_are_the_newest_where_a_limit_is_set(self, runs):
         _, second, third = ended(runs), ended(runs), ended(runs)
-        assert runs.attempts("1", 2) == [second, third]
+        assert runs.last_attempts("1", 2) == [second, third]
 
     def test_can_be_read_further_back_from_a_run_on(self, runs):
         first, second, third = ended(runs), ended(runs), ended(runs)
-        assert runs.attempts("1", 2, before=third.id) == [first, second]
+        assert runs.last_attempts("1", 2, before=third.id) == [first, second]
+
+    def test_have_none_of_those_that_were_tried_again(self, runs):
+        first = ended(runs)
+        second = ended(runs, cause=Cause.RETRY, cause_run=first.id, attempt=1)
+        assert runs.last_attempts("1", None) == [second]
+        runs.add(run(cause=Cause.RETRY, cause_run=second.id, attempt=2))
+        assert runs.last_attempts("1", None) == []
+
+    def test_have_one_whose_retry_never_started(self, runs):
+        first = ended(runs)
+        retry = runs.add(run(cause=Cause.RETRY, cause_run=first.id, attempt=1))
+        runs.cancel_queued(retry, NOON, "cancelled by request")
+        assert runs.last_attempts("1", None) == [first]
 
     def test_are_none_where_a_queued_run_was_cancelled(self, runs):
         runs.cancel_queued(runs.add(run()), NOON, "the job was deleted")
-        assert runs.attempts("1", None) == []
+        assert runs.last_attempts("1", None) == []
 
 
 class TestAMessage:
@@ -295,7 +308,7 @@ class TestAMessage:
         found = ended(runs)
         runs._sql("UPDATE run SET message = ? WHERE id = ?", ("x" * 5_000_000, found.id))
         assert len(runs.get(found.id).outcome.message) == MESSAGE
-        assert len(runs.attempts("1", 1)[0].outcome.message) == MESSAGE
+        assert len(runs.last_attempts("1", 1)[0].outcome.message) == MESSAGE
 
 
 class TestAPool:
