@@ -82,8 +82,10 @@ def test_a_job_that_is_made_while_its_graph_is_sent_is_not_the_end_of_an_edge(st
 
 @pytest.mark.parametrize("size", [1, 300, PART_BYTES])
 def test_the_stats_of_a_job_are_the_same_however_they_are_cut_into_parts(api, monkeypatch, size):
-    job = api.create(command="false", schedule=None, retries=6)
-    api.await_job(job, is_done=True)
+    job = api.create(command="false")
+    for _ in range(7):
+        api.ask("POST", f"/api/v1/job/start/{job}/")
+    api.await_job(job, error_count=7)
     monkeypatch.setattr(paging, "PART_BYTES", size)
 
     def stats(query=""):

@@ -136,7 +136,7 @@ def test_a_body_that_would_have_no_effect_is_refused(still, method, path):
     job_id = still.create()
     answer = still.ask(method, path.format(id=job_id), b'{"owner": "me"}')
     assert answer.status == 400
-    assert answer.error == r'body: "{\"owner\": \"me\"}": this request takes none; leave it out'
+    assert answer.error == "body: this request takes none; leave it out"
     assert still.jobs() == [job_id]
 
 
