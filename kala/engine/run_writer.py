@@ -211,7 +211,8 @@ class RunWriter:
 
     def _ready(self, limit: int) -> list[Run]:
         """The runs that are next. Those that other runs led to take turns with all others: they can be thousands."""
-        queues = [self._runs.ready(limit), self._runs.ready_led_to(limit)]
+        ready = self._runs.ready(limit)
+        queues = [[run for run in ready if (run.cause in LED_TO) is is_led_to] for is_led_to in (False, True)]
         return list(islice(policy.take_turns(*(queues[::-1] if self._is_turn_of_led_to else queues)), limit))
 
     def count_starts(self, now: datetime) -> None:

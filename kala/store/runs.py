@@ -39,14 +39,14 @@ _HAS_READY = """
     OR EXISTS (SELECT 1 FROM run INDEXED BY run_ready_led_to
         WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
 """
-# Queued runs that only need a worker, the more important and then the older first, in two queues.
+# Queued runs that only need a worker, the more important and then the older first, so many of each of two queues.
 _READY = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_ready
-    WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure') ORDER BY priority DESC, id LIMIT ?
-"""
-_READY_LED_TO = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_ready_led_to
-    WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure') ORDER BY priority DESC, id LIMIT ?
+    SELECT * FROM (SELECT {COLUMNS} FROM run INDEXED BY run_ready
+        WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure')
+        ORDER BY priority DESC, id LIMIT ?1)
+    UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM run INDEXED BY run_ready_led_to
+        WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure')
+        ORDER BY priority DESC, id LIMIT ?1)
 """
 # Which of some jobs have a run that is running, or that is queued and not a retry which waits for its time.
 _LIVE = """
@@ -181,12 +181,8 @@ class Runs:
         return bool(self._sql(_HAS_READY).fetchone()[0])
 
     def ready(self, limit: int) -> list[Run]:
-        """The queued runs that only need a worker, oldest first; not those that runs of other jobs have led to."""
-        return [to_run(row) for row in self._sql(_READY, (limit,)).fetchall()]
-
-    def ready_led_to(self, limit: int) -> list[Run]:
-        """The queued runs that only need a worker and that runs of other jobs have led to, oldest first."""
-        return [to_run(row) for row in self._sql(_READY_LED_TO, (limit,)).fetchall()]
+        """The queued runs that only need a worker, oldest first: so many of each queue, the led-to ones last."""
+        return [to_run(row) for row in self._sql(_READY, (limit,))]
 
     def live(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is queued or running."""

@@ -73,7 +73,7 @@ class TestManyMessages:
     def test_are_applied_in_the_order_in_which_they_came(self, kala):
         job = kala.create(schedule=HOURLY)
         deleted, started = kala.step(DeleteJob(job), StartJob(job))
-        assert deleted.result() == [job]
+        assert list(deleted.result()) == [job]
         assert isinstance(started.exception(), NotFound)
 
     def test_do_not_fail_with_one_that_is_invalid(self, kala):

@@ -46,7 +46,7 @@ def plan_of(store):
         ("run_ready", lambda session: session.runs.ready(8)),
         ("run_ready", lambda session: session.runs.has_ready()),
         ("run_ready_led_to", lambda session: session.runs.has_ready()),
-        ("run_ready_led_to", lambda session: session.runs.ready_led_to(8)),
+        ("run_ready_led_to", lambda session: session.runs.ready(8)),
         ("run_running", lambda session: session.runs.running()),
         ("run_running", lambda session: session.runs.live(["1"])),
         ("run_queued", lambda session: session.runs.live(["1"])),
@@ -116,7 +116,6 @@ def test_no_table_is_read_from_end_to_end(plan_of, ask):
     [
         lambda session: session.jobs.due(NOON, 500),
         lambda session: session.runs.ready(8),
-        lambda session: session.runs.ready_led_to(8),
         lambda session: session.runs.last_attempts("1", 50),
         lambda session: list(session.runs.last_attempts_from(3, "1")),
         lambda session: session.runs.first_last_attempt("1", 50),
