@@ -182,7 +182,7 @@ def stat(run: Run) -> dict[str, Any]:
 
 
 def run(one: Run) -> dict[str, Any]:
-    """A run's JSON. `duration` is in nanoseconds as everywhere in Kala's JSON; `lateness` is in seconds."""
+    """A run's JSON. `duration` and `lateness` are in seconds."""
     outcome = one.outcome
     lateness = (one.started_at - one.slot).total_seconds() if one.slot and one.started_at else None
     return {
@@ -202,7 +202,7 @@ def run(one: Run) -> dict[str, Any]:
         "started_at": one.started_at,
         "ended_at": outcome.ended_at if outcome else None,
         "lateness": lateness,
-        "duration": outcome.duration if outcome else None,
+        "duration": outcome.duration / 1e9 if outcome else None,
         "message": outcome.message if outcome else "",
         "exit_code": outcome.exit_code if outcome else None,
         "signal": outcome.signal if outcome else None,

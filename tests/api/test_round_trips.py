@@ -196,5 +196,6 @@ def test_a_run_is_shown_with_every_fact_in_a_form_that_can_be_read_back(run):
         assert found[name] is given_at is None or datetime.fromisoformat(found[name]) == given_at
     for name in ("id", "job_id", "job_name", "cause", "state", "attempt"):
         assert found[name] == getattr(run, name)
-    for name in ("duration", "exit_code", "signal", "http_status", "output_size", "output_cut"):
+    assert found["duration"] == (run.outcome.duration / 1e9 if run.outcome else None)
+    for name in ("exit_code", "signal", "http_status", "output_size", "output_cut"):
         assert found[name] == (getattr(run.outcome, name) if run.outcome else None)

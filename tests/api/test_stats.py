@@ -90,7 +90,7 @@ class TestTheRunsOfAJob:
         runs = api.ask("GET", f"/api/v1/job/{job_id}/runs").json["runs"]
         assert [run["attempt"] for run in runs] == [2, 1, 0]
         assert (stat["number_of_retries"], stat["success"], stat["run_id"]) == (2, False, runs[0]["id"])
-        assert (stat["ran_at"], stat["execution_duration"]) == (runs[0]["started_at"], runs[0]["duration"])
+        assert (stat["ran_at"], stat["execution_duration"]) == (runs[0]["started_at"], round(runs[0]["duration"] * 1e9))
 
     def test_each_start_is_one_oldest_first(self, api):
         job_id = api.create()
