@@ -165,6 +165,7 @@ class Engine:
             self._executor.start(self._done)
             self.step([], [], datetime.now(UTC))
         except BaseException as error:  # noqa: BLE001  it is raised where start() waits
+            self._store.release_writer()
             started.set_exception(error)
             return
         started.set_result(None)

@@ -144,7 +144,8 @@ class Store:
         self._presence.forget_connection()
 
     def close(self) -> None:
-        self._reading.close_all()
+        """Close what the calling thread wrote with, what any thread read with, and let go of the directory."""
+        self.release_writer()
         os.close(self._lock)
 
 
