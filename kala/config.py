@@ -29,11 +29,13 @@ _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of value: `read` raises ValueError for all that is not `right`."""
+    """A kind of value: `read` raises ValueError for all that is not `right`; `choices` are its values, if few."""
 
     read: Callable[[object], object]
     right: str
     is_list: bool = False
+    is_path: bool = False
+    choices: tuple[str, ...] = ()
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ def _choice(*names: str) -> Kind:
             raise ValueError(value)
         return value
 
-    return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}")
+    return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
 
 
 def _text(value: object) -> str:
@@ -145,12 +147,14 @@ def _pool_name(value: object) -> str:
 
 
 _POOL_SIZE = _number(0, 10000)
+# An address before the number is a value of its own by the time that the number is read.
+_PORT = Kind(_number(0, 65535).read, "a number from 0 to 65535, or address:port")
 _TEXT = Kind(_text, "a text")
 _LINE = Kind(_line, "one line of text")
 _ON_OFF = Kind(_switch, "true or false")
 _SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S, of a year at most")
-_PATH = Kind(_path, "a path")
-_PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none')
+_PATH = Kind(_path, "a path", is_path=True)
+_PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
 _POOLS = Kind(
     _pools, "each pool once, with its size from 0 to 10000, as name=size with commas between them", is_list=True
 )
@@ -165,9 +169,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The values in force. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
 
     interface: Annotated[str, Key(_TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
-    port: Annotated[
-        int, Key(_number(0, 65535), "The port to listen on, or address:port; port 0 picks a free one.", "-p")
-    ] = 8000
+    port: Annotated[int, Key(_PORT, "The port to listen on, or address:port; port 0 picks a free one.", "-p")] = 8000
     data_dir: Annotated[
         Path,
         Key(

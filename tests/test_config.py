@@ -121,7 +121,10 @@ class TestFiles:
 
     def test_a_wrong_value_is_told_with_file_key_value_and_what_would_be_right(self, tmp_path):
         file = written(tmp_path, "port = 70000")
-        assert refusal(files=[file]) == f"{file}: port: 70000 cannot be used; give a number from 0 to 65535"
+        assert (
+            refusal(files=[file])
+            == f"{file}: port: 70000 cannot be used; give a number from 0 to 65535, or address:port"
+        )
 
 
 class TestAddress:
@@ -150,7 +153,7 @@ class TestAddress:
 
     @pytest.mark.parametrize("text", ["70000", ":70000", "-1", "1.5", "x", "::1:80", "٨٠"])
     def test_a_port_that_is_none_is_refused(self, text):
-        assert refusal({"port": text}).endswith("give a number from 0 to 65535")
+        assert refusal({"port": text}).endswith("give a number from 0 to 65535, or address:port")
 
     @pytest.mark.parametrize(
         ("name", "text"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from kala.cli.settings import loader, settings
+from kala.cli.settings import loaded_as_by_service, settings
 from kala.store import backup as backups
 
 _place = partial(settings, keys=["data_dir"])
@@ -17,9 +17,10 @@ _place = partial(settings, keys=["data_dir"])
 def backup(config_file: str | None, file: Path, **flags: object) -> None:
     """Write jobs, history and outputs to FILE, a tar file; Kala may run.
 
-    The backup is as of one moment. Runs that were running at it are marked as lost when it is restored.
+    The backup is as of one moment. Runs that were running at it are marked as lost when it is restored. For root, the
+    data are those of the systemd service kala, if there is one.
     """
-    backups.make(loader(config_file, flags)().config.data_dir, file)
+    backups.make(loaded_as_by_service(config_file, flags).config.data_dir, file)
 
 
 @click.command()
@@ -28,6 +29,7 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
 def restore(config_file: str | None, file: Path, **flags: object) -> None:
     """Fill a data directory in which Kala keeps nothing yet from FILE, a backup.
 
-    Kala must not run on it. Slots that came due since the backup are treated as missed when it starts.
+    Kala must not run on it. Slots that came due since the backup are treated as missed when it starts. For root, the
+    directory is that of the systemd service kala, if there is one.
     """
-    backups.restore(file, loader(config_file, flags)().config.data_dir)
+    backups.restore(file, loaded_as_by_service(config_file, flags).config.data_dir)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from kala.cli.settings import loader, settings
+from kala.cli.settings import loaded_as_by_service, settings
 from kala.config import Loaded
 from kala.core.foreign import is_plain_line, presentable
 
@@ -22,9 +22,9 @@ def config() -> None:
 def show(config_file: str | None, *, as_json: bool, **flags: object) -> None:
     """Show each setting's value and where it came from; also a check: wrong settings exit with 2.
 
-    The output is a settings file itself.
+    The output is a settings file itself. Root sees the settings of the systemd service kala, if there is one.
     """
-    loaded = loader(config_file, flags)()
+    loaded = loaded_as_by_service(config_file, flags)
     click.echo(_json(loaded) if as_json else _table(loaded))
 
 

@@ -1,17 +1,20 @@
 """The options that stand for Kala's settings, made from the table in `kala.config`."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from kala import config
 from kala.config import KEYS, Config, Loaded
+from kala.service import unit
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+_Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
@@ -20,13 +23,35 @@ def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
     for name in reversed(list(keys)):
         command = _option(name)(command)
     return click.option(
-        "--config", "config_file", metavar="FILE", help="Read this file instead of the usual ones. [default: none]"
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help="Read this file instead of the usual ones. [default: none]",
+        shell_complete=_paths,
     )(command)
 
 
 def loader(config_file: str | None, flags: Mapping[str, object]) -> Callable[[], Loaded]:
     """A function that reads the settings, now and at each reload, as they look from where the command was given."""
-    here, environ = Path.cwd(), dict(os.environ)
+    return _loader(config_file, flags, dict(os.environ))
+
+
+def loaded_as_by_service(config_file: str | None, flags: Mapping[str, object]) -> Loaded:
+    """Read the settings that the service on this machine has, where root asks and no variable of Kala's is set.
+
+    Root's own settings and data are not what an administrator looks for there.
+    """
+    own = dict(os.environ)
+    is_asked = os.geteuid() == 0 and not config_file and not any(map(_is_kalas, own))
+    return _loader(config_file, flags, (unit.environment() if is_asked else {}) or own)()
+
+
+def _is_kalas(variable: str) -> bool:
+    return variable.startswith("KALA_") or variable == "STATE_DIRECTORY"
+
+
+def _loader(config_file: str | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Callable[[], Loaded]:
+    here = Path.cwd()
     return lambda: config.load(flags, environ, config.locate(config_file, environ, here), here)
 
 
@@ -42,7 +67,19 @@ def _option(name: str) -> Callable[[_Command], _Command]:
 def _kind(name: str) -> dict[str, Any]:
     if _DEFAULTS[name] is False:
         return {"is_flag": True}
-    return {"multiple": KEYS[name].kind.is_list, "metavar": "TEXT"}
+    kind = KEYS[name].kind
+    # Not click's own types, which would refuse a wrong value with sentences of their own.
+    complete = _paths if kind.is_path else _choices(kind.choices)
+    return {"multiple": kind.is_list, "metavar": "TEXT", "shell_complete": complete}
+
+
+def _paths(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Let the shell complete names of files and folders, as it knows how."""
+    return [CompletionItem(begun, type="file")]
+
+
+def _choices(choices: Sequence[str]) -> _Complete:
+    return lambda _context, _option, begun: [CompletionItem(each) for each in choices if each.startswith(begun)]
 
 
 def _help(name: str) -> str:

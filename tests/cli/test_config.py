@@ -1,5 +1,8 @@
 import json
+import os
 import string
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from kala.cli import commands
 from kala.config import KEYS, load
+from kala.service import unit
 
 
 def shown(*arguments: str, **environ: str):
@@ -94,3 +98,54 @@ def test_help_tells_every_setting_with_its_default(command):
     for name, key in KEYS.items():
         assert " ".join(key.meaning.split()) in output, name
     assert output.count("[default: ") >= len(KEYS) - 1
+
+
+class TestAsRoot:
+    """Root has the service's settings before its eyes, not its own."""
+
+    @pytest.fixture(autouse=True)
+    def service(self, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        environ = {"STATE_DIRECTORY": "/var/lib/kala:/var/lib/kala-home", "KALA_WORKERS": "3"}
+        monkeypatch.setattr(unit, "environment", lambda: environ)
+
+    def seen(self, *arguments, **environ):
+        return json.loads(shown("--json", *arguments, **environ).output)
+
+    def test_the_settings_are_those_of_the_service(self):
+        settings = self.seen("--port", "7")
+        assert settings["data_dir"]["value"] == "/var/lib/kala"
+        assert settings["workers"] == {"value": 3, "origin": "KALA_WORKERS"}
+        assert settings["port"] == {"value": 7, "origin": "--port"}
+
+    def test_a_file_or_a_variable_that_is_given_counts_instead(self, empty_file):
+        assert self.seen("--config", empty_file)["workers"]["value"] == 128
+        assert self.seen(KALA_PORT="8")["workers"]["value"] == 128
+        assert self.seen(STATE_DIRECTORY="/srv")["data_dir"]["value"] == "/srv"
+
+    def test_without_a_service_they_are_roots(self, monkeypatch):
+        monkeypatch.setattr(unit, "environment", dict)
+        assert self.seen()["data_dir"]["value"] == "/home/ann/.local/share/kala"
+
+    def test_another_user_is_told_its_own(self, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        assert self.seen()["data_dir"]["value"] == "/home/ann/.local/share/kala"
+
+
+class TestCompletion:
+    def completed(self, *words):
+        """What the shell is told for the last word."""
+        line = {"COMP_WORDS": " ".join(("kala", *words)), "COMP_CWORD": f"{len(words)}"}
+        environ = os.environ | line | {"_KALA_COMPLETE": "bash_complete"}
+        command = [sys.executable, "-m", "kala"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def test_knows_the_values_of_settings_that_have_few(self):
+        assert self.completed("serve", "--durability", "") == ["plain,full", "plain,normal"]
+        assert self.completed("config", "show", "--log-format", "j") == ["plain,journal", "plain,json"]
+        assert self.completed("serve", "--workers", "") == []
+
+    @pytest.mark.parametrize("option", ["--config", "--data-dir", "--log-file", "--pid-file"])
+    def test_lets_the_shell_complete_paths(self, option):
+        assert self.completed("serve", option, "/et") == ["file,/et"]

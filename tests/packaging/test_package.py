@@ -117,6 +117,17 @@ class TestInstalled:
         host.shell("sed -i 's/^#port = /port = /' /etc/kala/kala.toml")
         assert "/etc/kala/kala.toml" in host.shell("kala config show")
 
+    def test_root_sees_the_settings_of_the_service_and_backs_up_its_data_also_while_it_is_stopped(self, host):
+        host.write("/etc/systemd/system/kala.service.d/own.conf", "[Service]\nEnvironment=KALA_WORKERS=5\n")
+        host.shell("systemctl daemon-reload; systemctl restart kala")
+        for number, verb in enumerate(("restart", "stop")):
+            host.shell(f"systemctl {verb} kala")
+            shown = host.shell("kala config show")
+            assert re.search(r'^data_dir += "/var/lib/kala" ', shown, re.MULTILINE)
+            assert re.search(r"^workers += 5 +# KALA_WORKERS$", shown, re.MULTILINE)
+            host.shell(f"kala backup /root/{number}.tar")
+            assert host.shell(f"tar --list --file=/root/{number}.tar").startswith("kala.db\n")
+
     def test_systemd_has_nothing_to_say_against_the_units(self, host):
         assert host.shell("systemd-analyze verify --man=no kala.service kala.socket") == ""
 

@@ -1,0 +1,47 @@
+"""Kala's unit as systemd knows it: where an administrator's commands find the settings and data of the service."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from kala.core.errors import KalaError
+from kala.engine.environment import for_commands
+
+_SHOW = ("systemctl", "show", "--property=MainPID,LoadState,StateDirectory,Environment", "kala.service")
+_LIMIT_SECONDS = 10
+# Where this folder is, systemd is process 1 (sd_booted(3)).
+_BOOTED = Path("/run/systemd/system")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of kala.service: the running process's own, or else as far as the unit tells it.
+
+    Empty where systemd does not run or has no such unit. Raises KalaError where it cannot be asked.
+    """
+    if not _BOOTED.is_dir():
+        return {}
+    # A clean environment: systemctl must not load the libraries that a binary of Kala's brings along.
+    environ = for_commands(os.environ)
+    try:
+        done = subprocess.run(_SHOW, env=environ, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise KalaError(f"systemctl cannot tell of kala.service: {error}; give --config and --data-dir") from error
+    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    if shown.get("LoadState") != "loaded":
+        return {}
+    return _of_process(shown["MainPID"]) or _of_unit(shown)
+
+
+def _of_process(pid: str) -> dict[str, str]:
+    try:
+        text = Path(f"/proc/{pid}/environ").read_text(errors="surrogateescape")
+    except OSError:  # it does not run: its number is 0
+        return {}
+    return dict(pair.partition("=")[::2] for pair in text.split("\0") if pair)
+
+
+def _of_unit(shown: dict[str, str]) -> dict[str, str]:
+    environ = dict(pair.partition("=")[::2] for pair in shlex.split(shown["Environment"]))
+    folders = [f"/var/lib/{name.partition(':')[0]}" for name in shown["StateDirectory"].split()]
+    return {**environ, "STATE_DIRECTORY": ":".join(folders)} if folders else environ
