@@ -41,7 +41,7 @@ def _table(results: dict[str, Any]) -> str:
     others = columns[1:]
     head = ["", *columns, *(f"Kala / {column}" for column in others), "unit"]
     lines = [f"- {name}: {value}" for name, value in results["machine"].items()]
-    lines += [f"- measured: {results['at'][:16].replace('T', ' ')} UTC, medians of {_rounds(figures)}", ""]
+    lines += [f"- measured: {results['at'][:16].replace('T', ' ')} UTC, {_rounds(figures)}", ""]
     lines += [_line(head), _line(["---", *("---:" for _ in columns + others), "---"])]
     for name, row in figures.items():
         cells = [_number(row, column) for column in columns] + [_ratio(row, column) for column in others]
@@ -51,7 +51,7 @@ def _table(results: dict[str, Any]) -> str:
 
 def _rounds(figures: Mapping[str, Any]) -> str:
     rounds = max(len(row["Kala"]["all"]) for row in figures.values() if "Kala" in row)
-    return f"{rounds} round{'s' * (rounds > 1)}"
+    return f"medians of {rounds} rounds" if rounds > 1 else "one round"
 
 
 def _line(cells: Sequence[str]) -> str:
