@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ _OF_THE_MACHINE = """
 """.split()
 # The exit status of an env(1) that failed itself.
 _ENV_FAILED = 125
+# It calls itself by its path up to coreutils 9.1, and by its name alone in 9.7.
+_CANNOT_ENTER = re.compile(rb"(?:/\S+/)?env: cannot change directory to ")
 # The shells of users who do not log in; a program that starts $SHELL needs one that works.
 _NO_SHELL = ("nologin", "false", "")
 
@@ -50,7 +53,8 @@ def becoming(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[l
     assert _ENV
     carried = {f"KALA_CARRIED_{number}": name for number, name in enumerate(environ)}
     names = " ".join(f"{name}=${{{carrier}}}" for carrier, name in carried.items())
-    becoming = [_SETPRIV, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--"]
+    rights = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--inh-caps=-all"]
+    becoming = [_SETPRIV, *rights, "--"]
     setting = [_ENV, "--ignore-environment", f"--chdir={folder}", f"--split-string={names}"]
     return [*becoming, *setting], {
         carrier: carrier.encode() + environ[name].removeprefix(name.encode()) for carrier, name in carried.items()
@@ -59,8 +63,7 @@ def becoming(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[l
 
 def obstacle(exit_code: int | None, printed: bytes) -> str:
     """Why env(1) could not enter the folder, by its exit status and its words; empty where it was not that."""
-    words = f"{_ENV}: cannot change directory to ".encode()
-    if exit_code != _ENV_FAILED or not printed.startswith(words):
+    if exit_code != _ENV_FAILED or not _CANNOT_ENTER.match(printed):
         return ""
     return printed.splitlines()[0].rpartition(b": ")[2].decode(errors="replace")
 
