@@ -18,7 +18,7 @@ class Statements:
 
     def __call__(self, sql: str, values: Sequence[object] = ()) -> Any:
         """Run one; what comes back is its cursor."""
-        return self._database.connection().execute(sql, values)
+        return self._database.connection().execute(sql, _by_number(values) if "?1" in sql else values)
 
     def for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Run one for each row of values."""
@@ -28,3 +28,8 @@ class Statements:
     def for_all(self, sql: str, chosen: Iterable[object], *values: object) -> Any:
         """Run one whose last value is a list, as json_each() takes it; what comes back is its cursor."""
         return self(sql, (*values, msgspec.json.encode(list(chosen)).decode()))
+
+
+def _by_number(values: Sequence[object]) -> dict[str, object]:
+    """Return values for the placeholders ?1, ?2: Python 3.12.0 to 3.12.3 warn of a sequence for these (gh-117995)."""
+    return {str(number): value for number, value in enumerate(values, 1)}
