@@ -48,6 +48,10 @@ unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
 	@$(UNIT) tests/engine >build/engine.log 2>&1 & engine=$$!; \
 		$(UNIT) tests --ignore=tests/engine; failed=$$?; wait $$engine || failed=$$?; cat build/engine.log; exit $$failed
 
+.PHONY: test-pythons
+test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 3.14 that are here
+	packaging/test-pythons.sh
+
 .PHONY: fuzz
 fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
 	$(BIN)/python -m pytest --hypothesis-profile long --timeout 7200 $(or $(FUZZ),tests/core tests/engine/test_machine.py \

@@ -16,6 +16,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)),
+    ],
     packages=find_packages(include=["kala", "kala.*"]),
     install_requires=[
         "certifi>=2024.7.4",

@@ -83,7 +83,7 @@ class TestWatchdog:
             ({"WATCHDOG_USEC": "30000000"}, 30),
             ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30),
             ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getppid())}, 30),
-            ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "2"}, None),
+            ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(2**22 + 1)}, None),
             ({"WATCHDOG_USEC": "0"}, None),
             ({"WATCHDOG_USEC": "soon"}, None),
             ({}, None),
