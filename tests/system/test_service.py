@@ -479,10 +479,14 @@ class TestRefusals:
     def test_a_time_zone_that_does_not_exist_is_refused(self, make):
         assert "TZ: 'Mars/Olympus'" in refusal(make(environ={"TZ": "Mars/Olympus"}))
 
-    def test_a_time_zone_may_be_the_path_of_its_file(self, make):
-        kala = make(environ={"TZ": ":/usr/share/zoneinfo/Asia/Tokyo"}).start()
+    @pytest.mark.parametrize(
+        ("given", "instant"),
+        [(":/usr/share/zoneinfo/Asia/Tokyo", "2098-12-31T15:00:00Z"), ("<+0330>-3:30", "2098-12-31T20:30:00Z")],
+    )
+    def test_a_time_zone_may_be_the_path_of_its_file_or_a_rule(self, make, given, instant):
+        kala = make(environ={"TZ": given}).start()
         job = kala.job(kala.create(schedule="R/2099-01-01T00:00:00/PT1H"))
-        assert job["next_run_at"] == "2098-12-31T15:00:00Z"
+        assert job["next_run_at"] == instant
 
 
 def test_without_persistence_nothing_is_left_behind(make, tmp_path):
