@@ -29,7 +29,7 @@ from kala.engine.feed import Feed
 from kala.engine.messages import Drain, JudgePools
 from kala.engine.pruner import Keep
 from kala.store.store import Store
-from kala.zone import local_zone
+from kala.zone import ServerZone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
 _SWITCH_SECONDS = 1e-4
@@ -74,12 +74,12 @@ class App:
         groups = cgroup.take()
         workers = self._config.workers
         self._executor = Executor(workers, self._store.outputs, self._limits(), groups, self.streamer.wake)
-        zone = local_zone(os.environ)
+        self._zone = ServerZone(os.environ)
         self._engine = Engine(
             self._store,
             self._executor,
             self.feed,
-            zone,
+            self._zone,
             pools=lambda: self._config.pools,
             keep=lambda: Keep(self._config.keep_for, self._config.keep_runs, self._config.keep_bytes),
             beat=self._beat,
@@ -91,7 +91,7 @@ class App:
         self._started.callback(self._end_runs)
         self._jobs = JobRoutes(self._engine, self._store, self._config, groups)
         runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
-        routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, zone))
+        routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, lambda: self._zone.current))
         self.feed.subscribe(self.streamer.wake)
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
         with _told_of_threads():
@@ -126,6 +126,7 @@ class App:
     def reload(self, config: Config) -> None:
         """Take over the settings that can change while Kala runs. Where that cannot be, the old ones stay."""
         before, self._config = self._config, config
+        self._zone.refresh()
         try:
             self._engine.call(JudgePools())
         except KalaError:

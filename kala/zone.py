@@ -1,50 +1,110 @@
 """The server's time zone: what a date and time without an offset means."""
 
+import logging
 import struct
+import time
 from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from io import BytesIO
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
 from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 
+logger = logging.getLogger("kala.service")
+
 _LOCALTIME = Path("/etc/localtime")
+_LOOK_SECONDS = 30.0
 # One block of a TZif file (RFC 8536): no transitions, and the one local time type that the format demands.
 _NO_TRANSITIONS = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"UTC\0"
 
 
-def local_zone(environ: Mapping[str, str]) -> tzinfo:
-    """The zone that TZ gives, or /etc/localtime has (tzset(3), localtime(5)); UTC where there is neither.
+class ServerZone:
+    """The server's zone: what TZ gives, else what /etc/localtime has (tzset(3), localtime(5)), else UTC.
 
-    A zone, not today's offset: it knows when its clocks change. TZ is the name of a zone, the path of a file, or a rule
-    such as CET-1CEST,M3.5.0,M10.5.0/3; empty, it is UTC. Raises Invalid where it is none of these.
+    Calling it returns the zone; it looks at most every 30 s whether the file that the zone was read from is another by
+    then. TZ is the name of a zone, the path of a file, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3; empty, it is UTC.
     """
-    given = environ.get("TZ")
-    if given is not None:
-        return _given(given.removeprefix(":"))
+
+    def __init__(self, environ: Mapping[str, str], localtime: Path = _LOCALTIME) -> None:
+        """Raises Invalid where TZ or /etc/localtime is none of these."""
+        given = environ.get("TZ")
+        self._tz = None if given is None else given.removeprefix(":")
+        self._path = localtime if self._tz is None else _path_of(self._tz)
+        self._seen = self._look()
+        self.current = self._read()
+        self._looked_at = time.monotonic()
+
+    def __call__(self) -> tzinfo:
+        """Return the zone, as it was at most 30 s ago."""
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self.refresh()
+        return self.current
+
+    def refresh(self) -> None:
+        """Look at once. The zone stays as it was where its file is gone, or has become something else."""
+        self._looked_at = time.monotonic()
+        seen = self._look()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        if seen is None:
+            logger.warning("%s is gone; the time zone stays as it was", self._path)
+            return
+        try:
+            self.current = self._read()
+        except Invalid as error:
+            logger.warning("%s; the time zone stays as it was", error)
+        time.tzset()  # for the times in the log
+
+    def _look(self) -> tuple[int, ...] | None:
+        """What tells one version of the file from another. A link's own is not in it: where it leads to is."""
+        try:
+            found = self._path and self._path.stat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else None
+
+    def _read(self) -> tzinfo:
+        if self._tz == "" or (self._tz is None and self._seen is None):
+            return UTC
+        try:
+            if self._path is not None:
+                return _in_file(self._path)
+            return _named(self._tz or "")
+        except (ValueError, OSError):
+            raise self._refusal() from None
+
+    def _refusal(self) -> Invalid:
+        if self._tz is None:
+            return Invalid(f"{self._path} is not a time zone file; make it a link to one, or set TZ")
+        return Invalid(
+            f"TZ: '{presentable(self._tz)}' is neither the name of a time zone nor a rule; give a name such as "
+            "Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
+        )
+
+
+def _path_of(tz: str) -> Path | None:
+    """The file that TZ stands for; None where it is a rule, or a zone of ours."""
+    if tz.startswith("/"):
+        return Path(tz)
     try:
-        return _in_file(_LOCALTIME)
-    except FileNotFoundError:
-        return UTC
+        ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    return next((path for folder in TZPATH if (path := Path(folder, tz)).is_file()), None)
 
 
 def _in_file(path: Path) -> tzinfo:
     with path.open("rb") as file:
-        return ZoneInfo.from_file(file, key="localtime")
+        return ZoneInfo.from_file(file, key=_key_of(path))
 
 
-def _given(text: str) -> tzinfo:
-    if not text:
-        return UTC
-    try:
-        return _in_file(Path(text)) if text.startswith("/") else _named(text)
-    except (ValueError, OSError):
-        raise Invalid(
-            f"TZ: '{presentable(text)}' is neither the name of a time zone nor a rule; give a name such as "
-            "Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
-        ) from None
+def _key_of(path: Path) -> str:
+    """The name of the zone, for people: a zone file lies below a folder of zones by its name."""
+    target = path.resolve()
+    return next((str(target.relative_to(folder)) for folder in TZPATH if target.is_relative_to(folder)), str(path))
 
 
 def _named(text: str) -> tzinfo:

@@ -1,18 +1,21 @@
 """What a date and time without an offset means: the zone that TZ gives, in each form that tzset(3) knows."""
 
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from kala.core.errors import Invalid
-from kala.zone import local_zone
+from kala.zone import ServerZone
 
+ZONES = Path("/usr/share/zoneinfo")
 WINTER, SUMMER = datetime(2030, 1, 1, 12), datetime(2030, 7, 1, 12)  # noqa: DTZ001  they get their zone below
 
 
 def hours_east(given: str) -> tuple[float, float]:
     """The offsets in winter and in summer, in hours."""
-    zone = local_zone({"TZ": given})
+    zone = ServerZone({"TZ": given}).current
     return tuple(day.replace(tzinfo=zone).utcoffset() / timedelta(hours=1) for day in (WINTER, SUMMER))
 
 
@@ -59,14 +62,78 @@ def test_tz_is_a_name_or_a_path_or_a_rule_and_utc_when_it_is_empty(given, winter
 )
 def test_anything_else_is_refused_with_what_to_give_instead(given):
     with pytest.raises(Invalid, match=r"TZ: .* is neither the name of a time zone nor a rule; give a name such as"):
-        local_zone({"TZ": given})
+        ServerZone({"TZ": given})
 
 
 def test_a_value_with_control_characters_is_shown_escaped():
     with pytest.raises(Invalid, match=r"TZ: '\\x1b\[2J'"):
-        local_zone({"TZ": "\x1b[2J"})
+        ServerZone({"TZ": "\x1b[2J"})
 
 
 def test_without_tz_the_zone_is_that_of_the_machine():
     here = datetime.now().astimezone()
-    assert here.replace(tzinfo=local_zone({})).astimezone(UTC) == here
+    assert here.replace(tzinfo=ServerZone({}).current).astimezone(UTC) == here
+
+
+class TestTheZoneOfTheMachine:
+    """/etc/localtime, or what stands in for it here."""
+
+    @pytest.fixture
+    def lead_to(self, tmp_path):
+        def lead_to(target: str | Path) -> None:
+            (tmp_path / "new").symlink_to(ZONES / target)
+            (tmp_path / "new").replace(tmp_path / "localtime")
+
+        return lead_to
+
+    @pytest.fixture
+    def zone(self, tmp_path, lead_to):
+        lead_to("Europe/Berlin")
+        return ServerZone({}, tmp_path / "localtime")
+
+    def test_is_utc_where_there_is_no_file(self, tmp_path):
+        assert ServerZone({}, tmp_path / "nothing").current is UTC
+
+    def test_is_that_of_the_file_that_the_link_leads_to_by_then(self, zone, lead_to):
+        assert str(zone.current) == "Europe/Berlin"
+        lead_to("Asia/Tokyo")
+        zone.refresh()
+        assert str(zone.current) == "Asia/Tokyo"
+
+    def test_is_looked_at_every_half_minute(self, zone, lead_to, monkeypatch):
+        lead_to("Asia/Tokyo")
+        assert str(zone()) == "Europe/Berlin"
+        now = time.monotonic()
+        monkeypatch.setattr("time.monotonic", lambda: now + 31)
+        assert str(zone()) == "Asia/Tokyo"
+
+    def test_is_the_same_object_as_long_as_the_file_is_the_same(self, zone):
+        before = zone.current
+        zone.refresh()
+        assert zone.current is before
+
+    def test_stays_while_the_file_is_gone_and_is_read_when_there_is_one_again(self, zone, tmp_path, lead_to, caplog):
+        (tmp_path / "localtime").unlink()
+        zone.refresh()
+        zone.refresh()
+        assert str(zone.current) == "Europe/Berlin"
+        assert caplog.messages == [f"{tmp_path}/localtime is gone; the time zone stays as it was"]
+        lead_to("Asia/Tokyo")
+        zone.refresh()
+        assert str(zone.current) == "Asia/Tokyo"
+
+    def test_stays_where_the_file_has_become_something_else(self, zone, tmp_path, caplog):
+        (tmp_path / "localtime").unlink()
+        (tmp_path / "localtime").write_text("Asia/Tokyo\n")
+        zone.refresh()
+        assert str(zone.current) == "Europe/Berlin"
+        assert "is not a time zone file; make it a link to one, or set TZ; the time zone stays" in caplog.text
+
+    def test_that_is_no_zone_file_is_refused_at_the_start(self, tmp_path):
+        (tmp_path / "localtime").write_text("Asia/Tokyo\n")
+        with pytest.raises(Invalid, match="localtime is not a time zone file"):
+            ServerZone({}, tmp_path / "localtime")
+
+    def test_does_not_count_where_tz_is_set(self, tmp_path, lead_to):
+        lead_to("Europe/Berlin")
+        assert str(ServerZone({"TZ": "Asia/Tokyo"}, tmp_path / "localtime").current) == "Asia/Tokyo"

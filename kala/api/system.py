@@ -1,6 +1,6 @@
 """The routes about Kala itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
@@ -22,7 +22,7 @@ _MOST_SLOTS = 1000
 class SystemRoutes:
     """What `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/` and `/api/v1/schedule/preview/` do."""
 
-    def __init__(self, store: Store, feed: Feed, zone: tzinfo) -> None:
+    def __init__(self, store: Store, feed: Feed, zone: Callable[[], tzinfo]) -> None:
         self._store = store
         self._feed = feed
         self._zone = zone
@@ -39,7 +39,7 @@ class SystemRoutes:
         text = fields.line(field, "" if text is None else text)
         field, count = given.get("count", ("count", None))
         count = fields.whole(1, _MOST_SLOTS)(field, _SLOTS if count is None else count)
-        plan = schedule.parse(text, self._zone)
+        plan = schedule.parse(text, self._zone())
         return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
 
     def graph(self, call: Call) -> Answer:

@@ -115,6 +115,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `next_due` is the slot that comes next, None where no more will come; it stays while the job is disabled, so that
     enabling finds what was missed. `slots_started` counts scheduled runs, for the repeats. `is_done` says that the
     last run has ended and no other will be due.
+
+    The other fields of the plan say what `next_due` was reckoned from, so that it can be reckoned again; only
+    `policy` sets them. Every slot until `claimed_until` has become a run or an entry in the history; None where all
+    runs that the schedule asks for were started. `last_slot` is the newest slot that became a run. For a START that
+    follows the server's zone, `zone_rules` is the digest of that zone's rules, and `next_wall` the wall-clock time of
+    the next slot, written as if it were in UTC; the latter only where slots are counted by the calendar.
     """
 
     id: str
@@ -122,6 +128,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     next_due: datetime | None
     slots_started: int = 0
+    last_slot: datetime | None = None
+    claimed_until: datetime | None = None
+    next_wall: datetime | None = None
+    zone_rules: str | None = None
     is_done: bool = False
     children: tuple[str, ...] = ()
     counts: Counts = Counts()

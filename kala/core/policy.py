@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import msgspec
 
 from kala.core import duration, schedule
+from kala.core.clock import rules_of
 from kala.core.errors import Invalid
 from kala.core.job import Job, Missed, Overlap, Spec
 from kala.core.run import FAILURES, Run, State
@@ -20,21 +21,23 @@ _NOT_ZERO = ("timeout", "keep_for")
 
 
 class MissedSlots(msgspec.Struct, frozen=True):
-    """Slots that passed and are not made up for, from the first to the last of them."""
+    """Slots that passed and are not made up for, from the first to the last of them. `why` can say more."""
 
     count: int
     first: datetime
     last: datetime
+    why: str = ""
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """What a due job starts now, what it leaves out, and when it is due next.
+class Move(msgspec.Struct, frozen=True):
+    """How a plan goes on: the job with its next slot, and what becomes of each slot that lies before that.
 
-    `skipped` are slots that another run of the job is in the way of.
+    `slots` start, `skipped` are those that another run of the job is in the way of, and all others are in `missed`,
+    unless they became part of a run that waits. Only this module makes one, so no slot goes away in silence.
     """
 
-    slots: tuple[datetime, ...]
-    next_due: datetime | None
+    job: Job
+    slots: tuple[datetime, ...] = ()
     missed: MissedSlots | None = None
     skipped: tuple[datetime, ...] = ()
 
@@ -72,17 +75,80 @@ def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
     return plan.next_after(now)
 
 
-def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Job:
+def new_job(job_id: str, spec: Spec, zone: tzinfo, now: datetime) -> Job:
+    """A job that nobody has seen before, with its first slot."""
+    due = first_due(spec, zone, now)
+    return _planned(Job(id=job_id, spec=spec, created_at=now, next_due=None), zone, due, now)
+
+
+def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Move:
     """The job with a new spec. The plan and the count of repeats start anew only where the schedule is another."""
     if spec.schedule == job.spec.schedule:
-        return msgspec.structs.replace(job, spec=spec, next_due=None if spec.parents else job.next_due)
+        changed = msgspec.structs.replace(job, spec=spec)
+        return Move(_planned(changed, zone, None, None) if spec.parents else changed)
     due = first_due(spec, zone, now) if spec.schedule else None
-    return msgspec.structs.replace(job, spec=spec, next_due=due, slots_started=0)
+    fresh = msgspec.structs.replace(job, spec=spec, slots_started=0, last_slot=None)
+    return Move(_planned(fresh, zone, due, now), missed=_left_behind(job, zone, now))
+
+
+def _left_behind(job: Job, zone: tzinfo, now: datetime) -> MissedSlots | None:
+    """What has passed of a schedule that is about to be replaced."""
+    if not job.spec.schedule or job.next_due is None:
+        return None
+    job = correct(job, zone)
+    if job.next_due is None:
+        return None
+    count, newest = schedule.parse(job.spec.schedule, zone).due(job.next_due, now, 1)
+    return MissedSlots(count, job.next_due, newest[-1], "the schedule was changed") if count else None
+
+
+def is_stale(job: Job, zone: tzinfo) -> bool:
+    """Whether the plan was made with other rules of the zone."""
+    return job.zone_rules not in (None, rules_of(zone))
+
+
+def correct(job: Job, zone: tzinfo) -> Job:
+    """Plan a job by the zone as it is now.
+
+    This passes no slot: what is due by then is still to be claimed, as missed.
+    """
+    if not is_stale(job, zone):
+        return job
+    if not job.spec.schedule or job.next_due is None:
+        return _planned(job, zone, job.next_due, job.claimed_until)
+    plan = schedule.parse(job.spec.schedule, zone)
+    return _planned(job, zone, _in_zone(job, plan, job.next_due), job.claimed_until)
+
+
+def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | None:
+    """The next slot when the schedule's zone is another: the same time of day, or the next one of elapsed time."""
+    if not job.zone_rules:  # planned by a Kala that did not keep it: it is taken for that of now
+        return plan.next_after(due - _MOMENT)
+    if job.next_wall is not None:
+        return plan.slot_at(job.next_wall)
+    assert job.claimed_until is not None, job
+    return plan.next_after(job.claimed_until)
+
+
+def _planned(job: Job, zone: tzinfo, due: datetime | None, claimed_until: datetime | None) -> Job:
+    """The job with its next slot, and what that was reckoned from. Nothing else sets `next_due`."""
+    plan = schedule.parse(job.spec.schedule, zone) if job.spec.schedule else None
+    next_wall = zone_rules = None
+    if plan and plan.is_local and due:
+        zone_rules = rules_of(zone)
+        next_wall = None if plan.is_elapsed else plan.wall_time(due)
+    return msgspec.structs.replace(
+        job,
+        next_due=due,
+        claimed_until=claimed_until if plan else None,
+        next_wall=next_wall,
+        zone_rules=zone_rules,
+    )
 
 
 def claim(
     job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool, is_live: bool = False
-) -> Claim:
+) -> Move:
     """Decide what a job that is due since `job.next_due` starts.
 
     A slot from before `watching_since` was missed: Kala was down, the job disabled, or the clock jumped. Where a slot
@@ -92,24 +158,40 @@ def claim(
     assert job.next_due is not None
     spec = job.spec
     if not spec.schedule:
-        return Claim((job.next_due,), None)
+        return Move(_planned(job, zone, None, None), (job.next_due,))
     plan = schedule.parse(spec.schedule, zone)
-    following = plan.next_after(now)
     makes_up_for_all = spec.missed is Missed.ALL
     if is_waiting and not (makes_up_for_all and job.next_due < watching_since):
-        return Claim((), following)
+        return Move(_advanced(job, plan, zone, now, []))
     count, newest = plan.due(job.next_due, now, spec.missed_limit if makes_up_for_all else 1)
     slots = [slot for slot in newest if _is_in_time(spec, slot, now, watching_since)]
     missed = _missed(plan, job.next_due, newest, count, len(slots))
     slots, skipped = _skip_overlapping(spec, slots, is_live=is_live)
     if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
-        slots, skipped, following = slots[: plan.runs - job.slots_started], [], None
-    return Claim(tuple(slots), following, missed, tuple(skipped))
+        # The schedule ends with the last run that it asks for: what comes after that is no slot of it.
+        slots = slots[: plan.runs - job.slots_started]
+        skipped = [slot for slot in skipped if slots and slot < slots[-1]]
+    return Move(_advanced(job, plan, zone, now, slots), tuple(slots), missed, tuple(skipped))
 
 
-def slot_after(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
-    """The next slot of a job that has started fewer than it was due for."""
-    return schedule.parse(spec.schedule, zone).next_after(now) if spec.schedule else None
+def _advanced(job: Job, plan: schedule.Schedule, zone: tzinfo, now: datetime, slots: list[datetime]) -> Job:
+    """The job when all slots until `now` are claimed, and these of them start."""
+    started = job.slots_started + len(slots)
+    last_slot = slots[-1] if slots else job.last_slot
+    job = msgspec.structs.replace(job, slots_started=started, last_slot=last_slot)
+    if plan.runs is not None and started >= plan.runs:
+        return _planned(job, zone, None, None)
+    return _planned(job, zone, plan.next_after(now), now)
+
+
+def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
+    """The job of a move of whose slots only so many found room to start; the others count for no repeat."""
+    job = move.job
+    if started == len(move.slots):
+        return job
+    plan = schedule.parse(job.spec.schedule, zone) if job.spec.schedule else None
+    job = msgspec.structs.replace(job, slots_started=job.slots_started - len(move.slots) + started)
+    return _planned(job, zone, plan.next_after(now) if plan else None, now)
 
 
 def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_live: bool) -> tuple[list[datetime], list[datetime]]:

@@ -1,6 +1,9 @@
 """When a job is due: ISO 8601 repeating intervals (clause 5.6), `R[n]/START/INTERVAL`, as pure values.
 
 Slots lie on a fixed grid: slot k is START + k x INTERVAL by calendar arithmetic in START's zone, so nothing drifts.
+
+A START without offset is read in the server's zone, so the instants of its slots change with that zone. What stays is
+the wall-clock time of each slot, as the text alone gives it: 09:00 on a day is that slot in every zone.
 """
 
 import re
@@ -26,12 +29,19 @@ _MOMENT = timedelta(microseconds=1)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 # The most by which the same wall-clock time can move between two days, with room: zones have skipped whole days.
 _ZONE_SHIFT = timedelta(days=2)
+_CALENDAR_START, _CALENDAR_END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Once(msgspec.Struct, frozen=True):
-    """Due a single time."""
+    """Due a single time. `is_local` says that START had no offset, so that it follows the server's zone."""
 
     start: datetime
+    is_local: bool = False
+
+    @property
+    def is_elapsed(self) -> bool:
+        """Whether slots are counted in elapsed time alone, and not by the calendar."""
+        return False
 
     @property
     def runs(self) -> int:
@@ -40,21 +50,38 @@ class Once(msgspec.Struct, frozen=True):
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The earliest slot later than `instant`, in UTC, or None."""
-        start = self.start.astimezone(UTC)
+        start = _in_utc(self.start)
         return start if start > instant else None
 
     def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
         """How many slots lie between two instants, both included, and the newest of them in UTC, oldest first."""
-        start = self.start.astimezone(UTC)
+        start = _in_utc(self.start)
         return (1, [start][-newest:]) if since <= start <= until else (0, [])
+
+    def wall_time(self, _slot: datetime) -> datetime:
+        """The wall-clock time of the slot, which is the same in every zone, written as if it were in UTC."""
+        return self.start.replace(tzinfo=UTC)
+
+    def slot_at(self, _wall_time: datetime) -> datetime:
+        """The slot, in UTC."""
+        return _in_utc(self.start)
 
 
 class Every(msgspec.Struct, frozen=True):
-    """Due at START and at every INTERVAL after it. How often in all is counted by runs, not by slots."""
+    """Due at START and at every INTERVAL after it. How often in all is counted by runs, not by slots.
+
+    `is_local` says that START had no offset, so that it follows the server's zone.
+    """
 
     start: datetime
     interval: Duration
     repeats: int | None = None
+    is_local: bool = False
+
+    @property
+    def is_elapsed(self) -> bool:
+        """Whether slots are counted in elapsed time alone, and not by the calendar."""
+        return not (self.interval.months or self.interval.days)
 
     @property
     def runs(self) -> int | None:
@@ -74,15 +101,33 @@ class Every(msgspec.Struct, frozen=True):
         end = max(first, self._slots_until(until.astimezone(UTC)))
         return end - first, [self._slot(number) for number in range(max(first, end - newest), end)]
 
+    def wall_time(self, slot: datetime) -> datetime:
+        """The wall-clock time of a slot, which is the same in every zone, written as if it were in UTC.
+
+        It is the time that the schedule means; where a clock change skips that time, the slot itself is later.
+        """
+        try:
+            return self.interval.after(self._on_the_wall.start, self._slots_until(slot - _MOMENT))
+        except OverflowError:
+            return _CALENDAR_END
+
+    def slot_at(self, wall_time: datetime) -> datetime:
+        """The first slot, in UTC, whose wall-clock time is not before the one given, or the calendar's end."""
+        earlier, _ = self._on_the_wall.due(_CALENDAR_START + _MOMENT, wall_time - _MOMENT, 0)
+        return self._slot_or_end(earlier)
+
+    @property
+    def _on_the_wall(self) -> "Every":
+        return msgspec.structs.replace(self, start=self.start.replace(tzinfo=UTC))
+
     def _slot(self, number: int) -> datetime:
         return self.interval.after(self.start, number)
 
     def _slots_until(self, instant: datetime) -> int:
-        elapsed = instant - self.start.astimezone(UTC)
+        elapsed = instant - _in_utc(self.start)
         if elapsed < timedelta():
             return 0
-        calendar = self.interval.months or self.interval.days
-        slack = _ZONE_SHIFT if calendar else timedelta()
+        slack = timedelta() if self.is_elapsed else _ZONE_SHIFT
         low = max(0, (elapsed - slack) // self.interval.longest)
         high = (elapsed + slack) // self.interval.shortest + 1
         return low + bisect_right(range(low, high), instant, key=self._slot_or_end)
@@ -91,7 +136,7 @@ class Every(msgspec.Struct, frozen=True):
         try:
             return self._slot(number)
         except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
+            return _CALENDAR_END
 
 
 Schedule = Once | Every
@@ -104,17 +149,28 @@ def parse(text: str, zone: tzinfo) -> Schedule:
     repeat = _REPEAT.fullmatch(parts[0])
     if not repeat or len(parts) not in (2, 3):
         raise Invalid(f"schedule: {text!r} is not R[n]/START/INTERVAL; give one such as R/2030-01-01T08:00:00Z/PT1H")
-    start = _parse_start(parts[1], zone)
+    given = _parse_start(parts[1])
+    is_local = given.tzinfo is None
+    start = given.replace(tzinfo=zone) if is_local else given
     repeats = int(repeat[1]) if repeat[1] else None
     interval = parts[2] if len(parts) == 3 else ""
     if repeats == 0:
         if interval:
             duration.parse(interval, "schedule interval")
-        return Once(start)
-    return Every(start, _parse_interval(interval), repeats)
+        return Once(start, is_local)
+    return Every(start, _parse_interval(interval), repeats, is_local)
 
 
-def _parse_start(text: str, zone: tzinfo) -> datetime:
+def _in_utc(instant: datetime) -> datetime:
+    """The instant in UTC; one that a zone takes out of the calendar is at the calendar's end."""
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        return _CALENDAR_END if instant.year > 1 else _CALENDAR_START
+
+
+def _parse_start(text: str) -> datetime:
+    """The date and time of a START, without a zone where the text has no offset."""
     try:
         match = _START.fullmatch(text)
         if not match:
@@ -127,7 +183,9 @@ def _parse_start(text: str, zone: tzinfo) -> datetime:
         ):
             raise ValueError(text)
         offset = start.utcoffset()
-        start = start.replace(tzinfo=zone if offset is None else timezone(offset))
+        if offset is None:
+            return start
+        start = start.replace(tzinfo=timezone(offset))
         start.astimezone(UTC)
     except (ValueError, isodate.ISO8601Error, OverflowError, ArithmeticError):
         raise Invalid(

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from kala.core.clock import rules_of
 from kala.core.errors import Busy, KalaError
 from kala.core.run import FAILURES, Outcome, Run, State
 from kala.engine import run_log
@@ -76,7 +77,7 @@ class Engine:
         store: Store,
         executor: Executor,
         feed: Feed,
-        zone: tzinfo,
+        zone: Callable[[], tzinfo],
         *,
         pools: Callable[[], Mapping[str, int]] = dict,
         keep: Callable[[], Keep] = Keep,
@@ -84,7 +85,9 @@ class Engine:
         beat_interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pools` has how many runs may be running at a time in each pool, `keep` what is kept of the history.
+        """`zone` is the server's, asked for in each step, as it can change while Kala runs.
+
+        `pools` has how many runs may be running at a time in each pool, `keep` what is kept of the history.
 
         `beat` is called at least every `beat_interval` seconds for as long as the loop does its work.
         """
@@ -101,8 +104,10 @@ class Engine:
         self._is_gathering = False
         self._written_at = 0.0
         self._unwritten: list[Done] = []
-        self._runs = RunWriter(store.writer, zone, pools)
-        self._jobs = JobWriter(store.writer, self._runs, zone, pools)
+        self._server_zone = zone
+        self._zone = zone()
+        self._runs = RunWriter(store.writer, lambda: self._zone, pools)
+        self._jobs = JobWriter(store.writer, self._runs, lambda: self._zone, pools)
         self._pruner = Pruner(store.writer, keep, store.outputs)
         self._running: dict[int, Run] = {}
         # Why runs that are running were asked to end.
@@ -110,6 +115,8 @@ class Engine:
         self._next_due: datetime | None = None
         self._watching_since = self._last_step = self._last_written = datetime.min.replace(tzinfo=UTC)
         self._set_back = timedelta()
+        # Whether plans may have been made with other rules of the zone.
+        self._is_stale = True
         self._is_draining = False
         self._is_stopping = False
         self._trouble = Trouble("the database can be written again")
@@ -230,6 +237,9 @@ class Engine:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
         self._watching_since = self._last_step = self._last_written = now
         with self._store.transaction():
+            stale = self._store.writer.jobs.stale(rules_of(self._zone), 1)
+            if any(job.zone_rules for job in stale):
+                self._tell_of_zone()
             self._runs.begin(0, ())
             self._store.writer.runs.release_pool()
             lost = self._store.writer.runs.running()
@@ -258,6 +268,7 @@ class Engine:
     def step(self, ends: Sequence[Done], asked: Sequence[Asked], now: datetime) -> None:
         """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
         self._notice_gap(now)
+        self._notice_zone()
         began = self._clock()
         ends = [*self._unwritten, *ends]
         self._asked += [one for one in asked if not self._obey(*one)]
@@ -274,7 +285,7 @@ class Engine:
                 self._finish(ends, effects, now)
                 answers = self._apply_some(effects, now, began + _STEP_SECONDS)
                 self._jobs.clear(now)
-                self._start_due(now)
+                is_stale = self._start_due(now)
                 self._runs.count_starts(now)
                 effects.gone += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
@@ -282,6 +293,7 @@ class Engine:
             self._put_off(ends, error)
             return
         self._unwritten, self._set_back, self._last_written = [], timedelta(), now
+        self._is_stale = is_stale
         self._trouble.over()
         for end in ends:
             self._running.pop(end.run.id, None)
@@ -289,7 +301,8 @@ class Engine:
         self._written_at = time.monotonic()
         self._carry_out(effects, answers)
         del self._asked[: len(answers)]
-        self._is_behind = bool(self._asked) or self._runs.is_behind or self._jobs.is_behind
+        is_stale = self._is_stale and not self._is_draining
+        self._is_behind = bool(self._asked) or is_stale or self._runs.is_behind or self._jobs.is_behind
 
     def _notice_gap(self, now: datetime) -> None:
         # What could not be written was not watched either: it came due, and nothing could become of it.
@@ -298,6 +311,23 @@ class Engine:
             self._set_back += self._last_step - now
         self._watching_since = now if has_gap else min(self._watching_since, now)
         self._last_step = now
+
+    def _notice_zone(self) -> None:
+        zone = self._server_zone()
+        if zone is self._zone:
+            return
+        is_other = rules_of(zone) != rules_of(self._zone)
+        self._zone = zone
+        if is_other:
+            self._is_stale = True
+            self._tell_of_zone()
+
+    def _tell_of_zone(self) -> None:
+        logger.warning(
+            "the server's time zone, now %s, or its rules have changed: jobs that follow it are planned again",
+            self._zone,
+            extra={"fields": {"action": "zone_changed", "zone": str(self._zone)}},
+        )
 
     def _obey(self, message: Message, answer: "Future[Any]") -> bool:
         """Take what is about the loop itself; it needs no database."""
@@ -308,11 +338,15 @@ class Engine:
         answer.set_result(None)
         return True
 
-    def _start_due(self, now: datetime) -> None:
+    def _start_due(self, now: datetime) -> bool:
+        """Claim and start what is due; say whether there may be more plans that were made with another zone."""
+        is_stale = self._is_stale
         if not self._is_draining:
+            is_stale = is_stale and self._runs.plan_again(now, _STEP_LIMIT)
             # In this order, so that a slot that comes due becomes part of one that still waits for its turn.
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
             self._runs.start_ready(now)
+        return is_stale
 
     def _put_off(self, ends: list[Done], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""

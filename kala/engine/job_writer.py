@@ -21,7 +21,13 @@ _BATCH = 500
 class JobWriter:
     """Creates, changes, deletes and starts jobs. What is not acceptable raises, and its savepoint undoes it."""
 
-    def __init__(self, session: Session, runs: RunWriter, zone: tzinfo, pools: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        runs: RunWriter,
+        zone: Callable[[], tzinfo],
+        pools: Callable[[], Mapping[str, int]],
+    ) -> None:
         self._jobs = session.jobs
         self._runs = session.runs
         self._dependencies = session.dependencies
@@ -42,8 +48,7 @@ class JobWriter:
 
     def create(self, spec: Spec, now: datetime) -> Job:
         spec = self._complete(spec, before=None)
-        due = policy.first_due(spec, self._zone, now)
-        job = Job(id=str(uuid4()), spec=spec, created_at=now, next_due=due)
+        job = policy.new_job(str(uuid4()), spec, self._zone(), now)
         self._check_children(job, ())
         self._jobs.add(job)
         # Nobody names a job that is new: by parents alone it closes no circle.
@@ -56,9 +61,11 @@ class JobWriter:
         """Change a job's spec and plan it anew at once; its id, history and counts stay."""
         before = self._jobs.found(given)
         spec = self._complete(revise(before.spec), before.spec)
-        job = policy.replan(before, spec, self._zone, now)
+        move = policy.replan(before, spec, self._zone(), now)
+        job = move.job
         self._check_children(job, before.spec.parents)
         self._jobs.save(job)
+        self._moves.move([move], now)
         if set(spec.parents).difference(before.spec.parents) or spec.on_failure_job != before.spec.on_failure_job:
             self._check_circle(job)
         self._moves.settle([job])
@@ -71,12 +78,13 @@ class JobWriter:
 
     def _wake(self, job: Job, now: datetime) -> None:
         self._runs.resume(job.id, "" if job.spec.overlap is Overlap.ALLOW else WAITS_FOR_JOB)
-        if job.next_due and job.next_due <= now:
+        # One whose plan is stale has yet to be planned again, which also claims what it has missed.
+        if job.next_due and job.next_due <= now and not policy.is_stale(job, self._zone()):
             self._moves.claim([job], now, watching_since=now)
 
     def _complete(self, spec: Spec, before: Spec | None) -> Spec:
         """The spec with its parents as ids, once it is known to make sense."""
-        policy.check(spec, self._zone)
+        policy.check(spec, self._zone())
         # A job whose pool is no longer in the config can still be changed, and above all disabled.
         is_new = before is None or spec.pool != before.pool
         if is_new and spec.pool and spec.pool not in self._pools():

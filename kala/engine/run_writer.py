@@ -9,10 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from kala.core import policy
+from kala.core.clock import rules_of
 from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
 from kala.core.limits import QUEUED, QUEUED_OF_JOB
-from kala.core.policy import Follow, MissedSlots
+from kala.core.policy import Follow, MissedSlots, Move
 from kala.core.run import LED_TO, MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
 from kala.engine.feed import Change
 from kala.engine.followers import Followers
@@ -59,8 +60,8 @@ class Effects:
 class RunWriter:
     """Moves runs. A new one starts at once only where none waits for a worker."""
 
-    def __init__(self, session: Session, zone: tzinfo, pools: Callable[[], Mapping[str, int]]) -> None:
-        """`pools` tells how many runs may be running at a time in each pool."""
+    def __init__(self, session: Session, zone: Callable[[], tzinfo], pools: Callable[[], Mapping[str, int]]) -> None:
+        """`zone` is the server's; `pools` tells how many runs may be running at a time in each pool."""
         self._jobs = session.jobs
         self._runs = session.runs
         self._dependencies = session.dependencies
@@ -240,7 +241,7 @@ class RunWriter:
 
     def claim_due(self, now: datetime, watching_since: datetime, limit: int) -> None:
         """Turn slots that are due into runs, each once, and move their jobs on to the next slot."""
-        self.claim(self._jobs.due(now, limit), now, watching_since)
+        self.claim(self._jobs.due(now, rules_of(self._zone()), limit), now, watching_since)
 
     def claim(self, jobs: Sequence[Job], now: datetime, watching_since: datetime) -> None:
         """Do for due jobs what their schedules and their rules for overlap and missed slots ask for."""
@@ -248,27 +249,50 @@ class RunWriter:
             return
         live = self._runs.live([job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW])
         waiting = self._runs.with_slot_waiting([job.id for job in jobs if job.spec.overlap is Overlap.WAIT])
-        plans = [self._claim(job, now, watching_since, job.id in live, job.id in waiting) for job in jobs]
-        self._jobs.plan(plans)
-        idle = [plan for job, plan in zip(jobs, plans, strict=True) if plan.slots_started == job.slots_started]
-        self.settle(idle)
+        zone = self._zone()
+        moves = [
+            policy.claim(
+                job,
+                zone,
+                now,
+                watching_since=watching_since,
+                is_waiting=job.id in waiting,
+                is_live=job.id in live,
+            )
+            for job in jobs
+        ]
+        moved = self.move(moves, now, live)
+        self.settle([after for job, after in zip(jobs, moved, strict=True) if after.slots_started == job.slots_started])
 
-    def _claim(self, job: Job, now: datetime, watching_since: datetime, is_live: bool, is_waiting: bool) -> Job:
-        claim = policy.claim(
-            job, self._zone, now, watching_since=watching_since, is_waiting=is_waiting, is_live=is_live
-        )
+    def move(self, moves: Sequence[Move], now: datetime, live: Collection[str] = ()) -> list[Job]:
+        """Write how plans go on: what becomes of the slots that each passes, and its next one."""
+        jobs = [self._pass_slots(move, now, is_live=move.job.id in live) for move in moves]
+        self._jobs.plan(jobs)
+        return jobs
+
+    def _pass_slots(self, move: Move, now: datetime, *, is_live: bool) -> Job:
+        job = move.job
         cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
-        if claim.missed:
-            self._skip(_new(job, cause, now, slot=claim.missed.last), _missed(claim.missed), now)
+        if move.missed:
+            self._skip(_new(job, Cause.SCHEDULE, now, slot=move.missed.last), _missed(move.missed), now)
         started = 0
-        for number, slot in enumerate(claim.slots):
+        for number, slot in enumerate(move.slots):
             run = self._try_queue(_new(job, cause, now, slot=slot), job, now, is_live=is_live or number > 0)
             started += run.state is not State.SKIPPED
-        for slot in claim.skipped:
+        for slot in move.skipped:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
-        is_short = started < len(claim.slots)
-        next_due = policy.slot_after(job.spec, self._zone, now) if is_short else claim.next_due
-        return replace(job, next_due=next_due, slots_started=job.slots_started + started)
+        return policy.as_started(move, started, self._zone(), now)
+
+    def plan_again(self, now: datetime, limit: int) -> bool:
+        """Plan jobs by the zone of now, where theirs was another; say whether there may be more."""
+        zone = self._zone()
+        stale = self._jobs.stale(rules_of(zone), limit)
+        jobs = [policy.correct(job, zone) for job in stale]
+        self._jobs.plan(jobs)
+        self.settle(jobs)
+        due = [job for job in jobs if job.next_due and job.next_due <= now and not job.spec.disabled]
+        self.claim(due, now, watching_since=now)
+        return bool(stale)
 
     def finish(self, ends: Sequence[Done], now: datetime) -> None:
         """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""
@@ -408,4 +432,5 @@ def _new(job: Job, cause: Cause, now: datetime, *, slot: datetime | None, cause_
 def _missed(missed: MissedSlots) -> str:
     slots = "1 slot was" if missed.count == 1 else f"{missed.count} slots were"
     first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
-    return f"{slots} missed, from {first} to {last}, and not made up for"
+    why = f": {missed.why}" if missed.why else ""
+    return f"{slots} missed, from {first} to {last}, and not made up for{why}"

@@ -18,7 +18,8 @@ from kala.store.tables import JobRow
 
 # One job with its children in the order of their creation.
 _COLUMNS = """
-    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.is_done,
+    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_slot, job.claimed_until, job.next_wall,
+    job.zone_rules, job.is_done,
     job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
     (SELECT group_concat(child_id, ' ') FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
@@ -26,22 +27,32 @@ _COLUMNS = """
 """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
 _OF = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
-# What is due, the longest waiting first.
+# What is due by the rules of the zone as they are now, the longest waiting first.
 _DUE = f"""
     SELECT {_COLUMNS} FROM job INDEXED BY job_due
-    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? ORDER BY next_due, seq LIMIT ?
+    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
+    ORDER BY next_due, seq LIMIT ?
+"""
+# What was planned with other rules of the zone than these.
+_STALE = f"""
+    SELECT {_COLUMNS} FROM job WHERE seq IN (
+        SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules < ?
+        UNION ALL SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules > ?
+        LIMIT ?)
 """
 _NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
-    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, next_due, slots_started, spec, created_at, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_slot,
+        claimed_until, next_wall, zone_rules, created_at, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SAVE = """
-    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, next_due = ?, slots_started = ?,
-        spec = ?
+    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ? WHERE id = ?
+"""
+_PLAN = """
+    UPDATE job SET next_due = ?, slots_started = ?, last_slot = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
     WHERE id = ?
 """
-_PLAN = "UPDATE job SET next_due = ?, slots_started = ? WHERE id = ?"
 _SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each(?))"
 _COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
@@ -154,9 +165,13 @@ class Jobs:
         """The jobs of these ids that are there, by id."""
         return {job.id: job for job in map(_job, self._sql.for_all(_OF, job_ids).fetchall())}
 
-    def due(self, now: datetime, limit: int) -> list[Job]:
-        """The enabled jobs that are due by `now`, the longest waiting first."""
-        return [_job(row) for row in self._sql(_DUE, (to_column(now), limit)).fetchall()]
+    def due(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
+        """The enabled jobs that are due by `now`, the longest waiting first, but none whose plan is of another zone."""
+        return [_job(row) for row in self._sql(_DUE, (to_column(now), zone_rules, limit)).fetchall()]
+
+    def stale(self, zone_rules: str, limit: int) -> list[Job]:
+        """Jobs whose plan was made with other rules of the zone."""
+        return [_job(row) for row in self._sql(_STALE, (zone_rules, zone_rules, limit)).fetchall()]
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which an enabled job is due."""
@@ -230,11 +245,11 @@ class Jobs:
                 raise Conflict(f"{prefix}more than one job has the name {name[:_SHOWN]!r}; give the id of one")
 
     def add(self, job: Job) -> None:
-        self._sql(_INSERT, (*_decided(job), to_column(job.created_at), job.id))
+        self._sql(_INSERT, (*_decided(job), *_plan(job), to_column(job.created_at), job.id))
         self._dependencies.link(job.id, job.spec.parents)
 
     def save(self, job: Job) -> None:
-        """Write the job's spec, plan and place among its parents; its counts stay."""
+        """Write the job's spec and place among its parents; its plan and its counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
         self._dependencies.link(job.id, job.spec.parents)
 
@@ -268,8 +283,8 @@ class Jobs:
         return [row[0] for row in self._sql(_MISSING).fetchall()]
 
     def plan(self, jobs: Iterable[Job]) -> None:
-        """Write when each job is due next, and how many of its slots were started."""
-        self._sql.for_each(_PLAN, [(to_nullable(job.next_due), job.slots_started, job.id) for job in jobs])
+        """Write when each job is due next, and what that was reckoned from."""
+        self._sql.for_each(_PLAN, [(*_plan(job), job.id) for job in jobs])
 
     def set_done(self, job_ids: Sequence[str], is_done: bool) -> None:
         if job_ids:
@@ -296,18 +311,28 @@ class Jobs:
 
 def _decided(job: Job) -> tuple[object, ...]:
     spec = job.spec
-    plan = (job.is_done, to_nullable(job.next_due), job.slots_started)
-    return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, *plan, _encode(spec))
+    return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, job.is_done, _encode(spec))
+
+
+def _plan(job: Job) -> tuple[object, ...]:
+    reckoned_from = (to_nullable(job.last_slot), to_nullable(job.claimed_until), to_nullable(job.next_wall))
+    return (to_nullable(job.next_due), job.slots_started, *reckoned_from, job.zone_rules)
 
 
 def _job(row: Sequence[Any]) -> Job:
-    job_id, spec, created_at, next_due, slots_started, is_done, successes, errors, finished, *times, children = row
+    job_id, spec, created_at, next_due, slots_started, *plan, is_done, successes, errors, finished = row[:13]
+    last_slot, claimed_until, next_wall, zone_rules = plan
+    *times, children = row[13:]
     return Job(
         id=job_id,
         spec=_SPEC.decode(spec),
         created_at=from_column(created_at),
         next_due=from_nullable(next_due),
         slots_started=slots_started,
+        last_slot=from_nullable(last_slot),
+        claimed_until=from_nullable(claimed_until),
+        next_wall=from_nullable(next_wall),
+        zone_rules=zone_rules,
         is_done=bool(is_done),
         children=tuple(children.split()) if children else (),
         counts=Counts(successes, errors, finished, *map(from_nullable, times)),

@@ -162,7 +162,27 @@ _LATEST_SUCCESSES = ("CREATE INDEX dependency_succeeded ON dependency (parent_id
 
 _RETRIED = ("CREATE INDEX run_retried ON run (cause_run) WHERE cause = 'retry'",)
 
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHILDREN_IN_STEPS, _TWO_QUEUES, _BY_END, _LATEST_SUCCESSES, _RETRIED)
+# What a plan was reckoned from. No rules ('') are no zone's, so each plan from before is completed at the next start.
+_PLANS = (
+    "ALTER TABLE job ADD COLUMN last_slot INTEGER",
+    "ALTER TABLE job ADD COLUMN claimed_until INTEGER",
+    "ALTER TABLE job ADD COLUMN next_wall INTEGER",
+    "ALTER TABLE job ADD COLUMN zone_rules TEXT",
+    """
+    UPDATE job SET zone_rules = '', claimed_until = coalesce(last_attempt, created_at) WHERE next_due IS NOT NULL
+    """,
+    "CREATE INDEX job_zone ON job (zone_rules) WHERE zone_rules IS NOT NULL",
+)
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    _CHILDREN_IN_STEPS,
+    _TWO_QUEUES,
+    _BY_END,
+    _LATEST_SUCCESSES,
+    _RETRIED,
+    _PLANS,
+)
 
 
 def migrate(database: SqliteDatabase) -> None:

@@ -30,6 +30,10 @@ class JobRow(Model):
     last_error = IntegerField(null=True)
     last_attempt = IntegerField(null=True)
     spec = TextField()
+    last_slot = IntegerField(null=True)
+    claimed_until = IntegerField(null=True)
+    next_wall = IntegerField(null=True)
+    zone_rules = TextField(null=True)
 
     class Meta:
         table_name = "job"

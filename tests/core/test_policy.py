@@ -1,6 +1,7 @@
 """What follows from what happened: pure decisions over values."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from kala.core import policy
 from kala.core.errors import Invalid
 from kala.core.job import Command, Job, Missed, Spec
-from kala.core.policy import Claim, Follow, MissedSlots
+from kala.core.policy import Follow, MissedSlots
 from kala.core.run import Cause, Outcome, Run, State
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -27,6 +28,20 @@ def spec(**fields: object) -> Spec:
 
 def job(next_due: datetime | None = NOON, slots_started: int = 0, **fields: object) -> Job:
     return Job(id="1", spec=spec(**fields), created_at=NOON, next_due=next_due, slots_started=slots_started)
+
+
+class Claim(NamedTuple):
+    """What a due job starts, when it is due next, and what becomes of the other slots."""
+
+    slots: tuple[datetime, ...]
+    next_due: datetime | None
+    missed: MissedSlots | None = None
+    skipped: tuple[datetime, ...] = ()
+
+
+def claimed(due: Job, zone: tzinfo, now: datetime, **how: object) -> Claim:
+    move = policy.claim(due, zone, now, **how)
+    return Claim(move.slots, move.job.next_due, move.missed, move.skipped)
 
 
 def run(state: State = State.FAILED, attempt: int = 0, exit_code: int | None = None) -> Run:
@@ -97,12 +112,12 @@ class TestWhenANewJobIsDue:
 class TestAChangedJob:
     def test_with_the_same_schedule_keeps_its_plan_and_its_count_of_repeats(self):
         before = job(NOON + hours(2), 5, schedule=HOURLY)
-        after = policy.replan(before, spec(schedule=HOURLY, name="other"), UTC, NOON + hours(9))
+        after = policy.replan(before, spec(schedule=HOURLY, name="other"), UTC, NOON + hours(9)).job
         assert (after.next_due, after.slots_started, after.spec.name) == (NOON + hours(2), 5, "other")
 
     def test_with_another_schedule_is_planned_anew_and_counts_from_zero(self):
         before = job(NOON + hours(2), 5, schedule=HOURLY)
-        after = policy.replan(before, spec(schedule="R/2030-01-02T12:00:00Z/PT1H"), UTC, NOON)
+        after = policy.replan(before, spec(schedule="R/2030-01-02T12:00:00Z/PT1H"), UTC, NOON).job
         assert (after.next_due, after.slots_started) == (NOON + hours(24), 0)
 
     def test_with_a_schedule_that_starts_in_the_past_is_refused(self):
@@ -110,24 +125,24 @@ class TestAChangedJob:
             policy.replan(job(schedule=HOURLY), spec(schedule="R/2029-01-01T00:00:00Z/PT1H"), UTC, NOON)
 
     def test_that_loses_its_schedule_is_not_due_any_more(self):
-        assert policy.replan(job(schedule=HOURLY), spec(), UTC, NOON).next_due is None
+        assert policy.replan(job(schedule=HOURLY), spec(), UTC, NOON).job.next_due is None
 
     def test_that_exchanges_its_schedule_for_parents_waits_for_them(self):
-        assert policy.replan(job(schedule=HOURLY), spec(parents=("2",)), UTC, NOON).next_due is None
+        assert policy.replan(job(schedule=HOURLY), spec(parents=("2",)), UTC, NOON).job.next_due is None
 
     def test_that_gets_parents_before_its_run_at_creation_waits_for_them(self):
-        assert policy.replan(job(), spec(parents=("2",)), UTC, NOON).next_due is None
+        assert policy.replan(job(), spec(parents=("2",)), UTC, NOON).job.next_due is None
 
     def test_that_exchanges_its_parents_for_a_schedule_is_due_by_it(self):
         before = job(None, parents=("2",))
-        assert policy.replan(before, spec(schedule=HOURLY), UTC, NOON).next_due == NOON + hours(1)
+        assert policy.replan(before, spec(schedule=HOURLY), UTC, NOON).job.next_due == NOON + hours(1)
 
 
 class TestAnEnabledJob:
     """A job that wakes: what passed while it was disabled lies before it is watched again."""
 
     def wake(self, asleep: Job, now: datetime) -> Claim:
-        return policy.claim(asleep, UTC, now, watching_since=now, is_waiting=False)
+        return claimed(asleep, UTC, now, watching_since=now, is_waiting=False)
 
     def test_still_makes_up_for_the_latest_slot_that_it_missed(self):
         assert self.wake(job(NOON + hours(1), schedule=HOURLY), NOON + hours(5.5)).slots == (NOON + hours(5),)
@@ -148,7 +163,7 @@ class TestAnEnabledJob:
 
 class TestAJobThatIsDue:
     def claim(self, due: Job, now: datetime, *, zone=UTC, watching_since=LONG_AGO, is_waiting=False) -> Claim:
-        return policy.claim(due, zone, now, watching_since=watching_since, is_waiting=is_waiting)
+        return claimed(due, zone, now, watching_since=watching_since, is_waiting=is_waiting)
 
     def test_runs_for_its_slot_and_moves_on_to_the_next(self):
         due = job(NOON + hours(1), schedule=HOURLY)
@@ -227,7 +242,7 @@ class TestSlotsThatWereMissed:
     )
     def test_are_made_up_for_as_the_job_asks_and_the_others_are_told(self, fields, taken, left_out):
         due = job(NOON + hours(1), schedule=HOURLY, **fields)
-        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        claim = claimed(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
         missed = MissedSlots(left_out[0], *map(self.at, left_out[1:])) if left_out else None
         assert claim == Claim(tuple(map(self.at, taken)), self.at(19), missed)
 
@@ -236,17 +251,17 @@ class TestSlotsThatWereMissed:
 
     def test_with_skip_leave_the_one_that_comes_due_on_time(self):
         due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.SKIP)
-        claim = policy.claim(due, UTC, NOON + hours(3), watching_since=NOON + hours(2.5), is_waiting=False)
+        claim = claimed(due, UTC, NOON + hours(3), watching_since=NOON + hours(2.5), is_waiting=False)
         assert claim == Claim((self.at(15),), self.at(16), MissedSlots(2, self.at(13), self.at(14)))
 
     @pytest.mark.parametrize("missed", [Missed.ONCE, Missed.SKIP])
     def test_become_part_of_a_slot_that_still_waits(self, missed):
         due = job(NOON + hours(1), schedule=HOURLY, missed=missed)
-        assert policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True) == Claim((), self.at(19))
+        assert claimed(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True) == Claim((), self.at(19))
 
     def test_with_all_queue_behind_a_slot_that_still_waits(self):
         due = job(NOON + hours(1), schedule=HOURLY, missed=Missed.ALL)
-        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True)
+        claim = claimed(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=True)
         assert claim == Claim(tuple(map(self.at, range(13, 19))), self.at(19))
 
     @pytest.mark.parametrize(
@@ -254,25 +269,25 @@ class TestSlotsThatWereMissed:
     )
     def test_with_all_count_as_repeats(self, started, taken, following):
         due = job(NOON + hours(1), started, schedule=HOURLY.replace("R/", "R2/"), missed=Missed.ALL)
-        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        claim = claimed(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
         assert (claim.slots, claim.next_due) == (tuple(map(self.at, taken)), following)
 
     def test_that_are_left_out_do_not_count_as_repeats(self):
         due = job(NOON + hours(1), schedule=HOURLY.replace("R/", "R2/"), missed=Missed.SKIP)
-        claim = policy.claim(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
+        claim = claimed(due, UTC, self.NOW, watching_since=self.NOW, is_waiting=False)
         assert (claim.slots, claim.next_due) == ((), self.at(19))
 
     def test_are_told_by_the_zone_that_the_server_has_now(self):
         due = job(NOON + hours(1), schedule="R/2030-01-01T14:00:00/PT1H", missed=Missed.SKIP)  # 13 in Berlin
         now = NOON + hours(9.5)
-        claim = policy.claim(due, NEW_YORK, now, watching_since=now, is_waiting=False)
+        claim = claimed(due, NEW_YORK, now, watching_since=now, is_waiting=False)
         assert claim.missed == MissedSlots(3, self.at(19), self.at(21))
 
     def test_on_a_day_that_a_zone_left_out_start_one_run(self):
         apia = ZoneInfo("Pacific/Apia")  # had no 30 December in 2011
         slot = datetime(2011, 12, 31, 8, tzinfo=apia).astimezone(UTC)
         due = job(slot, schedule="R/2011-12-29T08:00:00/P1D")
-        claim = policy.claim(due, apia, slot, watching_since=LONG_AGO, is_waiting=False)
+        claim = claimed(due, apia, slot, watching_since=LONG_AGO, is_waiting=False)
         assert (claim.slots, claim.next_due) == ((slot,), slot + timedelta(days=1))
 
 

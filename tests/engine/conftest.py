@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +73,7 @@ class Kala:
 
     def __init__(self, folder: Path, workers: int, pools: dict[str, int]) -> None:
         self.now = NOON
+        self.zone: tzinfo = UTC
         self._folder = folder
         self._workers = workers
         self.pools = pools
@@ -82,7 +83,9 @@ class Kala:
         self.store = Store(self._folder, "normal")  # no test cuts the power
         self.workers = Workers(self._workers)
         self.feed = Feed()
-        self.engine = Engine(self.store, self.workers, self.feed, UTC, pools=lambda: self.pools, clock=lambda: 0.0)
+        self.engine = Engine(
+            self.store, self.workers, self.feed, lambda: self.zone, pools=lambda: self.pools, clock=lambda: 0.0
+        )
         self.engine.recover(self.now)
 
     def close(self) -> None:

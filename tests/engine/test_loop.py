@@ -68,7 +68,7 @@ def new_engine(tmp_path, workers):
     def new(**options) -> Engine:
         stop()
         stores.append(Store(tmp_path / "kala"))
-        engines.append(Engine(stores[0], workers, Feed(), UTC, **options))
+        engines.append(Engine(stores[0], workers, Feed(), lambda: UTC, **options))
         return engines[0]
 
     yield new

@@ -16,7 +16,7 @@ def keeping(kala):
     """Kala with limits: `keeping(runs=3)`."""
 
     def start(**limits):
-        kala.engine = Engine(kala.store, kala.workers, kala.feed, kala.now.tzinfo, keep=lambda: Keep(**limits))
+        kala.engine = Engine(kala.store, kala.workers, kala.feed, lambda: kala.zone, keep=lambda: Keep(**limits))
         kala.engine.recover(kala.now)
         return kala
 

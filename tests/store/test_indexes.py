@@ -39,8 +39,9 @@ def plan_of(store):
 @pytest.mark.parametrize(
     ("index", "ask"),
     [
-        ("job_due", lambda session: session.jobs.due(NOON, 500)),
+        ("job_due", lambda session: session.jobs.due(NOON, "", 500)),
         ("job_due", lambda session: session.jobs.next_due()),
+        ("job_zone", lambda session: session.jobs.stale("", 500)),
         ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
         ("dependency_child", lambda session: session.dependencies.count_parents(["1"])),
         ("run_ready", lambda session: session.runs.ready(8)),
@@ -86,8 +87,9 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
     "ask",
     [
         lambda session: session.jobs.get("1"),
-        lambda session: session.jobs.due(NOON, 500),
+        lambda session: session.jobs.due(NOON, "", 500),
         lambda session: session.dependencies.children(["1"]),
+        lambda session: session.jobs.stale("", 500),
         lambda session: session.jobs.plan([JOB]),
         lambda session: session.jobs.count_ends([(ENDED, True)]),
         lambda session: session.jobs.of(["1"]),
@@ -114,7 +116,7 @@ def test_no_table_is_read_from_end_to_end(plan_of, ask):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda session: session.jobs.due(NOON, 500),
+        lambda session: session.jobs.due(NOON, "", 500),
         lambda session: session.runs.ready(8),
         lambda session: session.runs.last_attempts("1", 50),
         lambda session: list(session.runs.last_attempts_from(3, "1")),

@@ -102,6 +102,7 @@ class TestAJob:
             add(store, Job(id="me", spec=before, created_at=NOON, next_due=None))
             changed = Job(id="me", spec=after, created_at=NOON, next_due=next_due, slots_started=7, is_done=True)
             store.writer.jobs.save(changed)
+            store.writer.jobs.plan([changed])
             assert store.writer.jobs.get("me") == changed
 
     def test_that_does_not_exist_is_none(self, store):
@@ -271,11 +272,11 @@ class TestWhatIsDue:
             job("long", NOON - SECOND),
             job("also now", NOON),
         )
-        assert [one.id for one in store.writer.jobs.due(NOON, 10)] == ["long", "now", "also now"]
+        assert [one.id for one in store.writer.jobs.due(NOON, "", 10)] == ["long", "now", "also now"]
 
     def test_is_taken_as_far_as_asked_for(self, store):
         add(store, *(job(str(number), NOON + number * SECOND) for number in range(5)))
-        assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, 2)] == ["0", "1"]
+        assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, "", 2)] == ["0", "1"]
 
     def test_next_is_the_earliest_of_the_enabled_jobs(self, store):
         add(store, job("1", NOON + SECOND), job("2", NOON, disabled=True), job("3"))
@@ -382,7 +383,8 @@ class TestTotals:
             case "save":
                 before = jobs.get(name)
                 spec = msgspec.structs.replace(before.spec, disabled=flag)
-                jobs.save(msgspec.structs.replace(before, spec=spec, next_due=at))
+                jobs.save(msgspec.structs.replace(before, spec=spec))
+                jobs.plan([msgspec.structs.replace(before, next_due=at)])
             case "success":
                 jobs.count_ends([(ended(name, State.SUCCEEDED, at), True)])
             case "error":
