@@ -1,8 +1,14 @@
-"""What a plan is reckoned with: the rules of a time zone."""
+"""What a plan is reckoned with: the rules of a time zone, and a clock that can be set."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
+
+CLOCK_SLACK = timedelta(minutes=1)
+"""A clock that is set back by no more than this changes no plan; time servers correct clocks by less."""
+
+CORRECTION = timedelta(hours=3)
+"""A clock that is set back by more than this was wrong before, so that what ran by it does not count."""
 
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # Since 1970 no zone has changed its offset twice in less than 6 days and 23 hours.

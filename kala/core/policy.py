@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import msgspec
 
 from kala.core import duration, schedule
-from kala.core.clock import rules_of
+from kala.core.clock import CLOCK_SLACK, CORRECTION, rules_of
 from kala.core.errors import Invalid
 from kala.core.job import Job, Missed, Overlap, Spec
 from kala.core.run import FAILURES, Run, State
@@ -95,29 +95,34 @@ def _left_behind(job: Job, zone: tzinfo, now: datetime) -> MissedSlots | None:
     """What has passed of a schedule that is about to be replaced."""
     if not job.spec.schedule or job.next_due is None:
         return None
-    job = correct(job, zone)
+    job = correct(job, zone, now, timedelta())
     if job.next_due is None:
         return None
     count, newest = schedule.parse(job.spec.schedule, zone).due(job.next_due, now, 1)
     return MissedSlots(count, job.next_due, newest[-1], "the schedule was changed") if count else None
 
 
-def is_stale(job: Job, zone: tzinfo) -> bool:
-    """Whether the plan was made with other rules of the zone."""
-    return job.zone_rules not in (None, rules_of(zone))
+def is_stale(job: Job, zone: tzinfo, now: datetime) -> bool:
+    """Whether the plan was made with other rules of the zone, or by a clock that has been set back since."""
+    is_from_ahead = job.claimed_until is not None and job.claimed_until - now > CLOCK_SLACK
+    return is_from_ahead or job.zone_rules not in (None, rules_of(zone))
 
 
-def correct(job: Job, zone: tzinfo) -> Job:
-    """Plan a job by the zone as it is now.
+def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Job:
+    """Plan a job by the zone and the clock as they are now; `set_back` is by how much the clock was set back.
 
     This passes no slot: what is due by then is still to be claimed, as missed.
     """
-    if not is_stale(job, zone):
-        return job
-    if not job.spec.schedule or job.next_due is None:
-        return _planned(job, zone, job.next_due, job.claimed_until)
+    if not job.spec.schedule:
+        return _planned(job, zone, job.next_due, None)
     plan = schedule.parse(job.spec.schedule, zone)
-    return _planned(job, zone, _in_zone(job, plan, job.next_due), job.claimed_until)
+    due, claimed_until = job.next_due, job.claimed_until
+    if due is not None and job.zone_rules not in (None, rules_of(zone)):
+        due = _in_zone(job, plan, due)
+    if claimed_until is not None and claimed_until - now > CLOCK_SLACK:
+        due = min(filter(None, (due, plan.next_after(_resume_at(job, plan, now, set_back)))), default=None)
+        claimed_until = now
+    return _planned(job, zone, due, claimed_until)
 
 
 def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | None:
@@ -128,6 +133,13 @@ def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | Non
         return plan.slot_at(job.next_wall)
     assert job.claimed_until is not None, job
     return plan.next_after(job.claimed_until)
+
+
+def _resume_at(job: Job, plan: schedule.Schedule, now: datetime, set_back: timedelta) -> datetime:
+    """From when on slots count after the clock was set back: a time of day comes once, unless the clock was wrong."""
+    if plan.is_elapsed or set_back > CORRECTION or job.last_slot is None:
+        return now
+    return max(now, job.last_slot)
 
 
 def _planned(job: Job, zone: tzinfo, due: datetime | None, claimed_until: datetime | None) -> Job:

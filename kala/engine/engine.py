@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from kala.core.clock import rules_of
+from kala.core.clock import CLOCK_SLACK, rules_of
 from kala.core.errors import Busy, KalaError
 from kala.core.run import FAILURES, Outcome, Run, State
 from kala.engine import run_log
@@ -113,10 +113,10 @@ class Engine:
         # Why runs that are running were asked to end.
         self._asked_to_end: dict[int, str] = {}
         self._next_due: datetime | None = None
-        self._watching_since = self._last_step = self._last_written = datetime.min.replace(tzinfo=UTC)
+        self._watching_since = self._latest = self._last_written = datetime.min.replace(tzinfo=UTC)
         self._set_back = timedelta()
-        # Whether plans may have been made with other rules of the zone.
-        self._is_stale = True
+        # While jobs may have to be planned again: by how much the clock was set back, nothing for another zone.
+        self._stale_by: timedelta | None = timedelta()
         self._is_draining = False
         self._is_stopping = False
         self._trouble = Trouble("the database can be written again")
@@ -235,11 +235,9 @@ class Engine:
 
     def recover(self, now: datetime) -> None:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
-        self._watching_since = self._last_step = self._last_written = now
+        self._watching_since = self._latest = self._last_written = now
         with self._store.transaction():
-            stale = self._store.writer.jobs.stale(rules_of(self._zone), 1)
-            if any(job.zone_rules for job in stale):
-                self._tell_of_zone()
+            self._look_back(now)
             self._runs.begin(0, ())
             self._store.writer.runs.release_pool()
             lost = self._store.writer.runs.running()
@@ -247,6 +245,25 @@ class Engine:
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
             self._runs.finish([Done(run, self._lost(run, now)) for run in lost], now)
         clear(self._store.outputs)
+
+    def _look_back(self, now: datetime) -> None:
+        """Notice that the clock was set back or the zone changed while no Kala ran, by what the last one wrote."""
+        self._store.writer.runs.shorten_retries(now, now + CLOCK_SLACK)
+        stale = self._store.writer.jobs.stale(rules_of(self._zone), now + CLOCK_SLACK, 1)
+        if any(job.zone_rules not in (None, "", rules_of(self._zone)) for job in stale):
+            self._tell_of_zone()
+        last_claim = self._store.writer.jobs.last_claim()
+        if last_claim and last_claim - now > CLOCK_SLACK:
+            self._plan_again(last_claim - now, now)
+
+    def _plan_again(self, set_back: timedelta, now: datetime) -> None:
+        self._stale_by = (self._stale_by or timedelta()) + set_back
+        logger.warning(
+            "the clock was set back by %s to %s: jobs are planned again",
+            timedelta(seconds=round(set_back.total_seconds())),
+            f"{now:%Y-%m-%d %H:%M:%S} UTC",
+            extra={"fields": {"action": "clock_set_back", "seconds": round(set_back.total_seconds())}},
+        )
 
     def _lost(self, run: Run, now: datetime) -> Outcome:
         size, is_cut = self._mend_output(run)
@@ -285,7 +302,7 @@ class Engine:
                 self._finish(ends, effects, now)
                 answers = self._apply_some(effects, now, began + _STEP_SECONDS)
                 self._jobs.clear(now)
-                is_stale = self._start_due(now)
+                stale_by = self._start_due(now)
                 self._runs.count_starts(now)
                 effects.gone += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
@@ -293,7 +310,7 @@ class Engine:
             self._put_off(ends, error)
             return
         self._unwritten, self._set_back, self._last_written = [], timedelta(), now
-        self._is_stale = is_stale
+        self._stale_by = stale_by
         self._trouble.over()
         for end in ends:
             self._running.pop(end.run.id, None)
@@ -301,16 +318,19 @@ class Engine:
         self._written_at = time.monotonic()
         self._carry_out(effects, answers)
         del self._asked[: len(answers)]
-        is_stale = self._is_stale and not self._is_draining
+        is_stale = self._stale_by is not None and not self._is_draining
         self._is_behind = bool(self._asked) or is_stale or self._runs.is_behind or self._jobs.is_behind
 
     def _notice_gap(self, now: datetime) -> None:
         # What could not be written was not watched either: it came due, and nothing could become of it.
         has_gap = now - self._last_written > _GAP
-        if self._last_step - now > _GAP:
-            self._set_back += self._last_step - now
+        set_back = self._latest - now
+        if set_back > CLOCK_SLACK:
+            self._set_back += set_back
+            self._plan_again(set_back, now)
+            self._latest = now
+        self._latest = max(self._latest, now)
         self._watching_since = now if has_gap else min(self._watching_since, now)
-        self._last_step = now
 
     def _notice_zone(self) -> None:
         zone = self._server_zone()
@@ -319,7 +339,7 @@ class Engine:
         is_other = rules_of(zone) != rules_of(self._zone)
         self._zone = zone
         if is_other:
-            self._is_stale = True
+            self._stale_by = self._stale_by or timedelta()
             self._tell_of_zone()
 
     def _tell_of_zone(self) -> None:
@@ -338,15 +358,16 @@ class Engine:
         answer.set_result(None)
         return True
 
-    def _start_due(self, now: datetime) -> bool:
-        """Claim and start what is due; say whether there may be more plans that were made with another zone."""
-        is_stale = self._is_stale
+    def _start_due(self, now: datetime) -> timedelta | None:
+        """Claim and start what is due; what comes back is by how much the plans of jobs may still be stale."""
+        stale_by = self._stale_by
         if not self._is_draining:
-            is_stale = is_stale and self._runs.plan_again(now, _STEP_LIMIT)
+            if stale_by is not None and not self._runs.plan_again(now, stale_by, _STEP_LIMIT):
+                stale_by = None
             # In this order, so that a slot that comes due becomes part of one that still waits for its turn.
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
             self._runs.start_ready(now)
-        return is_stale
+        return stale_by
 
     def _put_off(self, ends: list[Done], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""

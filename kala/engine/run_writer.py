@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
 
 from kala.core import policy
-from kala.core.clock import rules_of
+from kala.core.clock import CLOCK_SLACK, rules_of
 from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
 from kala.core.limits import QUEUED, QUEUED_OF_JOB
@@ -283,11 +283,11 @@ class RunWriter:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
         return policy.as_started(move, started, self._zone(), now)
 
-    def plan_again(self, now: datetime, limit: int) -> bool:
-        """Plan jobs by the zone of now, where theirs was another; say whether there may be more."""
+    def plan_again(self, now: datetime, set_back: timedelta, limit: int) -> bool:
+        """Plan jobs by the zone and the clock of now, where theirs were others; say whether there may be more."""
         zone = self._zone()
-        stale = self._jobs.stale(rules_of(zone), limit)
-        jobs = [policy.correct(job, zone) for job in stale]
+        stale = self._jobs.stale(rules_of(zone), now + CLOCK_SLACK, limit)
+        jobs = [policy.correct(job, zone, now, set_back) for job in stale]
         self._jobs.plan(jobs)
         self.settle(jobs)
         due = [job for job in jobs if job.next_due and job.next_due <= now and not job.spec.disabled]

@@ -33,13 +33,15 @@ _DUE = f"""
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
     ORDER BY next_due, seq LIMIT ?
 """
-# What was planned with other rules of the zone than these.
+# What was planned with other rules of the zone than these, or by a clock that was ahead of this.
 _STALE = f"""
     SELECT {_COLUMNS} FROM job WHERE seq IN (
         SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules < ?
         UNION ALL SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules > ?
+        UNION ALL SELECT seq FROM job INDEXED BY job_claimed WHERE claimed_until > ?
         LIMIT ?)
 """
+_LAST_CLAIM = "SELECT max(claimed_until) FROM job INDEXED BY job_claimed WHERE claimed_until IS NOT NULL"
 _NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
     INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_slot,
@@ -169,9 +171,13 @@ class Jobs:
         """The enabled jobs that are due by `now`, the longest waiting first, but none whose plan is of another zone."""
         return [_job(row) for row in self._sql(_DUE, (to_column(now), zone_rules, limit)).fetchall()]
 
-    def stale(self, zone_rules: str, limit: int) -> list[Job]:
-        """Jobs whose plan was made with other rules of the zone."""
-        return [_job(row) for row in self._sql(_STALE, (zone_rules, zone_rules, limit)).fetchall()]
+    def stale(self, zone_rules: str, latest: datetime, limit: int) -> list[Job]:
+        """Jobs whose plan was made with other rules of the zone, or by a clock that was ahead of `latest`."""
+        return [_job(row) for row in self._sql(_STALE, (zone_rules, zone_rules, to_column(latest), limit)).fetchall()]
+
+    def last_claim(self) -> datetime | None:
+        """The latest instant until which the slots of a job were claimed."""
+        return from_nullable(self._sql(_LAST_CLAIM).fetchone()[0])
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which an enabled job is due."""

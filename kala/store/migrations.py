@@ -172,6 +172,7 @@ _PLANS = (
     UPDATE job SET zone_rules = '', claimed_until = coalesce(last_attempt, created_at) WHERE next_due IS NOT NULL
     """,
     "CREATE INDEX job_zone ON job (zone_rules) WHERE zone_rules IS NOT NULL",
+    "CREATE INDEX job_claimed ON job (claimed_until) WHERE claimed_until IS NOT NULL",
 )
 
 STEPS: tuple[tuple[str, ...], ...] = (

@@ -91,6 +91,11 @@ _DUE_RETRIES = f"""
 _BRING_FORWARD = """
     UPDATE run INDEXED BY run_queued SET not_before = not_before - ? WHERE state = 'queued' AND not_before IS NOT NULL
 """
+# A retry that was queued by a clock that was ahead waits, from now on, for as long as it was to wait then.
+_SHORTEN_RETRIES = """
+    UPDATE run INDEXED BY run_queued SET not_before = not_before - queued_at + ?
+    WHERE state = 'queued' AND not_before IS NOT NULL AND queued_at > ?
+"""
 _END_RETRY_WAIT = "UPDATE run SET waiting = ? WHERE id = ? AND state = 'queued'"
 _RUNNING_OF = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ? ORDER BY id"
 _DELETE = "DELETE FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state NOT IN ('queued', 'running')"
@@ -253,6 +258,10 @@ class Runs:
     def bring_forward(self, by: timedelta) -> None:
         """Let retries wait for so much less."""
         self._sql(_BRING_FORWARD, (by // timedelta(microseconds=1),))
+
+    def shorten_retries(self, now: datetime, latest: datetime) -> None:
+        """Let retries that were queued by a clock ahead of `latest` wait from now on for as long as they were to."""
+        self._sql(_SHORTEN_RETRIES, (to_column(now), to_column(latest)))
 
     def end_retry_wait(self, run: Run, waiting: str) -> None:
         self._sql(_END_RETRY_WAIT, (waiting, run.id))

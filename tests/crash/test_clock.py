@@ -1,4 +1,4 @@
-"""The clock is set while Kala runs, or the whole process stands still: what was due runs once, and nothing twice."""
+"""The clock is set while Kala runs or is down, or the whole process stands still: no slot goes away in silence."""
 
 import os
 import shutil
@@ -83,14 +83,18 @@ def slots(kala: Kala, job: str) -> list[int]:
     return [run["slot"] for run in kala.runs(job, states=("succeeded",))]
 
 
-def assert_sane(kala: Kala, clock: Clock | None = None) -> None:
-    """No slot ran twice, and no run took less than no time, or longer than the test. Its clock is the one given."""
+def assert_sane(kala: Kala, clock: Clock | None = None, repeating: str = "") -> None:
+    """No slot ran twice, but of a `repeating` job; and no run took less than no time, or longer than the test.
+
+    Its clock is the one given.
+    """
     if clock:
         job = kala.create(schedule=FAR)
         [created] = kala.query("SELECT created_at FROM job WHERE id = ?", job)[0]
         assert abs(created / 1e6 - clock.now().timestamp()) < 10
     runs = kala.query("SELECT * FROM run")
-    ran = [(run["job_id"], run["slot"], run["attempt"]) for run in runs if run["slot"] and run["state"] != "skipped"]
+    started = [run for run in runs if run["slot"] and run["state"] != "skipped" and run["job_id"] != repeating]
+    ran = [(run["job_id"], run["slot"], run["attempt"]) for run in started]
     assert len(set(ran)) == len(ran)
     assert [run["duration"] for run in runs if not 0 <= (run["duration"] or 0) < 200e9] == []
     assert [run["state"] for run in runs if run["state"] not in ("succeeded", "failed", "skipped")] == []
@@ -143,22 +147,55 @@ def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clo
 
 @needs_compiler
 @JUMPS
-def test_after_a_clock_was_set_back_no_slot_runs_twice_and_what_is_planned_then_runs(serve, clock, eventually, jump):
+def test_after_a_clock_was_set_back_elapsed_time_goes_on_at_once(serve, clock, eventually, jump):
     kala = serve()
     every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
     eventually(lambda: slots(kala, every_second))
     clock.set(-jump)
-    repeated = kala.create(name="repeated", command=SAID, schedule=f"R1/{clock.at(seconds=0.5)}/PT1S")
-    by_hand = kala.create(name="by hand", schedule=FAR)
-    kala.go(by_hand)
-    eventually(lambda: len(slots(kala, repeated)) == 2)
-    kala.runs(by_hand, 1)
-    ran = slots(kala, every_second)
-    clock.set(jump)
-    eventually(lambda: len(slots(kala, every_second)) > len(ran))
-    kala.patch(f"/job/{every_second}/", {"disabled": True})
+    # Its START lies ahead again, so it waits for that; one whose START has passed by then goes on.
+    repeated = kala.create(name="repeated", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
+    eventually(lambda: len(slots(kala, repeated)) >= 2)
+    clock.set(timedelta(minutes=10))
+    eventually(lambda: slots(kala, repeated)[-1] > clock.now().timestamp() * 1e6 - 5e6)
+    clock.set(timedelta(minutes=-9))
+    eventually(lambda: slots(kala, repeated)[-1] < clock.now().timestamp() * 1e6 + 5e6)
+    assert kala.log.count("the clock was set back by") == 2
+    kala.patch(f"/job/{repeated}/", {"disabled": True})
     kala.settle()
-    assert slots(kala, every_second)[: len(ran)] == ran
+    assert_sane(kala, clock, repeated)
+
+
+@needs_compiler
+def test_a_time_of_day_that_ran_does_not_run_again_when_the_clock_is_set_back_and_forward(serve, clock, eventually):
+    kala = serve()
+    daily = kala.create(name="daily", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/P1D")
+    eventually(lambda: slots(kala, daily))
+    for minutes in (-10, 10):
+        clock.set(timedelta(minutes=minutes))
+        kala.settle()
+    assert len(slots(kala, daily)) == 1
+    assert_sane(kala, clock)
+
+
+@needs_compiler
+@pytest.mark.parametrize("is_down", [True, False], ids=["while it is down", "while it runs"])
+def test_a_boot_with_a_clock_a_year_ahead_lets_no_job_rest_for_a_year(serve, clock, eventually, is_down):
+    year = timedelta(days=365)
+    kala = serve()
+    every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
+    eventually(lambda: slots(kala, every_second))
+    kala.stop()
+    clock.set(year)
+    kala.start()
+    ahead = clock.now().timestamp() * 1e6 - 60e6
+    eventually(lambda: slots(kala, every_second)[-1] > ahead)
+    if is_down:
+        kala.stop()
+    clock.set(-year)
+    if is_down:
+        kala.start()
+    eventually(lambda: slots(kala, every_second)[-1] < ahead)
+    assert "the clock was set back by 365 days" in kala.log or "the clock was set back by 364 days" in kala.log
     assert_sane(kala, clock)
 
 
