@@ -118,9 +118,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     The other fields of the plan say what `next_due` was reckoned from, so that it can be reckoned again; only
     `policy` sets them. Every slot until `claimed_until` has become a run or an entry in the history; None where all
-    runs that the schedule asks for were started. `last_slot` is the newest slot that became a run. For a START that
-    follows the server's zone, `zone_rules` is the digest of that zone's rules, and `next_wall` the wall-clock time of
-    the next slot, written as if it were in UTC; the latter only where slots are counted by the calendar.
+    runs that the schedule asks for were started. For a START that follows the server's zone, `zone_rules` is the
+    digest of that zone's rules. `next_wall` and `last_wall` are wall-clock times, written as if they were in UTC,
+    of slots that are counted by the calendar: of the next one where START follows the server's zone, and of the
+    newest one that became a run.
     """
 
     id: str
@@ -128,7 +129,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     next_due: datetime | None
     slots_started: int = 0
-    last_slot: datetime | None = None
+    last_wall: datetime | None = None
     claimed_until: datetime | None = None
     next_wall: datetime | None = None
     zone_rules: str | None = None

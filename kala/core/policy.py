@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import msgspec
 
 from kala.core import duration, schedule
-from kala.core.clock import CLOCK_SLACK, CORRECTION, rules_of
+from kala.core.clock import CORRECTION, rules_of
 from kala.core.errors import Invalid
 from kala.core.job import Job, Missed, Overlap, Spec
 from kala.core.run import FAILURES, Run, State
@@ -87,7 +87,7 @@ def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Move:
         changed = msgspec.structs.replace(job, spec=spec)
         return Move(_planned(changed, zone, None, None) if spec.parents else changed)
     due = first_due(spec, zone, now) if spec.schedule else None
-    fresh = msgspec.structs.replace(job, spec=spec, slots_started=0, last_slot=None)
+    fresh = msgspec.structs.replace(job, spec=spec, slots_started=0, last_wall=None)
     return Move(_planned(fresh, zone, due, now), missed=_left_behind(job, zone, now))
 
 
@@ -95,34 +95,33 @@ def _left_behind(job: Job, zone: tzinfo, now: datetime) -> MissedSlots | None:
     """What has passed of a schedule that is about to be replaced."""
     if not job.spec.schedule or job.next_due is None:
         return None
-    job = correct(job, zone, now, timedelta())
+    job = correct(job, zone, now, timedelta()).job
     if job.next_due is None:
         return None
     count, newest = schedule.parse(job.spec.schedule, zone).due(job.next_due, now, 1)
     return MissedSlots(count, job.next_due, newest[-1], "the schedule was changed") if count else None
 
 
-def is_stale(job: Job, zone: tzinfo, now: datetime) -> bool:
-    """Whether the plan was made with other rules of the zone, or by a clock that has been set back since."""
-    is_from_ahead = job.claimed_until is not None and job.claimed_until - now > CLOCK_SLACK
-    return is_from_ahead or job.zone_rules not in (None, rules_of(zone))
+def is_of_other_zone(job: Job, zone: tzinfo) -> bool:
+    """Whether the plan was made with other rules of the zone than those of now."""
+    return job.zone_rules not in (None, rules_of(zone))
 
 
-def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Job:
-    """Plan a job by the zone and the clock as they are now; `set_back` is by how much the clock was set back.
+def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Move:
+    """Plan a job by the zone and the clock as they are now; `set_back` is by how much the latter was set back.
 
     This passes no slot: what is due by then is still to be claimed, as missed.
     """
     if not job.spec.schedule:
-        return _planned(job, zone, job.next_due, None)
+        return Move(_planned(job, zone, job.next_due, None))
     plan = schedule.parse(job.spec.schedule, zone)
     due, claimed_until = job.next_due, job.claimed_until
-    if due is not None and job.zone_rules not in (None, rules_of(zone)):
+    if due is not None and is_of_other_zone(job, zone):
         due = _in_zone(job, plan, due)
-    if claimed_until is not None and claimed_until - now > CLOCK_SLACK:
-        due = min(filter(None, (due, plan.next_after(_resume_at(job, plan, now, set_back)))), default=None)
+    if set_back and claimed_until is not None and claimed_until > now:
+        due = min(filter(None, (due, _resumed(job, plan, now, set_back))), default=None)
         claimed_until = now
-    return _planned(job, zone, due, claimed_until)
+    return Move(_planned(job, zone, due, claimed_until))
 
 
 def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | None:
@@ -135,11 +134,12 @@ def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | Non
     return plan.next_after(job.claimed_until)
 
 
-def _resume_at(job: Job, plan: schedule.Schedule, now: datetime, set_back: timedelta) -> datetime:
-    """From when on slots count after the clock was set back: a time of day comes once, unless the clock was wrong."""
-    if plan.is_elapsed or set_back > CORRECTION or job.last_slot is None:
-        return now
-    return max(now, job.last_slot)
+def _resumed(job: Job, plan: schedule.Schedule, now: datetime, set_back: timedelta) -> datetime | None:
+    """The next slot when the clock was set back: a time of day comes once, unless the clock was wrong before."""
+    following = plan.next_after(now)
+    if following is None or job.last_wall is None or set_back > CORRECTION:
+        return following
+    return max(following, plan.slot_at(job.last_wall + _MOMENT))
 
 
 def _planned(job: Job, zone: tzinfo, due: datetime | None, claimed_until: datetime | None) -> Job:
@@ -189,8 +189,8 @@ def claim(
 def _advanced(job: Job, plan: schedule.Schedule, zone: tzinfo, now: datetime, slots: list[datetime]) -> Job:
     """The job when all slots until `now` are claimed, and these of them start."""
     started = job.slots_started + len(slots)
-    last_slot = slots[-1] if slots else job.last_slot
-    job = msgspec.structs.replace(job, slots_started=started, last_slot=last_slot)
+    last_wall = plan.wall_time(slots[-1]) if slots and not plan.is_elapsed else job.last_wall
+    job = msgspec.structs.replace(job, slots_started=started, last_wall=last_wall)
     if plan.runs is not None and started >= plan.runs:
         return _planned(job, zone, None, None)
     return _planned(job, zone, plan.next_after(now), now)

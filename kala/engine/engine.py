@@ -249,15 +249,16 @@ class Engine:
     def _look_back(self, now: datetime) -> None:
         """Notice that the clock was set back or the zone changed while no Kala ran, by what the last one wrote."""
         self._store.writer.runs.shorten_retries(now, now + CLOCK_SLACK)
-        stale = self._store.writer.jobs.stale(rules_of(self._zone), now + CLOCK_SLACK, 1)
-        if any(job.zone_rules not in (None, "", rules_of(self._zone)) for job in stale):
+        if any(job.zone_rules for job in self._store.writer.jobs.of_other_zone(rules_of(self._zone), 1)):
             self._tell_of_zone()
-        last_claim = self._store.writer.jobs.last_claim()
-        if last_claim and last_claim - now > CLOCK_SLACK:
+        last_claim = self._store.writer.jobs.last_claim() or now
+        if last_claim - now > CLOCK_SLACK:
             self._plan_again(last_claim - now, now)
+        else:
+            self._latest = max(now, last_claim)
 
     def _plan_again(self, set_back: timedelta, now: datetime) -> None:
-        self._stale_by = (self._stale_by or timedelta()) + set_back
+        self._stale_by = max(self._stale_by or timedelta(), set_back)
         logger.warning(
             "the clock was set back by %s to %s: jobs are planned again",
             timedelta(seconds=round(set_back.total_seconds())),
@@ -362,7 +363,7 @@ class Engine:
         """Claim and start what is due; what comes back is by how much the plans of jobs may still be stale."""
         stale_by = self._stale_by
         if not self._is_draining:
-            if stale_by is not None and not self._runs.plan_again(now, stale_by, _STEP_LIMIT):
+            if stale_by is not None and not self._runs.plan_again(now, self._latest, stale_by, _STEP_LIMIT):
                 stale_by = None
             # In this order, so that a slot that comes due becomes part of one that still waits for its turn.
             self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)

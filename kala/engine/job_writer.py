@@ -78,8 +78,8 @@ class JobWriter:
 
     def _wake(self, job: Job, now: datetime) -> None:
         self._runs.resume(job.id, "" if job.spec.overlap is Overlap.ALLOW else WAITS_FOR_JOB)
-        # One whose plan is stale has yet to be planned again, which also claims what it has missed.
-        if job.next_due and job.next_due <= now and not policy.is_stale(job, self._zone(), now):
+        # One of another zone has yet to be planned again, which also claims what it has missed.
+        if job.next_due and job.next_due <= now and not policy.is_of_other_zone(job, self._zone()):
             self._moves.claim([job], now, watching_since=now)
 
     def _complete(self, spec: Spec, before: Spec | None) -> Spec:

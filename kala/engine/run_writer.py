@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from kala.core import policy
-from kala.core.clock import CLOCK_SLACK, rules_of
+from kala.core.clock import rules_of
 from kala.core.errors import Conflict, NotFound
 from kala.core.job import Job, Overlap, ParentsMode
 from kala.core.limits import QUEUED, QUEUED_OF_JOB
@@ -283,16 +283,22 @@ class RunWriter:
             self._skip(_new(job, cause, now, slot=slot), _OVERLAP, now)
         return policy.as_started(move, started, self._zone(), now)
 
-    def plan_again(self, now: datetime, set_back: timedelta, limit: int) -> bool:
-        """Plan jobs by the zone and the clock of now, where theirs were others; say whether there may be more."""
+    def plan_again(self, now: datetime, latest: datetime, set_back: timedelta, limit: int) -> bool:
+        """Plan jobs by the zone and the clock of now, where theirs were others; say whether there may be more.
+
+        `latest` is the latest time that was seen since the clock was set back, by so much.
+        """
         zone = self._zone()
-        stale = self._jobs.stale(rules_of(zone), now + CLOCK_SLACK, limit)
-        jobs = [policy.correct(job, zone, now, set_back) for job in stale]
-        self._jobs.plan(jobs)
+        stale = self._jobs.of_other_zone(rules_of(zone), limit)
+        if set_back:
+            stale += self._jobs.from_ahead(latest, rules_of(zone), limit - len(stale))
+        moves = [policy.correct(job, zone, latest, set_back) for job in stale]
+        self.move(moves, now)
+        jobs = [move.job for move in moves]
         self.settle(jobs)
         due = [job for job in jobs if job.next_due and job.next_due <= now and not job.spec.disabled]
         self.claim(due, now, watching_since=now)
-        return bool(stale)
+        return len(stale) == limit
 
     def finish(self, ends: Sequence[Done], now: datetime) -> None:
         """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""

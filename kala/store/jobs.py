@@ -18,7 +18,7 @@ from kala.store.tables import JobRow
 
 # One job with its children in the order of their creation.
 _COLUMNS = """
-    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_slot, job.claimed_until, job.next_wall,
+    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_wall, job.claimed_until, job.next_wall,
     job.zone_rules, job.is_done,
     job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
     (SELECT group_concat(child_id, ' ') FROM (
@@ -33,18 +33,22 @@ _DUE = f"""
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
     ORDER BY next_due, seq LIMIT ?
 """
-# What was planned with other rules of the zone than these, or by a clock that was ahead of this.
-_STALE = f"""
+# What was planned with other rules of the zone than these.
+_OF_OTHER_ZONE = f"""
     SELECT {_COLUMNS} FROM job WHERE seq IN (
         SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules < ?
         UNION ALL SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules > ?
-        UNION ALL SELECT seq FROM job INDEXED BY job_claimed WHERE claimed_until > ?
         LIMIT ?)
+"""
+# What was planned with these rules, by a clock that was ahead.
+_FROM_AHEAD = f"""
+    SELECT {_COLUMNS} FROM job INDEXED BY job_claimed
+    WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules = ?) LIMIT ?
 """
 _LAST_CLAIM = "SELECT max(claimed_until) FROM job INDEXED BY job_claimed WHERE claimed_until IS NOT NULL"
 _NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
-    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_slot,
+    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_wall,
         claimed_until, next_wall, zone_rules, created_at, id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
@@ -52,7 +56,7 @@ _SAVE = """
     UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ? WHERE id = ?
 """
 _PLAN = """
-    UPDATE job SET next_due = ?, slots_started = ?, last_slot = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
+    UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
     WHERE id = ?
 """
 _SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each(?))"
@@ -171,9 +175,13 @@ class Jobs:
         """The enabled jobs that are due by `now`, the longest waiting first, but none whose plan is of another zone."""
         return [_job(row) for row in self._sql(_DUE, (to_column(now), zone_rules, limit)).fetchall()]
 
-    def stale(self, zone_rules: str, latest: datetime, limit: int) -> list[Job]:
-        """Jobs whose plan was made with other rules of the zone, or by a clock that was ahead of `latest`."""
-        return [_job(row) for row in self._sql(_STALE, (zone_rules, zone_rules, to_column(latest), limit)).fetchall()]
+    def of_other_zone(self, zone_rules: str, limit: int) -> list[Job]:
+        """Jobs whose plan was made with other rules of the zone than these."""
+        return [_job(row) for row in self._sql(_OF_OTHER_ZONE, (zone_rules, zone_rules, limit)).fetchall()]
+
+    def from_ahead(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
+        """Jobs whose plan was made with these rules, by a clock that was ahead of `now`."""
+        return [_job(row) for row in self._sql(_FROM_AHEAD, (to_column(now), zone_rules, limit)).fetchall()]
 
     def last_claim(self) -> datetime | None:
         """The latest instant until which the slots of a job were claimed."""
@@ -321,13 +329,13 @@ def _decided(job: Job) -> tuple[object, ...]:
 
 
 def _plan(job: Job) -> tuple[object, ...]:
-    reckoned_from = (to_nullable(job.last_slot), to_nullable(job.claimed_until), to_nullable(job.next_wall))
+    reckoned_from = (to_nullable(job.last_wall), to_nullable(job.claimed_until), to_nullable(job.next_wall))
     return (to_nullable(job.next_due), job.slots_started, *reckoned_from, job.zone_rules)
 
 
 def _job(row: Sequence[Any]) -> Job:
     job_id, spec, created_at, next_due, slots_started, *plan, is_done, successes, errors, finished = row[:13]
-    last_slot, claimed_until, next_wall, zone_rules = plan
+    last_wall, claimed_until, next_wall, zone_rules = plan
     *times, children = row[13:]
     return Job(
         id=job_id,
@@ -335,7 +343,7 @@ def _job(row: Sequence[Any]) -> Job:
         created_at=from_column(created_at),
         next_due=from_nullable(next_due),
         slots_started=slots_started,
-        last_slot=from_nullable(last_slot),
+        last_wall=from_nullable(last_wall),
         claimed_until=from_nullable(claimed_until),
         next_wall=from_nullable(next_wall),
         zone_rules=zone_rules,

@@ -164,7 +164,7 @@ _RETRIED = ("CREATE INDEX run_retried ON run (cause_run) WHERE cause = 'retry'",
 
 # What a plan was reckoned from. No rules ('') are no zone's, so each plan from before is completed at the next start.
 _PLANS = (
-    "ALTER TABLE job ADD COLUMN last_slot INTEGER",
+    "ALTER TABLE job ADD COLUMN last_wall INTEGER",
     "ALTER TABLE job ADD COLUMN claimed_until INTEGER",
     "ALTER TABLE job ADD COLUMN next_wall INTEGER",
     "ALTER TABLE job ADD COLUMN zone_rules TEXT",

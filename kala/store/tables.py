@@ -30,7 +30,7 @@ class JobRow(Model):
     last_error = IntegerField(null=True)
     last_attempt = IntegerField(null=True)
     spec = TextField()
-    last_slot = IntegerField(null=True)
+    last_wall = IntegerField(null=True)
     claimed_until = IntegerField(null=True)
     next_wall = IntegerField(null=True)
     zone_rules = TextField(null=True)

@@ -114,6 +114,15 @@ def test_what_is_due_in_two_stretches_that_meet_is_due_in_the_whole(case):
     assert plan.due(min(since, until), max(since, until), 99) == (first[0] + second[0], first[1] + second[1])
 
 
+@given(starts, intervals(), st.sampled_from(ZONES), st.sampled_from(ZONES), st.integers(0, FURTHEST - 1))
+def test_a_slot_is_found_in_another_zone_by_its_wall_clock_time(start, interval, zone, other, number):
+    text, here = written(start, interval), grid(start.replace(tzinfo=zone), interval)
+    # Where a zone leaves out a day, two slots are one instant; it stands for the first.
+    first = here.index(here[number])
+    there = parse(text, other).slot_at(parse(text, zone).wall_time(here[number]))
+    assert there == grid(start.replace(tzinfo=other), interval)[first]
+
+
 @given(
     st.sampled_from(["R", "R0", "R2"]),
     st.sampled_from(["2030-01-31T08:00:00.5+01:00", "2030-01-01T08:00Z", "20300101T080000", "9999-12-31T23:59:59Z"]),
