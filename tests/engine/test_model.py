@@ -1,12 +1,13 @@
 """The runs that Kala makes are those that a slow and obvious reading of docs/jobs.md foretells, one by one.
 
-Time is counted in minutes. There are workers enough, so that each job can be told by itself.
+Time is counted in minutes, of Kala's clock, which can be set; zones are so many minutes east of UTC. There are workers
+enough, so that each job can be told by itself.
 """
 
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 from effort import effort
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from kala.engine.messages import CancelRun, StartJob
 MINUTE = timedelta(minutes=1)
 JOBS = 4
 FOR_EVER = 3000
+DAY, CORRECTION = 24 * 60, 3 * 60
 ENUMS = {"overlap": Overlap, "missed": Missed}
 COUNTED = re.compile(r"(\d+) slots? w")
 
@@ -30,6 +32,7 @@ class Told:
     def __init__(self, cause: str, slot: int | None, due: int, attempt: int = 0, state: str = "queued") -> None:
         self.cause, self.slot, self.due, self.attempt, self.state = cause, slot, due, attempt, state
         self.waits_for = ""
+        self.queued = 0
         self.not_before: int | None = None
         self.missed = 0
         self.is_asked_to_end = False
@@ -42,11 +45,17 @@ class Told:
 class Foretold:
     """What a job means."""
 
-    def __init__(self, now: int, **rules: object) -> None:
+    def __init__(self, now: int, offset: int, **rules: object) -> None:
         self.rules = rules
-        start, every, repeats = (rules[name] for name in ("start", "every", "repeats"))
+        repeats = rules["repeats"]
         count = FOR_EVER if repeats is None else repeats + 1
-        self.slots = [start + every * number for number in range(1 if repeats == 0 else FOR_EVER)]
+        self.is_elapsed = rules["every"] < DAY and repeats != 0
+        self.is_planned = rules["has_schedule"] and not rules["has_parent"]
+        self.offset = offset
+        self.wall = rules["start"] + self.east
+        self.slots = self.grid()
+        self.claimed_until = now
+        self.last_wall: int | None = None
         self.left, self.cause = count, "schedule"
         if rules["has_parent"]:
             self.slots = []
@@ -56,6 +65,39 @@ class Foretold:
         self.runs: list[Told] = []
         self.children: list[Foretold] = []
         self.cleaner: Foretold | None = None
+
+    @property
+    def east(self) -> int:
+        """How far east of UTC START is read."""
+        return self.offset if self.rules["is_local"] else 0
+
+    def grid(self) -> list[int]:
+        """All slots of the schedule, in the zone as it is."""
+        start = self.wall - self.east
+        numbers = range(1 if self.rules["repeats"] == 0 else FOR_EVER)
+        return [start + self.rules["every"] * number for number in numbers]
+
+    def zone_is(self, offset: int) -> bool:
+        """A time of day stays what it is; elapsed time goes on from where slots were claimed. Whether it moves."""
+        before, is_other = self.grid(), offset != self.offset
+        self.offset = offset
+        if not (is_other and self.is_planned and self.rules["is_local"] and self.slots):
+            return False
+        if self.is_elapsed:
+            self.slots = [slot for slot in self.grid() if slot > self.claimed_until]
+        else:
+            self.slots = self.grid()[before.index(self.slots[0]) :]
+        return True
+
+    def clock_is_set_back(self, by: int, now: int) -> None:
+        if not self.is_planned or not self.left or self.claimed_until <= now:
+            return
+        comes = [slot for slot in self.grid() if slot > now]
+        if not self.is_elapsed and by <= CORRECTION and self.last_wall is not None:
+            comes = [slot for slot in comes if slot > self.last_wall - self.east]
+        first = min([*self.slots[:1], *comes[:1]], default=None)
+        self.slots = [] if first is None else [slot for slot in self.grid() if slot >= first]
+        self.claimed_until = now
 
     def those(self, state: str, *waits: str) -> list[Told]:
         return [run for run in self.runs if run.state == state and (not waits or run.waits_for in waits)]
@@ -124,6 +166,7 @@ class Foretold:
         if not self.is_able or run.attempt >= self.rules["retries"] or not in_time:
             return False
         retry = Told("retry", run.slot, run.due, run.attempt + 1)
+        retry.queued = now
         self.runs.append(retry)
         if at == now:
             retry.state = "running"
@@ -149,16 +192,17 @@ class Foretold:
         self.slots = [slot for slot in self.slots if slot > now]
         if not passed:
             return
+        self.claimed_until = now
         if self.cause == "schedule":
             passed = self.made_up_for(passed, now, watched_since)
         replaced = passed[:-1] if self.rules["overlap"] == "replace" else []
         for slot in passed[len(replaced) :]:
             if self.left and self.comes(Told(self.cause, slot, slot)).state != "skipped":
                 self.left -= 1
+                self.last_wall = slot + self.east
+        self.runs += [Told(self.cause, slot, slot, state="skipped") for slot in replaced]
         if not self.left:
             self.slots = []
-        else:
-            self.runs += [Told(self.cause, slot, slot, state="skipped") for slot in replaced]
 
     def made_up_for(self, passed: list[int], now: int, watched_since: int) -> list[int]:
         missed, deadline = self.rules["missed"], self.rules["deadline"]
@@ -207,7 +251,8 @@ class Machine(RuleBasedStateMachine):
         self._stack = ExitStack()
         self.kala = self._stack.enter_context(new_kala(workers=1000))
         self.began = self.kala.now
-        self.watched_since = self.looked_at = 0
+        self.watched_since = self.looked_at = self.latest = 0
+        self.offset = 0
         self.jobs: dict[str, Foretold] = {}
 
     def teardown(self) -> None:
@@ -243,8 +288,9 @@ class Machine(RuleBasedStateMachine):
     def time_is_now(self) -> None:
         """What a step does, however it came about."""
         has_gap = self.now - self.looked_at > 1
-        self.watched_since = self.now if has_gap else self.watched_since
+        self.watched_since = self.now if has_gap else min(self.watched_since, self.now)
         self.looked_at = self.now
+        self.latest = max(self.latest, self.now)
         for job in self.jobs.values():
             job.time_is(self.now, self.watched_since)
 
@@ -255,7 +301,8 @@ class Machine(RuleBasedStateMachine):
         rules=st.fixed_dictionaries(
             {
                 "has_schedule": st.sampled_from([True, True, False]),
-                "every": st.sampled_from([1, 2, 7, 60]),
+                "every": st.sampled_from([1, 2, 7, 60, DAY]),
+                "is_local": st.booleans(),
                 "repeats": st.sampled_from([None, None, 0, 1, 2, 5]),
                 "overlap": st.sampled_from(["wait", "skip", "allow", "replace"]),
                 "missed": st.sampled_from(["once", "skip", "all"]),
@@ -275,7 +322,7 @@ class Machine(RuleBasedStateMachine):
         if cleaner and self.leads_to(cleaner, parent):
             cleaner = ""
         rules = rules | {"start": self.now + start, "has_parent": bool(parent)}
-        told = Foretold(self.now, **rules)
+        told = Foretold(self.now, self.offset, **rules)
         job_id = self.kala.create(parents=(parent,) if parent else (), on_failure_job=cleaner, **fields(self, rules))
         self.jobs[job_id] = told
         told.cleaner = self.jobs.get(cleaner)
@@ -340,21 +387,63 @@ class Machine(RuleBasedStateMachine):
         self.kala.passes(minutes=passed)
         self.time_is_now()
 
-    @rule(down=st.sampled_from([0, 1, 3, 10, 60]))
-    def kala_dies(self, down):
+    @rule(by=st.sampled_from([1, 2, 10, 60, 179, 181, 600]))
+    def the_clock_is_set_back(self, by):
+        self.kala.passes(minutes=-by)
+        by = self.latest - self.now
+        if by > 1:
+            self.latest = self.now
+            for run in self.retries():
+                run.not_before -= by
+            self.plans_are_made_again(self.offset, by)
+        self.time_is_now()
+
+    @rule(offset=st.sampled_from([0, 60, 330, -300]), passed=st.sampled_from([0, 1, 10]))
+    def the_zone_changes(self, offset, passed):
+        self.kala.zone = timezone(offset * MINUTE)
+        self.kala.passes(minutes=passed)
+        self.plans_are_made_again(offset, 0)
+        self.time_is_now()
+
+    @rule(down=st.sampled_from([0, 1, 3, 10, 60, -1, -2, -60, -600]), offset=st.sampled_from([0, 0, 330, -300]))
+    def kala_dies(self, down, offset):
+        self.kala.zone = timezone(offset * MINUTE)
         self.kala.restart(minutes=down)
-        self.watched_since = self.looked_at = self.now
+        self.watched_since = self.looked_at = self.latest = self.now
+        for run in self.retries():
+            if run.queued > self.now + 1:
+                run.not_before += self.now - run.queued
         for job in self.jobs.values():
             job.is_lost(self.now)
+        claimed = [job.claimed_until for job in self.jobs.values() if job.is_planned and job.left]
+        set_back = max(claimed, default=self.now) - self.now
+        if set_back <= 1:
+            self.latest, set_back = max(self.now, self.now + set_back), 0
+        self.plans_are_made_again(offset, set_back)
         self.time_is_now()
+
+    def retries(self) -> list[Told]:
+        runs = [run for job in self.jobs.values() for run in job.those("queued")]
+        return [run for run in runs if run.not_before is not None]
+
+    def plans_are_made_again(self, offset: int, set_back: int) -> None:
+        self.offset = offset
+        for job in self.jobs.values():
+            is_moved = job.zone_is(offset)
+            if set_back:
+                job.clock_is_set_back(set_back, self.now)
+            if is_moved and job.is_able:
+                job.slots_pass(self.now, watched_since=self.now)
 
 
 def fields(machine: Machine, rules: dict) -> dict[str, object]:
     """The same rules as Kala has them."""
-    start = (machine.began + rules["start"] * MINUTE).isoformat()
+    start = (machine.began + rules["start"] * MINUTE).astimezone(machine.kala.zone)
+    start = (start.replace(tzinfo=None) if rules["is_local"] else start).isoformat()
     repeats = "" if rules["repeats"] is None else rules["repeats"]
+    interval = "P1D" if rules["every"] == DAY else f"PT{rules['every']}M"
     given = {
-        "schedule": f"R{repeats}/{start}/PT{rules['every']}M" if rules["has_schedule"] else "",
+        "schedule": f"R{repeats}/{start}/{interval}" if rules["has_schedule"] else "",
         "overlap": rules["overlap"],
         "missed": rules["missed"],
         "missed_limit": rules["limit"],
