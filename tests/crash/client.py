@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from http.client import HTTPException
 from random import Random
 from typing import Any
 
+from clock import Clock
 from process import ENDED, Api
 from work import Evidence, Work, some_work
 
@@ -67,8 +68,10 @@ NOTHING = Pending({})
 class Client:
     """Asks for one thing after the other until Kala is gone."""
 
-    def __init__(self, number: int, evidence: Evidence) -> None:
+    def __init__(self, number: int, evidence: Evidence, clock: Clock) -> None:
         self.number = number
+        self.zone: tzinfo = UTC  # Kala's
+        self._clock = clock
         self._evidence = evidence
         self.notes: list[Note] = []
         self.pending = NOTHING
@@ -160,7 +163,10 @@ class Client:
     # Jobs
 
     def _create(self) -> None:
-        kinds = (self._plain, self._failing, self._scheduled, self._held, self._disabled, self._family, self._reunion)
+        kinds = (
+            *(self._plain, self._failing, self._scheduled, self._local, self._held, self._disabled),
+            *(self._family, self._reunion),
+        )
         self._chance.choice(kinds)()
 
     def _plain(self) -> None:
@@ -189,8 +195,16 @@ class Client:
         rules = {"overlap": self._chance.choice(_OVERLAPS), "missed": self._chance.choice(_MISSED)}
         self._new("scheduled", {"schedule": self._schedule(), **rules}, fails=self._chance.random() < 0.2)
 
+    def _local(self) -> None:
+        """Due once at a time of day, wherever Kala is by then."""
+        start = self._soon().astimezone(self.zone).replace(tzinfo=None)
+        self._new("local", {"schedule": f"R0/{start.isoformat()}", "missed": self._chance.choice(_MISSED)})
+
+    def _soon(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self._chance.uniform(0.1, 0.8))
+
     def _schedule(self) -> str:
-        start = datetime.now(UTC) + timedelta(seconds=self._chance.uniform(0.1, 0.8))
+        start = self._soon()
         return f"R{self._chance.randint(0, 3)}/{start.isoformat()}/PT1S"
 
     def _family(self) -> None:
@@ -217,7 +231,7 @@ class Client:
         note.was_disabled = spec.get("disabled", False)
         self.notes.append(note)
         # A slow machine may be past the start of a schedule.
-        wanted = (_MADE, _REFUSED) if kind == "scheduled" else (_MADE,)
+        wanted = (_MADE, _REFUSED) if kind in ("scheduled", "local") else (_MADE,)
         answer = self._ask(Pending({note: spec}), wanted, "POST", "/job/", spec)
         note.id = answer.body.get("id", "")
         return note
@@ -235,7 +249,7 @@ class Client:
 
     def _change(self, note: Note) -> None:
         """Several fields at once: they come together."""
-        change = {"owner": f"{self._chance.random()}@example.org", "epsilon": f"PT{self._chance.randint(1, 9)}H"}
+        change = {"owner": f"{self._chance.random()}@example.org", "epsilon": f"P{self._chance.randint(1, 9)}M"}
         if self._chance.random() < 0.3:
             note.was_changed = True
             change["retries"] = self._chance.randint(0, 2)

@@ -1,6 +1,7 @@
 """One life after the other: Kala starts, is under load, comes to an end at some moment, and what is left is judged.
 
-An era is a row of lives on the same data. Its last life comes to rest, and is stopped in good order.
+An era is a row of lives on the same data. Its last life comes to rest, and is stopped in good order. Before a life the
+time zone may become another, and the clock may be set; the clock may also be set while clients are at work.
 
 What the seed makes the same: for each life the moment of its end and how long it is under load, and for each client of
 that life the row of its choices. They come from (seed, life) and (seed, life, client) alone, so an era can be lived
@@ -13,15 +14,19 @@ rounds with its seed to come back; one that needs a certain row of requests most
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 from client import POOL, POOL_SIZE, Client
+from clock import STEPS, ZONES, Clock
 from judge import Judge
 from process import Kala, eventually
 from work import OUTPUT_LIMIT, Evidence
+
+from kala.zone import ServerZone
 
 CLIENTS = 3
 FLAGS = (
@@ -35,6 +40,9 @@ _START_SECONDS = (0.05, 0.8)
 _STOP_SECONDS = (0.0, 0.8)
 # In each so many lives Python warns of what it usually keeps to itself, such as files that nobody closed.
 _WARNED_LIFE = 10
+
+# The clock goes on for so long before an era comes to rest, so that all is due by then.
+_TO_REST = timedelta(days=2)
 
 End = Callable[[Kala], None]
 """Ends a Kala that may be starting, at work, stopping or gone, and returns when it is gone.
@@ -53,16 +61,19 @@ class Era:
     """Some lives on the same data, in a folder of their own."""
 
     def __init__(
-        self, home: Path, seed: int, *, end: End = kill, flags: tuple[str, ...] = (), environ: Mapping[str, str] = {}
+        self, home: Path, seed: int, *, end: End = kill, flags: tuple[str, ...] = (), library: Path | None = None
     ) -> None:
-        """`flags` and `environ` are more of them for Kala."""
+        """`flags` are more of them for Kala; without the `library` its clock is not set."""
         home.mkdir()
         self.seed = seed
         self.life = 0
-        self.kala = Kala(home, *FLAGS, *flags, environ=dict(environ))
+        self._clock = Clock(home / "clock")
+        self._can_be_set = library is not None
+        self._furthest = timedelta()
+        self.kala = Kala(home, *FLAGS, *flags, environ=self._clock.environ(library) if library else {})
         self._end = end
         self._evidence = Evidence(home / "evidence")
-        self._clients = [Client(number, self._evidence) for number in range(CLIENTS)]
+        self._clients = [Client(number, self._evidence, self._clock) for number in range(CLIENTS)]
         self._judge = Judge(self.kala, self._clients, self._evidence)
         self._moment = ""
 
@@ -87,6 +98,8 @@ class Era:
     def _live(self, chance: Random) -> None:
         [self._moment] = chance.choices(list(_MOMENTS), list(_MOMENTS.values()))
         self._warn(is_on=self.life % _WARNED_LIFE == 0)
+        self._move_to(chance.choice(ZONES))
+        self._set_clock(chance.choice(STEPS))
         self.kala.launch()
         if self._moment == "starting":
             time.sleep(chance.uniform(*_START_SECONDS))
@@ -104,10 +117,25 @@ class Era:
         self._judge.greet()
         for client in self._clients:
             client.work(self.kala.address, Random(f"{self.seed}/{self.life}/{client.number}"))
-        time.sleep(chance.uniform(*_LOAD_SECONDS))
+        time.sleep(chance.uniform(*_LOAD_SECONDS) / 2)
+        self._set_clock(chance.choice(STEPS))
+        time.sleep(chance.uniform(*_LOAD_SECONDS) / 2)
+
+    def _move_to(self, zone: str) -> None:
+        self.kala.environ["TZ"] = zone
+        for client in self._clients:
+            client.zone = ServerZone({"TZ": zone}).current
+
+    def _set_clock(self, by: timedelta) -> None:
+        if self._can_be_set and by:
+            self._clock.set(by)
+            self._furthest = max(self._furthest, self._clock.ahead)
+            if by < timedelta():
+                self._judge.clock_was_set_back()
 
     def _rest(self) -> Counter[str]:
         self._warn(is_on=True)
+        self._set_clock(self._furthest + _TO_REST - self._clock.ahead)
         self.kala.start()
         self._judge.greet()
         eventually(self._judge.is_quiet)

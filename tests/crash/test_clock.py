@@ -1,25 +1,20 @@
 """The clock is set while Kala runs or is down, or the whole process stands still: no slot goes away in silence."""
 
 import os
-import shutil
 import signal
-import struct
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
+from clock import COMPILER, Clock, library
 from process import Kala, api, gate, make, soon, wait
 
-__all__ = ("api", "gate", "make", "soon", "wait")
+__all__ = ("api", "gate", "library", "make", "soon", "wait")
 
-SOURCE = Path(__file__).with_name("clock.c")
-COMPILER = shutil.which("cc")
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="the clock that is set is made by a C compiler")
 # As long as it may take in truth, where the tests may take their time.
 IS_PATIENT = "KALA_PATIENT" in os.environ
@@ -27,36 +22,6 @@ IS_PATIENT = "KALA_PATIENT" in os.environ
 PROMISED = 30.0
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 SAID = "echo $KALA_SLOT"
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory) -> Path:
-    made = tmp_path_factory.mktemp("clock") / "clock.so"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-Wall", "-Werror", "-O1", "-o", made, SOURCE], check=True)
-    return made
-
-
-class Clock:
-    """The wall clock of a Kala, and of nobody else."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.ahead = timedelta()
-        self.set(timedelta())
-
-    def set(self, by: timedelta) -> None:
-        """Set it forward, or back."""
-        self.ahead += by
-        nanoseconds = self.ahead // timedelta(microseconds=1) * 1000
-        with self.file.open("r+b" if self.file.exists() else "wb", buffering=0) as file:
-            file.write(struct.pack("=q", nanoseconds))
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
-
-    def at(self, **ahead: float) -> str:
-        """An instant from now, as schedules have it."""
-        return (self.now() + timedelta(**ahead)).isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
@@ -69,7 +34,7 @@ def serve(make, library, clock, tmp_path) -> Callable[..., Kala]:
     """Starts a Kala with that clock, which looks at it at least every `looks` seconds."""
 
     def serve(looks: float = 0.5) -> Kala:
-        environ = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(clock.file)}
+        environ = clock.environ(library)
         if looks < PROMISED:  # twice as often as a watchdog wants to hear of it
             watchdog = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": str(int(2e6 * looks))}
             environ |= watchdog

@@ -1,4 +1,6 @@
-"""Kala is killed at any moment, again and again, while clients are at work. What it acknowledged stays true.
+"""Kala is killed at any moment, again and again, while clients are at work, zones change, and the clock is set.
+
+What it acknowledged stays true.
 
 CONTRIBUTING.md tells how to have more kills, and how to come back to a complaint: KILLS, SEED and FIRST.
 """
@@ -7,7 +9,10 @@ import os
 from random import SystemRandom
 
 import pytest
+from clock import library
 from driver import Era
+
+__all__ = ("library",)
 
 # The data start anew after so many lives, so that looking at them does not take longer and longer.
 _ERA = 50
@@ -32,8 +37,8 @@ def _eras():
 
 
 @pytest.mark.parametrize(("seed", "lives"), list(_eras()))
-def test_what_was_acknowledged_survives_kills_and_nothing_runs_twice_or_never(tmp_path, seed, lives):
-    era = Era(tmp_path / "era", seed)
+def test_what_was_acknowledged_survives_kills_and_nothing_runs_twice_or_never(tmp_path, library, seed, lives):
+    era = Era(tmp_path / "era", seed, library=library)
     states = era.go_on(lives)
     print(f"\nseed {seed}, lives {lives[0]} to {lives[-1]}: {era.acknowledged} requests acknowledged, {dict(states)}")
     if len(lives) >= _FEW:

@@ -1,5 +1,7 @@
 """The power goes while clients are at work. What Kala acknowledged is on the disk, and so is the output of ended runs.
 
+The machine comes back with its clock set, or in another time zone.
+
 `CUTS=100` in the environment asks for so many cuts; `SEED=7` for other ones.
 """
 
@@ -9,13 +11,18 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from datetime import datetime
 from http.client import HTTPException
 
 import pytest
+from clock import STEPS, ZONES, Clock, library
 from disk import disk, lay_out, layer, state_of
-from process import api, make
+from process import api, eventually, make
 
-__all__ = ("api", "disk", "layer", "make")
+from kala.core.clock import rules_of
+from kala.zone import ServerZone
+
+__all__ = ("api", "disk", "layer", "library", "make")
 
 CUTS = int(os.environ.get("CUTS") or 10)
 SEED = int(os.environ.get("SEED") or 1)
@@ -23,6 +30,8 @@ CLIENTS = 3
 # What else the disk could have had after each cut; each is looked at without a Kala.
 DISKS = 10
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
+LOCAL = datetime(2099, 1, 1, 2, 30)  # noqa: DTZ001  it is in Kala's zone
+DAILY = f"R/{LOCAL.isoformat()}/P1D"
 LIMIT = 100_000
 
 
@@ -96,7 +105,7 @@ class Client(threading.Thread):
 
     def create(self) -> None:
         name = self.chance.choice(list(KINDS))
-        schedule = self.chance.choice(("", FAR))
+        schedule = self.chance.choice(("", FAR, DAILY))
         job = {"name": name, "command": KINDS[name].command, "schedule": schedule}
         self.jobs[self.ask(201, "POST", "/job/", job)["id"]] = False
 
@@ -233,14 +242,18 @@ def test_the_layer_misses_nothing_that_kala_writes(make, disk):
 
 
 @pytest.mark.timeout(60 + 10 * CUTS)
-def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(make, api, disk, tmp_path):
+def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(make, api, disk, library, tmp_path):
     print(f"SEED={SEED} CUTS={CUTS}")
     chance = random.Random(SEED)
-    kala = make("--output-limit", str(LIMIT), environ=disk.environ)
+    clock = Clock(tmp_path / "clock")
+    both = f"{library}:{disk.environ['LD_PRELOAD']}"
+    kala = make("--output-limit", str(LIMIT), environ=clock.environ(library) | disk.environ | {"LD_PRELOAD": both})
     clients: list[Client] = []
     shown: set[int] = set()
     for cut in range(CUTS):
         judge = Judge(clients, f"SEED={SEED}, cut {cut + 1}")
+        kala.environ["TZ"] = chance.choice(ZONES)
+        clock.set(chance.choice(STEPS))
         kala.start()
         crew = [Client(api(kala.address), chance.random()) for _ in range(CLIENTS)]
         clients += crew
@@ -257,6 +270,9 @@ def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(m
         look_at_others(judge, replay, chance, tmp_path / "other", shown)
         assert "Traceback" not in kala.log, judge.says(kala.log)
     kala.start()
+    eventually(lambda: kala.query("SELECT 1 FROM job WHERE zone_rules != ?", rules(kala)) == [])
+    wanted = LOCAL.replace(tzinfo=ServerZone(kala.environ).current).timestamp() * 1e6
+    assert {job["next_due"] for job in kala.query("SELECT * FROM job WHERE zone_rules != ''")} == {wanted}
     assert shown <= ended_in(kala)
     assert kala.stop() == 0
     judge.judge(kala.data, shown)
@@ -267,6 +283,10 @@ def test_what_was_acknowledged_and_the_output_of_ended_runs_survive_power_cuts(m
     )
     assert states["lost"] > 0, "no cut met a run; the test proves nothing"
     assert states["succeeded"] > 5 * CUTS
+
+
+def rules(kala) -> str:
+    return rules_of(ServerZone(kala.environ).current)
 
 
 def ended_in(kala) -> set[int]:
