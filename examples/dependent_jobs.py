@@ -18,9 +18,9 @@ def create(**job: object) -> str:
 
 def wait_for_runs(job_id: str) -> list[dict]:
     for _ in range(100):
-        runs = requests.get(f"{JOBS}/stats/{job_id}/", timeout=10).json()["job_stats"]
-        if runs:
-            return runs
+        runs = requests.get(f"{JOBS}/{job_id}/runs/", timeout=10).json()["runs"]
+        if runs and all(run["ended_at"] for run in runs):
+            return runs[::-1]  # the oldest first
         time.sleep(0.1)
     raise SystemExit(f"job {job_id} did not run within 10 seconds")
 
@@ -34,8 +34,7 @@ check = create(name="check", command="echo wrong; exit 3", parent_jobs=[fetch], 
 requests.post(f"{JOBS}/start/{fetch}/", timeout=10).raise_for_status()
 wait_for_runs(alarm)
 for name, job_id in (("fetch", fetch), ("check", check), ("alarm", alarm)):
-    outcomes = ["succeeded" if run["success"] else "failed" for run in wait_for_runs(job_id)]
-    print(f"{name}: {', '.join(outcomes)}")
+    print(f"{name}: {', '.join(run['state'] for run in wait_for_runs(job_id))}")
 
 for job_id in (fetch, alarm):  # the child goes with its only parent
     requests.delete(f"{JOBS}/{job_id}/", timeout=10).raise_for_status()
