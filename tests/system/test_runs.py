@@ -52,7 +52,7 @@ def test_the_history_is_filtered_and_comes_in_pages(kala):
     assert ids(kala.get(f"/job/{bad}/runs").body["runs"]) == ids(kala.history("state=failed")) == everything[:2]
     assert ids(kala.history("cause=retry")) == everything[:1]
     assert ids(kala.history("cause=manual&state=failed")) == everything[1:2]
-    middle = kala.run(everything[2])["queued_at"].replace("+", "%2B")
+    middle = kala.run(everything[2])["ended_at"].replace("+", "%2B")
     assert ids(kala.history(f"since={middle}")) == everything[:3]
     assert ids(kala.history(f"until={middle}")) == everything[2:]
     paged, query = [], "limit=2"
