@@ -110,3 +110,16 @@ def send_all(one, words) -> None:
         one.sendall(words)
     except OSError:  # it was refused before all of it was read
         return
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET " + b"/a" * 30_000 + b" HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nContent-Type: " + b"a;" * 30_000 + b"\r\n"],
+    ids=["a path of many segments", "a media type of many parameters"],
+)
+def test_heads_that_take_long_to_parse_hold_up_nobody(under_attack, crowd, head):
+    with under_attack() as scene:
+        for second in range(1, 5):
+            crowd.come(scene.kala.address, 16, head + b"Host: localhost\r\n\r\n")
+            scene.lasts(second)
+        ask_anew(scene.kala)
