@@ -36,61 +36,68 @@ _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
     """CherryPy's request, without its error pages: what it refuses by itself becomes one of our errors."""
 
-    def process_headers(self) -> None:
-        """In place of CherryPy's, which decodes and parses headers that nobody here asks for, and fails at odd ones."""
-        self.headers.update((name.title(), value) for name, value in self.header_list)
-        self.headers.pop("Content-Disposition", None)
+    app: "_Application"
 
-    def process_query_string(self) -> None:
+    def respond(self, path_info: str) -> None:
+        """Answer any path. Nothing of CherryPy's own pages is ever sent.
+
+        CherryPy's method looks up its settings at each slash of the path and parses headers such as Content-Type, which
+        no route asks for: 60 kB of either took up to a second of processor time.
+        """
+        response = cherrypy.serving.response
         try:
-            given = parse_qsl(self.query_string, keep_blank_values=True, errors="strict")
-        except UnicodeDecodeError:
-            raise Invalid("query: not UTF-8; percent-encode UTF-8 in the URL's query") from None
-        for name, value in given:
-            if name in self.params:
-                raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; give it once")
-            self.params[name] = value
+            self.headers.update((name.title(), value) for name, value in self.header_list)
+            guard.check(self.headers, self.app.allowed_hosts())
+            query = _parse_query(self.query_string)
+            response.body = self._handle(path_info, query)
+        except Exception:  # noqa: BLE001 - each becomes an answer, and a fault of ours is logged
+            response.body = _refuse()
+        response.finalize()
 
-    def handle_error(self) -> None:
-        _answer_error()
-        cherrypy.serving.response.finalize()
+    def _handle(self, path: str, query: dict[str, str]) -> bytes | Iterator[bytes]:
+        method = "GET" if self.method == "HEAD" else self.method
+        route, named, allowed = routes.find(self.app.table, path, method)
+        if route is None:
+            return _write(_no_route(path, self.method, allowed))
+        route.check(query)
+        body = read_body(self.wsgi_environ)
+        route.check_body(body)
+        return _write(route.answer(Call(named, query, body, self.headers)))
+
+
+class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
+    request_class = _Request
+
+    def __init__(self, table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> None:
+        super().__init__(None, "")
+        self.table = table
+        self.allowed_hosts = allowed_hosts
+        self.log.access = lambda: None
+        self.log.screen = False
+        # It would send tracebacks, and end an answer that broke off as if that were all.
+        self.wsgiapp.pipeline = [part for part in self.wsgiapp.pipeline if part[0] != "ExceptionTrapper"]
+
+    def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002 - CherryPy's signature
+        """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""
+        return default
 
 
 def application(table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> cherrypy.Application:
     """A WSGI application for the routes; `allowed_hosts` is asked at each request, as it can change."""
-    config = {"/": {"request.dispatch": _Dispatcher(table, allowed_hosts)}}
-    made = cherrypy.Application(None, "", config=config)
-    made.request_class = _Request
-    made.log.access = lambda: None
-    made.log.screen = False
-    # It would send tracebacks, and end an answer that broke off as if that were all.
-    made.wsgiapp.pipeline = [part for part in made.wsgiapp.pipeline if part[0] != "ExceptionTrapper"]
-    return made
+    return _Application(table, allowed_hosts)
 
 
-class _Dispatcher:
-    """CherryPy's way to a handler. It answers every path itself, so nothing of CherryPy's own pages is ever sent."""
-
-    def __init__(self, table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> None:
-        self._table = table
-        self._allowed_hosts = allowed_hosts
-
-    def __call__(self, path: str) -> None:
-        request = cherrypy.serving.request
-        request.config = {}
-        request.process_request_body = False
-        request.handler = lambda: self._handle(request, path)
-
-    def _handle(self, request: Any, path: str) -> bytes | Iterator[bytes]:
-        guard.check(request.headers, self._allowed_hosts())
-        method = "GET" if request.method == "HEAD" else request.method
-        route, named, allowed = routes.find(self._table, path, method)
-        if route is None:
-            return _write(_no_route(path, request.method, allowed))
-        route.check(request.params)
-        query, body = dict(request.params), read_body(request.wsgi_environ)
-        route.check_body(body)
-        return _write(route.answer(Call(named, query, body, request.headers)))
+def _parse_query(text: str) -> dict[str, str]:
+    try:
+        given = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("query: not UTF-8; percent-encode UTF-8 in the URL's query") from None
+    query: dict[str, str] = {}
+    for name, value in given:
+        if name in query:
+            raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; give it once")
+        query[name] = value
+    return query
 
 
 def _no_route(path: str, method: str, allowed: list[str]) -> Answer:
@@ -125,7 +132,7 @@ def _hand_over(source: Source) -> None:
         request.wsgi_environ[STREAM](source)
 
 
-def _answer_error() -> None:
+def _refuse() -> bytes | Iterator[bytes]:
     """Answer with the exception that is being handled. What is not Kala's own way of saying no is a fault of ours."""
     error = sys.exc_info()[1]
     if isinstance(error, OSError) and error.errno in _SCARCE:
@@ -136,4 +143,4 @@ def _answer_error() -> None:
     else:
         logger.error("a request could not be answered", exc_info=error)
         answer = refusal(500, "Kala made a mistake; its log tells more")
-    cherrypy.serving.response.body = _write(answer)
+    return _write(answer)

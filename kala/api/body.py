@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kala.core.errors import Invalid, KalaError
+from kala.core.limits import CHUNKS
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -93,6 +94,7 @@ class ChunkedBody(SizedBody):
         self._raw = b""
         self._place = 0
         self._next = self._size_line
+        self._chunks = 0
         self._trailer_lines = 0
         self._is_whole = False
 
@@ -124,6 +126,9 @@ class ChunkedBody(SizedBody):
         match = _CHUNK_LINE.fullmatch(line)
         if not match:
             raise Invalid(f"body: {shown(line)} is not the size of a chunk; give it in hexadecimal on its own line")
+        self._chunks += 1
+        if self._chunks > CHUNKS:
+            raise Invalid(f"body: more than {CHUNKS} chunks; send larger ones, or a Content-Length")
         self._left = int(match[1], 16)
         self._room -= self._left
         if self._room < 0:

@@ -12,7 +12,7 @@ from cheroot import errors, server
 
 from kala.api.body import BodyTooLarge, ChunkedBody, SizedBody, shown
 from kala.api.exchange import PART
-from kala.core.limits import HEAD_BYTES
+from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
 
 # The name in WSGI's environ of what makes the answer a stream: a function that takes a Source, and may raise Busy.
 STREAM = "kala.stream"
@@ -48,6 +48,8 @@ class Request(server.HTTPRequest):
                 return False
         except ValueError as error:
             return self._refuse("400 Bad Request", f"request line: the target is not a path ({error})")
+        if len(self.uri) > URL_BYTES:
+            return self._refuse("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; send a shorter one")
         line = b" ".join((self.method, self.uri, self.request_protocol))
         text = f"request line: {shown(line)} is not like GET /path HTTP/1.1"
         return bool(_REQUEST_LINE.fullmatch(line)) or self._refuse("400 Bad Request", text)
@@ -59,12 +61,16 @@ class Request(server.HTTPRequest):
         except BodyTooLarge as error:
             return self._refuse("413 Content Too Large", str(error))
         except errors.MaxSizeExceeded:
-            text = f"headers: larger than {HEAD_BYTES} bytes together; send fewer or shorter ones"
+            text = f"headers: more than {HEADER_LINES}, or larger than {HEAD_BYTES} bytes together; send fewer"
             return self._refuse("431 Request Header Fields Too Large", text)
 
     def header_reader(self, rfile: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """In place of cheroot's, which keeps the last of two lengths. cheroot makes a 400 of a ValueError's text."""
+        lines = 0
         while (line := rfile.readline()) != _CRLF:
+            lines += 1
+            if lines > HEADER_LINES:
+                raise errors.MaxSizeExceeded
             _add_header(headers, line)
         if b"Connection" in headers:
             headers[b"Connection"] = _spelt_for_cheroot(headers[b"Connection"])

@@ -71,10 +71,13 @@ ADDRESS_PERCENT = Limit(
     "its connection that has been silent longest is closed; if none is silent, its new one is",
 )
 HEAD_BYTES = Limit(64 * 1024, "bytes of a request's first line and headers", "the answer is 414 or 431")
+URL_BYTES = Limit(16 * 1024, "bytes of a request's URL", "the answer is 414")
+HEADER_LINES = Limit(200, "headers of a request", "the answer is 431")
 HEAD_SECONDS = Limit(
     10, "seconds of silence between requests or within a body, and for the head of a request", "the connection closes"
 )
 BODY_BYTES = Limit(1024 * 1024, "bytes of a request's body", "the answer is 413")
+CHUNKS = Limit(10_000, "chunks of a request's body", "the answer is 400")
 BODY_SECONDS = Limit(30, "seconds for the body of a request", "the answer is 400")
 RECEIVED_BYTES = Limit(
     32 * 1024 * 1024,

@@ -559,6 +559,8 @@ REQUESTS = {
     "an id of 10 kB for DELETE": (get(b"/api/v1/job/" + b"a" * 10_000).replace(b"GET", b"DELETE"), 404),
     "a path of 10 kB": (get(b"/" + b"a" * 10_000), 404),
     "a path of 10,000 slashes": (get(b"/a" + b"/" * 10_000), 404),
+    "a path of 20 kB": (get(b"/" + b"a" * 20_000), 414),
+    "a query of 20 kB": (get(b"/api/v1/job/?q=" + b"a" * 20_000), 414),
     "a path of 100 kB": (get(b"/" + b"a" * 100_000), 414),
     "10 kB of path for a method that it does not know": (
         get(b"/api/v1/job/" + b"a" * 10_000).replace(b"GET", b"BREW"),
@@ -609,7 +611,6 @@ QUERIES = {
     "q=a&q=b": "q: ",
     "q=%00": "q: ",
     "q=" + "a" * 10_000: "q: ",
-    "q=" + "a" * 50_001: "q: ",
     "owner=%00": "owner: ",
     "after=%00": "after: ",
     "after=%0a": "after: ",
@@ -619,7 +620,7 @@ QUERIES = {
     "%ff=1": "query: ",
     "a%0Ab=1&a%0Ab=2": "",
     "a%E2%80%A8b=1&a%E2%80%A8b=2": "",
-    "a" * 10_000 + "=1&" + "a" * 10_000 + "=2": "",
+    "a" * 8_000 + "=1&" + "a" * 8_000 + "=2": "",
     "%00=1&%00=2": "",
 }
 

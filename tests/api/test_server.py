@@ -797,6 +797,7 @@ MALFORMED = {
     "a first header that begins with a blank": (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
     "a header with a control character": (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", 400),
     "headers without end": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 12_000, 431),
+    "more headers than a request needs": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
     "a header without end": (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"b" * 70_000, 431),
     "a head that ends too early": (None, 400),
     "no Host in HTTP/1.1": (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -927,6 +928,13 @@ def test_who_keeps_sending_after_the_last_answer_is_cut_off(serve, connect):
 
     with pytest.raises(ConnectionError):
         send_for_ever()
+
+
+def test_a_body_of_many_thousand_tiny_chunks_is_refused(serve, connect):
+    client = connect(serve(max_body=100_000))
+    answered = client.ask(CHUNKED + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n")
+    assert answered.status == 400
+    assert json.loads(answered.body)["error"].startswith("body: more than 10000 chunks; send larger ones")
 
 
 @pytest.mark.parametrize(
