@@ -50,6 +50,9 @@ FOLLOWERS = Limit(500, "children that one step of the engine queues", "the other
 REMAINS = Limit(
     2_000, "queued runs of deleted jobs that one step of the engine cancels", "the others follow in the next steps"
 )
+RETRIES_AT_ONCE = Limit(
+    10, "attempts of a run that may follow each other at once", "at least a second lies before each further one"
+)
 
 # What runs may take and say.
 MESSAGE = Limit(1_000, "characters of a run's message", "the rest is left out, and the message ends with …")

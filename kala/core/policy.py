@@ -10,11 +10,13 @@ from kala.core import duration, schedule
 from kala.core.clock import CORRECTION, rules_of
 from kala.core.errors import Invalid
 from kala.core.job import Job, Missed, Overlap, Spec
+from kala.core.limits import RETRIES_AT_ONCE
 from kala.core.run import FAILURES, Run, State
 
 _MOMENT = timedelta(microseconds=1)
 _CALENDAR_END = datetime.max.replace(tzinfo=UTC)
 _LONGEST_DELAY = "P1Y"
+_LEAST_DELAY = timedelta(seconds=1)
 _DURATIONS = ("retry_delay", "retry_max_delay", "epsilon", "timeout", "start_deadline", "keep_for")
 # With these, no run could succeed, or none be seen.
 _NOT_ZERO = ("timeout", "keep_for")
@@ -257,7 +259,16 @@ def _retry_at(spec: Spec, run: Run, now: datetime) -> datetime | None:
 
 
 def _retry_delay(spec: Spec, attempt: int, now: datetime) -> timedelta:
-    """How long to wait before the retry of an attempt: `retry_delay`, grown by `retry_backoff` for each before it."""
+    """How long to wait before the retry of an attempt.
+
+    It is `retry_delay`, grown by `retry_backoff` for each attempt before; after some attempts at least a second, so
+    that a job with many retries and no delay does not keep a processor busy.
+    """
+    least = _LEAST_DELAY if attempt + 1 >= RETRIES_AT_ONCE else timedelta()
+    return max(_delay_as_given(spec, attempt, now), least)
+
+
+def _delay_as_given(spec: Spec, attempt: int, now: datetime) -> timedelta:
     if not spec.retry_delay:
         return timedelta()
     first = _end(spec.retry_delay, now) - now

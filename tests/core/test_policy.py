@@ -337,6 +337,17 @@ class TestARetry:
             pytest.param({}, 0, timedelta(), id="at once where nothing else is said"),
             pytest.param({"retry_backoff": 9.0}, 5, timedelta(), id="no delay does not grow"),
             pytest.param({"retry_delay": "PT0S", "retry_backoff": 2.0}, 5, timedelta(), id="nor does none of it"),
+            pytest.param({}, 8, timedelta(), id="at once up to the tenth attempt"),
+            pytest.param({}, 9, timedelta(seconds=1), id="a second before the eleventh"),
+            pytest.param({}, 999, timedelta(seconds=1), id="and before each further one"),
+            pytest.param({"retry_delay": "PT0.1S"}, 9, timedelta(seconds=1), id="in place of less than a second"),
+            pytest.param({"retry_delay": "PT2S"}, 9, timedelta(seconds=2), id="a longer delay is as given"),
+            pytest.param(
+                {"retry_delay": "PT2S", "retry_max_delay": "PT0S"},
+                9,
+                timedelta(seconds=1),
+                id="even where the most is none",
+            ),
             pytest.param({"retry_delay": "PT10S"}, 0, timedelta(seconds=10), id="the first"),
             pytest.param({"retry_delay": "PT10S"}, 7, timedelta(seconds=10), id="the same each time"),
             pytest.param(

@@ -52,6 +52,17 @@ class TestADelay:
         kala.fail(job)
         assert kala.story(job) == ["manual failed", "retry running"]
 
+    def test_is_a_second_after_ten_attempts_where_none_was_given(self, kala):
+        job = kala.create(schedule=FAR, retries=1_000_000)
+        kala.start(job)
+        for _ in range(10):
+            kala.fail(job)
+        assert kala.story(job) == ["manual failed", *["retry failed"] * 9, "retry queued"]
+        kala.passes(seconds=1)
+        assert kala.story(job)[-1] == "retry running"
+        kala.fail(job)
+        assert kala.story(job)[-1] == "retry queued"
+
     def test_keeps_what_the_first_attempt_stood_for(self, kala):
         job = kala.create(schedule=HOURLY, retries=1, retry_delay="PT1M")
         kala.passes(hours=1)
