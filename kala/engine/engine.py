@@ -63,8 +63,11 @@ _GAP = timedelta(seconds=2 * _LONGEST_WAIT)
 # After the database could not be written, until the next try.
 _PAUSE = 1.0
 _ANSWER_SECONDS = 30.0
-# For how long commands may wait although none is started. WatchdogSec= of the unit is 30 s; it follows after that.
-_STUCK_SECONDS = 20.0
+# How often the loop looks whether commands still wait for a starter.
+_RELIEF_SECONDS = 0.5
+# For how many intervals between beats every command may fail to start, before the beats end: with WatchdogSec=30, 20 s.
+_STUCK_INTERVALS = 4 / 3
+_UNWATCHED_INTERVAL = 15.0
 _CANCELLED = "cancelled by request"
 _LOST = "Kala stopped while this run was running; how it ended is not known"
 
@@ -96,6 +99,7 @@ class Engine:
         self._feed = feed
         self._beat = beat
         self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
+        self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
         self._clock = clock
         self._asked: list[Asked] = []
         self._is_behind = False
@@ -194,8 +198,10 @@ class Engine:
     def _beat_unless_stuck(self) -> None:
         """Beat for as long as runs are started, too: a Kala that only answers is of no use, and is to be restarted."""
         seconds = self._executor.stuck_seconds()
-        if seconds > _STUCK_SECONDS:
-            self._stuck.met(f"no command was started for {seconds:.0f} s, though some wait; the watchdog gets no beat")
+        if seconds > self._stuck_limit:
+            self._stuck.met(
+                f"no command was started for {seconds:.0f} s, and no worker is free; the watchdog gets no beat"
+            )
             return
         self._stuck.over()
         self._beat()
@@ -228,10 +234,11 @@ class Engine:
             return _PAUSE
         if self._is_behind:
             return 0.0
+        longest = _RELIEF_SECONDS if self._executor.relieve() else self._longest_wait
         if self._is_draining or self._next_due is None:
-            return self._longest_wait
+            return longest
         wait = (self._next_due - datetime.now(UTC)).total_seconds()
-        return min(max(wait, 0.0), self._longest_wait)
+        return min(max(wait, 0.0), longest)
 
     def recover(self, now: datetime) -> None:
         """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""

@@ -4,11 +4,12 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from pwd import struct_passwd
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -29,8 +30,10 @@ from kala.engine.watch import Watch
 
 logger = logging.getLogger("kala.executor")
 
-# One would do; the others are for when one waits for a slow disk. Where all of them do, no command starts.
+# One would do; the others are for when one waits for a slow disk. Where all of them do, the workers start commands.
 _STARTERS = 3
+# When the last of them has been starting one command for so long, they are taken to be blocked.
+_BLOCKED_SECONDS = 0.5
 # What an HTTP call, or looking up a user, opens beside each other: sockets, the resolver's and other files.
 _DESCRIPTORS = 8
 
@@ -57,6 +60,9 @@ class Executor:
     calls, commands with a template, those of a user, whom a directory service may have to look up, and what the system
     cannot start yet. There are as many workers as there can be runs, so that none waits for another. The table of tasks
     belongs to its lock.
+
+    Starting a command can block in the kernel, for as long as a disk hangs or another process holds a lease on the
+    program. While all starters are blocked, workers start the commands, each its own.
     """
 
     def __init__(
@@ -80,8 +86,10 @@ class Executor:
         self._starters: list[Thread] = []
         self._workers: list[Thread] = []
         self._watch: Watch | None = None
-        # When a starter took a command, or one came that had none before it.
-        self._taken_at = 0.0
+        # Since when each busy starter has had its command, by the starter's number, and since when each run is being
+        # started, by its id. One operation on a dict is atomic under the GIL.
+        self._busy: dict[int, float] = {}
+        self._starting: dict[int, float] = {}
         self._is_stopping = False
         self._patience = Patience()
         self._environ = environment.encoded(environment.for_commands(os.environ))
@@ -93,7 +101,7 @@ class Executor:
         self._watch = Watch(self._end, self._lasting.put)
         self._watch.start()
         for number in range(_STARTERS):
-            self._starters.append(_thread(f"kala-starter-{number}", partial(self._start_commands, self._watch)))
+            self._starters.append(_thread(f"kala-starter-{number}", partial(self._start_commands, number, self._watch)))
         for number in range(self.workers):
             try:
                 self._workers.append(_thread(f"kala-worker-{number}", self._work))
@@ -107,16 +115,27 @@ class Executor:
         task = Task(msgspec.structs.replace(run, started_at=None), job, Control(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
-        if not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user:
-            self._lasting.put(task)
-            return
-        if self._commands.empty():
-            self._taken_at = time.monotonic()
-        self._commands.put(task)
+        is_long = not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user
+        (self._lasting if is_long or self._are_blocked() else self._commands).put(task)
+
+    def relieve(self) -> bool:
+        """Hand the commands that wait for blocked starters over to the workers; return whether some still wait."""
+        if self._are_blocked() and not self._is_stopping:
+            with suppress(Empty):
+                while task := self._commands.get_nowait():
+                    self._lasting.put(task)
+                # stop() has begun meanwhile, in another thread: this is what ends a starter.
+                self._commands.put(None)
+        return not self._commands.empty()
+
+    def _are_blocked(self) -> bool:
+        since = list(self._busy.values())
+        return len(since) == _STARTERS and time.monotonic() - max(since) > _BLOCKED_SECONDS
 
     def stuck_seconds(self) -> float:
-        """For how long commands have been waiting without a starter taking one; 0 where none waits."""
-        return 0.0 if self._is_stopping or self._commands.empty() else time.monotonic() - self._taken_at
+        """For how long each place for a run has been held by a command that does not start; 0 while one is free."""
+        begun = list(self._starting.values())
+        return time.monotonic() - max(begun) if len(begun) >= self.workers else 0.0
 
     def as_it_stands(self, run: Run) -> Run:
         """The run, as it was read, with the time at which it really started; None while it has not yet."""
@@ -166,24 +185,28 @@ class Executor:
         # Only now, as the watch has handed over what it had.
         _end_all(self._workers, self._lasting, deadline)
 
-    def _start_commands(self, watch: Watch) -> None:
+    def _start_commands(self, number: int, watch: Watch) -> None:
         while task := self._commands.get():
-            self._taken_at = time.monotonic()
-            try:
-                begun = self._guarded(task, partial(self._begin, task))
-            except Scarce as scarce:
-                self._patience.tell(task.run, scarce)
-                self._lasting.put(task)
-                continue
-            if isinstance(begun, Outcome):
-                self._finish(task, begun)
-                continue
-            task.under_way = begun
-            if task.group or begun.ended is None:
-                # Closing a group can take a while, however short the run was; and the watch waits for no descriptor.
-                self._lasting.put(task)
-            else:
-                watch.keep(task)
+            self._busy[number] = time.monotonic()
+            self._start_command(task, watch)
+            del self._busy[number]
+
+    def _start_command(self, task: Task, watch: Watch) -> None:
+        try:
+            begun = self._guarded(task, partial(self._begin, task))
+        except Scarce as scarce:
+            self._patience.tell(task.run, scarce)
+            self._lasting.put(task)
+            return
+        if isinstance(begun, Outcome):
+            self._finish(task, begun)
+            return
+        task.under_way = begun
+        if task.group or begun.ended is None:
+            # Closing a group can take a while, however short the run was; and the watch waits for no descriptor.
+            self._lasting.put(task)
+        else:
+            watch.keep(task)
 
     def _end(self, task: Task) -> bool:
         assert task.under_way
@@ -249,7 +272,12 @@ class Executor:
             scarcity.reserve(_DESCRIPTORS)
         user = identity.account(spec.user) if spec.user else None
         task.group = self._group(task)
-        return command.begin(action.line, self._setting(task, user), task.output, task.control)
+        setting = self._setting(task, user)
+        self._starting[task.run.id] = time.monotonic()
+        try:
+            return command.begin(action.line, setting, task.output, task.control)
+        finally:
+            del self._starting[task.run.id]
 
     def _group(self, task: Task) -> cgroup.Group | None:
         spec = task.job.spec

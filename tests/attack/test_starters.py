@@ -39,7 +39,7 @@ def stuck(tmp_path):
 
 
 def test_systemd_hears_nothing_while_no_command_can_start(make, systemd, stuck, eventually):
-    kala = make(environ=systemd.environ).start()
+    kala = make("--workers", "8", environ=systemd.environ).start()
     begun = time.monotonic()
     jobs = [kala.create(name=f"stuck {number}", command=str(stuck.path)) for number in range(8)]
     later = kala.create(name="later")
@@ -54,9 +54,15 @@ def test_systemd_hears_nothing_while_no_command_can_start(make, systemd, stuck, 
     assert systemd.longest_silence(begun, time.monotonic()) < WATCHDOG
 
 
-def test_one_program_that_cannot_be_started_holds_up_nobody(under_attack, stuck):
-    with under_attack() as scene:
-        job = scene.kala.create(command=str(stuck.path))
+@pytest.mark.parametrize("count", [1, 8])
+def test_programs_that_cannot_be_started_hold_up_nobody(under_attack, stuck, count):
+    jobs = []
+
+    def start(kala):
+        jobs.extend(kala.create(name=f"stuck {number}", command=str(stuck.path)) for number in range(count))
+
+    with under_attack(before=start) as scene:
         scene.lasts(3)
         stuck.release()
-        assert scene.kala.runs(job, 1)[0]["state"] == "succeeded"
+        for job in jobs:
+            assert scene.kala.runs(job, 1)[0]["state"] == "succeeded"

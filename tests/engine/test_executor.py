@@ -2,12 +2,13 @@
 
 import errno
 import os
+import pwd
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
-from threading import Event, current_thread
+from threading import Event, Semaphore, current_thread
 from typing import Any
 
 import msgspec
@@ -609,62 +610,75 @@ class TestARunAsItStands:
         assert bench.executor.as_it_stands(self.RUN) is self.RUN
 
 
-class TestBeingStuck:
-    """Commands wait, and no starter takes one."""
+class TestBlockedStarters:
+    """The only starter waits for a program that cannot be started yet."""
 
     @pytest.fixture
     def blocked(self, tmp_path, monkeypatch):
-        """An executor with one starter, which is held up by a run until `blocked.go` is set."""
+        """An executor whose first command, and those after it, start when `blocked.go` is set."""
         monkeypatch.setattr(executor, "_STARTERS", 1)
-        bench, taken = Bench(tmp_path), Event()
-        bench.go = Event()
+        bench = Bench(tmp_path)
+        bench.go, bench.taken, bench.threads = Event(), Semaphore(0), []
+        bench.go_on_with_others = lambda: monkeypatch.setattr(command, "spawn", really)
         really = command.spawn
 
         def spawn(*arguments: object, **options: object) -> object:
-            taken.set()
+            bench.threads.append(current_thread().name)
+            bench.taken.release()
             bench.go.wait(PATIENCE)
             return really(*arguments, **options)
 
         monkeypatch.setattr(command, "spawn", spawn)
         bench.start()
         bench.submit("true; true", number=1)
-        assert taken.wait(PATIENCE)
+        assert bench.taken.acquire(timeout=PATIENCE)
         yield bench
         bench.go.set()
         bench.executor.stop(PATIENCE)
 
-    def test_is_told_in_seconds(self, blocked, monkeypatch):
+    def test_lets_a_worker_start_the_next_command(self, blocked, monkeypatch):
+        self.later(monkeypatch)
+        blocked.go_on_with_others()
         blocked.submit("true; true", number=2)
-        now = time.monotonic()
-        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
-        assert 29 < blocked.executor.stuck_seconds() <= 30.1
+        assert blocked.next()[0].id == 2
 
-    def test_is_not_so_where_none_waits(self, blocked, monkeypatch):
-        now = time.monotonic()
-        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
-        assert blocked.executor.stuck_seconds() == 0
-
-    def test_begins_with_the_first_that_waits(self, blocked, monkeypatch):
-        now = time.monotonic()
-        with monkeypatch.context() as later:
-            later.setattr(executor.time, "monotonic", lambda: now + 3600)
-            blocked.submit("true; true", number=2)
-            later.setattr(executor.time, "monotonic", lambda: now + 3610)
-            blocked.submit("true; true", number=3)
-            assert blocked.executor.stuck_seconds() == 10
-
-    def test_is_not_so_while_the_starters_are_stopped(self, blocked, monkeypatch):
-        blocked.executor.stop(timeout=0)
-        now = time.monotonic()
-        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
-        assert blocked.executor.stuck_seconds() == 0
-
-    def test_is_over_when_one_is_taken(self, blocked):
+    def test_has_commands_that_wait_handed_over_to_the_workers(self, blocked, monkeypatch):
         blocked.submit("true; true", number=2)
+        assert blocked.executor.relieve()
+        self.later(monkeypatch)
+        blocked.go_on_with_others()
+        assert not blocked.executor.relieve()
+        assert blocked.next()[0].id == 2
+
+    def test_is_over_when_the_starter_comes_back(self, blocked, monkeypatch):
         blocked.go.set()
         blocked.next()
+        while blocked.executor._busy:
+            time.sleep(0.001)
+        self.later(monkeypatch)
+        blocked.submit("true; true", number=2)
         blocked.next()
+        assert blocked.threads[-1] == "kala-starter-0"
+
+    def test_leaves_alone_what_ends_the_starters(self, blocked, monkeypatch):
+        blocked.executor._commands.put(None)
+        self.later(monkeypatch)
+        assert blocked.executor.relieve()
+        assert blocked.executor._commands.get_nowait() is None
+
+    def test_is_nothing_to_tell_of_while_a_worker_is_free(self, blocked, monkeypatch):
+        self.later(monkeypatch)
         assert blocked.executor.stuck_seconds() == 0
+
+    def test_is_told_in_seconds_when_no_worker_is_free(self, blocked, monkeypatch):
+        blocked.submit("true; true", number=2, user=pwd.getpwuid(os.geteuid()).pw_name)
+        assert blocked.taken.acquire(timeout=PATIENCE)
+        self.later(monkeypatch)
+        assert 29 < blocked.executor.stuck_seconds() <= 30.1
+
+    def later(self, monkeypatch) -> None:
+        now = time.monotonic()
+        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
 
 
 class TestCancellingOne:
