@@ -21,8 +21,6 @@ from kala.core.limits import BODY_SECONDS, HEAD_BYTES
 
 # What is read at a time of a body.
 _READ = 64 * 1024
-# So much of an answer is sent by its worker where the client takes it at once; the rest takes its turn with others.
-_WORKER_SENDS = 1024 * 1024
 
 _log = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -200,7 +198,8 @@ class Connection(server.HTTPConnection):
         if self.wfile.size or self.source:
             answer = Stream(self, self.source, is_chunked=self._is_chunked, length=self._length)
             if not answer.is_live:
-                answer.advance(_WORKER_SENDS)
+                # The rest takes turns with other answers, or hundreds of long ones would keep all workers busy.
+                answer.advance()
             if not answer.is_done:
                 self.answer = answer
                 return True

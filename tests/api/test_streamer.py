@@ -376,6 +376,15 @@ def test_a_long_answer_is_sent_whole_and_its_connection_goes_on(stage, connect):
         assert len(response.read()) == 2 * size
 
 
+def test_a_worker_sends_only_the_beginning_of_a_long_answer_even_to_a_client_that_takes_it_all(stage, connect):
+    started, threads = stage(), []
+    started.sources.put(threads.append(threading.current_thread().name) or b"x" * (PART // 16) for _ in range(64))
+    client = connect(started)
+    client.sendall(GET)
+    assert len(response_of(client).read()) == 4 * PART
+    assert len([name for name in threads if name != "kala-streams"]) <= 18
+
+
 def test_a_long_answer_whose_client_does_not_read_holds_no_worker_and_only_a_part(stage, connect):
     started = stage(threads=1)
     read = []
