@@ -17,7 +17,7 @@ from kala.engine.engine import Engine
 from kala.engine.executor import Executor
 from kala.engine.messages import CancelRun, DeleteRun
 from kala.store.history import RunFilter
-from kala.store.store import Store
+from kala.store.store import Session, Store
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
@@ -54,7 +54,7 @@ class RunRoutes:
             until=_instant(call, "until", now),
         )
         with self._store.reading() as session:
-            job_id = None if job is None else session.jobs.id_of(job, "job" if "job" in call.query else "")
+            job_id = None if job is None else _job_id(session, job, is_query="job" in call.query)
             runs = session.history.search(msgspec.structs.replace(wanted, job_id=job_id))
         following = runs[-1].id if len(runs) == wanted.limit else None
         return json({"runs": list(map(self._wire, runs)), "next_before": following})
@@ -91,6 +91,13 @@ class RunRoutes:
         if run is None:
             raise NotFound(f"there is no run with the id {call.path['id']!r}")
         return run
+
+
+def _job_id(session: Session, given: str, *, is_query: bool) -> str:
+    """Return the id of a job. In a query, it can be the id of a deleted job that has left runs."""
+    if is_query and session.history.search(RunFilter(job_id=given, limit=1)):
+        return given
+    return session.jobs.id_of(given, "job" if is_query else "")
 
 
 def _run_id(call: Call) -> int:

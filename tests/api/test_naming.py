@@ -52,6 +52,15 @@ def test_a_name_that_is_the_id_of_another_job_stands_for_that_one(still, job_id)
     assert still.jobs() == [other]
 
 
+def test_the_runs_of_a_deleted_job_are_found_by_its_id(still, job_id):
+    still.ask("POST", f"/api/v1/job/start/{job_id}/")
+    still.ask("DELETE", f"/api/v1/job/{job_id}/")
+    [run] = still.ask("GET", f"/api/v1/run/?job={job_id}").json["runs"]
+    assert run["job_id"] == job_id
+    assert still.ask("GET", f"/api/v1/run/?job={quote(NAME)}").status == 404
+    assert still.ask("GET", f"/api/v1/job/{job_id}/runs/").status == 404
+
+
 @pytest.mark.parametrize("field", ["parent_jobs", "on_failure_job"])
 def test_a_name_in_a_body_becomes_an_id(still, job_id, field):
     given = [NAME] if field == "parent_jobs" else NAME
