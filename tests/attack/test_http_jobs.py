@@ -111,7 +111,7 @@ def test_answers_without_end_are_cut_off_in_time(under_attack, stranger):
         for job, kind in jobs.items():
             [run] = scene.kala.runs(job, 1)
             assert run["state"] in ("timed_out", "failed"), kind
-            assert run["duration"] < 4, kind
+            assert run["duration"] < 4e9, kind
 
 
 COSTLY = {
