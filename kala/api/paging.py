@@ -11,8 +11,10 @@ from kala.store.store import Session, Store
 Row = TypeVar("Row")
 # The rows after the one that was read last, or all of them, and how many have been read before.
 Read = Callable[[Session, Row | None, int], Iterable[Row]]
-# Rows are encoded so many at a time, which costs less than one by one. A page can be larger by so many.
-_AT_ONCE = 4
+# Rows are encoded several at a time, which costs less than one by one: at first so few, then as many as are expected to
+# fill this part of a page, going by the length of those before. A page can be larger by so many.
+_FEWEST, _MOST = 4, 64
+_PARTS_OF_PAGE = 8
 
 
 def pages(
@@ -23,20 +25,22 @@ def pages(
     Each page is read in a transaction of its own: a slow client holds nothing of the database.
     """
     last: Row | None = None
-    count, between, has_more = 0, b"", True
+    count, at_once, between, has_more = 0, _FEWEST, b"", True
     while has_more:
         page: list[bytes] = []
         size = 0
         with store.reading() as session:
             rows = iter(read(session, last, count))
-            while batch := list(islice(rows, _AT_ONCE)):
-                page.append(encode(batch))
-                last, count, size = batch[-1], count + len(batch), size + len(page[-1])
+            while batch := list(islice(rows, at_once)):
+                page.append(text := encode(batch))
+                last, count, size = batch[-1], count + len(batch), size + len(text)
+                fitting = PART_BYTES * len(batch) // (_PARTS_OF_PAGE * (len(text) or 1))
+                at_once = max(_FEWEST, min(_MOST, fitting))
                 if size >= PART_BYTES:
                     break
             has_more = bool(batch)
-        if text := separator.join(filter(None, page)):
-            yield between + text
+        if joined := separator.join(filter(None, page)):
+            yield between + joined
             between = separator
 
 

@@ -104,7 +104,7 @@ FOLLOWED = Limit(
     "the answer is 503",
 )
 PART_BYTES = Limit(
-    256 * 1024,
+    512 * 1024,
     "bytes of a list, a graph or a job's stats in memory for one client",
     "the rest is read when the client has read these",
 )

@@ -197,9 +197,9 @@ class Jobs:
 
     def placed(self, wanted: Filter) -> Iterator[tuple[int, Job]]:
         """The jobs that match, each with its place in the order of creation, read as they are taken."""
-        columns = SQL(f"job.seq, {_COLUMNS}")
+        columns = SQL(f"{_COLUMNS}, job.seq")
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
-        return ((seq, _job(row)) for seq, *row in self._sql(*query.bind(self._database).sql()))
+        return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
 
     def _conditions(self, wanted: Filter) -> Iterator[Expression | SQL]:
         yield _ROW.seq > wanted.after
@@ -334,9 +334,8 @@ def _plan(job: Job) -> tuple[object, ...]:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    job_id, spec, created_at, next_due, slots_started, *plan, is_done, successes, errors, finished = row[:13]
-    last_wall, claimed_until, next_wall, zone_rules = plan
-    *times, children = row[13:]
+    job_id, spec, created_at, next_due, slots_started, last_wall, claimed_until, next_wall, zone_rules, *rest = row
+    is_done, successes, errors, finished, last_success, last_error, last_attempt, children, *_ = rest
     return Job(
         id=job_id,
         spec=_SPEC.decode(spec),
@@ -349,7 +348,14 @@ def _job(row: Sequence[Any]) -> Job:
         zone_rules=zone_rules,
         is_done=bool(is_done),
         children=tuple(children.split()) if children else (),
-        counts=Counts(successes, errors, finished, *map(from_nullable, times)),
+        counts=Counts(
+            successes=successes,
+            errors=errors,
+            finished=finished,
+            last_success=from_nullable(last_success),
+            last_error=from_nullable(last_error),
+            last_attempt=from_nullable(last_attempt),
+        ),
     )
 
 

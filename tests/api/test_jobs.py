@@ -733,7 +733,7 @@ class TestListingJobs:
 
     def test_a_list_stays_whole_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
         monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than two jobs have
-        monkeypatch.setattr(paging, "_AT_ONCE", 1)
+        monkeypatch.setattr(paging, "_FEWEST", 1)
         ids = still.create_many(7)
         routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config, Groups(Path()))
         parts = routes.search(Call(path={}, query={}, body=b"")).body

@@ -33,7 +33,7 @@ def most_memory(read):
 @pytest.fixture
 def small_pages(monkeypatch):
     monkeypatch.setattr(paging, "PART_BYTES", 300)
-    monkeypatch.setattr(paging, "_AT_ONCE", 2)
+    monkeypatch.setattr(paging, "_FEWEST", 2)
 
 
 def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
@@ -43,7 +43,7 @@ def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
     def read():
         parts.extend(len(part) for part in still.app._jobs.search(still.call()).body)
 
-    assert most_memory(read) < 40 * LARGE
+    assert most_memory(read) < 10 * PART_BYTES
     assert sum(parts) > 150 * LARGE
     assert max(parts) < PART_BYTES + 4 * LARGE
     assert still.jobs() == ids
