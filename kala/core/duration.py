@@ -65,12 +65,12 @@ def parse(text: str, field: str) -> Duration:
     except _UnevenError:
         raise Invalid(
             f"{field}: {text!r} has a fraction of a day or month, whose length depends on the calendar; "
-            "give whole ones, or hours such as PT12H"
+            "use whole days or months, or hours such as PT12H"
         ) from None
     except (ValueError, isodate.ISO8601Error):
-        raise Invalid(f"{field}: {text!r} is not an ISO 8601 duration; give one {_EXAMPLES}") from None
+        raise Invalid(f"{field}: must be an ISO 8601 duration {_EXAMPLES}, not {text!r}") from None
     except (OverflowError, ArithmeticError):
-        raise Invalid(f"{field}: {text!r} is longer than the calendar; give a shorter duration") from None
+        raise Invalid(f"{field}: {text!r} is too long; use a shorter duration") from None
 
 
 def _join(date: timedelta | isodate.Duration, time: str) -> Duration:

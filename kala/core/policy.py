@@ -55,14 +55,16 @@ class Follow(msgspec.Struct, frozen=True):
 def check(spec: Spec, zone: tzinfo) -> None:
     """Raise Invalid where the parts of a job contradict each other or a text has no meaning."""
     if spec.schedule and spec.parents:
-        raise Invalid("schedule: a job runs by its schedule or after its parents, not both; leave one of the two out")
+        raise Invalid("schedule: a job can have either a schedule or parent_jobs; remove one of them")
     if spec.schedule:
         schedule.parse(spec.schedule, zone)
     for field in _DURATIONS:
         if getattr(spec, field):
             length = duration.parse(getattr(spec, field), field)
             if field in _NOT_ZERO and not length.longest:
-                raise Invalid(f"{field}: {getattr(spec, field)!r} is no time at all; give a longer one, or none")
+                raise Invalid(
+                    f"{field}: must be longer than zero, not {getattr(spec, field)!r}; remove it for no limit"
+                )
 
 
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
@@ -73,7 +75,7 @@ def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
         return now
     plan = schedule.parse(spec.schedule, zone)
     if plan.start <= now:
-        raise Invalid(f"schedule: {spec.schedule!r} starts in the past; give a start after now")
+        raise Invalid(f"schedule: {spec.schedule!r} starts in the past; use a start time after now")
     return plan.next_after(now)
 
 

@@ -189,15 +189,15 @@ def _parse_start(text: str) -> datetime:
         start.astimezone(UTC)
     except (ValueError, isodate.ISO8601Error, OverflowError, ArithmeticError):
         raise Invalid(
-            f"schedule: the start {text!r} is not an ISO 8601 date and time; give one such as 2030-01-01T08:00:00Z"
+            f"schedule: the start must be an ISO 8601 date and time, such as 2030-01-01T08:00:00Z, not {text!r}"
         ) from None
     return start
 
 
 def _parse_interval(text: str) -> Duration:
     if not text:
-        raise Invalid("schedule: a job that repeats needs an interval; give one such as R/2030-01-01T08:00:00Z/PT1H")
+        raise Invalid("schedule: a repeating job needs an interval, such as PT1H in R/2030-01-01T08:00:00Z/PT1H")
     interval = duration.parse(text, "schedule interval")
     if interval.shortest < _SHORTEST_INTERVAL:
-        raise Invalid(f"schedule: the interval {text!r} is too short; give at least one second, PT1S")
+        raise Invalid(f"schedule: the interval must be at least one second (PT1S), not {text!r}")
     return interval

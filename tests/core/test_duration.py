@@ -64,7 +64,7 @@ def test_what_is_no_duration_is_refused_by_a_sentence_that_names_field_and_text(
     with pytest.raises(Invalid) as refusal:
         parse(text, "epsilon")
     assert str(refusal.value) == (
-        f"epsilon: {text!r} is not an ISO 8601 duration; give one such as PT10S, PT1H30M, P1D or P1M"
+        f"epsilon: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not {text!r}"
     )
 
 
@@ -74,7 +74,7 @@ def test_a_fraction_of_a_day_or_month_is_refused_as_such(text):
         parse(text, "epsilon")
     assert str(refusal.value) == (
         f"epsilon: {text!r} has a fraction of a day or month, whose length depends on the calendar; "
-        "give whole ones, or hours such as PT12H"
+        "use whole days or months, or hours such as PT12H"
     )
 
 
@@ -82,7 +82,7 @@ def test_a_fraction_of_a_day_or_month_is_refused_as_such(text):
 def test_a_duration_longer_than_any_calendar_is_refused(text):
     with pytest.raises(Invalid) as refusal:
         parse(text, "epsilon")
-    assert str(refusal.value) == f"epsilon: {text!r} is longer than the calendar; give a shorter duration"
+    assert str(refusal.value) == f"epsilon: {text!r} is too long; use a shorter duration"
 
 
 @pytest.mark.parametrize(

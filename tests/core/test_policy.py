@@ -74,13 +74,28 @@ class TestWhatAJobMayBe:
     @pytest.mark.parametrize(
         ("fields", "complaint"),
         [
-            ({"schedule": HOURLY, "parents": ("2",)}, "schedule: a job runs by its schedule or after its parents"),
-            ({"schedule": "hourly"}, "schedule: 'hourly' is not R[n]/START/INTERVAL"),
-            ({"epsilon": "soon"}, "epsilon: 'soon' is not an ISO 8601 duration"),
-            ({"timeout": "5"}, "timeout: '5' is not an ISO 8601 duration"),
-            ({"retry_delay": "PT"}, "retry_delay: 'PT' is not an ISO 8601 duration"),
-            ({"retry_max_delay": "-PT1S"}, "retry_max_delay: '-PT1S' is not an ISO 8601 duration"),
-            ({"start_deadline": "1h"}, "start_deadline: '1h' is not an ISO 8601 duration"),
+            ({"schedule": HOURLY, "parents": ("2",)}, "schedule: a job can have either a schedule or parent_jobs"),
+            (
+                {"schedule": "hourly"},
+                "schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, not 'hourly'",
+            ),
+            (
+                {"epsilon": "soon"},
+                "epsilon: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not 'soon'",
+            ),
+            ({"timeout": "5"}, "timeout: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not '5'"),
+            (
+                {"retry_delay": "PT"},
+                "retry_delay: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not 'PT'",
+            ),
+            (
+                {"retry_max_delay": "-PT1S"},
+                "retry_max_delay: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not '-PT1S'",
+            ),
+            (
+                {"start_deadline": "1h"},
+                "start_deadline: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not '1h'",
+            ),
         ],
     )
     def test_parts_that_contradict_each_other_or_mean_nothing_are_refused(self, fields, complaint):
@@ -106,7 +121,7 @@ class TestWhenANewJobIsDue:
     def test_a_start_that_is_not_after_now_is_refused(self, start):
         with pytest.raises(Invalid) as refusal:
             policy.first_due(spec(schedule=f"R/{start}/PT1H"), UTC, NOON)
-        assert str(refusal.value) == f"schedule: 'R/{start}/PT1H' starts in the past; give a start after now"
+        assert str(refusal.value) == f"schedule: 'R/{start}/PT1H' starts in the past; use a start time after now"
 
 
 class TestAChangedJob:

@@ -185,47 +185,56 @@ def test_the_hundredth_slot_has_not_drifted(text, hundredth):
     assert slots(text, 100)[-1] == at(hundredth)
 
 
+NOT_THE_FORM = "schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, not"
+NOT_A_START = "schedule: the start must be an ISO 8601 date and time, such as 2030-01-01T08:00:00Z, not"
+NOT_A_DURATION = "schedule interval: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not"
+NO_INTERVAL = "schedule: a repeating job needs an interval, such as PT1H in R/2030-01-01T08:00:00Z/PT1H"
+TOO_SHORT = "schedule: the interval must be at least one second (PT1S), not"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "schedule: '' is not R[n]/START/INTERVAL"),
-        ("tomorrow", "schedule: 'tomorrow' is not R[n]/START/INTERVAL"),
-        ("2030-01-01T08:00:00Z/PT1H", "schedule: '2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
-        ("R-1/2030-01-01T08:00:00Z/PT1H", "schedule: 'R-1/2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
-        ("R1.5/2030-01-01T08:00:00Z/PT1H", "schedule: 'R1.5/2030-01-01T08:00:00Z/PT1H' is not R[n]/START/INTERVAL"),
-        ("R/2030-01-01T08:00:00Z/PT1H/P1D", "schedule: 'R/2030-01-01T08:00:00Z/PT1H/P1D' is not R[n]/START/INTERVAL"),
-        ("R//PT1H", "schedule: the start '' is not an ISO 8601 date and time"),
-        ("R/2030-01-01/PT1H", "schedule: the start '2030-01-01' is not an ISO 8601 date and time"),
-        ("R/2030-02-30T08:00:00Z/PT1H", "schedule: the start '2030-02-30T08:00:00Z' is not an ISO 8601 date and time"),
-        ("R/2030-13-01T08:00:00Z/PT1H", "schedule: the start '2030-13-01T08:00:00Z' is not an ISO 8601 date and time"),
-        ("R/2030-366T08:00:00Z/PT1H", "schedule: the start '2030-366T08:00:00Z' is not an ISO 8601 date and time"),
-        ("R/2030-W53-1T08:00:00Z/PT1H", "schedule: the start '2030-W53-1T08:00:00Z' is not an ISO 8601 date and time"),
-        ("R/2030-01-01T25:00:00Z/PT1H", "schedule: the start '2030-01-01T25:00:00Z' is not an ISO 8601 date and time"),
+        ("", f"{NOT_THE_FORM} ''"),
+        ("tomorrow", f"{NOT_THE_FORM} 'tomorrow'"),
+        ("2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} '2030-01-01T08:00:00Z/PT1H'"),
+        ("R-1/2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} 'R-1/2030-01-01T08:00:00Z/PT1H'"),
+        ("R1.5/2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} 'R1.5/2030-01-01T08:00:00Z/PT1H'"),
+        ("R/2030-01-01T08:00:00Z/PT1H/P1D", f"{NOT_THE_FORM} 'R/2030-01-01T08:00:00Z/PT1H/P1D'"),
+        ("R//PT1H", f"{NOT_A_START} ''"),
+        ("R/2030-01-01/PT1H", f"{NOT_A_START} '2030-01-01'"),
+        ("R/2030-02-30T08:00:00Z/PT1H", f"{NOT_A_START} '2030-02-30T08:00:00Z'"),
+        ("R/2030-13-01T08:00:00Z/PT1H", f"{NOT_A_START} '2030-13-01T08:00:00Z'"),
+        ("R/2030-366T08:00:00Z/PT1H", f"{NOT_A_START} '2030-366T08:00:00Z'"),
+        ("R/2030-W53-1T08:00:00Z/PT1H", f"{NOT_A_START} '2030-W53-1T08:00:00Z'"),
+        ("R/2030-01-01T25:00:00Z/PT1H", f"{NOT_A_START} '2030-01-01T25:00:00Z'"),
         (
             "R/2030-01-01T08:00:00+25:00/PT1H",
-            "schedule: the start '2030-01-01T08:00:00+25:00' is not an ISO 8601 date and time",
+            f"{NOT_A_START} '2030-01-01T08:00:00+25:00'",
         ),
         (
             "R0/9999-12-31T23:59:59-10:00",
-            "schedule: the start '9999-12-31T23:59:59-10:00' is not an ISO 8601 date and time",
+            f"{NOT_A_START} '9999-12-31T23:59:59-10:00'",
         ),
-        ("R/2030-01-01T08:00:00Z", "schedule: a job that repeats needs an interval"),
-        ("R2/2030-01-01T08:00:00Z/", "schedule: a job that repeats needs an interval"),
-        ("R/2030-01-01T08:00:00Z/hourly", "schedule interval: 'hourly' is not an ISO 8601 duration"),
-        ("R/2030-01-01T08:00:00Z/P1D\n", "schedule interval: 'P1D\\n' is not an ISO 8601 duration"),
-        ("R0/2030-01-01T08:00:00Z/hourly", "schedule interval: 'hourly' is not an ISO 8601 duration"),
-        ("R/2030-01-01T08:00:00Z/PT0S", "schedule: the interval 'PT0S' is too short"),
-        ("R/2030-01-01T08:00:00Z/PT0.999S", "schedule: the interval 'PT0.999S' is too short"),
-        ("R/2030-01-01T08:00:00Z/P0D", "schedule: the interval 'P0D' is too short"),
-        ("R/2030-01-01T08:00:00Z/P99999999Y", "schedule interval: 'P99999999Y' is longer than the calendar"),
-        ("R/2030-01-01T08:00:00Z/P9999999999D", "schedule interval: 'P9999999999D' is longer than the calendar"),
+        ("R/2030-01-01T08:00:00Z", NO_INTERVAL),
+        ("R2/2030-01-01T08:00:00Z/", NO_INTERVAL),
+        ("R/2030-01-01T08:00:00Z/hourly", f"{NOT_A_DURATION} 'hourly'"),
+        ("R/2030-01-01T08:00:00Z/P1D\n", f"{NOT_A_DURATION} 'P1D\\n'"),
+        ("R0/2030-01-01T08:00:00Z/hourly", f"{NOT_A_DURATION} 'hourly'"),
+        ("R/2030-01-01T08:00:00Z/PT0S", f"{TOO_SHORT} 'PT0S'"),
+        ("R/2030-01-01T08:00:00Z/PT0.999S", f"{TOO_SHORT} 'PT0.999S'"),
+        ("R/2030-01-01T08:00:00Z/P0D", f"{TOO_SHORT} 'P0D'"),
+        ("R/2030-01-01T08:00:00Z/P99999999Y", "schedule interval: 'P99999999Y' is too long; use a shorter duration"),
+        (
+            "R/2030-01-01T08:00:00Z/P9999999999D",
+            "schedule interval: 'P9999999999D' is too long; use a shorter duration",
+        ),
     ],
 )
 def test_a_text_that_is_no_schedule_is_refused_by_a_sentence_that_names_it(text, complaint):
     with pytest.raises(Invalid) as refusal:
         parse(text, BERLIN)
-    assert str(refusal.value).startswith(complaint)
-    assert "; give " in str(refusal.value)
+    assert str(refusal.value) == complaint
 
 
 @pytest.mark.parametrize(

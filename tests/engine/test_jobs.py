@@ -52,12 +52,12 @@ class TestANewJob:
     @pytest.mark.parametrize(
         ("fields", "complaint"),
         [
-            ({"schedule": HOURLY, "parents": (NOBODY,)}, "schedule: a job runs by its schedule or after its parents"),
+            ({"schedule": HOURLY, "parents": (NOBODY,)}, "schedule: a job can have either a schedule or parent_jobs"),
             ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
             ({"schedule": "hourly"}, "schedule: 'hourly' is not"),
             ({"epsilon": "soon"}, "epsilon: 'soon' is not"),
-            ({"parents": (NOBODY,)}, f"parent_jobs: there is no job with the id or name '{NOBODY}'"),
-            ({"on_failure_job": NOBODY}, f"on_failure_job: there is no job with the id or name '{NOBODY}'"),
+            ({"parents": (NOBODY,)}, f"parent_jobs: no job has the id or name '{NOBODY}'"),
+            ({"on_failure_job": NOBODY}, f"on_failure_job: no job has the id or name '{NOBODY}'"),
         ],
     )
     def test_that_is_not_acceptable_is_refused_and_leaves_nothing_behind(self, kala, fields, complaint):
@@ -132,7 +132,7 @@ class TestAChange:
         assert kala.job(job) == before
 
     def test_of_a_job_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^there is no job with the id or name '{NOBODY}'$"):
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
             kala.ask(UpdateJob(NOBODY, lambda spec: spec))
 
 
@@ -166,7 +166,7 @@ class TestAStartByHand:
         assert kala.story(job) == ["creation succeeded", "manual succeeded"]
 
     def test_of_a_job_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^there is no job with the id or name '{NOBODY}'$"):
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
             kala.start(NOBODY)
 
 
@@ -203,7 +203,7 @@ class TestADeletedJob:
         assert kala.job(job).spec.on_failure_job == ""
 
     def test_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^there is no job with the id or name '{NOBODY}'$"):
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
             kala.delete(NOBODY)
 
     def test_cannot_be_deleted_again(self, kala):
