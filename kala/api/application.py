@@ -103,8 +103,8 @@ def _parse_query(text: str) -> dict[str, str]:
 def _no_route(path: str, method: str, allowed: list[str]) -> Answer:
     path, method = path[:100], method[:20]
     if not allowed:
-        return refusal(404, f"there is nothing at {path!r}; the API is below /api/v1/")
-    sentence = f"{method} is not possible at {path!r}; use {' or '.join(allowed)}"
+        return refusal(404, f"nothing found at {path!r}; the API is under /api/v1/")
+    sentence = f"{method} is not allowed at {path!r}; use {' or '.join(allowed)}"
     return refusal(405, sentence, {"Allow": ", ".join(allowed)})
 
 
@@ -136,7 +136,7 @@ def _refuse() -> bytes | Iterator[bytes]:
     """Answer with the exception that is being handled. What is not Kala's own way of saying no is a fault of ours."""
     error = sys.exc_info()[1]
     if isinstance(error, OSError) and error.errno in _SCARCE:
-        error = Busy(f"the machine cannot give what this needs: {error.strerror}; ask again later")
+        error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
         status = _STATUS[type(error)]
         answer = refusal(status, str(error), _HEADERS.get(status, {}))

@@ -20,7 +20,7 @@ class BodyTooLarge(KalaError):
     """The body is larger than this server takes; answer 413."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"body: larger than {limit} bytes, the most that this server takes; send less")
+        super().__init__(f"body: larger than {limit} bytes, which is the limit; send a smaller body")
 
 
 def read_body(environ: "WSGIEnvironment") -> bytes:
@@ -148,7 +148,7 @@ class ChunkedBody(SizedBody):
     def _chunk_end(self) -> bool:
         end = self._raw[self._place : self._place + 2]
         if not _CRLF.startswith(end):
-            raise Invalid("body: a chunk is longer than its size says; send as many bytes as the size")
+            raise Invalid("body: a chunk is longer than its declared size; make them equal")
         if end != _CRLF:
             return False
         self._place += 2
@@ -161,7 +161,7 @@ class ChunkedBody(SizedBody):
             return False
         self._trailer_lines += 1
         if line != _CRLF and self._trailer_lines >= _TRAILER_LIMIT:
-            raise Invalid(f"body: more than {_TRAILER_LIMIT} lines follow the last chunk; leave them out")
+            raise Invalid(f"body: more than {_TRAILER_LIMIT} trailer lines after the last chunk; remove them")
         self._is_whole = line == _CRLF
         return True
 

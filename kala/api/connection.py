@@ -124,7 +124,7 @@ class Connection(server.HTTPConnection):
             self._use(data)
         else:
             self._has_ended = True
-            self.fail(Invalid("body: the connection ended before the body did; send all that the headers promise"))
+            self.fail(Invalid("body: the connection was closed before the end of the body; send the whole body"))
 
     def _use(self, data: bytes) -> None:
         if self._request:
@@ -255,4 +255,4 @@ def _close(source: Source) -> None:
     try:
         source.close()
     except Exception:  # noqa: BLE001 - a source's fault must not cost a worker, nor the other streams
-        _log.exception("the source of a stream could not be closed")
+        _log.exception("cannot close the source of a stream")

@@ -51,7 +51,7 @@ def refuse(field: str, value: Any, wanted: str) -> Invalid:
     Variables and headers are not repeated, but for a name: the caller's own log would have tokens and passwords then.
     """
     is_secret = _SECRET.match(field if isinstance(value, str) else f"{field}.")
-    return Invalid(f"{field}: {'the value' if is_secret else shown(value)} is not {wanted}")
+    return Invalid(f"{field}: must be {wanted}" + ("" if is_secret else f", not {shown(value)}"))
 
 
 def shown(value: Any) -> str:
@@ -61,7 +61,7 @@ def shown(value: Any) -> str:
             value.written if isinstance(value, Number) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         )
     except RecursionError:
-        return "a value nested so deeply"
+        return "a deeply nested value"
     line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in masked(text)[: _SHOWN + 1])
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
@@ -77,9 +77,9 @@ def _is_encodable(value: Any) -> bool:
 def text(field: str, value: Any) -> str:
     """Any text that can be passed on: valid Unicode without NUL."""
     if not isinstance(value, str):
-        raise refuse(field, value, "a text")
+        raise refuse(field, value, "a string")
     if "\0" in value or not _is_encodable(value):
-        raise refuse(field, value, "a text without NUL characters and lone surrogates")
+        raise refuse(field, value, "a string without NUL characters or lone surrogates")
     return value
 
 
@@ -88,13 +88,14 @@ def line(field: str, value: Any) -> str:
     if not is_plain_line(text(field, value)):
         raise refuse(field, value, "one line without control, bidirectional or zero-width characters")
     if len(value) > _LONGEST_LINE:
-        raise refuse(field, value, f"at most {_LONGEST_LINE} characters long")
+        raise Invalid(f"{field}: must be at most {_LONGEST_LINE} characters long, not {len(value)}")
     return str(value)
 
 
 def command(field: str, value: Any) -> str:
-    if len(text(field, value).encode()) > _LONGEST_COMMAND:
-        raise refuse(field, value, f"at most {_LONGEST_COMMAND} bytes long; put a long one into a script")
+    size = len(text(field, value).encode())
+    if size > _LONGEST_COMMAND:
+        raise Invalid(f"{field}: must be at most {_LONGEST_COMMAND} bytes long, not {size}; use a script")
     return str(value)
 
 
@@ -106,14 +107,14 @@ def flag(field: str, value: Any) -> bool:
 
 def _not_whole(field: str, value: Any, wanted: str) -> Invalid:
     if isinstance(value, float) and value.is_integer():
-        return Invalid(f"{field}: {shown(value)} is not written as a whole number; give {wanted} in digits alone")
+        return refuse(field, value, f"{wanted}, written in digits only")
     return refuse(field, value, wanted)
 
 
 def whole(low: int, high: int) -> Check:
     def check(field: str, value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
-            raise _not_whole(field, value, f"a whole number from {low} to {high}")
+            raise _not_whole(field, value, f"a whole number between {low} and {high}")
         return value
 
     return check
@@ -124,7 +125,7 @@ def whole_or_none(low: int, high: int) -> Check:
 
     def check(field: str, value: Any) -> int:
         if type(value) is not int or (value != 0 and not low <= value <= high):
-            raise _not_whole(field, value, f"0 or a whole number from {low} to {high}")
+            raise _not_whole(field, value, f"0 or a whole number between {low} and {high}")
         return value
 
     return check
@@ -133,7 +134,7 @@ def whole_or_none(low: int, high: int) -> Check:
 def check_count(field: str, entries: Sized, most: int) -> None:
     """Refuse what has more entries than one may give."""
     if len(entries) > most:
-        raise Invalid(f"{field}: {len(entries):,} entries; give at most {most:,}")
+        raise Invalid(f"{field}: must have at most {most:,} entries, not {len(entries):,}")
 
 
 def listed(check: Check, most: int) -> Check:
@@ -151,7 +152,7 @@ def listed(check: Check, most: int) -> Check:
 def number(low: float, high: float) -> Check:
     def check(field: str, value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise refuse(field, value, f"a number from {low:g} to {high:g}")
+            raise refuse(field, value, f"a number between {low:g} and {high:g}")
         return float(value)
 
     return check
@@ -172,11 +173,11 @@ def choice(kind: type[StrEnum]) -> Check:
 def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Environment variables, by their names (POSIX 8.1)."""
     if not isinstance(value, dict):
-        raise refuse(field, value, 'an object of texts, such as {"LANG": "C.UTF-8"}')
+        raise refuse(field, value, 'an object of strings, such as {"LANG": "C.UTF-8"}')
     check_count(field, value, VARIABLES)
     for name in value:
         if not _VARIABLE.fullmatch(name) or len(name) > VARIABLE_NAME:
-            wanted = f"the name of a variable: up to {VARIABLE_NAME} letters, digits and _, no digit first"
+            wanted = f"a variable name of up to {VARIABLE_NAME} letters, digits and _ that does not start with a digit"
             raise refuse(field, name, wanted)
     found = {name: _variable(f"{field}.{name}", name, one) for name, one in value.items() if one is not None}
     check_environment(field, found)
@@ -189,13 +190,13 @@ def check_environment(field: str, found: Mapping[str, str]) -> None:
     # As execve(2) counts: each with its name, two more bytes, and a pointer.
     size, room = sum(len(f"{name}{value}".encode()) + 10 for name, value in found.items()), _room_for_variables()
     if size > room:
-        raise Invalid(f"{field}: {size} bytes in all; the system allows {room}; put what is long into files")
+        raise Invalid(f"{field}: {size} bytes in total, and the system allows {room}; put long values in files")
 
 
 def _variable(field: str, name: str, value: Any) -> str:
     size = len(f"{name}={text(field, value)}".encode())
     if size > VARIABLE:
-        raise Invalid(f"{field}: {size} bytes long with its name; at most {VARIABLE} are possible, so use a file")
+        raise Invalid(f"{field}: must be at most {VARIABLE} bytes long with its name, not {size}; use a file")
     return str(value)
 
 
@@ -210,8 +211,9 @@ def absolute_path(field: str, value: Any) -> str:
     """A path that means the same wherever Kala was started."""
     if text(field, value) and not value.startswith("/"):
         raise refuse(field, value, "an absolute path")
-    if len(value.encode()) > PATH:
-        raise refuse(field, value, f"at most {PATH:,} bytes long, as a path is on Linux")
+    size = len(value.encode())
+    if size > PATH:
+        raise Invalid(f"{field}: must be at most {PATH:,} bytes long, not {size:,}")
     return str(value)
 
 
@@ -236,7 +238,7 @@ def method(field: str, value: Any) -> str:
     if not _TOKEN.fullmatch(text(field, value) or "GET"):
         raise refuse(field, value, "an HTTP method, such as GET or POST")
     if value.upper() == "CONNECT":
-        raise refuse(field, value, "a method for a URL: it asks a proxy for a tunnel")
+        raise Invalid(f"{field}: {shown(value)} is not supported; use a method such as GET or POST")
     return line(field, value).upper() or "GET"
 
 
@@ -248,26 +250,26 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     given = {name: values for name, values in value.items() if values is not None}
     for name, times in Counter(map(str.lower, given)).items():
         if times > 1:
-            raise Invalid(f"{field}: {shown(name)} is given {times} times, in letters of another case; give it once")
+            raise Invalid(f"{field}: {shown(name)} appears {times} times with different case; use it once")
     return tuple((_token(field, name), _values(f"{field}.{name}", values)) for name, values in given.items())
 
 
 def _token(field: str, name: str) -> str:
     if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_LINE:
-        raise refuse(field, name, "the name of an HTTP header")
+        raise refuse(field, name, "an HTTP header name")
     if name.lower() in OWN_HEADERS:
-        raise Invalid(f"{field}.{name}: Kala sets this header itself; leave it out")
+        raise Invalid(f"{field}.{name}: set by Kala; remove it")
     return name
 
 
 def _values(field: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        raise refuse(field, value, 'a list of values, such as ["text/plain"]; leave out a header that has none')
+        raise refuse(field, value, 'a list of one or more values, such as ["text/plain"]')
     check_count(field, value, HEADERS)
     return tuple(_value(f"{field}[{index}]", one) for index, one in enumerate(value))
 
 
 def _value(field: str, value: Any) -> str:
     if not line(field, value).isascii() or value.startswith(" "):
-        raise refuse(field, value, "ASCII that begins with no blank, as HTTP headers do")
+        raise refuse(field, value, "ASCII text that does not start with a space")
     return str(value)

@@ -25,19 +25,19 @@ def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
     # A redirect or a name server can lead a job's call here, so that a stranger's server would command Kala.
     if JOB_HEADER in headers:
         raise Forbidden(
-            f"{JOB_HEADER}: an HTTP job sent this request; use parent_jobs or on_failure_job to start jobs,"
-            " or a command with curl"
+            f"{JOB_HEADER}: sent by an HTTP job; to start other jobs, use parent_jobs or on_failure_job,"
+            " or run curl in a command"
         )
     host = headers.get("Host", "")
     if not host:
-        raise Invalid("Host: missing; name the host that the request is for, as HTTP/1.1 asks")
+        raise Invalid("Host: missing; HTTP/1.1 requires it")
     if not is_ours(host, allowed_hosts):
         raise Forbidden(f"Host: {host[:100]!r} is not a name of this server; use its address, or set allowed_hosts")
     origin = headers.get("Origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
-        raise Forbidden(f"Origin: {origin[:100]!r} is another site; only programs and Kala's own pages may call")
+        raise Forbidden(f"Origin: {origin[:100]!r} is another site; requests from other websites are not allowed")
     if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
-        raise Forbidden("Sec-Fetch-Site: another site sent this request; only programs and Kala's own pages may call")
+        raise Forbidden("Sec-Fetch-Site: requests from other websites are not allowed")
 
 
 def is_ours(host: str, allowed_hosts: Iterable[str]) -> bool:

@@ -105,7 +105,7 @@ class JobRoutes:
 
     def delete_all(self, _: Call) -> Answer:
         self._engine.call(DeleteAllJobs())
-        logger.info("all jobs were deleted", extra={"fields": {"action": "all_jobs_deleted"}})
+        logger.info("all jobs deleted", extra={"fields": {"action": "all_jobs_deleted"}})
         return no_content()
 
     def start(self, call: Call) -> Answer:
@@ -157,6 +157,6 @@ def _log_deleted(deleted: Mapping[str, str]) -> None:
     """Say what is gone, above all what nobody named: the children that had no other parent."""
     (job_id, name), *others = deleted.items()
     named = ", ".join(other for _, other in others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
-    with_it = f", and with it {len(others):,} that had no other parent: {named}" if others else ""
+    with_it = f", with {len(others):,} descendants that had no other parent: {named}" if others else ""
     fields = {"action": "job_deleted", "job_id": job_id, "job_name": name, "with_it": len(others)}
-    logger.info("%s was deleted%s", presentable(name), presentable(with_it), extra={"fields": fields})
+    logger.info("%s deleted%s", presentable(name), presentable(with_it), extra={"fields": fields})

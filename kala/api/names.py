@@ -17,32 +17,32 @@ from kala.core.limits import NAMES
 _NEAR = 0.85
 _SHOWN = 60
 
-_SCHEDULE = "schedule says when a job runs, as R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"
-_ZONE = "give START in schedule an offset, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"
-_PARENTS = "parent_jobs names the jobs after which this one runs"
-_COMMAND = "command is what the shell runs"
-_REMOTE = "a job of type 1 has it in remote_properties"
-_FAILURE = "on_failure_job names the job that runs when this one has failed"
+_SCHEDULE = "use schedule, in the form R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"
+_ZONE = "use a UTC offset in schedule, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"
+_PARENTS = "use parent_jobs, the jobs that this job runs after"
+_COMMAND = "use command, the line that the shell runs"
+_REMOTE = "in a job of type 1, put it in remote_properties"
+_FAILURE = "use on_failure_job, the job to run when this one fails"
 
 # What other schedulers call what a job has here, without letters' case, - and _, and what to do instead.
 _MEANT = {
     _SCHEDULE: "cron crontab cronexpression interval every period frequency when at runat starttime repeat rrule",
     _ZONE: "timezone tz zone location",
     _PARENTS: "depends dependson dependencies deps needs parents parent after upstream",
-    "give parent_jobs in each job that runs after this one": "children dependents next downstream",
-    'give "disabled": true, or false': "enabled active paused suspend suspended",
-    "working_directory is where the command starts": "cwd workdir workingdir dir directory chdir",
+    "set parent_jobs in each job that runs after this one": "children dependents next downstream",
+    'use "disabled": true or false': "enabled active paused suspend suspended",
+    "use working_directory, the directory that the command starts in": "cwd workdir workingdir dir directory chdir",
     _FAILURE: "notify notification notifications onfailure onerror failurejob alert alerts email",
-    "retries is how often a failed run is tried again": "maxretries retry retrycount attempts maxattempts",
-    "env is the object of variables": "envvars environment envs variables vars",
+    "use retries, the number of times to retry a failed run": "maxretries retry retrycount attempts maxattempts",
+    "use env, an object of environment variables": "envvars environment envs variables vars",
     _COMMAND: "cmd script run exec execute commandline args arguments",
     _REMOTE: "url uri method headers body httpmethod endpoint webhook",
-    "timeout is how long a run may take, such as PT10M": "maxruntime timelimit maxduration executiontimeout",
-    "overlap is wait, skip, allow or replace": "concurrency concurrencypolicy allowoverlap singleton maxinstances",
-    "missed is once, skip or all": "misfire catchup backfill coalesce misfirepolicy",
-    "user is who the command runs as": "runas username uid",
-    "memory_max is in bytes": "memory mem memorylimit maxmemory",
-    "cpu_quota is in percent of one processor": "cpu cpus cpulimit",
+    "use timeout, the time that a run may take, such as PT10M": "maxruntime timelimit maxduration executiontimeout",
+    "use overlap: wait, skip, allow or replace": "concurrency concurrencypolicy allowoverlap singleton maxinstances",
+    "use missed: once, skip or all": "misfire catchup backfill coalesce misfirepolicy",
+    "use user, the user that the command runs as": "runas username uid",
+    "use memory_max, in bytes": "memory mem memorylimit maxmemory",
+    "use cpu_quota, in percent of one CPU": "cpu cpus cpulimit",
 }
 _MEANT_BY = {name: hint for hint, names in _MEANT.items() for name in names.split()}
 
@@ -63,9 +63,9 @@ def by_name(
     for name, value in given.items():
         lower = name.lower()
         if lower in found:
-            raise Invalid(f"{prefix}{_shown(name)}: given as {found[lower][0]} too; give it once")
+            raise Invalid(f"{prefix}{_shown(name)}: also given as {found[lower][0]}; use it once")
         if lower not in known and lower not in passed_over:
-            raise Invalid(f"{prefix}{_shown(name)}: is not a field; {_advice(name, known, prefix)}")
+            raise Invalid(f"{prefix}{_shown(name)}: unknown field; {_advice(name, known, prefix)}")
         found[lower] = (f"{prefix}{name}", value)
     return found
 
@@ -80,7 +80,7 @@ def _advice(name: str, known: Collection[str], prefix: str) -> str:
         return hint
     if near := difflib.get_close_matches(_plain(name[:_SHOWN]), plain, 1, _NEAR):
         return f"did you mean {prefix}{plain[near[0]]}?"
-    return "leave it out"
+    return "remove it"
 
 
 def _plain(name: str) -> str:

@@ -51,4 +51,4 @@ class Outbox:
             if self.send():
                 deadline = time.monotonic() + timeout
             elif not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-                raise TimeoutError("the client takes nothing")
+                raise TimeoutError("the client reads nothing")

@@ -94,7 +94,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Busy(f"storage: the output cannot be read: {error.strerror}") from error
+        raise Busy(f"storage: cannot read the output: {error.strerror}") from error
 
 
 class FollowSource(Source):
@@ -202,7 +202,7 @@ def part_of(file: IO[bytes], wanted: str) -> Answer:
     last = min(int(match[2]), size - 1) if match[1] and match[2] else size - 1
     if first >= size:
         file.close()
-        sentence = f"Range: {wanted[:80]!r} begins behind the end of the output, which has {size} bytes"
+        sentence = f"Range: {wanted[:80]!r} starts after the end of the output, which is {size} bytes long"
         return refusal(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"})
     return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
 

@@ -51,7 +51,7 @@ class Request(server.HTTPRequest):
         if len(self.uri) > URL_BYTES:
             return self._refuse("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; send a shorter one")
         line = b" ".join((self.method, self.uri, self.request_protocol))
-        text = f"request line: {shown(line)} is not like GET /path HTTP/1.1"
+        text = f"request line: {shown(line)} is not a valid request line, such as GET /path HTTP/1.1"
         return bool(_REQUEST_LINE.fullmatch(line)) or self._refuse("400 Bad Request", text)
 
     def read_request_headers(self) -> bool:
@@ -97,7 +97,7 @@ class Request(server.HTTPRequest):
         try:
             gateway.respond()
         except SystemExit as error:
-            raise RuntimeError("a request handler tried to end the process") from error
+            raise RuntimeError("a request handler tried to exit the process") from error
         self.ensure_headers_sent()
         if self.chunked_write and self.conn.source is None:
             self.conn.wfile.write(b"0\r\n\r\n")
@@ -144,10 +144,10 @@ class Request(server.HTTPRequest):
 def _add_header(headers: dict[bytes, bytes], line: bytes) -> None:
     match = _HEADER.fullmatch(line)
     if not match:
-        raise ValueError(f"headers: {shown(line)} is not a line like Name: value")
+        raise ValueError(f"headers: {shown(line)} is not a valid header line, such as Name: value")
     name, value = match[1].title(), match[2].strip(b"\t ")
     if name in headers and name in _GIVEN_ONCE:
-        raise ValueError(f"{name.decode()}: given twice; give it once")
+        raise ValueError(f"{name.decode()}: given more than once; use it once")
     # WSGI makes `-` and `_` one: with an underscore, a header could pass for another one that was checked.
     if b"_" not in name:
         headers[name] = headers[name] + b", " + value if name in headers else value
@@ -164,10 +164,10 @@ def _spelt_for_cheroot(connection: bytes) -> bytes:
 def _check_framing(headers: dict[bytes, bytes], *, is_http_11: bool) -> None:
     length, coding = headers.get(b"Content-Length"), headers.get(b"Transfer-Encoding")
     if is_http_11 and b"Host" not in headers:
-        raise ValueError("Host: missing; name the host, as HTTP/1.1 asks")
+        raise ValueError("Host: missing; HTTP/1.1 requires it")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise ValueError(f"Content-Length: {shown(length)} is not a length; give a number of bytes")
+        raise ValueError(f"Content-Length: must be a number of bytes, not {shown(length)}")
     if coding is not None and not (is_http_11 and coding.lower() == b"chunked"):
-        raise ValueError(f"Transfer-Encoding: {shown(coding)} is not understood; use chunked, with HTTP/1.1")
+        raise ValueError(f"Transfer-Encoding: {shown(coding)} is not supported; use chunked with HTTP/1.1")
     if coding is not None and length is not None:
-        raise ValueError("Content-Length: given together with Transfer-Encoding; give one of them")
+        raise ValueError("Content-Length: given together with Transfer-Encoding; use only one of them")

@@ -23,14 +23,14 @@ class Route(msgspec.Struct, frozen=True):
     def check_body(self, body: bytes) -> None:
         """Raise Invalid for what would have no effect."""
         if not self.has_body and body.strip() not in _NOTHING:
-            raise Invalid("body: this request takes none; leave it out")
+            raise Invalid("body: not accepted by this request; remove it")
 
     def check(self, query: Iterable[str]) -> None:
         """Raise Invalid for what would have no effect: a filter that is misspelt finds all, a deletion hits all."""
         for name in query:
             if name not in self.parameters:
-                right = f"give {' or '.join(self.parameters)}" if self.parameters else "this request takes none"
-                raise Invalid(f"query: {fields.shown(name)} is not a parameter here; {right}")
+                right = f"use {' or '.join(self.parameters)}" if self.parameters else "this request has none"
+                raise Invalid(f"query: {fields.shown(name)} is not a parameter of this request; {right}")
 
 
 # What clients send where there is nothing to say.

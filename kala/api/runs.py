@@ -89,7 +89,7 @@ class RunRoutes:
         with self._store.reading() as session:
             run = session.runs.get(_run_id(call))
         if run is None:
-            raise NotFound(f"there is no run with the id {call.path['id']!r}")
+            raise NotFound(f"no run has the id {call.path['id']!r}")
         return run
 
 
@@ -103,7 +103,7 @@ def _job_id(session: Session, given: str, *, is_query: bool) -> str:
 def _run_id(call: Call) -> int:
     given = call.path["id"]
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise NotFound(f"there is no run with the id {given[:100]!r}")
+        raise NotFound(f"no run has the id {given[:100]!r}")
     return int(given)
 
 
@@ -120,7 +120,7 @@ def _states(call: Call) -> frozenset[State]:
     if given is None:
         return frozenset()
     if len(given) > _LONGEST_LIST or "" in given.split(","):
-        raise fields.refuse("state", given, f"one or more of {', '.join(State)}, with commas between them")
+        raise fields.refuse("state", given, f"a comma-separated list of {', '.join(State)}")
     return frozenset(State(fields.choice(State)("state", one)) for one in given.split(","))
 
 
@@ -131,7 +131,7 @@ def _instant(call: Call, name: str, now: datetime) -> datetime | None:
         return None
     instant = _ago(given[1:], now) if given.startswith("-") else _rfc_3339(given)
     if instant is None:
-        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or so long ago, such as -1h")
+        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or an age, such as -1h")
     return instant
 
 

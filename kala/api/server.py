@@ -45,7 +45,7 @@ def listen(interface: str, port: int) -> socket.socket:
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         address = f"[{interface}]:{port}" if ":" in interface else f"{interface}:{port}"
-        text = f"interface: cannot listen on {address}: {reason}; give an address of this machine and a free port"
+        text = f"interface: cannot listen on {address}: {reason}; use an address of this machine and a free port"
         raise (Conflict if getattr(error, "errno", 0) == errno.EADDRINUSE else Invalid)(text) from error
 
 
@@ -165,7 +165,7 @@ class Http(wsgi.Server):
             try:
                 self._connections.run(self.expiration_interval)
             except Exception:  # noqa: BLE001 - without this thread Kala would be alive and deaf
-                _log.exception("the HTTP server met an error and goes on")
+                _log.exception("error in the HTTP server; it keeps running")
         self._connections.see_off(self._last_word)
         self._is_watching = False
 

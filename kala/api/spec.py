@@ -118,10 +118,10 @@ def _spec(values: dict[str, Any], default_owner: str) -> Spec:
     """The spec of checked values, once it is known that they fit together."""
     name = values.pop("name", "")
     if not name.strip():
-        raise Invalid("name: missing or blank; give the job a name")
+        raise Invalid("name: must not be empty; give the job a name")
     resumes = values.pop(_RESUMES, False)
     if resumes and values.setdefault("missed", Missed.SKIP) is not Missed.SKIP:
-        raise Invalid(f"{_RESUMES}: true means that missed is skip; leave one of the two out")
+        raise Invalid(f"{_RESUMES}: true sets missed to skip; use only one of the two")
     action = _action(values.pop("type", wire.COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
     if isinstance(action, HttpCall) and not values.get("templatedelimiters"):
         fields.url("remote_properties.url", action.url)
@@ -138,10 +138,10 @@ def _spec(values: dict[str, Any], default_owner: str) -> Spec:
 def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCall:
     if kind == wire.COMMAND:
         if not command.strip():
-            raise Invalid('command: missing or blank; give a command, or "type": 1 and remote_properties for a URL')
+            raise Invalid('command: must not be empty; set it, or use "type": 1 and remote_properties to call a URL')
         return Command(command)
     if not remote.get("url"):
-        raise Invalid("remote_properties.url: missing; a job of type 1 needs the URL to call")
+        raise Invalid("remote_properties.url: must not be empty; a job of type 1 needs a URL to call")
     return HttpCall(
         url=remote["url"],
         method=remote.get("method", "GET"),

@@ -116,8 +116,8 @@ class Stream:
         try:
             return self._source.read()
         except KalaError as error:
-            _log.error("an answer broke off: %s", error)
+            _log.error("a response was cut short: %s", error)
             raise Cut from error
         except Exception as error:
-            _log.exception("the source of an answer failed, and the answer ends")
+            _log.exception("a response was cut short because its source failed")
             raise Cut from error

@@ -108,10 +108,10 @@ class Streamer:
         """Take a place for a stream, until leave(). Raises Busy where there is none."""
         with self._lock:
             if self._is_closed:
-                raise Busy("Kala is stopping; ask again when it is back")
+                raise Busy("Kala is stopping; try again after it restarts")
             if self.is_full:
-                text = f"{self._limit} answers are being followed, the most that Kala serves at a time"
-                raise Busy(f"{text}; stop following one, or ask again later")
+                text = f"{self._limit} streams are open, which is the limit"
+                raise Busy(f"{text}; close one, or try again later")
             self._count += 1
 
     def leave(self) -> None:
@@ -142,7 +142,7 @@ class Streamer:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - without this thread all streams would stand still
-                _log.exception("the streams' thread met an error and goes on")
+                _log.exception("error in the thread of the streams; it keeps running")
         self._end()
 
     def _turn(self) -> None:

@@ -112,8 +112,8 @@ class Watcher(connections.ConnectionManager):
     def _make_room(self) -> None:
         """Drop the oldest unfinished requests until the rest fits."""
         while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()) and self._release(oldest):
-            self._warn("unfinished requests take more room than Kala has for them: the oldest is dropped")
-            self._give_up(oldest, Busy("Kala has no room for this request; ask again later"))
+            self._warn("unfinished requests exceed their memory limit; dropping the oldest")
+            self._give_up(oldest, Busy("too many unfinished requests; try again later"))
 
     def _give_up(self, conn: Connection, error: KalaError) -> None:
         """Wait no longer for a client: one whose head has come gets the error, another has asked nothing."""
@@ -128,7 +128,7 @@ class Watcher(connections.ConnectionManager):
         self._make_room()
         for conn in self._room.waiting():
             if conn.is_overdue(now, self.server.timeout) and self._release(conn):
-                self._give_up(conn, Invalid("body: stopped coming before its end; send all of it, without long pauses"))
+                self._give_up(conn, Invalid("body: not received in time; send the whole body without long pauses"))
 
     def see_off(self, seconds: float) -> None:
         """Accept no more; take what is asked on old connections, and wait so long for new ones to ask something.
@@ -158,7 +158,7 @@ class Watcher(connections.ConnectionManager):
 
     def _accept(self) -> None:
         if self._room.is_full and not self._drop_oldest():
-            self._look_away("%s are open, the most that Kala has", self._room.most)
+            self._look_away("%s are open, which is the limit", self._room.most)
             return
         try:
             client, address = self.server.socket.accept()
@@ -192,12 +192,10 @@ class Watcher(connections.ConnectionManager):
         if oldest is None or not self._release(oldest):
             return False
         if origin:
-            self._warn("%s has all connections that one address may have: its oldest silent one is closed", origin)
+            self._warn("%s has reached the limit of connections for one address; closing its oldest idle one", origin)
         else:
-            self._warn(
-                "%s connections are open, the most that Kala has: the oldest silent one is closed", self._room.most
-            )
-        self._give_up(oldest, Busy("Kala has too many connections; ask again later"))
+            self._warn("%s connections are open, which is the limit; closing the oldest idle one", self._room.most)
+        self._give_up(oldest, Busy("too many connections; try again later"))
         return True
 
     def _look_away(self, reason: str, *values: object) -> None:
@@ -205,7 +203,7 @@ class Watcher(connections.ConnectionManager):
 
         Whoever is connected is served meanwhile.
         """
-        self._warn(f"cannot accept connections for now: {reason}", *values)
+        self._warn(f"cannot accept new connections at the moment: {reason}", *values)
         self._selector.unregister(self.server.socket)
         self._listens_again = time.monotonic() + _STARVED_PAUSE
 

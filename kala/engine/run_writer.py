@@ -349,7 +349,7 @@ class RunWriter:
     def _get(self, run_id: int) -> Run:
         run = self._runs.get(run_id)
         if run is None:
-            raise NotFound(f"there is no run with the id {run_id}")
+            raise NotFound(f"no run has the id {run_id}")
         return run
 
     def cancel(self, run_id: int, reason: str, now: datetime) -> None:

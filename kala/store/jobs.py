@@ -213,7 +213,7 @@ class Jobs:
         """A job's place in the order of creation. Raises NotFound."""
         row = self._sql(_SEQ, (job_id,)).fetchone()
         if not row:
-            raise NotFound(f"there is no job with the id {job_id[:_SHOWN]!r}")
+            raise NotFound(f"no job has the id {job_id[:_SHOWN]!r}")
         return int(row[0])
 
     def last_seq(self) -> int:
@@ -254,9 +254,9 @@ class Jobs:
             case [job_id]:
                 return job_id
             case []:
-                raise NotFound(f"{prefix}there is no job with the id or name {name[:_SHOWN]!r}")
+                raise NotFound(f"{prefix}no job has the id or name {name[:_SHOWN]!r}")
             case _:
-                raise Conflict(f"{prefix}more than one job has the name {name[:_SHOWN]!r}; give the id of one")
+                raise Conflict(f"{prefix}more than one job has the name {name[:_SHOWN]!r}; use an id")
 
     def add(self, job: Job) -> None:
         self._sql(_INSERT, (*_decided(job), *_plan(job), to_column(job.created_at), job.id))

@@ -649,12 +649,12 @@ def test_a_query_for_runs_that_will_not_do_is_refused(kala, name, value):
 def test_a_query_that_would_have_no_effect_is_refused(kala, query):
     answer = kala.still.ask("GET", f"/api/v1/job/?{query}")
     kala.assert_refused(answer, start="query: ")
-    assert "is not a parameter here; give limit or after or" in answer.error
+    assert "is not a parameter of this request; use limit or after or" in answer.error
 
 
 def test_a_filter_does_not_turn_into_a_deletion_of_all(kala):
     answer = kala.still.ask("DELETE", "/api/v1/job/all/?owner=me")
-    kala.assert_refused(answer, start='query: "owner" is not a parameter here; this request takes none')
+    kala.assert_refused(answer, start='query: "owner" is not a parameter of this request; this request has none')
     assert kala.still.jobs() == [kala.other, kala.id]
 
 
@@ -664,7 +664,7 @@ def test_what_is_no_job_can_be_neither_started_nor_changed_nor_deleted(kala, pat
     answers = [kala.still.ask("GET" if path == "stats" else "POST", f"/api/v1/job/{path}/{job_id}/")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/") for method in ("GET", "DELETE")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/", JOB) for method in ("PUT", "PATCH")]
-    kala.assert_refused(*answers, status=404, start="there is no job with the id or name ")
+    kala.assert_refused(*answers, status=404, start="no job has the id or name ")
 
 
 def test_a_pipelined_request_after_a_refused_one_is_answered_or_not_seen_but_never_taken_from_its_body(kala):

@@ -191,7 +191,7 @@ class TestHost:
 
     @pytest.mark.parametrize("second", ["%HOST%", "evil.example"])
     def test_two_hosts_are_refused(self, still, second):
-        assert_refused(still, post(f"Host: {second}"), 400, "Host: given twice")
+        assert_refused(still, post(f"Host: {second}"), 400, "Host: given more than once")
 
     def test_another_hosts_url_in_the_request_line_is_refused(self, still):
         sent = post().replace(b"POST /", b"POST http://evil.example/")
@@ -245,7 +245,7 @@ def test_without_a_host_there_is_nothing_to_check():
 class TestAJobsOwnCall:
     @pytest.mark.parametrize("header", ["Kala-Job: 5d5be920-c716-4c99-60e1-055cad95b40f", "kala-job: x", "KALA-JOB:"])
     def test_is_refused_as_any_server_can_redirect_it_here(self, still, header):
-        assert_refused(still, post(header), 403, "Kala-Job: an HTTP job sent this request; use parent_jobs")
+        assert_refused(still, post(header), 403, "Kala-Job: sent by an HTTP job; to start other jobs, use parent_jobs")
 
     @pytest.mark.parametrize("status", [301, 307])
     def test_that_a_server_redirects_here_changes_nothing(self, api, status):

@@ -195,8 +195,11 @@ class TestMakingAJob:
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [
-            (b'{"name": "a", "command": "true", "name": "b"}', "name: given more than once in an object; give it once"),
-            (b'{"name": "a", "command": "true", "COMMAND": "b"}', "COMMAND: given as command too; give it once"),
+            (
+                b'{"name": "a", "command": "true", "name": "b"}',
+                "name: appears more than once in an object; use it once",
+            ),
+            (b'{"name": "a", "command": "true", "COMMAND": "b"}', "COMMAND: also given as command; use it once"),
         ],
     )
     def test_of_two_values_for_a_name_neither_is_taken(self, still, body, sentence):
@@ -206,10 +209,13 @@ class TestMakingAJob:
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
-            (rb'"owner": "\ud800"', r'owner: "\ud800" is not a text without NUL characters and lone surrogates'),
-            (b'"Retries": 1e400', "Retries: 1e400 is not a whole number from 0 to 1000000"),
-            (b'"retries": 1.0', "retries: 1.0 is not written as a whole number; give a whole number from 0 to 1000000"),
-            (b'"retry_backoff": 1e400', "retry_backoff: 1e400 is not a number from 1 to 1000"),
+            (rb'"owner": "\ud800"', r'owner: must be a string without NUL characters or lone surrogates, not "\ud800"'),
+            (b'"Retries": 1e400', "Retries: must be a whole number between 0 and 1000000, not 1e400"),
+            (
+                b'"retries": 1.0',
+                "retries: must be a whole number between 0 and 1000000, written in digits only, not 1.0",
+            ),
+            (b'"retry_backoff": 1e400', "retry_backoff: must be a number between 1 and 1000, not 1e400"),
             (b'"epsilon": "P0.5D"', "epsilon: 'P0.5D' has a fraction of a day or month, "),
         ],
     )
@@ -250,19 +256,19 @@ class TestMakingAJob:
     def test_a_field_that_there_is_not_is_refused_and_no_job_is_made(self, still, given):
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | given)
         assert answer.status == 400
-        assert "is not a field; " in answer.error
+        assert ": unknown field; " in answer.error
         assert still.jobs() == []
 
     @pytest.mark.parametrize(
         ("given", "sentence"),
         [
-            ({"shedule": "R/2099-01-01T00:00:00Z/PT1H"}, "shedule: is not a field; did you mean schedule?"),
-            ({"retryDelay": "PT1S"}, "retryDelay: is not a field; did you mean retry_delay?"),
-            ({"retires": 3}, "retires: is not a field; did you mean retries?"),
-            ({"Time_Out": "PT1H"}, "Time_Out: is not a field; did you mean timeout?"),
+            ({"shedule": "R/2099-01-01T00:00:00Z/PT1H"}, "shedule: unknown field; did you mean schedule?"),
+            ({"retryDelay": "PT1S"}, "retryDelay: unknown field; did you mean retry_delay?"),
+            ({"retires": 3}, "retires: unknown field; did you mean retries?"),
+            ({"Time_Out": "PT1H"}, "Time_Out: unknown field; did you mean timeout?"),
             (
                 {"remote_properties": {"header": {}}},
-                "remote_properties.header: is not a field; did you mean remote_properties.headers?",
+                "remote_properties.header: unknown field; did you mean remote_properties.headers?",
             ),
         ],
     )
@@ -702,7 +708,7 @@ class TestListingJobs:
     def test_after_an_unknown_job_is_404(self, still):
         answer = still.ask("GET", f"/api/v1/job/?after={UNKNOWN}")
         assert answer.status == 404
-        assert answer.error.startswith(f"after: there is no job with the id or name '{UNKNOWN}'")
+        assert answer.error.startswith(f"after: no job has the id or name '{UNKNOWN}'")
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2500])
     def test_a_long_list_is_complete_however_it_is_cut_into_parts(self, still, count):
@@ -767,7 +773,7 @@ class TestStartingAJob:
     def test_answers_with_nothing_else_and_starts_nothing_where_that_is_asked_for(self, still):
         job_id = still.create()
         answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=job")
-        assert (answer.status, answer.error) == (400, 'return: "job" is not run')
+        assert (answer.status, answer.error) == (400, 'return: must be run, not "job"')
         assert still.ask("GET", f"/api/v1/run/?job={job_id}").json["runs"] == []
 
 
@@ -793,7 +799,7 @@ class TestDeletingAParent:
         caplog.set_level("INFO", "kala.api")
         assert still.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204
         assert [record.message for record in caplog.records] == [
-            "parent was deleted, and with it 2 that had no other parent: child, grandchild"
+            "parent deleted, with 2 descendants that had no other parent: child, grandchild"
         ]
 
     def test_names_some_of_many_in_the_log(self, still, caplog):
@@ -803,10 +809,10 @@ class TestDeletingAParent:
         caplog.set_level("INFO", "kala.api")
         still.ask("DELETE", f"/api/v1/job/{parent}/")
         assert caplog.records[0].message.endswith("child 18, child 19, …")
-        assert "with it 21 that" in caplog.records[0].message
+        assert "with 21 descendants that" in caplog.records[0].message
 
     def test_is_told_alone_where_nothing_went_with_it(self, still, family, caplog):
         caplog.set_level("INFO", "kala.api")
         answer = still.ask("DELETE", f"/api/v1/job/{family[2]}/?return=deleted")
         assert answer.json == {"deleted": [{"id": family[2], "name": "grandchild"}]}
-        assert [record.message for record in caplog.records] == ["grandchild was deleted"]
+        assert [record.message for record in caplog.records] == ["grandchild deleted"]

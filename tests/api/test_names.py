@@ -21,10 +21,10 @@ class TestANameThatIsKnown:
         assert by_name("a", {"Command": 1}, KNOWN) == {"command": ("a.Command", 1)}
 
     def test_is_refused_where_it_is_given_twice(self):
-        assert refusal({"command": 1, "COMMAND": 2}) == "COMMAND: given as command too; give it once"
+        assert refusal({"command": 1, "COMMAND": 2}) == "COMMAND: also given as command; use it once"
 
     def test_is_refused_where_it_is_given_twice_even_if_it_has_no_effect(self):
-        with pytest.raises(Invalid, match=r"^ID: given as id too; give it once$"):
+        with pytest.raises(Invalid, match=r"^ID: also given as id; use it once$"):
             by_name("", {"id": 1, "ID": 2}, KNOWN, {"id"})
 
 
@@ -35,37 +35,37 @@ class TestANameThatIsNotKnown:
             ("comand", "did you mean command?"),
             ("retryDelay", "did you mean retry_delay?"),
             ("RETRY-DELAY", "did you mean retry_delay?"),
-            ("colour", "leave it out"),
-            ("", "leave it out"),
+            ("colour", "remove it"),
+            ("", "remove it"),
         ],
     )
     def test_is_refused_with_the_nearest_one(self, name, advice):
-        assert refusal({name: None}) == f"{name}: is not a field; {advice}"
-        assert refusal({name: None}, path="a") == f"a.{name}: is not a field; {advice.replace('mean ', 'mean a.')}"
+        assert refusal({name: None}) == f"{name}: unknown field; {advice}"
+        assert refusal({name: None}, path="a") == f"a.{name}: unknown field; {advice.replace('mean ', 'mean a.')}"
 
     def test_is_shown_on_one_short_line(self):
-        assert refusal({"\x1b[2J\n\ud800": 1}) == r"\x1b[2J\n\ud800: is not a field; leave it out"
+        assert refusal({"\x1b[2J\n\ud800": 1}) == r"\x1b[2J\n\ud800: unknown field; remove it"
         assert len(refusal({"x" * 100_000: 1})) < 100
 
     @pytest.mark.parametrize(
         ("name", "advice"),
         [
-            ("cron", "schedule says when a job runs, as R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"),
-            ("timezone", "give START in schedule an offset, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"),
-            ("depends", "parent_jobs names the jobs after which this one runs"),
-            ("enabled", 'give "disabled": true, or false'),
-            ("cwd", "working_directory is where the command starts"),
-            ("notify", "on_failure_job names the job that runs when this one has failed"),
-            ("max_retries", "retries is how often a failed run is tried again"),
-            ("env_vars", "env is the object of variables"),
-            ("maxRuntime", "timeout is how long a run may take, such as PT10M"),
-            ("url", "a job of type 1 has it in remote_properties"),
+            ("cron", "use schedule, in the form R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"),
+            ("timezone", "use a UTC offset in schedule, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"),
+            ("depends", "use parent_jobs, the jobs that this job runs after"),
+            ("enabled", 'use "disabled": true or false'),
+            ("cwd", "use working_directory, the directory that the command starts in"),
+            ("notify", "use on_failure_job, the job to run when this one fails"),
+            ("max_retries", "use retries, the number of times to retry a failed run"),
+            ("env_vars", "use env, an object of environment variables"),
+            ("maxRuntime", "use timeout, the time that a run may take, such as PT10M"),
+            ("url", "in a job of type 1, put it in remote_properties"),
         ],
     )
     def test_of_another_scheduler_is_refused_with_what_does_it_here(self, name, advice):
         with pytest.raises(Invalid) as error:
             parse({"name": "a", "command": "true", name: "x"})
-        assert str(error.value) == f"{name}: is not a field; {advice}"
+        assert str(error.value) == f"{name}: unknown field; {advice}"
 
     def test_of_another_scheduler_is_none_of_a_job_itself(self):
         from kala.api.names import _MEANT_BY, _plain

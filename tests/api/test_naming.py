@@ -40,10 +40,10 @@ def test_a_name_does_in_a_path_and_a_query_unless_several_have_it_or_none(still,
     still.create(name=NAME)
     answer = still.ask(method, url, body)
     assert answer.status == 409
-    assert answer.error.endswith(f"more than one job has the name {NAME!r}; give the id of one")
+    assert answer.error.endswith(f"more than one job has the name {NAME!r}; use an id")
     answer = still.ask(method, path.format(name="nobody"), body)
     assert answer.status == 404
-    assert answer.error.endswith("there is no job with the id or name 'nobody'")
+    assert answer.error.endswith("no job has the id or name 'nobody'")
 
 
 def test_a_name_that_is_the_id_of_another_job_stands_for_that_one(still, job_id):
@@ -73,5 +73,5 @@ def test_a_name_in_a_body_becomes_an_id(still, job_id, field):
         answer = still.ask(method, path, fields)
         assert (answer.status, answer.error) == (
             400,
-            f"{field}: more than one job has the name {NAME!r}; give the id of one",
+            f"{field}: more than one job has the name {NAME!r}; use an id",
         )

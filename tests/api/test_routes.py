@@ -60,7 +60,7 @@ def test_a_204_has_no_body(still, method, path):
 def test_an_unknown_id_is_404_and_the_error_names_it(still, method, path, body, slash):
     answer = still.ask(method, path.format(id=UNKNOWN) + slash, body)
     assert answer.status == 404
-    assert answer.error == f"there is no job with the id or name '{UNKNOWN}'"
+    assert answer.error == f"no job has the id or name '{UNKNOWN}'"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -71,7 +71,7 @@ def test_a_method_that_a_path_does_not_know_is_405_with_those_that_it_does(still
         answer = still.ask(method, url)
         assert answer.status == 405
         assert answer.headers["Allow"] == ALLOWED[path]
-        assert answer.error.startswith(f"{method} is not possible at '{url}'; use ")
+        assert answer.error.startswith(f"{method} is not allowed at '{url}'; use ")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_method_that_a_path_does_not_know_is_405_with_those_that_it_does(still
 def test_any_other_path_is_404_in_json(still, method, path):
     answer = still.ask(method, path, JOB)
     assert answer.status == 404
-    assert answer.error == f"there is nothing at '{path}'; the API is below /api/v1/"
+    assert answer.error == f"nothing found at '{path}'; the API is under /api/v1/"
 
 
 def test_a_percent_encoded_path_is_the_same_path(still):
@@ -136,7 +136,7 @@ def test_a_body_that_would_have_no_effect_is_refused(still, method, path):
     job_id = still.create()
     answer = still.ask(method, path.format(id=job_id), b'{"owner": "me"}')
     assert answer.status == 400
-    assert answer.error == "body: this request takes none; leave it out"
+    assert answer.error == "body: not accepted by this request; remove it"
     assert still.jobs() == [job_id]
 
 
@@ -159,15 +159,18 @@ def test_what_the_machine_cannot_give_now_is_503_with_the_reason(still, monkeypa
     monkeypatch.setattr(Jobs, "totals", starved)
     answer = still.ask("GET", "/api/v1/stats/")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-    assert answer.error == "the machine cannot give what this needs: Too many open files; ask again later"
+    assert answer.error == "out of system resources: Too many open files; try again later"
 
 
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({"cron": "30 2 * * 1-5"}, "cron: is not a field; schedule says when a job runs, "),
-        ({"schedule": "R/2099-01-01T00:00:00Z/P1D", "Count": 1.0}, "Count: 1.0 is not written as a whole number; "),
-        ({"shedule": "R/2099-01-01T00:00:00Z/P1D"}, "shedule: is not a field; did you mean schedule?"),
+        ({"cron": "30 2 * * 1-5"}, "cron: unknown field; use schedule, in the form "),
+        (
+            {"schedule": "R/2099-01-01T00:00:00Z/P1D", "Count": 1.0},
+            "Count: must be a whole number between 1 and 1000, written in digits only, not 1.0",
+        ),
+        ({"shedule": "R/2099-01-01T00:00:00Z/P1D"}, "shedule: unknown field; did you mean schedule?"),
     ],
 )
 def test_a_preview_of_what_no_job_would_take_is_refused(still, body, sentence):

@@ -15,7 +15,7 @@ from kala.engine.output import Output
 from kala.engine.spool import path_of
 
 NOBODY = "/api/v1/run/4711"
-BROKEN_OFF = "an answer broke off: storage: the output cannot be read: Input/output error"
+BROKEN_OFF = "a response was cut short: storage: cannot read the output: Input/output error"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def queued(still):
 def test_a_run_that_is_not_there_is_named_in_the_answer(api, method, path, name):
     answer = api.ask(method, path.replace("4711", name))
     assert answer.status == 404
-    assert "there is no run with the id" in answer.error
+    assert "no run has the id" in answer.error
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_range_gives_a_part_of_an_output(api, run, wanted, status, part):
 def test_a_range_that_has_nothing_is_told_in_a_sentence(api, run, wanted):
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
     assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */13")
-    assert answer.error == f"Range: '{wanted}' begins behind the end of the output, which has 13 bytes"
+    assert answer.error == f"Range: '{wanted}' starts after the end of the output, which is 13 bytes long"
 
 
 def test_a_range_whose_end_is_before_its_start_is_ignored(api, run):
@@ -226,7 +226,7 @@ def test_a_page_of_more_than_1000_runs_is_refused(still):
     assert still.ask("GET", "/api/v1/run/?limit=1000").status == 200
     answer = still.ask("GET", "/api/v1/run/?limit=1001")
     assert answer.status == 400
-    assert answer.error == 'limit: "1001" is not a whole number from 1 to 1000'
+    assert answer.error == 'limit: must be a whole number between 1 and 1000, not "1001"'
 
 
 def test_an_output_is_never_taken_for_a_page(api, run):
@@ -261,7 +261,7 @@ def breaks_after(monkeypatch):
 def test_an_output_that_cannot_be_read_is_told_in_a_sentence(api, run, breaks_after, query):
     breaks_after(0)
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
-    assert (answer.status, answer.error) == (503, "storage: the output cannot be read: Input/output error")
+    assert (answer.status, answer.error) == (503, "storage: cannot read the output: Input/output error")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}])
@@ -271,7 +271,7 @@ def test_an_output_that_cannot_be_read_to_its_end_does_not_look_whole(api, run, 
         api.ask("GET", f"/api/v1/run/{run['id']}/output", **headers)
     assert broken.value.partial == b"on"
     [line] = [record.getMessage() for record in caplog.records if record.name.startswith("kala")]
-    assert line == "an answer broke off: storage: the output cannot be read: Input/output error"
+    assert line == "a response was cut short: storage: cannot read the output: Input/output error"
 
 
 def test_a_followed_output_that_cannot_be_read_breaks_off_with_a_sentence_in_the_log(api, run, breaks_after, caplog):

@@ -289,7 +289,7 @@ def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(se
     for _ in range(3):
         assert connect(started).ask(GET).status == 200
     assert [record.getMessage() for record in log.records] == [
-        "cannot accept connections for now: [Errno 24] Too many open files"
+        "cannot accept new connections at the moment: [Errno 24] Too many open files"
     ]
 
 
@@ -347,7 +347,7 @@ class BrokenListener(socket.socket):
 def test_an_unforeseen_error_in_the_watching_thread_is_logged_and_does_not_end_it(serve, connect, log):
     listener = BrokenListener(fileno=listen("127.0.0.1", 0).detach())
     assert connect(serve(listener=listener)).ask(GET).status == 200
-    assert [record.getMessage() for record in log.records] == ["the HTTP server met an error and goes on"]
+    assert [record.getMessage() for record in log.records] == ["error in the HTTP server; it keeps running"]
 
 
 # Clients that wait, and workers that do not
@@ -414,7 +414,7 @@ def test_a_new_connection_takes_the_place_of_the_one_that_was_silent_longest(ser
     assert [client.is_closed() for client in silent[:2]] == [True, True]
     assert [client.ask(GET).status for client in new + silent[2:]] == [200] * 4
     assert [record.getMessage() for record in log.records] == [
-        "4 connections are open, the most that Kala has: the oldest silent one is closed"
+        "4 connections are open, which is the limit; closing the oldest idle one"
     ]
 
 
@@ -471,7 +471,7 @@ def test_a_body_for_which_there_is_no_room_gets_503_if_it_is_the_oldest(serve, c
         client.socket.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b"x" * 80_000)
     answered = bodies[0].answer()
     assert answered.status == 503
-    assert json.loads(answered.body)["error"] == "Kala has no room for this request; ask again later"
+    assert json.loads(answered.body)["error"] == "too many unfinished requests; try again later"
     assert [client.ask(b"x" * 10_000).status for client in bodies[1:]] == [200] * 3
 
 
@@ -900,7 +900,7 @@ def test_a_body_above_the_limit_gets_413_before_any_of_it_is_sent(serve, connect
     answered = connect(serve(forbidden)).ask(POST + b"Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n")
     assert answered.status == 413
     assert json.loads(answered.body) == {
-        "error": "body: larger than 1000 bytes, the most that this server takes; send less"
+        "error": "body: larger than 1000 bytes, which is the limit; send a smaller body"
     }
 
 
@@ -940,13 +940,13 @@ def test_a_body_of_many_thousand_tiny_chunks_is_refused(serve, connect):
 @pytest.mark.parametrize(
     ("chunks", "status", "said"),
     [
-        (b"x\r\n", 400, "body: 'x\\r\\n' is not the size of a chunk"),
-        (b"-1\r\na\r\n", 400, "body: '-1\\r\\n' is not the size of a chunk"),
-        (b"0x1\r\na\r\n", 400, "body: '0x1\\r\\n' is not the size of a chunk"),
-        (b"1\na\r\n", 400, "body: '1\\n' is not the size of a chunk"),
+        (b"x\r\n", 400, "body: 'x\\r\\n' is not a chunk size"),
+        (b"-1\r\na\r\n", 400, "body: '-1\\r\\n' is not a chunk size"),
+        (b"0x1\r\na\r\n", 400, "body: '0x1\\r\\n' is not a chunk size"),
+        (b"1\na\r\n", 400, "body: '1\\n' is not a chunk size"),
         (b"1" * 100_000, 400, "body: '1111"),
-        (b"1\r\nab\r\n0\r\n\r\n", 400, "body: a chunk is longer than its size says"),
-        (b"0\r\n" + b"A: b\r\n" * 33 + b"\r\n", 400, "body: more than 32 lines follow the last chunk"),
+        (b"1\r\nab\r\n0\r\n\r\n", 400, "body: a chunk is longer than its declared size"),
+        (b"0\r\n" + b"A: b\r\n" * 33 + b"\r\n", 400, "body: more than 32 trailer lines after the last chunk"),
         (b"3e9\r\n", 413, "body: larger than 1000 bytes"),
         (b"ffffffffffffffff\r\n", 413, "body: larger than 1000 bytes"),
         (b"1\r\nx\r\n" * 1001 + b"0\r\n\r\n", 413, "body: larger than 1000 bytes"),
@@ -969,7 +969,7 @@ def test_a_body_that_is_cut_short_is_invalid(serve, connect, sent):
     client.socket.shutdown(socket.SHUT_WR)
     answered = client.answer()
     assert answered.status == 400
-    assert json.loads(answered.body)["error"].startswith("body: the connection ended before the body did")
+    assert json.loads(answered.body)["error"].startswith("body: the connection was closed before the end of the body")
 
 
 def test_a_body_that_stalls_is_invalid_after_the_idle_timeout(serve, connect, log):
@@ -977,7 +977,7 @@ def test_a_body_that_stalls_is_invalid_after_the_idle_timeout(serve, connect, lo
     client = connect(started)
     answered = client.ask(POST + b"Content-Length: 9\r\n\r\nabc")
     assert answered.status == 400
-    assert json.loads(answered.body)["error"].startswith("body: stopped coming before its end")
+    assert json.loads(answered.body)["error"].startswith("body: not received in time")
     assert client.is_closed()
     client.close()
     assert connect(started).ask(GET).status == 200

@@ -485,7 +485,7 @@ def test_above_the_limit_it_is_503_in_a_sentence_and_there_is_room_again_after_a
     status, headers, body = ask(started, "/stream")
     assert status == 503
     assert headers["Retry-After"] == "1"
-    assert json.loads(body)["error"].startswith("2 answers are being followed, the most that Kala serves at a time; ")
+    assert json.loads(body)["error"].startswith("2 streams are open, which is the limit; ")
     assert (refused.reads, refused.closes) == (0, 1)
     second.say(None)
     started.streamer.wake()

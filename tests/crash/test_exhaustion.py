@@ -96,7 +96,7 @@ def test_without_descriptors_runs_and_new_clients_wait_until_there_are_some(serv
         eventually(lambda: kala.runs(job, states=("succeeded",))[-1]["id"] > last)
         assert kala.runs(job, states=("failed",)) == []
         assert said(kala, NO_DESCRIPTORS) == 1
-        assert kala.log.count("cannot accept connections for now") == 1
+        assert kala.log.count("cannot accept new connections at the moment") == 1
         assert "Traceback" not in kala.log
 
 

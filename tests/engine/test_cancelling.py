@@ -158,7 +158,7 @@ class TestARunThatHasEnded:
 
 
 def test_a_run_that_is_not_there_cannot_be_cancelled(kala):
-    with pytest.raises(NotFound, match=r"^there is no run with the id 7$"):
+    with pytest.raises(NotFound, match=r"^no run has the id 7$"):
         kala.cancel(7)
 
 
@@ -192,5 +192,5 @@ class TestDeletingARun:
         assert len(kala.runs(job)) == 2
 
     def test_that_is_not_there_is_refused(self, kala):
-        with pytest.raises(NotFound, match=r"^there is no run with the id 7$"):
+        with pytest.raises(NotFound, match=r"^no run has the id 7$"):
             kala.ask(DeleteRun(7))

@@ -579,13 +579,11 @@ class TestAParentsName:
 
     def test_that_several_jobs_have_is_refused(self, kala, parent):
         kala.create(name="parent", schedule=HOURLY)
-        with pytest.raises(
-            Invalid, match=r"^parent_jobs: more than one job has the name 'parent'; give the id of one$"
-        ):
+        with pytest.raises(Invalid, match=r"^parent_jobs: more than one job has the name 'parent'; use an id$"):
             kala.create(name="child", parents=("parent",))
 
     def test_that_no_job_has_is_refused(self, kala):
-        with pytest.raises(Invalid, match=r"^parent_jobs: there is no job with the id or name 'nobody'$"):
+        with pytest.raises(Invalid, match=r"^parent_jobs: no job has the id or name 'nobody'$"):
             kala.create(name="child", parents=("nobody",))
 
     def test_can_change_without_the_child_noticing(self, kala, parent):

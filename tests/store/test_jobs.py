@@ -336,7 +336,7 @@ class TestAList:
     def test_cannot_start_after_a_job_that_does_not_exist(self, store):
         with pytest.raises(NotFound) as refusal:
             store.writer.jobs.seq("x")
-        assert str(refusal.value) == ("there is no job with the id 'x'")
+        assert str(refusal.value) == ("no job has the id 'x'")
 
     def test_keeps_the_order_of_creation_when_a_job_is_deleted_and_another_made(self, store):
         with store.transaction():
