@@ -54,7 +54,9 @@ def _number(low: int, high: int = _MOST) -> Kind:
             raise ValueError(value)
         return number
 
-    return Kind(read, f"a number from {low} {'up' if high == _MOST else f'to {high}'}")
+    return Kind(
+        read, f"a whole number of at least {low}" if high == _MOST else f"a whole number between {low} and {high}"
+    )
 
 
 def _choice(*names: str) -> Kind:
@@ -162,7 +164,7 @@ _LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, longer than none, or
 _DURABILITY = _choice("full", "normal")
 _MISSING_LIMITS = _choice("refuse", "warn")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
-_NAMES = Kind(_names, "host names, as a list or with commas between them", is_list=True)
+_NAMES = Kind(_names, "a list of host names, or a string with commas between them", is_list=True)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,55 +176,70 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Path,
         Key(
             _PATH,
-            "Where the database and the output of runs are kept; if not given, $STATE_DIRECTORY,"
-            " $XDG_DATA_HOME/kala or ~/.local/share/kala, the first there is.",
+            "The directory for the database and the output of runs; by default the first available of"
+            " $STATE_DIRECTORY, $XDG_DATA_HOME/kala and ~/.local/share/kala.",
         ),
     ]
     persist: Annotated[
-        bool, Key(_ON_OFF, "Keep jobs and runs on disk; without, all is forgotten when Kala stops.", "-n")
+        bool, Key(_ON_OFF, "Store jobs and runs on disk; if off, they are lost when Kala stops.", "-n")
     ] = True
-    default_owner: Annotated[str, Key(_LINE, "The owner of a job that names none, an e-mail address.", "-o")] = ""
-    workers: Annotated[int, Key(_number(1, 10000), "How many runs may go on at the same time.")] = 128
-    shutdown_grace: Annotated[float, Key(_SECONDS, "How long a stopping Kala lets runs finish, in seconds.")] = 30.0
-    kill_grace: Annotated[float, Key(_SECONDS, "How long a command has between SIGTERM and SIGKILL, in seconds.")] = (
-        10.0
-    )
+    default_owner: Annotated[str, Key(_LINE, "The owner, an email address, of jobs that do not name one.", "-o")] = ""
+    workers: Annotated[int, Key(_number(1, 10000), "The maximum number of concurrent runs.")] = 128
+    shutdown_grace: Annotated[
+        float, Key(_SECONDS, "How long to wait for runs to finish when Kala stops, in seconds.")
+    ] = 30.0
+    kill_grace: Annotated[
+        float, Key(_SECONDS, "How long to wait between SIGTERM and SIGKILL when a command is stopped, in seconds.")
+    ] = 10.0
     durability: Annotated[
         Literal["full", "normal"],
-        Key(_DURABILITY, "full survives a power cut; normal is faster and survives a crash of Kala."),
+        Key(_DURABILITY, "full survives a power failure; normal is faster, and survives a crash of Kala."),
     ] = "full"
     pools: Annotated[
         dict[str, int],
-        Key(_POOLS, "How many runs may be running at a time in each pool that jobs name.", flag="--pool"),
+        Key(_POOLS, "The maximum number of concurrent runs in each pool; jobs choose a pool by name.", flag="--pool"),
     ] = msgspec.field(default_factory=dict)
     keep_for: Annotated[
-        str, Key(_LENGTH, "How long runs are kept, as an ISO 8601 duration such as P90D; empty for ever.")
+        str, Key(_LENGTH, "How long to keep runs, as an ISO 8601 duration such as P90D; empty means forever.")
     ] = ""
-    keep_runs: Annotated[int, Key(_number(0), "How many runs of each job are kept; 0 is no limit.")] = 0
+    keep_runs: Annotated[int, Key(_number(0), "How many runs of each job to keep; 0 means no limit.")] = 0
     keep_bytes: Annotated[
-        int, Key(_number(0), "How many bytes of output are kept in all, the oldest runs go first; 0 is no limit.")
+        int,
+        Key(
+            _number(0),
+            "How many bytes of output to keep in total; the oldest runs are deleted first, and 0 means no limit.",
+        ),
     ] = 10 * 1024**3
-    output_limit: Annotated[int, Key(_number(1024), "How many bytes of a run's output are kept.")] = 1024 * 1024
+    output_limit: Annotated[int, Key(_number(1024), "How many bytes of output to keep for each run.")] = 1024 * 1024
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Key(_NAMES, "Names, beside its address, under which Kala may be called.", flag="--allowed-host"),
+        Key(_NAMES, "Additional host names that clients may use to reach Kala.", flag="--allowed-host"),
     ] = ()
     insecure_no_auth: Annotated[
-        bool, Key(_ON_OFF, "Listen where others can reach Kala; whoever can then runs commands as Kala's user.")
+        bool,
+        Key(
+            _ON_OFF,
+            "Listen where other machines can connect; anyone who can reach the port can run commands as Kala's user.",
+        ),
     ] = False
     missing_limits: Annotated[
         Literal["refuse", "warn"],
-        Key(_MISSING_LIMITS, "What becomes of jobs with limits where there can be none: refuse, or warn and run them."),
+        Key(
+            _MISSING_LIMITS,
+            "What to do with jobs whose limits cannot be enforced: refuse them, or warn and run them without limits.",
+        ),
     ] = "refuse"
-    verbose: Annotated[bool, Key(_ON_OFF, "Log also what is asked of the engine, and broken requests.", "-v")] = False
+    verbose: Annotated[
+        bool, Key(_ON_OFF, "Also log each request to the engine, and malformed HTTP requests.", "-v")
+    ] = False
     log_format: Annotated[
         Literal["auto", "text", "journal", "json"],
-        Key(_LOG_FORMAT, "How log lines look; auto is journal under systemd, else text."),
+        Key(_LOG_FORMAT, "The format of log lines; auto means journal under systemd, and text otherwise."),
     ] = "auto"
     log_file: Annotated[
-        Path | None, Key(_PATH_OR_NONE, "Where the log goes with --daemon; without, it goes nowhere.")
+        Path | None, Key(_PATH_OR_NONE, "Where to write the log with --daemon; if not set, nothing is logged.")
     ] = None
-    pid_file: Annotated[Path | None, Key(_PATH_OR_NONE, "A file for the process id, held while Kala runs.")] = None
+    pid_file: Annotated[Path | None, Key(_PATH_OR_NONE, "A file for the process ID, locked while Kala runs.")] = None
 
 
 KEYS: dict[str, Key] = {
@@ -269,7 +286,7 @@ class _Given(msgspec.Struct, frozen=True):
         except (ValueError, RuntimeError, Invalid):  # RuntimeError: there is no home for ~
             right = KEYS[self.name].kind.right
             given = ",".join(self.value) if isinstance(self.value, tuple) else self.value
-            raise Invalid(f"{self.spelt}: {given!r} cannot be used; give {right}") from None
+            raise Invalid(f"{self.spelt}: must be {right}, not {given!r}") from None
         return self.base / value if isinstance(value, Path) else value
 
     def parts(self) -> list["_Given"]:
@@ -291,7 +308,7 @@ def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> t
     named, spelt = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
     if named:
         if here / named != _SYSTEM_FILE and not (here / named).exists():
-            raise Invalid(f"{spelt}: {named!r} does not exist; give a TOML file")
+            raise Invalid(f"{spelt}: {named!r} does not exist; use the path of a TOML file")
         return (here / named,)
     home = None if environ.get("STATE_DIRECTORY") else _xdg(environ, "XDG_CONFIG_HOME", ".config")
     return (_SYSTEM_FILE, home / "kala/kala.toml") if home else (_SYSTEM_FILE,)
@@ -337,12 +354,12 @@ def _in_file(file: Path) -> Iterator[_Given]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise Invalid(f"{file}: cannot be read: {error.strerror}; let Kala's user read it") from None
+        raise Invalid(f"{file}: cannot be read: {error.strerror}; make it readable by Kala's user") from None
     except ValueError as error:  # not UTF-8, or not TOML
-        raise Invalid(f"{file}: is not TOML: {error}; give lines such as port = 8000") from None
+        raise Invalid(f"{file}: invalid TOML: {error}; use lines such as port = 8000") from None
     for name in table:
         if name not in KEYS:
-            raise Invalid(f"{file}: {name!r} is not a key; {_nearest(name)}")
+            raise Invalid(f"{file}: unknown key {name!r}; {_nearest(name)}")
     yield from (_Given(name, table[name], str(file), f"{file}: {name}", file.parent) for name in KEYS if name in table)
 
 
@@ -362,7 +379,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
         return Path(environ["STATE_DIRECTORY"].partition(":")[0])
     data = _xdg(environ, "XDG_DATA_HOME", ".local/share")
     if data is None:
-        raise Invalid("data_dir: is not given and there is no home directory; give --data-dir")
+        raise Invalid("data_dir: not set, and there is no home directory; use --data-dir")
     return data / "kala"
 
 
@@ -383,8 +400,8 @@ def check_reach(interface: str, config: Config) -> None:
     """Raise Invalid for an address to listen on that others can reach, unless the settings allow that."""
     if not config.insecure_no_auth and not _is_loopback(interface):
         raise Invalid(
-            f"interface: {interface or 'every address'} can be reached from other machines and Kala has no login"
-            " yet; listen on 127.0.0.1, or give --insecure-no-auth if something in front of Kala decides who may call"
+            f"interface: {interface or 'every address'} can be reached from other machines, and Kala has no"
+            " authentication; listen on 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
         )
 
 

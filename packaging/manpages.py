@@ -50,7 +50,7 @@ def kala_1() -> str:
             ".SH COMMANDS",
             *(line for command in commands.list_commands(root) for line in _command(root, command)),
             ".SH EXIT STATUS",
-            *_entry("0", "It was done."),
+            *_entry("0", "Success."),
             *(line for kind, code in EXIT_CODES.items() for line in _entry(str(code), kind.__doc__ or "")),
             *_section("FILES", "/etc/kala/kala.toml, ~/.config/kala/kala.toml"),
             *_section("SEE ALSO", "`kala.toml`(5)"),
@@ -63,14 +63,14 @@ def kala_toml_5() -> str:
     """The settings."""
     return "\n".join(
         [
-            _title("kala.toml", 5, "settings of the job scheduler kala"),
+            _title("kala.toml", 5, "settings of the Kala job scheduler"),
             *_section("SYNOPSIS", "/etc/kala/kala.toml\n\n~/.config/kala/kala.toml"),
             *_section(
                 "DESCRIPTION",
-                "A TOML file with lines such as `port = 8080`. Kala runs without any. Later wins: the defaults, the"
-                " files in this order, the variables, the flags of `kala serve`.",
-                "`kala config show` tells the value in force of each key, and where it comes from; where a value is"
-                " wrong, it says so and exits with 2.",
+                "An optional TOML file with lines such as `port = 8080`. Settings come from the defaults, these files,"
+                " environment variables and the options of `kala serve`; later ones override earlier ones.",
+                "`kala config show` shows the value of each key and where it comes from. If a value is invalid, it"
+                " prints the error and exits with status 2.",
                 _reload(),
             ),
             ".SH KEYS",
@@ -84,8 +84,8 @@ def kala_toml_5() -> str:
 def kala_toml() -> str:
     """A file to edit. It changes nothing as it is; a line without its # sets the default itself."""
     head = [
-        "Kala's settings. Each line shows the default; take its # away to change it.",
-        "`man kala.toml` tells more, `kala config show` which values are in force.",
+        "Kala's settings. Each line shows a default; remove the # to change it.",
+        "See `man kala.toml` for details; `kala config show` shows the values in effect.",
         _reload(),
     ]
     parts = ["\n".join(_comment(text) for text in head)]
@@ -95,7 +95,7 @@ def kala_toml() -> str:
 
 def _reload() -> str:
     names = ", ".join(f"`{name}`" for name in config.KEYS if name in config.RELOADABLE)
-    return f"A reload (`systemctl reload kala`, or SIGHUP) takes over {names}; the other keys need a restart."
+    return f"A reload (`systemctl reload kala`, or SIGHUP) applies changes to {names}; the other keys need a restart."
 
 
 def _default(name: str) -> str:
@@ -146,7 +146,7 @@ def _key(name: str) -> Iterator[str]:
     key = config.KEYS[name]
     spelt = ", ".join(f"`{one}`" for one in (f"KALA_{name.upper()}", config.flag(name), key.short) if one)
     default = "" if name == "data_dir" else f" Default: `{_default(name)}`."  # its meaning tells it
-    yield from _entry(name, f"{key.meaning}{default} It is {key.kind.right}. Also: {spelt}.")
+    yield from _entry(name, f"{key.meaning}{default} Value: {key.kind.right}. Also: {spelt}.")
 
 
 def _roff(text: str) -> str:

@@ -29,7 +29,7 @@ class Call(msgspec.Struct, frozen=True):
             return None
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
         if number < low or (high is not None and number > high):
-            right = f"a whole number, {low} or more" if high is None else f"a whole number between {low} and {high}"
+            right = f"a whole number of at least {low}" if high is None else f"a whole number between {low} and {high}"
             raise fields.refuse(name, given, right)
         return number
 

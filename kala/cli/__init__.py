@@ -38,9 +38,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="kala %(version)s")
 def commands() -> None:
-    """Kala starts commands and HTTP calls when they are due, keeps what happened, and says so.
+    """Kala runs commands and makes HTTP calls on a schedule, and records each run.
 
-    Start with `kala serve`; `kala COMMAND --help` tells more about each.
+    Run `kala serve` to start the service, and `kala COMMAND --help` for help on a command.
     """
 
 

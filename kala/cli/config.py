@@ -13,14 +13,14 @@ from kala.core.foreign import is_plain_line, presentable
 
 @click.group()
 def config() -> None:
-    """Look at Kala's settings."""
+    """Inspect Kala's settings."""
 
 
 @config.command()
 @settings
-@click.option("--json", "as_json", is_flag=True, help="For programs: {key: {value, origin}}. [default: off]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as {key: {value, origin}}. [default: off]")
 def show(config_file: str | None, *, as_json: bool, **flags: object) -> None:
-    """Show each setting's value and where it came from; also a check: wrong settings exit with 2.
+    """Show the value of each setting and where it comes from.
 
     The output is a settings file itself. Root sees the settings of the systemd service kala, if there is one.
     """

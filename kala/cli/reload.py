@@ -7,10 +7,10 @@ import click
 
 @click.command()
 def reload() -> None:
-    """Let a running Kala read its settings again; ends when they are in force.
+    """Make a running Kala reload its settings, and wait until they are in effect.
 
-    Exits with 2 and the error when a setting is wrong; then all stay as they were. For the unit: it takes the process
-    from $MAINPID and its folder from $RUNTIME_DIRECTORY, which systemd sets. By hand, `systemctl reload kala`.
+    If a setting is invalid, print the error, exit with status 2 and keep the current settings. This command is for the
+    systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd sets. Use `systemctl reload kala` instead.
     """
     from kala.service.reload import reload_and_wait  # noqa: PLC0415 - `kala --help` reads this module, too
 

@@ -50,20 +50,20 @@ class _Run(click.Command):
 @click.command(cls=_Run, context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(words: tuple[str, ...]) -> None:
-    """Run COMMAND as a job does, and show its output and outcome.
+    """Run COMMAND as a job would, and show its output and outcome.
 
-    A single COMMAND is a line for the shell, as a job has it; with ARGUMENTs it is a program and they are its own, as
-    with nice(1).
+    COMMAND alone is a command line for the shell, as in a job. With ARGUMENTs, it is a program and they are its
+    arguments, as in nice(1).
 
-    It gets no standard input and a process group of its own. User, folder and environment are yours: those of the
-    service may differ, which also gives each run variables such as KALA_RUN_ID.
+    The command has no standard input and its own process group. It uses your user, current directory and environment;
+    those of the service can differ, and the service also sets variables such as KALA_RUN_ID.
 
-    The exit status is that of the command: 127 where it is not found, 126 where it cannot be run, 128 and the number of
-    the signal that ended it. It is 125 where Kala itself failed.
+    The exit status is that of the command: 127 if it is not found, 126 if it cannot be executed, and 128 plus the
+    signal number if a signal ends it. It is 125 if Kala itself fails.
     """
     line = words[0] if len(words) == 1 else f"exec {shlex.join(words)}"
     if not line.strip():
-        raise Invalid("command: blank; give a command")
+        raise Invalid("command: must not be empty; give a command")
     try:
         outcome = _execute(line)
     except BrokenPipeError:  # who read it left; the command ends as it would have without Kala between
@@ -89,6 +89,6 @@ def _execute(line: str) -> Outcome:
         try:
             return execute(line, setting, output, control)
         except Scarce as scarce:
-            raise Busy(f"the command cannot be started now: {scarce}") from scarce
+            raise Busy(f"the command cannot be started at the moment: {scarce}") from scarce
         finally:
             output.close()

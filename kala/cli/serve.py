@@ -7,14 +7,16 @@ from kala.cli.settings import loader, settings
 
 @click.command()
 @settings
-@click.option("--daemon", is_flag=True, help="Go to the background, once requests are answered. [default: off]")
+@click.option(
+    "--daemon", is_flag=True, help="Run in the background; returns once Kala answers requests. [default: off]"
+)
 def serve(config_file: str | None, *, daemon: bool, **flags: object) -> None:
     """Run the service.
 
-    It ends with SIGTERM or Ctrl-C, and reads its settings again with SIGHUP.
+    It stops on SIGTERM or Ctrl-C, and reloads its settings on SIGHUP.
 
-    Settings come from /etc/kala/kala.toml, then ~/.config/kala/kala.toml, then variables such as KALA_PORT, then the
-    options below; the last one wins. `kala config show` tells which did.
+    Settings come from /etc/kala/kala.toml, ~/.config/kala/kala.toml, environment variables such as KALA_PORT, and the
+    options below; later ones override earlier ones. `kala config show` shows where each value comes from.
     """
     from kala.service.daemon import run  # noqa: PLC0415 - `kala --help` reads this module too, and needs no service
 

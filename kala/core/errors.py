@@ -2,24 +2,24 @@
 
 
 class KalaError(Exception):
-    """Something was asked for that Kala cannot do; nothing was changed."""
+    """Kala cannot do what was requested; nothing was changed."""
 
 
 class Invalid(KalaError):
-    """A value is not acceptable: the sentence names the field, the value and what would be right."""
+    """A value is invalid; the message names the field, the value and what is allowed."""
 
 
 class NotFound(KalaError):
-    """There is no such thing."""
+    """The requested object does not exist."""
 
 
 class Conflict(KalaError):
-    """The thing is there, but not in a state that allows this."""
+    """The object is not in a state that allows the request."""
 
 
 class Forbidden(KalaError):
-    """The caller does not belong here."""
+    """The client is not allowed to make the request."""
 
 
 class Busy(KalaError):
-    """Kala cannot do this now; the same request may succeed later."""
+    """Kala cannot do this at the moment; the same request may succeed later."""

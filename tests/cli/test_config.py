@@ -58,12 +58,15 @@ def test_wrong_settings_exit_with_2_and_a_sentence(empty_file):
     result = shown("--config", empty_file, "--workers", "many")
     assert (result.exit_code, result.stderr) == (
         2,
-        "kala: --workers: 'many' cannot be used; give a number from 1 to 10000\n",
+        "kala: --workers: must be a whole number between 1 and 10000, not 'many'\n",
     )
 
 
 def test_a_file_that_is_not_there_is_told():
-    assert shown("--config", "/nowhere").stderr == "kala: --config: '/nowhere' does not exist; give a TOML file\n"
+    assert (
+        shown("--config", "/nowhere").stderr
+        == "kala: --config: '/nowhere' does not exist; use the path of a TOML file\n"
+    )
 
 
 def test_nothing_that_is_shown_moves_a_cursor_or_forges_a_line(tmp_path):

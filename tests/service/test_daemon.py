@@ -85,7 +85,7 @@ class TestForeground:
     def test_wrong_settings_are_told_before_anything_is_touched(self, start, home):
         service = start("--workers", "0", "--pid-file", "pid")
         assert service.ended() == 2
-        assert service.said == ["kala: --workers: '0' cannot be used; give a number from 1 to 10000\n"]
+        assert service.said == ["kala: --workers: must be a whole number between 1 and 10000, not '0'\n"]
         assert not (home / "pid").exists()
 
     def test_a_second_kala_with_the_same_pid_file_is_refused(self, start, home):

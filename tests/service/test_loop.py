@@ -97,7 +97,7 @@ class TestReload:
         (home / "kala.toml").write_text("prot = 1")
         service.send(signal.SIGHUP)
         line = service.expect("error: the settings stay as they were")
-        assert line.endswith(f"{home}/kala.toml: 'prot' is not a key; did you mean port?\n")
+        assert line.endswith(f"{home}/kala.toml: unknown key 'prot'; did you mean port?\n")
         service.send(signal.SIGTERM)
         assert service.ended() == 0
         assert "reload:" not in app_events(service)

@@ -62,7 +62,7 @@ def test_a_setting_that_is_wrong_is_told_with_exit_code_2_and_the_old_ones_stay(
     (home / "kala.toml").write_text("prot = 1")
     assert kala_reload(environ, MAINPID=str(service.process.pid)) == (
         2,
-        f"kala: the settings stay as they were: {home}/kala.toml: 'prot' is not a key; did you mean port?\n",
+        f"kala: the settings stay as they were: {home}/kala.toml: unknown key 'prot'; did you mean port?\n",
     )
     service.send(signal.SIGTERM)
     assert service.ended() == 0

@@ -73,7 +73,7 @@ def test_a_socket_for_another_process_is_not_taken(start):
 def test_a_socket_that_others_can_reach_needs_the_same_word_as_an_interface(hand_over, opened):
     sentence = refusal(hand_over(opened(socket.AF_INET, ("0.0.0.0", 0))))
     assert sentence.startswith(
-        "kala: interface: 0.0.0.0 can be reached from other machines and Kala has no login yet; "
+        "kala: interface: 0.0.0.0 can be reached from other machines, and Kala has no authentication; "
     )
 
 
