@@ -37,7 +37,7 @@ _SWITCH_SECONDS = 1e-4
 _REQUEST_SECONDS = 5.0
 # How long a run may take to be recorded once its processes are killed.
 _REAP_SECONDS = 5.0
-_NO_THREADS = "the system allows Kala no more threads; raise TasksMax= of its unit or ulimit -u, or give fewer workers"
+_NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
 _STOPPED = "cancelled because Kala was stopped"
 
 

@@ -43,7 +43,7 @@ class Groups:
         """Raise Invalid, for the first of them, where the job's limits cannot be had."""
         if self._why_not and is_limited(spec):
             field = next(name for name in _FIELDS if getattr(spec, name))
-            raise Invalid(f"{field}: limits are not possible here: {self._why_not}")
+            raise Invalid(f"{field}: limits are not available: {self._why_not}")
 
     def open(self, run_id: int, spec: Spec) -> "Group":
         """A group for one run, with the job's limits. Raises OSError where the kernel does not want it."""
@@ -91,9 +91,9 @@ class Group:
     def _met(self) -> str:
         met = []
         if self._count("memory.events", "oom_kill"):
-            met.append("it took more memory than memory_max")
+            met.append("exceeded memory_max")
         if self._count("pids.events", "max"):
-            met.append("it met tasks_max")
+            met.append("reached tasks_max")
         return " and ".join(met)
 
     def _count(self, file: str, name: str) -> int:
@@ -122,7 +122,7 @@ def _own_place() -> Path:
     paths = [line[3:] for line in _OWN.read_text().splitlines() if line.startswith("0::")]
     place = _MOUNT / paths[0].strip("/") if paths else _MOUNT
     if not (place / "cgroup.controllers").exists():
-        raise _Unavailable("the system has no control groups of version 2")
+        raise _Unavailable("the system does not have control groups version 2")
     # After a SIGHUP or a second start in the same process Kala is in its child already.
     return place.parent if place.name == _OURS else place
 
@@ -130,12 +130,12 @@ def _own_place() -> Path:
 def _prepared(place: Path) -> Path:
     missing = set(_CONTROLLERS) - set((place / "cgroup.controllers").read_text().split())
     if missing or not os.access(place / "cgroup.procs", os.W_OK):
-        raise _Unavailable("Kala has no control group of its own; start it with systemd, and Delegate=yes")
+        raise _Unavailable("Kala does not have a control group of its own; run it under systemd with Delegate=yes")
     if not (place / "cgroup.kill").exists():
-        raise _Unavailable("the kernel is older than 5.14, and cannot end a control group")
+        raise _Unavailable("the kernel is older than 5.14 and cannot kill a control group")
     others = set((place / "cgroup.procs").read_text().split()) - {str(os.getpid())}
     if others:
-        raise _Unavailable("there are other processes in Kala's control group")
+        raise _Unavailable("Kala's control group contains other processes")
     ours = place / _OURS
     ours.mkdir(exist_ok=True)
     (ours / "cgroup.procs").write_text(str(os.getpid()))

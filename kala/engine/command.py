@@ -96,7 +96,7 @@ def _obstacle(setting: Setting) -> str:
     """What of the setting a command may have met that could not be started; the system's word does not say."""
     if not os.access(setting.folder, os.X_OK):
         return f" in {setting.folder}"
-    return f" by {setting.shell}" if setting.shell and not os.access(setting.shell, os.X_OK) else ""
+    return f" with {setting.shell}" if setting.shell and not os.access(setting.shell, os.X_OK) else ""
 
 
 def _start(line: str, setting: Setting) -> Process:
@@ -322,7 +322,7 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
 def _outcome(code: int | None, control: Control, duration: int, ended_at: datetime) -> Outcome:
     if code is None:
         state = control.state
-        message = f"{control.reason}; its processes could not be killed and may still run"
+        message = f"{control.reason}; its processes could not be killed and may still be running"
     else:
         state = control.state if control.reason else State.FAILED if code else State.SUCCEEDED
         message = control.reason or _message(code)

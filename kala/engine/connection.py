@@ -17,8 +17,8 @@ class NotPermittedError(Exception):
 
     def __init__(self, host: str, reach: Reach) -> None:
         super().__init__(
-            f"{host} is a {reach.adjective} address, and no redirect from elsewhere is followed to it;"
-            " if it is meant, give it as the job's URL"
+            f"{host} is a {reach.adjective} address, and redirects to it from elsewhere are not followed;"
+            " if this is intended, use it as the job's URL"
         )
 
 
@@ -66,7 +66,7 @@ def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOO
 
     What counts is the address that is connected to: a name server may give another one each time that it is asked.
     """
-    problem: Exception = OSError(f"no address of {host}")
+    problem: Exception = OSError(f"no address found for {host}")
     found = addresses(host, port, line)
     for index, (family, kind, protocol, _, address) in enumerate(found):
         reach = reach_of(address[0])

@@ -24,7 +24,7 @@ def _within_limit(pieces: Iterator[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         left -= len(piece)
         if left < 0:
-            raise BrokenError(f"the compressed body unpacks to more than {RESPONSE_UNPACKED} bytes")
+            raise BrokenError(f"the decompressed body is larger than {RESPONSE_UNPACKED} bytes")
         yield piece
 
 
@@ -42,7 +42,7 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if inflater.eof:
                 inflater = None  # members of gzip can follow each other (RFC 1952, section 2.2)
     if inflater:
-        raise BrokenError("the compressed body ends early")
+        raise BrokenError("the compressed body is truncated")
 
 
 def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
@@ -52,7 +52,7 @@ def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         try:
             piece = inflater.decompress(data, _PIECE)
         except zlib.error as error:
-            raise BrokenError(f"the compressed body is damaged: {error}") from error
+            raise BrokenError(f"the compressed body is corrupt: {error}") from error
         if piece:
             yield piece
         data, is_full = inflater.unconsumed_tail, len(piece) == _PIECE

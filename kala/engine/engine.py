@@ -69,7 +69,7 @@ _RELIEF_SECONDS = 0.5
 _STUCK_INTERVALS = 4 / 3
 _UNWATCHED_INTERVAL = 15.0
 _CANCELLED = "cancelled by request"
-_LOST = "Kala stopped while this run was running; how it ended is not known"
+_LOST = "Kala stopped while this run was running; its outcome is unknown"
 
 
 class Engine:
@@ -123,8 +123,8 @@ class Engine:
         self._stale_by: timedelta | None = timedelta()
         self._is_draining = False
         self._is_stopping = False
-        self._trouble = Trouble("the database can be written again")
-        self._stuck = Trouble("commands are started again")
+        self._trouble = Trouble("the database is writable again")
+        self._stuck = Trouble("commands are starting again")
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -147,7 +147,9 @@ class Engine:
         try:
             return self.ask(message).result(_ANSWER_SECONDS)
         except TimeoutError:
-            raise Busy(f"no answer within {_ANSWER_SECONDS:.0f} s; look whether it was done, then ask again") from None
+            raise Busy(
+                f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again"
+            ) from None
 
     @property
     def running(self) -> int:
@@ -190,8 +192,8 @@ class Engine:
             self.step(ends, asked, datetime.now(UTC))
         except Exception:
             # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
-            logger.exception("a step of the engine failed")
-            self._put_off([*self._unwritten, *ends], Busy("Kala made a mistake; its log tells more"))
+            logger.exception("a step of the engine failed with an internal error")
+            self._put_off([*self._unwritten, *ends], Busy("internal error; see Kala's log"))
         else:
             self._beat_unless_stuck()
 
@@ -287,7 +289,7 @@ class Engine:
             # Where there is no spool, Kala may have died between the end of the run and its being written.
             return path.stat().st_size if path.exists() else 0, spool is not None and spool.is_cut
         except OSError as error:
-            logger.warning("the output of run %s of %s could not be kept: %s", run.id, run.job_name, error)
+            logger.warning("cannot store the output of run %s of %s: %s", run.id, run.job_name, error)
             return 0, False
 
     def step(self, ends: Sequence[Done], asked: Sequence[Asked], now: datetime) -> None:
@@ -379,7 +381,7 @@ class Engine:
 
     def _put_off(self, ends: list[Done], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
-        self._trouble.met(f"{error}; trying again every {_PAUSE:g} s")
+        self._trouble.met(f"{error}; retrying every {_PAUSE:g} s")
         self._unwritten = ends
         for _, answer in self._asked:
             if not answer.done():
@@ -401,7 +403,7 @@ class Engine:
         except Exception:
             effects.undo(mark)
             if len(ends) == 1:
-                logger.exception("the end of run %s could not be written", ends[0].run.id)
+                logger.exception("cannot store the outcome of run %s", ends[0].run.id)
             else:
                 for end in ends:
                     self._finish([end], effects, now)
@@ -425,7 +427,7 @@ class Engine:
 
     def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
         """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
-        logger.debug("asked: %s", type(message).__name__)
+        logger.debug("request: %s", type(message).__name__)
         mark = effects.mark()
         try:
             with self._store.savepoint():
@@ -466,7 +468,7 @@ class Engine:
 
     def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
         if not isinstance(error, KalaError):
-            logger.error("%s could not be carried out", type(message).__name__, exc_info=error)
+            logger.error("%s failed with an internal error", type(message).__name__, exc_info=error)
         answer.set_exception(error)
 
     def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:

@@ -23,7 +23,7 @@ _PIECE = 1 << 11
 _MANY_BLANKS = re.compile(rb"[ \t]{256}|\n[ \t]+\r?\n")
 # What h11 says of a response, and how a person is told.
 _CLOSED = "the connection was closed before a complete response"
-_TOO_LONG = f"the head, or the framing of the body, is longer than {RESPONSE_HEAD} bytes"
+_TOO_LONG = f"the headers or the chunk framing are longer than {RESPONSE_HEAD} bytes"
 _WORDS = (
     (
         re.compile(r"peer closed .*received (\d+) bytes, expected (\d+)\)"),
@@ -31,7 +31,7 @@ _WORDS = (
     ),
     (re.compile(r"peer (?:unexpectedly )?closed .*|can't handle event type ConnectionClosed .*"), _CLOSED),
     (re.compile(r"Receive buffer too long"), _TOO_LONG),
-    (re.compile(r"Received server _SWITCH_UPGRADE .*"), "it switches to a protocol that the request did not name"),
+    (re.compile(r"Received server _SWITCH_UPGRADE .*"), "the server switched to a protocol that was not requested"),
 )
 
 
@@ -96,7 +96,7 @@ class Exchange:
 
     def _receive(self) -> None:
         if _MANY_BLANKS.search(self._protocol.trailing_data[0]):
-            raise BrokenError("too many blanks follow each other in the head or in the framing of the body")
+            raise BrokenError("too many consecutive spaces in the headers or the chunk framing")
         # Interim responses share the limit: a server could send them without end.
         if self._protocol.their_state is h11.SEND_RESPONSE and self._received >= RESPONSE_HEAD:
             raise BrokenError(_TOO_LONG)
@@ -109,4 +109,4 @@ def _in_words(problem: str) -> str:
     for pattern, words in _WORDS:
         if found := pattern.fullmatch(problem):
             return found.expand(words)
-    return f"it is not valid HTTP/1.1: {presentable(problem.replace('bytearray(b', '('), _SHOWN)}"
+    return f"invalid HTTP/1.1 response: {presentable(problem.replace('bytearray(b', '('), _SHOWN)}"

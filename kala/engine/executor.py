@@ -108,7 +108,7 @@ class Executor:
             except RuntimeError as error:
                 if not number:
                     raise
-                sentence = f"workers: the system allows only {number} of {self.workers} threads; give fewer"
+                sentence = f"workers: the system allows only {number} of {self.workers} threads; reduce workers"
                 raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
@@ -237,8 +237,8 @@ class Executor:
         except Invalid as error:
             return _failure(str(error))
         except Exception as error:
-            logger.exception("run %s of %s could not be carried out", task.run.id, task.run.job_name)
-            return _failure(f"Kala could not carry out the run: {error}")
+            logger.exception("run %s of %s failed with an internal error", task.run.id, task.run.job_name)
+            return _failure(f"internal error: {error}")
 
     def _finish(self, task: Task, outcome: Outcome) -> None:
         if task.group:
@@ -286,13 +286,13 @@ class Executor:
         except Invalid as error:
             if self.limits.must_hold:
                 raise
-            logger.warning("run %s of %s goes without its limits: %s", task.run.id, task.run.job_name, error)
+            logger.warning("run %s of %s starts without its limits: %s", task.run.id, task.run.job_name, error)
             return None
         try:
             return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
         except OSError as error:
             scarcity.check(error)
-            raise Invalid(f"its limits could not be set: {error.strerror}: {error.filename}") from error
+            raise Invalid(f"cannot set the limits: {error.strerror}: {error.filename}") from error
 
     def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
@@ -339,7 +339,7 @@ def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
     data = task.output.close()
     output, message = task.output, outcome.message
     if output.fault:
-        sentence = f"not all of its output could be kept: {output.fault}"
+        sentence = f"some output could not be stored: {output.fault}"
         logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
         message = "; ".join(filter(None, (message, sentence)))
     is_cut = output.is_cut or bool(output.fault)

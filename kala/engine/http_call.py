@@ -78,7 +78,7 @@ class _Talk:
                 return
             request = next_one
         self._way = ""
-        raise BrokenError(f"more than {REDIRECTS} redirects; give the final URL")
+        raise BrokenError(f"more than {REDIRECTS} redirects; use the final URL")
 
     @property
     def is_begun(self) -> bool:
@@ -148,12 +148,12 @@ class _Talk:
             return None
         locations = set(filter(None, head.values("location")))
         if len(locations) != 1:
-            self._flaw = f"; it has {len(locations) or 'no'} Location{'s' * bool(locations)}"
+            self._flaw = f"; it has {len(locations) or 'no'} Location header{'s' * bool(locations)}"
             return None
         try:
             next_one = request.redirected(head.status, locations.pop())
         except ValueError:
-            self._flaw = "; its Location is not an http or https URL without a login"
+            self._flaw = "; its Location header is not an http or https URL without credentials"
             return None
         self._way = f"redirected to {next_one.url.place}"
         return next_one
@@ -162,7 +162,7 @@ class _Talk:
 def _in_words(error: Exception) -> str:
     """Return the reason for a failure as a person can act on it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not valid: {error.verify_message}"
+        return f"invalid server certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or str(error)).replace('_', ' ').lower()}"
     return (isinstance(error, OSError) and error.strerror) or str(error)

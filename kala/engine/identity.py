@@ -30,13 +30,13 @@ _NO_SHELL = ("nologin", "false", "")
 def account(name: str) -> pwd.struct_passwd:
     """The user of this name. Raises Invalid where no command can run as that one."""
     if os.geteuid() != 0:
-        raise Invalid(f'user: "{name}" is possible only where Kala runs as root; leave it empty for Kala\'s own user')
+        raise Invalid(f'user: "{name}" requires Kala to run as root; leave it empty to use Kala\'s own user')
     if not _SETPRIV or not _ENV:
-        raise Invalid(f'user: "{name}" needs the programs setpriv, of util-linux, and env, which are not there')
+        raise Invalid(f'user: "{name}" requires setpriv (from util-linux) and env, which are not installed')
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
-        raise Invalid(f'user: "{name}" is not a user of this machine') from None
+        raise Invalid(f'user: "{name}" is not a user on this machine') from None
 
 
 def becoming(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[list[str], Environ]:

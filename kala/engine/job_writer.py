@@ -89,7 +89,9 @@ class JobWriter:
         is_new = before is None or spec.pool != before.pool
         if is_new and spec.pool and spec.pool not in self._pools():
             known = ", ".join(sorted(self._pools())) or "none"
-            raise Invalid(f"pool: {spec.pool!r} is not in the config, which has {known}; give one of those, or add it")
+            raise Invalid(
+                f"pool: {spec.pool!r} is not one of the configured pools ({known}); use one of them, or add it"
+            )
         other = spec.on_failure_job and self._ids("on_failure_job", [spec.on_failure_job])[0]
         return msgspec.structs.replace(spec, parents=self._ids("parent_jobs", spec.parents), on_failure_job=other)
 
@@ -158,16 +160,18 @@ class JobWriter:
         if not added:
             return
         for parent in self._dependencies.with_children(CHILDREN, added):
-            raise Conflict(f"parent_jobs: job {parent} has {CHILDREN:,} children, which is the limit; give another")
+            raise Conflict(
+                f"parent_jobs: job {parent} has {CHILDREN:,} children, which is the limit; use another parent"
+            )
         if self._dependencies.count() + len(added) > DEPENDENCIES:
             raise Conflict(
-                f"parent_jobs: there are {DEPENDENCIES:,} dependencies, which is the limit; give fewer parents"
+                f"parent_jobs: there are {DEPENDENCIES:,} dependencies, which is the limit; use fewer parents"
             )
 
     def _check_circle(self, job: Job) -> None:
         circle = graph.circle(job.id, self._dependencies.started_by)
         if circle:
             raise Invalid(
-                "parent_jobs, on_failure_job: jobs would start each other in a circle: "
-                f"{graph.shown(circle)}; remove one of these"
+                "parent_jobs, on_failure_job: the jobs would form a cycle: "
+                f"{graph.shown(circle)}; remove one of these links"
             )

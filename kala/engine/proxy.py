@@ -49,7 +49,7 @@ def tunnel(link: Link, proxy: Url, url: Url) -> None:
     exchange.send("CONNECT", place, {"Host": place, **credentials(proxy)}.items())
     status = exchange.head().status
     if not 200 <= status < 300:
-        raise BrokenError(f"the proxy answered {status} and did not connect")
+        raise BrokenError(f"the proxy refused to connect (status {status})")
 
 
 def _parsed(text: str, scheme: str) -> Url:
@@ -58,7 +58,7 @@ def _parsed(text: str, scheme: str) -> Url:
     except ValueError:
         proxy = None
     if not proxy or proxy.scheme != "http":
-        raise ValueError(f"{scheme}_proxy: {masked(text)!r} is not supported; give an http:// proxy")
+        raise ValueError(f"{scheme}_proxy: {masked(text)!r} is not supported; use an http:// proxy")
     return proxy
 
 

@@ -179,7 +179,7 @@ class RunWriter:
         if self._queued is None:
             self._queued = self._runs.count_queued()
         if self._queued >= QUEUED:
-            return f"{QUEUED:,} runs are queued, which is the limit; let some of them start, or cancel some"
+            return f"{QUEUED:,} runs are queued, which is the limit; let some start, or cancel some"
         if self._queued >= QUEUED_OF_JOB and self._runs.count_queued(job_id) >= QUEUED_OF_JOB:
             return f"{QUEUED_OF_JOB:,} runs of the job are queued, which is the limit; let some start, or cancel some"
         return ""
@@ -356,7 +356,7 @@ class RunWriter:
         """Cancel a run: at once where it is queued, through the executor where it is running."""
         run = self._get(run_id)
         if run.state not in MOVES:
-            raise Conflict(f"run {run_id} has ended ({run.state}); only a queued or running one can be cancelled")
+            raise Conflict(f"run {run_id} has ended ({run.state}); only queued or running runs can be cancelled")
         if run.state is State.RUNNING:
             self._effects.cancels.append((run, reason))
             return
@@ -436,7 +436,7 @@ def _new(job: Job, cause: Cause, now: datetime, *, slot: datetime | None, cause_
 
 
 def _missed(missed: MissedSlots) -> str:
-    slots = "1 slot was" if missed.count == 1 else f"{missed.count} slots were"
+    slots = "1 missed slot" if missed.count == 1 else f"{missed.count} missed slots"
     first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
     why = f": {missed.why}" if missed.why else ""
     return f"{slots} missed, from {first} to {last}, and not made up for{why}"

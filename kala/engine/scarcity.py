@@ -22,10 +22,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _SAID_EVERY_SECONDS = 60.0
 # What is missing, and who can change it.
 _SCARCE = {
-    errno.EAGAIN: "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)",
-    errno.EMFILE: "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)",
-    errno.ENFILE: "the machine has as many files open as it may have (sysctl fs.file-max)",
-    errno.ENOMEM: "the machine has no memory left",
+    errno.EAGAIN: "Kala has reached its limit of processes (TasksMax= of its unit, or ulimit -u)",
+    errno.EMFILE: "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)",
+    errno.ENFILE: "the machine has reached its limit of open files (sysctl fs.file-max)",
+    errno.ENOMEM: "the machine is out of memory",
 }
 
 
@@ -79,7 +79,7 @@ class Patience:
                 return attempt()
             except Scarce as scarce:
                 self.tell(run, scarce)
-                reason = f"timed out after {timeout or 0:g} s; it could not be started: {scarce}"
+                reason = f"timed out after {timeout or 0:g} s; could not be started: {scarce}"
             left = deadline - time.monotonic()
             if left <= 0:
                 return Outcome(state=State.TIMED_OUT, ended_at=datetime.now(UTC), message=reason)

@@ -91,7 +91,7 @@ def _texts(items: Iterable[bytes]) -> "ctypes.Array[ctypes.c_char_p]":
     """As C has a list of texts: with a null at its end. Raises ValueError where one has a null itself."""
     encoded = list(items)
     if b"\0" in b"".join(encoded):
-        raise ValueError("a command, its folder and its variables cannot have a null character")
+        raise ValueError("a command, its directory and its variables cannot contain NUL characters")
     return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
 
 

@@ -52,7 +52,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("%s is not needed any more and could not be removed: %s", path, error.strerror)
+        logger.warning("cannot remove %s, which is no longer needed: %s", path, error.strerror)
 
 
 class Spool:
@@ -137,7 +137,7 @@ class Spool:
     @property
     def cut_line(self) -> bytes:
         """What stands in the place of what is not kept."""
-        return f"\n[kala: {self.written - self.limit} bytes were cut out here]\n".encode()
+        return f"\n[kala: {self.written - self.limit} bytes omitted here]\n".encode()
 
     def append(self, data: bytes) -> None:
         first = data[: max(0, self.limit - self.written)]
@@ -247,7 +247,7 @@ class Spool:
             count = min(end, held, self._end(segment)) - start
             sent = os.sendfile(target, self._files[segment], start - segment, count)
             if not sent:
-                raise OSError(errno.EIO, f"{self._place(segment)} is shorter than what was written to it")
+                raise OSError(errno.EIO, f"{self._place(segment)} is shorter than the output written to it")
             start += sent
         while start < end:
             piece = self._read_held(start - held, end - start)

@@ -49,7 +49,7 @@ def split(delimiters: str) -> tuple[str, str]:
     parts = delimiters.split()
     if len(parts) != 2 or parts[0] == parts[1]:
         raise Invalid(
-            f"TemplateDelimiters: {delimiters!r} is not a left and a right delimiter; give two, as '{{{{ }}}}'"
+            f"TemplateDelimiters: must be a left and a right delimiter, such as '{{{{ }}}}', not {delimiters!r}"
         )
     return parts[0], parts[1]
 

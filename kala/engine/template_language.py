@@ -26,7 +26,7 @@ _Fields = Mapping[str, object]
 def parse(environment: Environment, text: str, fields: Sequence[str]) -> nodes.Template:
     """Return the syntax tree of a template over `fields`. Raises Invalid where it uses more than is allowed."""
     if len(text) > TEMPLATE:
-        raise refusal(f"the template has {len(text):,} characters; use at most {TEMPLATE:,}")
+        raise refusal(f"the template must be at most {TEMPLATE:,} characters long, not {len(text):,}")
     try:
         if next(islice(environment.lex(text), TEMPLATE_TOKENS, None), None):
             raise refusal(f"the template has more than {TEMPLATE_TOKENS:,} tokens; make it shorter")
@@ -35,7 +35,7 @@ def parse(environment: Environment, text: str, fields: Sequence[str]) -> nodes.T
         raise _too_deep() from None
     except (TemplateSyntaxError, ValueError) as error:  # ValueError: a number with thousands of digits
         reason = (error.message if isinstance(error, TemplateSyntaxError) else None) or str(error)
-        raise refusal(f"the template is not valid: {presentable(reason, _SHOWN)}; correct it") from None
+        raise refusal(f"invalid template: {presentable(reason, _SHOWN)}") from None
     _check(tree, fields)
     return tree
 
@@ -46,11 +46,11 @@ def evaluate(tree: nodes.Template, fields: _Fields) -> str:
         text = _Rendering(fields).text(tree.body)
         size = len(text.encode())
     except (TypeError, ValueError, IndexError) as error:
-        raise refusal(f"the template cannot be rendered: {presentable(str(error), _SHOWN)}; correct it") from None
+        raise refusal(f"the template cannot be rendered: {presentable(str(error), _SHOWN)}") from None
     if "\0" in text:
-        raise refusal("the template makes a NUL character; leave it out")
+        raise refusal("the result of the template contains a NUL character; remove it")
     if size > RENDERED:
-        raise refusal(f"the template makes {size:,} bytes; make it shorter than {RENDERED + 1:,}")
+        raise refusal(f"the result of the template must be at most {RENDERED:,} bytes long, not {size:,}")
     return text
 
 
@@ -73,7 +73,7 @@ def _check(tree: nodes.Node, fields: Sequence[str]) -> None:
 def _check_node(node: nodes.Node, fields: Sequence[str]) -> None:
     if isinstance(node, nodes.Name) and node.name not in fields:
         known = [name for name in fields if name.islower()]
-        raise refusal(f"{presentable(node.name, _SHOWN)!r} is not a field of a template; use {_listed(known)}")
+        raise refusal(f"{presentable(node.name, _SHOWN)!r} is not a template field; use {_listed(known)}")
     if isinstance(node, nodes.Filter):
         _check_filter(node)
     elif isinstance(node, nodes.Getitem) and not _is_index(node.arg):
@@ -89,7 +89,7 @@ def _check_filter(node: nodes.Filter) -> None:
     if node.name not in _FILTERS:
         raise _forbidden(f"the filter {name!r}")
     if node.kwargs or node.dyn_args or node.dyn_kwargs:
-        raise refusal(f"the filter {name} takes its arguments by position; leave out names and *")
+        raise refusal(f"the filter {name} takes only positional arguments; remove names and *")
     fewest, most = _FILTERS[node.name][1:]
     if not fewest <= len(node.args) <= most:
         wanted = fewest if fewest == most else f"{fewest} or {most}"
@@ -106,7 +106,7 @@ def _is_number(value: object) -> bool:
 
 
 def _too_deep() -> Invalid:
-    return refusal(f"the template is nested more than {TEMPLATE_DEPTH} levels deep; make it flatter")
+    return refusal(f"the template is nested more than {TEMPLATE_DEPTH} levels deep; reduce the nesting")
 
 
 def _forbidden(what: str) -> Invalid:
@@ -151,7 +151,7 @@ class _Rendering:
         """Charge for a value, before it is made where it could be far longer than what it is made of."""
         self._left -= size
         if self._left < 0:
-            raise refusal(f"the template handles more than {_BUDGET:,} characters; make it shorter")
+            raise refusal(f"the template processes more than {_BUDGET:,} characters; make it shorter")
 
     def comparison(self, node: nodes.Compare) -> bool:
         left = self.value(node.expr)
@@ -185,7 +185,7 @@ def _default(_: _Rendering, value: Any, instead: Any, for_false: Any = False) ->
 
 def _join(rendering: _Rendering, items: Any, separator: Any = "") -> str:
     if not isinstance(items, list | tuple):
-        raise TypeError("join takes a list")
+        raise TypeError("join requires a list")
     words, between = [str(item) for item in items], str(separator)
     rendering.spend(len(between) * len(words))
     return between.join(words)

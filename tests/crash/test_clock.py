@@ -89,7 +89,7 @@ def test_slots_that_a_clock_set_forward_has_skipped_are_made_up_for_by_the_rule_
     assert [run["state"] for run in kala.runs(once)] == ["skipped", "succeeded"]
     assert [run["state"] for run in kala.runs(skip)] == ["skipped"]
     assert len(slots(kala, every)) == count
-    assert f"{count} slots were missed" in kala.runs(skip)[0]["message"]
+    assert f"{count} missed slots skipped, from " in kala.runs(skip)[0]["message"]
     next_due = {kala.query("SELECT next_due FROM job WHERE id = ?", job)[0]["next_due"] for job in (once, skip, every)}
     assert len(next_due) == 1
     assert next_due.pop() > clock.now().timestamp() * 1e6

@@ -30,10 +30,10 @@ NOBODY_ELSE = [
     "--ambient-caps",
     "+dac_override",
 ]
-NO_DESCRIPTORS = "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
-NO_PROCESSES = "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)"
+NO_DESCRIPTORS = "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
+NO_PROCESSES = "Kala has reached its limit of processes (TasksMax= of its unit, or ulimit -u)"
 NO_READER = "storage: the database cannot be read: unable to open database file; nothing was changed"
-NO_THREADS = "the system allows Kala no more threads; raise TasksMax= of its unit or ulimit -u, or give fewer workers"
+NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Kala as somebody else")
 
 
@@ -174,7 +174,7 @@ def test_without_processes_runs_wait_until_there_are_some(somebody, soon, eventu
         [cancelled] = kala.runs(unwanted, 1, ("cancelled",))
         [late] = kala.runs(hasty, 1, ("timed_out",))
         assert cancelled["started_at"] is late["started_at"] is None
-        assert late["message"] == f"timed out after 0.5 s; it could not be started: {NO_PROCESSES}"
+        assert late["message"] == f"timed out after 0.5 s; could not be started: {NO_PROCESSES}"
         eventually(lambda: waiting_to_start(kala, later))
     assert kala.output(kala.runs(later, 1, ("succeeded",))[0]["id"]) == (200, b"at last\n")
     last = kala.runs(job)[-1]["id"]
@@ -192,7 +192,7 @@ def test_without_processes_runs_wait_until_there_are_some(somebody, soon, eventu
         (1, 7, NO_THREADS),
         (4, 7, NO_THREADS),
         (6, 7, NO_THREADS),
-        (8, 2, "workers: the system allows only 2 of 8 threads; give fewer"),
+        (8, 2, "workers: the system allows only 2 of 8 threads; reduce workers"),
         (15, 7, NO_THREADS),
     ],
     ids=["no loop", "no starters", "no worker", "too few workers", "no server"],

@@ -141,7 +141,7 @@ def test_a_run_whose_output_cannot_be_kept_says_so_and_the_next_one_is_kept(kala
     [run] = kala.runs(job, 1)
     assert disk.faults()
     assert run["state"] == "succeeded"
-    assert "output could be kept" in run["message"]
+    assert "output could not be stored" in run["message"]
     assert is_said_once(run["message"])
     assert run["output_cut"]
     status, data = kala.output(run["id"])

@@ -49,7 +49,7 @@ def numbers(last: int) -> bytes:
 
 def cut_out(data: bytes) -> bytes:
     """What is kept of an output that is larger than the limit."""
-    line = b"\n[kala: %d bytes were cut out here]\n" % (len(data) - LIMIT)
+    line = b"\n[kala: %d bytes omitted here]\n" % (len(data) - LIMIT)
     return data[: LIMIT // 2] + line + data[-LIMIT // 2 :]
 
 

@@ -22,7 +22,7 @@ SMALL = {"name": "small", "command": "/bin/true", "schedule": FAR}
 # Exit statuses: systemd starts Kala again after the one, and not after the other (RestartPreventExitStatus=).
 TRY_AGAIN, USELESS = 7, 2
 CANNOT = "storage: the database cannot be written: "
-OVER = "the database can be written again"
+OVER = "the database is writable again"
 
 
 class Disk:
@@ -142,7 +142,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_what_ran_and_what_was_due_is
     assert (run["state"], kala.output(run["id"])) == ("succeeded", (200, b"the end\n"))
     [run] = kala.runs(prints, 1)
     assert (run["state"], run["output_cut"]) == ("succeeded", 1)
-    assert run["message"] == "not all of its output could be kept: No space left on device"
+    assert run["message"] == "some output could not be stored: No space left on device"
     eventually(lambda: len(slots.ran()) >= before + 2)
     kala.settle()
     slots.judge()
@@ -175,8 +175,8 @@ def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_goes_well_when_th
     kala.launch()
     assert kala.ended() == TRY_AGAIN
     assert kala.log == (
-        f"kala: data_dir: {kala.data}/kala.db cannot be used now: database or disk is full; "
-        "see to that, then start Kala again\n"
+        f"kala: data_dir: {kala.data}/kala.db cannot be used at the moment: database or disk is full; "
+        "fix this, then start Kala again\n"
     )
     small_disk.make_room()
     kala.start()
@@ -238,7 +238,7 @@ def test_a_disk_that_the_kernel_made_read_only_is_told_of_and_after_its_repair_a
     assert kala.offspring() == []
     kala.launch()
     assert kala.ended() == USELESS
-    assert kala.log == f"kala: data_dir: {kala.data}: Read-only file system; give a folder that Kala may write\n"
+    assert kala.log == f"kala: data_dir: {kala.data}: Read-only file system; use a directory that Kala can write to\n"
     fragile_disk.unmount()
     fragile_disk.mount("-o", "loop", str(fragile_disk.place.parent / "image"))
     kala.start()

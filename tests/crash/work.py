@@ -39,7 +39,7 @@ class Work:
         printed, half = self.printed(run_id), OUTPUT_LIMIT // 2
         if len(printed) <= OUTPUT_LIMIT:
             return printed
-        line = b"\n[kala: %d bytes were cut out here]\n" % (len(printed) - OUTPUT_LIMIT)
+        line = b"\n[kala: %d bytes omitted here]\n" % (len(printed) - OUTPUT_LIMIT)
         return printed[:half] + line + printed[-half:]
 
 

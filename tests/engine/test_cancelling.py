@@ -151,7 +151,7 @@ class TestARunThatHasEnded:
     def test_cannot_be_cancelled(self, kala, job, state):
         run = kala.start(job)
         kala.step(kala.end_of(run.id, state))
-        sentence = rf"^run 1 has ended \({state}\); only a queued or running one can be cancelled$"
+        sentence = rf"^run 1 has ended \({state}\); only queued or running runs can be cancelled$"
         with pytest.raises(Conflict, match=sentence):
             kala.cancel(run.id)
         assert kala.run(run.id).state == state

@@ -48,19 +48,19 @@ class TestTaking:
 
     def test_none_are_taken_where_the_system_has_only_the_first_version(self, kernel):
         (kernel.parent / "self").write_text("1:name=systemd:/kala.service\n")
-        assert refusal(cgroup.take()).endswith("the system has no control groups of version 2")
+        assert refusal(cgroup.take()).endswith("the system does not have control groups version 2")
 
     def test_none_are_taken_where_a_controller_was_not_delegated(self, kernel):
         (kernel / "cgroup.controllers").write_text("cpu pids\n")
-        assert refusal(cgroup.take()).endswith("start it with systemd, and Delegate=yes")
+        assert refusal(cgroup.take()).endswith("run it under systemd with Delegate=yes")
 
     def test_none_are_taken_where_the_kernel_cannot_kill_a_group(self, kernel):
         (kernel / "cgroup.kill").unlink()
-        assert refusal(cgroup.take()).endswith("the kernel is older than 5.14, and cannot end a control group")
+        assert refusal(cgroup.take()).endswith("the kernel is older than 5.14 and cannot kill a control group")
 
     def test_none_are_taken_where_another_process_is_in_the_group(self, kernel):
         (kernel / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
-        assert refusal(cgroup.take()).endswith("there are other processes in Kala's control group")
+        assert refusal(cgroup.take()).endswith("Kala's control group contains other processes")
         assert not (kernel / "kala").exists()
 
     def test_a_kernel_that_refuses_is_told_with_the_file(self, kernel):
@@ -71,7 +71,7 @@ class TestTaking:
 class TestCheck:
     def test_a_refusal_names_the_first_limit(self):
         groups = cgroup.Groups(None, "the moon is full")
-        assert refusal(groups) == "memory_max: limits are not possible here: the moon is full"
+        assert refusal(groups) == "memory_max: limits are not available: the moon is full"
 
     def test_a_job_without_limits_needs_no_groups(self):
         cgroup.Groups(None, "the moon is full").check(limited())

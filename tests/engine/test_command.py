@@ -190,8 +190,8 @@ class TestALine:
     @pytest.mark.parametrize(
         ("number", "message"),
         [
-            (errno.EAGAIN, "the system allows Kala no more processes (TasksMax= of its unit, or ulimit -u)"),
-            (errno.EMFILE, "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"),
+            (errno.EAGAIN, "Kala has reached its limit of processes (TasksMax= of its unit, or ulimit -u)"),
+            (errno.EMFILE, "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"),
         ],
     )
     @pytest.mark.parametrize("line", ["true", "true; true"])
@@ -276,7 +276,7 @@ class TestTheOutcome:
     def test_comes_with_the_output_cut_where_that_was_too_long(self, tmp_path):
         output = Watched(tmp_path, limit=1000)
         command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Control())
-        assert "bytes were cut out here" in output.text()
+        assert "bytes omitted here" in output.text()
 
     def test_has_no_file_where_nothing_was_printed(self, run, output):
         run("true")
@@ -466,7 +466,7 @@ class TestTheSetting:
     def test_with_a_shell_that_is_not_there_says_so(self, run):
         outcome, _ = run("true", shell="/no/such/shell")
         assert outcome.state == "failed"
-        assert outcome.message == "the command cannot be started by /no/such/shell: No such file or directory"
+        assert outcome.message == "the command cannot be started with /no/such/shell: No such file or directory"
 
     @pytest.mark.parametrize("line", ["touch new", "touch new; true"])
     def test_has_the_umask(self, run, tmp_path, line):

@@ -171,32 +171,32 @@ class TestACircle:
         with pytest.raises(Invalid) as refusal:
             kala.update(parent, parents=(child,), schedule="")
         assert str(refusal.value) == (
-            "parent_jobs, on_failure_job: jobs would start each other in a circle: "
-            f"{parent} -> {child} -> {parent}; remove one of these"
+            "parent_jobs, on_failure_job: the jobs would form a cycle: "
+            f"{parent} -> {child} -> {parent}; remove one of these links"
         )
 
     def test_of_one_job_is_refused(self, kala, parent):
-        with pytest.raises(Invalid, match="in a circle"):
+        with pytest.raises(Invalid, match="the jobs would form a cycle: "):
             kala.update(parent, parents=(parent,), schedule="")
 
     def test_of_many_jobs_is_refused(self, kala, parent):
         last = parent
         for _ in range(5):
             last = kala.create(parents=(last,))
-        with pytest.raises(Invalid, match="in a circle"):
+        with pytest.raises(Invalid, match="the jobs would form a cycle: "):
             kala.update(parent, parents=(last,), schedule="")
 
     def test_through_an_on_failure_job_is_refused(self, kala, parent):
         child = kala.create(parents=(parent,))
-        with pytest.raises(Invalid, match="in a circle"):
+        with pytest.raises(Invalid, match="the jobs would form a cycle: "):
             kala.update(child, on_failure_job=parent)
 
     def test_of_a_job_that_is_its_own_on_failure_job_is_refused(self, kala, parent):
-        with pytest.raises(Invalid, match="in a circle"):
+        with pytest.raises(Invalid, match="the jobs would form a cycle: "):
             kala.update(parent, on_failure_job=parent)
 
     def test_of_a_new_job_whose_on_failure_job_is_its_own_parent_is_refused(self, kala, parent):
-        with pytest.raises(Invalid, match="in a circle"):
+        with pytest.raises(Invalid, match="the jobs would form a cycle: "):
             kala.create(parents=(parent,), on_failure_job=parent)
         assert kala.jobs() == [parent]
 

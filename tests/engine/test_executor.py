@@ -127,7 +127,7 @@ class TestARun:
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            ("{{ nome }}", "'nome' is not a field of a template; use "),
+            ("{{ nome }}", "'nome' is not a template field; use "),
             ("{{% for i in range(10) %}}{{% endfor %}}", "a loop (for) cannot be used in a template; use "),
         ],
     )
@@ -176,10 +176,10 @@ class TestARun:
         with monkeypatch.context() as broken:
             broken.setattr(f"kala.engine.{fault}", lambda *_: 1 / 0)
             bench.submit("exec sleep 60" if fault == "command.Underway._patience" else "true")
-            assert bench.outcome().message == "Kala could not carry out the run: division by zero"
+            assert bench.outcome().message == "internal error: division by zero"
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"
-        assert [record.getMessage() for record in caplog.records] == ["run 1 of backup could not be carried out"]
+        assert [record.getMessage() for record in caplog.records] == ["run 1 of backup failed with an internal error"]
 
 
 def test_commands_see_kalas_environment_without_what_is_its_own(tmp_path, monkeypatch):
@@ -294,22 +294,22 @@ class TestACommand:
     @as_root
     def test_of_a_user_who_is_gone_fails_with_the_reason(self, bench):
         bench.submit("true", user="nobody-of-this-name")
-        assert bench.outcome().message == 'user: "nobody-of-this-name" is not a user of this machine'
+        assert bench.outcome().message == 'user: "nobody-of-this-name" is not a user on this machine'
 
     def test_of_another_user_fails_where_kala_is_not_root(self, bench, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         bench.submit("true", user="daemon")
-        assert bench.outcome().message.startswith('user: "daemon" is possible only where Kala runs as root')
+        assert bench.outcome().message.startswith('user: "daemon" requires Kala to run as root')
 
     def test_with_limits_that_cannot_be_had_fails_with_the_reason(self, bench):
         bench.submit("true", memory_max=2**30)
-        assert bench.outcome().message == "memory_max: limits are not possible here: this machine has none"
+        assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
 
     def test_with_limits_that_cannot_be_had_runs_where_that_is_wanted_and_the_log_tells(self, bench, caplog):
         bench.executor.limits = Limits(output_bytes=1000, kill_grace=PATIENCE, must_hold=False)
         bench.submit("true", tasks_max=5)
         assert bench.outcome().state == "succeeded"
-        assert "goes without its limits: tasks_max: limits are not possible here" in caplog.text
+        assert "starts without its limits: tasks_max: limits are not available" in caplog.text
 
     def test_that_takes_longer_than_the_jobs_timeout_is_timed_out(self, bench):
         bench.submit("exec sleep 60", timeout="PT0.2S")
@@ -487,8 +487,8 @@ class TestAStartForWhichTheSystemLacksSomething:
         run, outcome = bench.next()
         assert (outcome.state, run.started_at) == ("timed_out", None)
         assert outcome.message == (
-            "timed out after 0.1 s; it could not be started: "
-            "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
+            "timed out after 0.1 s; could not be started: "
+            "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
         )
 
     def test_is_told_in_the_log_once_a_minute_at_most(self, bench, spawn, caplog):
@@ -498,7 +498,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         [line] = [record.getMessage() for record in caplog.records]
         assert line == (
             "run 1 of backup cannot be started yet: "
-            "Kala has as many files open as it may have (LimitNOFILE= of its unit, or ulimit -n)"
+            "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
         )
 
     def test_is_one_of_a_command_that_is_started_once_only(self, bench, monkeypatch):
@@ -752,7 +752,7 @@ class TestTheOutput:
         bench.submit("head -c 100000 /dev/zero")
         outcome = bench.outcome()
         assert outcome.state == "succeeded"
-        assert outcome.message == "not all of its output could be kept: No space left on device"
+        assert outcome.message == "some output could not be stored: No space left on device"
         assert outcome.output_cut
         assert outcome.message in caplog.text
         targets = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]

@@ -319,12 +319,12 @@ class TestARedirect:
     @pytest.mark.parametrize(
         ("location", "flaw"),
         [
-            (None, "it has no Location"),
-            ("", "it has no Location"),
-            ("ftp://127.0.0.1/", "its Location is not an http or https URL without a login"),
-            ("file:///etc/passwd", "its Location is not an http or https URL without a login"),
-            ("http://[::1", "its Location is not an http or https URL without a login"),
-            ("http://kala:secret@127.0.0.1/", "its Location is not an http or https URL without a login"),
+            (None, "it has no Location header"),
+            ("", "it has no Location header"),
+            ("ftp://127.0.0.1/", "its Location header is not an http or https URL without credentials"),
+            ("file:///etc/passwd", "its Location header is not an http or https URL without credentials"),
+            ("http://[::1", "its Location header is not an http or https URL without credentials"),
+            ("http://kala:secret@127.0.0.1/", "its Location header is not an http or https URL without credentials"),
         ],
     )
     def test_without_a_location_to_follow_is_the_final_response(self, peer, call, printed, location, flaw):
@@ -354,7 +354,7 @@ class TestARedirect:
         peer.location = "/redirect-as-told"
         outcome = call(f"{peer.url}/redirect-as-told")
         assert (outcome.state, outcome.http_status, len(peer.received)) == ("failed", 302, 11)
-        assert outcome.message == f"GET {peer.url}/redirect-as-told: more than 10 redirects; give the final URL"
+        assert outcome.message == f"GET {peer.url}/redirect-as-told: more than 10 redirects; use the final URL"
 
     def test_is_named_where_it_fails_without_its_path(self, peer, call, refusing):
         peer.location = f"{refusing}secret?token=secret"
@@ -393,7 +393,7 @@ class TestARedirectFromElsewhere:
         stranger.location = f"http://{host}:{peer.server_port}/200"
         outcome = call(f"{stranger.url}/redirect-as-told", method="DELETE")
         assert (outcome.state, outcome.http_status, peer.received) == ("failed", 302, [])
-        assert "is a loopback address, and no redirect from elsewhere is followed to it" in outcome.message
+        assert "is a loopback address, and redirects to it from elsewhere are not followed" in outcome.message
 
     @pytest.mark.parametrize(
         ("host", "kind"),
@@ -410,7 +410,7 @@ class TestARedirectFromElsewhere:
         assert (outcome.state, outcome.http_status) == ("failed", 302)
         assert outcome.message == (
             f"GET {stranger.url}/redirect-as-told redirected to http://{host}: {host.strip('[]')} is a {kind} address,"
-            " and no redirect from elsewhere is followed to it; if it is meant, give it as the job's URL"
+            " and redirects to it from elsewhere are not followed; if this is intended, use it as the job's URL"
         )
 
     def test_is_not_followed_to_a_name_that_has_such_an_address_only_when_it_counts(self, peer, stranger, call, names):
@@ -438,7 +438,7 @@ class TestARedirectFromElsewhere:
         stranger.location = f"http://{host}:8000/"
         outcome = call("http://host.example/redirect-as-told")
         assert (outcome.state, outcome.http_status, len(stranger.received)) == ("failed", 302, 1)
-        assert "no redirect from elsewhere is followed to it" in outcome.message
+        assert "redirects to it from elsewhere are not followed" in outcome.message
 
 
 class TestTheOutcome:
@@ -466,15 +466,15 @@ class TestTheOutcome:
 
     def test_has_a_body_that_is_too_long_cut(self, peer, call, printed):
         call(f"{peer.url}/200/{'x' * 1000}", limit=100)
-        assert b"900 bytes were cut out here" in printed[0]
+        assert b"900 bytes omitted here" in printed[0]
 
     @pytest.mark.parametrize(
         ("what", "problem"),
         [
             ("hang-up", "the connection was closed before a complete response"),
             ("half", "the connection was closed after 4 of 10 bytes"),
-            ("nonsense", "it is not valid HTTP/1.1: illegal status line: ('this is not HTTP')"),
-            ("to/" * 11 + "200", "more than 10 redirects; give the final URL"),
+            ("nonsense", "invalid HTTP/1.1 response: illegal status line: ('this is not HTTP')"),
+            ("to/" * 11 + "200", "more than 10 redirects; use the final URL"),
         ],
     )
     def test_of_an_answer_that_is_none_is_failure_with_the_reason(self, peer, call, what, problem):
@@ -497,7 +497,7 @@ class TestTheOutcome:
     def test_waits_for_a_thread_that_looks_its_host_up(self, call, monkeypatch):
         monkeypatch.setattr(resolver, "_resolver", resolver.Resolver(1))
         monkeypatch.setattr(Thread, "start", exhausted)
-        with pytest.raises(Scarce, match="no more processes"):
+        with pytest.raises(Scarce, match="reached its limit of processes"):
             call("http://host.example/")
 
     def test_of_a_redirect_for_which_no_thread_is_left_is_failure(self, peer, call, monkeypatch):
@@ -509,7 +509,7 @@ class TestTheOutcome:
         )
         outcome = call(f"{peer.url}/redirect-as-told")
         assert (outcome.state, outcome.http_status, len(peer.received)) == ("failed", 302, 1)
-        assert "redirected to http://host.example: the system allows Kala no more processes" in outcome.message
+        assert "redirected to http://host.example: Kala has reached its limit of processes" in outcome.message
 
     def test_has_the_time_that_it_took(self, peer, call):
         assert 0 < call(f"{peer.url}/200").duration < PATIENCE * 10**9

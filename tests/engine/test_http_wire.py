@@ -31,7 +31,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 CLOSED = "the connection was closed before a complete response"
-TOO_LONG = "the head, or the framing of the body, is longer than 65536 bytes"
+TOO_LONG = "the headers or the chunk framing are longer than 65536 bytes"
 
 
 class Server:
@@ -198,7 +198,7 @@ BROKEN = {
     "nothing": (b"", CLOSED, None, b""),
     "a reset": (RESET, "Connection reset by peer", None, b""),
     "another protocol": (b"220 mail ESMTP\r\n\r\n", "illegal status line: ('220 mail ESMTP')", None, b""),
-    "HTTP/2": (b"HTTP/2 200\r\n\r\n", "it is not valid HTTP/1.1: illegal status line: ('HTTP/2 200')", None, b""),
+    "HTTP/2": (b"HTTP/2 200\r\n\r\n", "invalid HTTP/1.1 response: illegal status line: ('HTTP/2 200')", None, b""),
     "a forged log line": (
         b"\x1b[2J\r2026-11-27 00:00:00.000 backup: run 7 succeeded\n\n",
         r"illegal status line: ('\x1b[2J\r2026-11-27 00:00:00.000 backup: run 7 succeeded')",
@@ -271,11 +271,11 @@ BROKEN = {
     "no end of the trailers": (CHUNKED + b"5\r\nhello\r\n0\r\nX: y\r\n", CLOSED, 200, b"hello"),
     "gzip that ends early": (
         OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello")[:-8],
-        "the compressed body ends early",
+        "the compressed body is truncated",
         200,
         b"hello",
     ),
-    "gzip that is none": (OK + b"Content-Encoding: gzip\r\n" + HELLO, "the compressed body is damaged", 200, b""),
+    "gzip that is none": (OK + b"Content-Encoding: gzip\r\n" + HELLO, "the compressed body is corrupt", 200, b""),
     "a status line without end": (b"HTTP/1.1 200 " + b"x" * 70_000, TOO_LONG, None, b""),
     "a header without end": (OK + b"X: " + b"y" * 70_000, TOO_LONG, None, b""),
     "headers without end": (OK + b"X: y\r\n" * 20_000, TOO_LONG, None, b""),
@@ -378,7 +378,7 @@ class TestAResponse:
     def test_that_switches_protocols_unasked_is_broken(self, serve, call):
         ended = call(serve((b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nbinary", HOLD)).url)
         assert ended.facts == ("failed", None, b"")
-        assert ended.outcome.message.endswith(": it switches to a protocol that the request did not name")
+        assert ended.outcome.message.endswith(": the server switched to a protocol that was not requested")
 
     @pytest.mark.parametrize("status", [300, 302, 399, 404, 503, 999])
     def test_counts_by_its_status_whatever_that_is(self, serve, call, status):
@@ -390,7 +390,7 @@ class TestAResponse:
         server = serve(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(10_000)))
         ended = call(server.url)
         assert (ended.outcome.state, ended.outcome.http_status) == ("failed", 200)
-        assert ended.outcome.message == f"GET {server.url}: the compressed body unpacks to more than 9999 bytes"
+        assert ended.outcome.message == f"GET {server.url}: the decompressed body is larger than 9999 bytes"
 
     def test_that_comes_before_the_request_is_sent_counts(self, serve, call):
         body = "x" * 20_000_000  # more than the buffers of both sides take
@@ -477,7 +477,7 @@ class TestARequest:
     @pytest.mark.parametrize("url", ["http://user:sec/ret@host/", "http://u:secret@host:0/", "http://u:sec ret@[::1/"])
     def test_whose_template_makes_no_url_is_told_of_without_a_password(self, call, url):
         message = call(url).outcome.message
-        assert message.endswith(": it is not a complete http or https URL, such as https://example.org/hook")
+        assert message.endswith(": must be a complete http or https URL, such as https://example.org/hook")
         assert "ret" not in message
 
 
@@ -499,7 +499,7 @@ class TestTls:
         url = f"https://localhost:{server.port}/"
         ended = call(url)
         assert ended.facts == ("failed", None, b"")
-        assert ended.outcome.message == f"GET {url}: the server's certificate is not valid: self-signed certificate"
+        assert ended.outcome.message == f"GET {url}: invalid server certificate: self-signed certificate"
         assert server.asked == []
 
     @pytest.mark.usefixtures("trusted")
@@ -507,7 +507,7 @@ class TestTls:
         monkeypatch.setattr(resolver, "_look_up", _all_are_here)
         ended = call(f"https://other.example:{server.port}/")
         assert ended.facts == ("failed", None, b"")
-        assert "the server's certificate is not valid: Hostname mismatch" in ended.outcome.message
+        assert "invalid server certificate: Hostname mismatch" in ended.outcome.message
         assert server.asked == []
 
     def test_a_plain_answer_is_told_as_what_it_is(self, serve, call):
@@ -609,7 +609,7 @@ class TestAProxy:
         ended = call("https://host.example/")
         assert ended.facts == ("failed", None, b"")
         way = f"(through the proxy {proxy.url.rstrip('/')})"
-        problem = "the proxy answered 407 and did not connect"
+        problem = "the proxy refused to connect (status 407)"
         assert ended.outcome.message == f"GET https://host.example/ {way}: {problem}"
 
     @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://user:secret@127.0.0.1:1", "nonsense url"])
@@ -617,7 +617,7 @@ class TestAProxy:
         monkeypatch.setenv("http_proxy", proxy)
         message = call("http://host.example/").outcome.message
         assert message.startswith("GET http://host.example/: http_proxy: ")
-        assert message.endswith(" is not supported; give an http:// proxy")
+        assert message.endswith(" is not supported; use an http:// proxy")
         assert "secret" not in message
 
 

@@ -54,8 +54,8 @@ class TestANewJob:
         [
             ({"schedule": HOURLY, "parents": (NOBODY,)}, "schedule: a job can have either a schedule or parent_jobs"),
             ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
-            ({"schedule": "hourly"}, "schedule: 'hourly' is not"),
-            ({"epsilon": "soon"}, "epsilon: 'soon' is not"),
+            ({"schedule": "hourly"}, "schedule: must be R\\[n\\]/START/INTERVAL, .*, not 'hourly'"),
+            ({"epsilon": "soon"}, "epsilon: must be an ISO 8601 duration .*, not 'soon'"),
             ({"parents": (NOBODY,)}, f"parent_jobs: no job has the id or name '{NOBODY}'"),
             ({"on_failure_job": NOBODY}, f"on_failure_job: no job has the id or name '{NOBODY}'"),
         ],

@@ -91,12 +91,14 @@ class TestAsking:
         assert len({answer.result(PATIENCE).id for answer in answers}) == 100
 
     def test_raises_what_was_wrong_where_the_caller_waits(self, engine):
-        with pytest.raises(Invalid, match=r"^schedule: 'hourly' is not"):
+        with pytest.raises(Invalid, match=r"^schedule: must be R\[n\]/START/INTERVAL, .*, not 'hourly'"):
             engine.call(CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly")))
 
     def test_ends_in_busy_where_no_answer_comes_in_time(self, new_engine, monkeypatch):
         monkeypatch.setattr(module, "_ANSWER_SECONDS", 0)
-        with pytest.raises(Busy, match=r"^no answer within 0 s; look whether it was done, then ask again$"):
+        with pytest.raises(
+            Busy, match=r"^no response within 0 s; check whether the change was made before you try again$"
+        ):
             new_engine().call(CreateJob(LATER))
 
     def test_of_a_fault_in_kala_itself_answers_that_too(self, engine, workers, monkeypatch):

@@ -13,9 +13,9 @@ def finish_all(kala, job: str) -> None:
 
 
 def missed(count: int, first: int, last: int) -> str:
-    slots = "1 slot was" if count == 1 else f"{count} slots were"
+    slots = "1 missed slot" if count == 1 else f"{count} missed slots"
     span = f"from 2030-01-01T{first}:00:00Z to 2030-01-01T{last}:00:00Z"
-    return f"{slots} missed, {span}, and not made up for"
+    return f"{slots} skipped, {span}"
 
 
 class TestOnce:

@@ -23,7 +23,7 @@ JOBS = 4
 FOR_EVER = 3000
 DAY, CORRECTION = 24 * 60, 3 * 60
 ENUMS = {"overlap": Overlap, "missed": Missed}
-COUNTED = re.compile(r"(\d+) slots? w")
+COUNTED = re.compile(r"(\d+) missed slots? skipped, ")
 
 
 class Told:

@@ -36,7 +36,7 @@ class TestWhatIsKept:
         assert kept(tmp_path, 10, b"01234", b"56789") == b"0123456789"
 
     def test_beyond_the_limit_is_the_beginning_and_the_end(self, tmp_path, path):
-        assert kept(tmp_path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
+        assert kept(tmp_path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes omitted here]\nABCDE"
 
     def test_is_nothing_where_nothing_was_printed_not_even_a_file(self, tmp_path, path):
         output = Output(tmp_path, 1, 10)
@@ -78,7 +78,7 @@ def test_the_kept_head_and_tail_are_the_true_head_and_tail(pieces, limit):
     assert len(found) == output.size
     assert output.is_cut == (len(everything) > limit)
     if output.is_cut:
-        line = f"\n[kala: {len(everything) - limit} bytes were cut out here]\n".encode()
+        line = f"\n[kala: {len(everything) - limit} bytes omitted here]\n".encode()
         head, tail = limit // 2, limit - limit // 2
         assert found == everything[:head] + line + everything[-tail:]
     else:
@@ -102,7 +102,7 @@ def what_is_kept_of(everything: bytes, limit: int) -> bytes:
     if cut <= 0:
         return everything
     head, tail = limit // 2, limit - limit // 2
-    return everything[:head] + f"\n[kala: {cut} bytes were cut out here]\n".encode() + everything[-tail:]
+    return everything[:head] + f"\n[kala: {cut} bytes omitted here]\n".encode() + everything[-tail:]
 
 
 @given(pieces, st.integers(1, 400), st.integers(1, 500), st.lists(st.booleans(), min_size=12, max_size=12))
@@ -132,7 +132,7 @@ def test_a_reader_who_follows_gets_what_was_printed_and_is_told_what_he_missed(p
             found, offset = output.read(before, data.draw(st.integers(1, 500)))
             cut, resumes = len(everything) - limit, len(everything) - (limit - limit // 2)
             if cut > 0 and limit // 2 <= before < resumes:
-                assert (found, offset) == (f"\n[kala: {cut} bytes were cut out here]\n".encode(), resumes)
+                assert (found, offset) == (f"\n[kala: {cut} bytes omitted here]\n".encode(), resumes)
             else:
                 assert found == everything[before:offset]
         output.close()
@@ -147,7 +147,7 @@ class TestReading:
     def test_in_the_part_that_was_cut_gives_the_line_that_says_so_and_the_offset_after_it(self, tmp_path, path):
         output = Output(tmp_path, 1, 10)
         output.write(b"0123456789ABCDE")
-        assert output.read(7, 100) == (b"\n[kala: 5 bytes were cut out here]\n", 10)
+        assert output.read(7, 100) == (b"\n[kala: 5 bytes omitted here]\n", 10)
         assert output.read(10, 100) == (b"ABCDE", 15)
 
     def test_is_the_same_after_the_end(self, tmp_path, path):
@@ -155,7 +155,7 @@ class TestReading:
         output.write(b"0123456789ABCDE")
         output.close()
         assert output.read(0, 100) == (b"01234", 5)
-        assert output.read(5, 100) == (b"\n[kala: 5 bytes were cut out here]\n", 10)
+        assert output.read(5, 100) == (b"\n[kala: 5 bytes omitted here]\n", 10)
         assert output.read(10, 100) == (b"ABCDE", 15)
 
 
@@ -285,7 +285,7 @@ class TestAFullDisk:
         output.write(b"x" * 2000)
         os.truncate(live_path_of(tmp_path, 1), 100)
         output.close()
-        assert output.fault == f"{live_path_of(tmp_path, 1)} is shorter than what was written to it"
+        assert output.fault == f"{live_path_of(tmp_path, 1)} is shorter than the output written to it"
 
     def test_keeps_a_file_that_may_not_survive_a_power_cut_and_says_its_size(self, tmp_path, monkeypatch):
         def fsync(_: int) -> None:
@@ -305,7 +305,7 @@ def test_a_flood_costs_no_more_than_twice_its_limit(tmp_path, path):
         output.write(b"x" * 65536)
         assert sum(file.stat().st_size for file in (tmp_path / "live").iterdir()) <= 2000
     assert output.close() is None
-    assert re.search(rb"\n\[kala: 6552600 bytes were cut out here\]\n", path.read_bytes())
+    assert re.search(rb"\n\[kala: 6552600 bytes omitted here\]\n", path.read_bytes())
 
 
 @pytest.mark.parametrize(

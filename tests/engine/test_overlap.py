@@ -88,7 +88,7 @@ class TestSkipping:
     def test_shows_the_slots_that_were_missed_as_ever(self, kala, job):
         kala.passes(hours=1)
         kala.passes(hours=3)
-        missed = "2 slots were missed, from 2030-01-01T14:00:00Z to 2030-01-01T15:00:00Z, and not made up for"
+        missed = "2 missed slots skipped, from 2030-01-01T14:00:00Z to 2030-01-01T15:00:00Z"
         assert kala.skipped(job) == [("15:00", missed), ("16:00", SKIPPED)]
 
     def test_shows_each_slot_that_would_be_made_up_for_once(self, kala):

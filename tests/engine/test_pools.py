@@ -71,7 +71,10 @@ class TestAPool:
         assert states(kala) == ["running", "running", "queued"]
 
     def test_that_the_config_does_not_have_is_refused_with_those_that_it_has(self, kala):
-        with pytest.raises(Invalid, match=r"^pool: 'dsik' is not in the config, which has disk, net; "):
+        with pytest.raises(
+            Invalid,
+            match=r"^pool: 'dsik' is not one of the configured pools \(disk, net\); use one of them, or add it$",
+        ):
             kala.create(pool="dsik")
 
 
@@ -132,7 +135,7 @@ class TestAnotherSize:
         del kala.pools["disk"]
         kala.disable(job)
         assert kala.job(job).spec.disabled
-        with pytest.raises(Invalid, match=r"^pool: 'disk' is not in the config"):
+        with pytest.raises(Invalid, match=r"^pool: 'disk' is not one of the configured pools"):
             kala.update(other, pool="disk")
 
 

@@ -14,7 +14,7 @@ from kala.engine.messages import CreateJob, DeleteAllJobs, StartJob, Stop
 FAR = "R/2040-01-01T00:00:00Z/P1D"
 SECONDLY = "R/2030-01-01T12:00:01Z/PT1S"
 OF_JOB = "2 runs of the job are queued, which is the limit; let some start, or cancel some"
-OF_ALL = "3 runs are queued, which is the limit; let some of them start, or cancel some"
+OF_ALL = "3 runs are queued, which is the limit; let some start, or cancel some"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ class TestAfterACrash:
         kala.restart(minutes=1)
         [run] = kala.runs(job)
         assert run.state is State.LOST
-        assert run.outcome.message == "Kala stopped while this run was running; how it ended is not known"
+        assert run.outcome.message == "Kala stopped while this run was running; its outcome is unknown"
         assert run.outcome.ended_at == kala.now
 
     def test_a_lost_run_tells_how_much_of_its_output_is_there(self, kala):
@@ -42,7 +42,7 @@ class TestAfterACrash:
         spool.flush()
         kala.restart()
         outcome, data = kala.runs(job)[0].outcome, path_of(kala.store.outputs, run.id).read_bytes()
-        assert data == b"begin\n[kala: 25 bytes were cut out here]\ne end"
+        assert data == b"begin\n[kala: 25 bytes omitted here]\ne end"
         assert (outcome.output_size, outcome.output_cut) == (len(data), True)
 
     def test_a_run_whose_output_was_finished_before_its_end_was_written_keeps_it(self, kala):
@@ -68,7 +68,7 @@ class TestAfterACrash:
         path_of(kala.store.outputs, run.id).mkdir(parents=True)
         kala.restart()
         assert kala.runs(job)[0].state is State.LOST
-        assert "could not be kept: [Errno 21] Is a directory" in caplog.text
+        assert "cannot store the output of run 1 of backup: [Errno 21] Is a directory" in caplog.text
 
     def test_a_lost_run_is_not_run_again(self, kala):
         job = kala.create(retries=3)

@@ -106,7 +106,7 @@ def test_what_cannot_be_started_is_told_and_leaves_no_descriptor(words, folder, 
 
 @pytest.mark.parametrize(("words", "environ"), [(["/bin/echo", "a\0b"], SYSTEM), (["/bin/true"], {"A": "\0"})])
 def test_a_null_character_is_refused_not_cut_off(words, environ):
-    with pytest.raises(ValueError, match="null character"):
+    with pytest.raises(ValueError, match="NUL character"):
         spawn(words, encoded(environ), ROOT)
 
 

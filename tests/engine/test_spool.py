@@ -18,7 +18,7 @@ def kept_of(everything: bytes, limit: int) -> bytes:
     if cut <= 0:
         return everything
     head, tail = limit // 2, limit - limit // 2
-    return everything[:head] + f"\n[kala: {cut} bytes were cut out here]\n".encode() + everything[-tail:]
+    return everything[:head] + f"\n[kala: {cut} bytes omitted here]\n".encode() + everything[-tail:]
 
 
 def mended(folder: Path, run_id: int = 1) -> bytes:
@@ -76,7 +76,7 @@ def test_a_kill_at_any_moment_loses_nothing_but_what_came_since_the_last_flush(p
         killed.close()
         for state, certain in left:
             found = mended(state)
-            cut = re.search(rb"\n\[kala: (\d+) bytes were cut out here\]\n", found)
+            cut = re.search(rb"\n\[kala: (\d+) bytes omitted here\]\n", found)
             count = limit + int(cut[1]) if cut else len(found)
             assert count >= certain
             assert found == kept_of(everything[:count], limit)
@@ -128,7 +128,7 @@ def test_a_kill_between_two_segments_loses_nothing(tmp_path):
         killed.append(piece)
         killed.flush()
     live_path_of(tmp_path, 1).with_name("1.out.20").touch()
-    assert mended(tmp_path) == b"01234\n[kala: 10 bytes were cut out here]\nabcde"
+    assert mended(tmp_path) == b"01234\n[kala: 10 bytes omitted here]\nabcde"
 
 
 def test_a_file_that_is_not_ours_is_no_segment(tmp_path):
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_ours_is_no_segment(tmp_path):
     killed.append(b"0123456789ABCDE")
     killed.flush()
     live_path_of(tmp_path, 1).with_name("1.out.bak").write_bytes(b"somebody's")
-    assert mended(tmp_path) == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
+    assert mended(tmp_path) == b"01234\n[kala: 5 bytes omitted here]\nABCDE"
 
 
 def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
@@ -145,7 +145,7 @@ def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
     killed.flush()
     path_of(tmp_path, 1).parent.mkdir()
     path_of(tmp_path, 1).write_bytes(b"012")
-    assert mended(tmp_path) == b"01234\n[kala: 5 bytes were cut out here]\nABCDE"
+    assert mended(tmp_path) == b"01234\n[kala: 5 bytes omitted here]\nABCDE"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
         pytest.param(b"0123456789", {15: b"", 20: b"fgh"}, b"0123456789", id="a part of each segment"),
         pytest.param(b"0123456789", {20: b"fgh"}, b"0123456789", id="a segment, and a part of the next"),
         pytest.param(
-            b"0123456789", {15: b"ABCDE", 20: b""}, b"01234\n[kala: 10 bytes were cut out here]\nABCDE", id="the last"
+            b"0123456789", {15: b"ABCDE", 20: b""}, b"01234\n[kala: 10 bytes omitted here]\nABCDE", id="the last"
         ),
         pytest.param(b"0123", {10: b"!"}, b"0123", id="a part of the beginning and of the only segment"),
     ],
@@ -200,4 +200,4 @@ def test_a_file_that_cannot_be_removed_is_told_of_and_fails_nobody(tmp_path, mon
     monkeypatch.setattr(Path, "unlink", unlink)
     spool.discard()
     [line] = caplog.messages
-    assert line == f"{live_path_of(tmp_path, 1)} is not needed any more and could not be removed: Input/output error"
+    assert line == f"cannot remove {live_path_of(tmp_path, 1)}, which is no longer needed: Input/output error"

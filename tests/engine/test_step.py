@@ -86,7 +86,7 @@ class TestManyMessages:
         broken, created = kala.step(UpdateJob(job, lambda spec: 1 / 0), CreateJob(SPEC))
         assert isinstance(broken.exception(), ZeroDivisionError)
         assert created.result().id in kala.jobs()
-        assert [record.getMessage() for record in caplog.records] == ["UpdateJob could not be carried out"]
+        assert [record.getMessage() for record in caplog.records] == ["UpdateJob failed with an internal error"]
 
     def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
         told = kala.feed.last
@@ -128,7 +128,7 @@ class TestEnds:
         kala.step(*ends)
         stories = [kala.story(job) for job in (broken, good, child)]
         assert stories == [["creation running"], ["creation succeeded"], ["parent running"]]
-        assert [record.getMessage() for record in caplog.records] == ["the end of run 1 could not be written"]
+        assert [record.getMessage() for record in caplog.records] == ["cannot store the outcome of run 1"]
 
 
 class TestARun:
@@ -245,7 +245,7 @@ class TestADatabaseThatCannotBeWritten:
             for _ in range(3):
                 kala.passes(seconds=1)
         assert [record.getMessage() for record in caplog.records] == [
-            "storage: the database cannot be written: database is locked; nothing was changed; trying again every 1 s"
+            "storage: the database cannot be written: database is locked; nothing was changed; retrying every 1 s"
         ]
 
     def test_is_not_over_while_only_reading_goes_well(self, kala, caplog):
@@ -260,7 +260,7 @@ class TestADatabaseThatCannotBeWritten:
         kala.step(CreateJob(SPEC))
         kala.store._writing.pragma("query_only", 0)
         kala.passes(seconds=1)
-        assert [record.getMessage() for record in caplog.records][1:] == ["the database can be written again"]
+        assert [record.getMessage() for record in caplog.records][1:] == ["the database is writable again"]
 
     def test_does_not_fail_where_the_output_of_a_deleted_run_cannot_be_removed(self, kala, caplog):
         job = kala.create()
@@ -269,7 +269,7 @@ class TestADatabaseThatCannotBeWritten:
         path_of(kala.store.outputs, run.id).mkdir(parents=True)  # what no file can be removed in place of
         [answer] = kala.step(DeleteRun(run.id))
         assert (answer.result(timeout=0), kala.runs(job)) == (None, [])
-        assert "is not needed any more and could not be removed: Is a directory" in caplog.text
+        assert ", which is no longer needed: Is a directory" in caplog.text
 
 
 class TestTheFeed:

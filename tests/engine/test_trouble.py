@@ -4,7 +4,7 @@ import pytest
 
 from kala.engine.trouble import Trouble
 
-BEGUN, OVER = "disk full", "the database can be written again"
+BEGUN, OVER = "disk full", "the database is writable again"
 
 
 @pytest.fixture
