@@ -100,5 +100,5 @@ def _failure(code: int) -> KalaError | SystemExit:
     """An exit code comes after a sentence of the child's own."""
     if code > 0:
         return SystemExit(code)
-    how = f" by {signal.Signals(-code).name}" if code else ""
-    return KalaError(f"Kala was ended{how} before it answered requests")
+    how = f"was killed by {signal.Signals(-code).name}" if code else "exited"
+    return KalaError(f"Kala {how} before it was ready")

@@ -125,7 +125,7 @@ class Loop:
             self._signals.close()
 
     def _say_started(self) -> None:
-        place = f"keeps its data in {self._config.data_dir}" if self._config.persist else "keeps nothing on disk"
+        place = f"stores its data in {self._config.data_dir}" if self._config.persist else "stores nothing on disk"
         fields = {"action": "started", "version": __version__, "address": self._app.address}
         _logger.info("Kala %s answers on %s and %s", __version__, self._app.address, place, extra={"fields": fields})
         self._notifier.status(self._app.status())
@@ -148,7 +148,7 @@ class Loop:
         except KalaError as error:
             sentence = str(error)
             # The sentence says it all; a traceback would only hide it.
-            _logger.error("the settings stay as they were: %s", error, extra={"fields": {"action": "reload_failed"}})  # noqa: TRY400
+            _logger.error("keeping the current settings: %s", error, extra={"fields": {"action": "reload_failed"}})  # noqa: TRY400
         self._notifier.ready()
         self._report.write(began, sentence)
 
@@ -160,18 +160,18 @@ class Loop:
         self._config = config
         logs.set_verbose(self._config.verbose)
         fields = {"action": "reloaded", "changed": list(taken)}
-        _logger.info("settings read again; changed: %s", _listed(taken), extra={"fields": fields})
+        _logger.info("settings reloaded; changed: %s", _listed(taken), extra={"fields": fields})
         if len(taken) < len(changed):
             waiting = [key for key in changed if key not in taken]
             fields = {"action": "restart_needed", "keys": waiting}
-            _logger.warning("restart Kala to change %s", _listed(waiting), extra={"fields": fields})
+            _logger.warning("restart Kala to apply changes to %s", _listed(waiting), extra={"fields": fields})
 
     def _drain(self) -> None:
         config = self._config
         self._notifier.stopping(config.shutdown_grace + config.kill_grace + _CLOSE_SECONDS)
         self._app.drain()
         if self._app.wait_idle(0):
-            _logger.info("stopping; nothing is running", extra={"fields": {"action": "stopping"}})
+            _logger.info("stopping; no runs in progress", extra={"fields": {"action": "stopping"}})
             return
         fields = {"action": "stopping", "grace": config.shutdown_grace}
         _logger.info("stopping; runs have %g s to finish", config.shutdown_grace, extra={"fields": fields})
@@ -182,7 +182,10 @@ class Loop:
             if self._has_orphans:
                 orphans.reap()
             if self._signals.stop_came():
-                _logger.info("told to stop again; ending what runs", extra={"fields": {"action": "grace_skipped"}})
+                _logger.info(
+                    "asked to stop again; cancelling the runs in progress",
+                    extra={"fields": {"action": "grace_skipped"}},
+                )
                 return
 
 

@@ -54,12 +54,14 @@ class PidFile:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
-            raise Invalid(f"pid_file: {self._path} is a symbolic link; give the file itself") from None
+            raise Invalid(f"pid_file: {self._path} is a symbolic link; use the file itself") from None
         found = os.fstat(fd)
         if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink <= 1:
             return fd
         os.close(fd)
-        raise Invalid(f"pid_file: {self._path} is not a plain file of Kala's user; remove it, or give another file")
+        raise Invalid(
+            f"pid_file: {self._path} must be a regular file owned by Kala's user; remove it, or use another file"
+        )
 
     def _lock(self, fd: int) -> bool:
         """Whether the file is locked and still has its name. Raises Conflict where another process holds it."""
@@ -77,7 +79,7 @@ class PidFile:
         found, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
         if found != fcntl.F_UNLCK:
             holder = f"process {os.pread(fd, 32, 0).decode(errors='replace').strip()}".strip()
-            raise Conflict(f"pid_file: {self._path} is held by {holder}; stop it, or use another file")
+            raise Conflict(f"pid_file: {self._path} is locked by {holder}; stop it, or use another file")
 
     def _is_current(self, fd: int) -> bool:
         """Whether the file was not unlinked between opening and locking it, by its last holder's exit."""

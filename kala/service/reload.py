@@ -43,7 +43,7 @@ class ReloadReport:
             new.write_bytes(msgspec.json.encode(_Result(began, error)))
             new.replace(self._file)
         except OSError as failure:
-            _logger.warning("cannot tell how the reload went: %s", failure)
+            _logger.warning("cannot report the result of the reload: %s", failure)
 
 
 def reload_and_wait(environ: Mapping[str, str], limit: float = _LIMIT_SECONDS) -> None:
@@ -51,10 +51,10 @@ def reload_and_wait(environ: Mapping[str, str], limit: float = _LIMIT_SECONDS) -
     file, pid = _file(environ), environ.get("MAINPID", "")
     if not pid.isdecimal() or file is None:
         missing = "RUNTIME_DIRECTORY" if pid.isdecimal() else "MAINPID"
-        raise KalaError(f"{missing} is not set; use systemctl reload kala, or send SIGHUP and look at the log")
+        raise KalaError(f"{missing} is not set; use systemctl reload kala, or send SIGHUP and check the log")
     result = _answer(int(pid), file, limit)
     if result.error:
-        raise Invalid(f"the settings stay as they were: {result.error}")
+        raise Invalid(f"keeping the current settings: {result.error}")
 
 
 def _answer(pid: int, file: Path, limit: float) -> _Result:
@@ -65,7 +65,7 @@ def _answer(pid: int, file: Path, limit: float) -> _Result:
     except ProcessLookupError:
         raise KalaError(f"there is no process {pid} to reload") from None
     except PermissionError:
-        raise KalaError(f"process {pid} is another user's; run kala reload as that user") from None
+        raise KalaError(f"process {pid} belongs to another user; run kala reload as that user") from None
     with os.fdopen(process):
         return _awaited(process, pid, file, asked, limit)
 
@@ -77,8 +77,8 @@ def _awaited(process: int, pid: int, file: Path, asked: int, limit: float) -> _R
         if result and result.began > asked:
             return result
         if select.select([process], [], [], _PAUSE_SECONDS)[0]:
-            raise KalaError(f"process {pid} ended before it had read its settings again; its log may tell why")
-    raise KalaError(f"process {pid} has not read its settings again within {limit:g} s; its log may tell why")
+            raise KalaError(f"process {pid} exited before it reloaded its settings; see its log")
+    raise KalaError(f"process {pid} did not reload its settings within {limit:g} s; see its log")
 
 
 def _read(file: Path) -> _Result | None:

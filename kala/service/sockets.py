@@ -16,7 +16,7 @@ def handed_over(environ: Mapping[str, str], config: Config) -> socket.socket | N
     if not count:
         return None
     if count > 1:
-        raise Invalid(f"LISTEN_FDS: {count} sockets were handed over; Kala listens on one, keep one ListenStream= line")
+        raise Invalid(f"LISTEN_FDS: {count} sockets were passed, and Kala uses only one; keep one ListenStream= line")
     os.set_inheritable(_FIRST, False)
     listener = _listening(_FIRST)
     if listener.family != socket.AF_UNIX:  # who may use that one, its file's mode tells
@@ -37,5 +37,7 @@ def _listening(fd: int) -> socket.socket:
     except OSError:
         usable = 0
     if not usable:
-        raise Invalid("LISTEN_FDS: descriptor 3 is no listening stream socket; use ListenStream= with Accept=no")
+        raise Invalid(
+            "LISTEN_FDS: file descriptor 3 must be a listening stream socket; use ListenStream= with Accept=no"
+        )
     return listener

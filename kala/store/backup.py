@@ -45,9 +45,9 @@ def make(data_dir: Path, target: Path) -> None:
     file is there; Busy or OSError where it cannot be written.
     """
     if not target.parent.is_dir():
-        raise Invalid(f"{target}: there is no directory {target.parent}; give a file in one that there is")
+        raise Invalid(f"{target}: the directory {target.parent} does not exist; create it, or use another one")
     if target.exists():
-        raise Conflict(f"{target} is there already; give a new name")
+        raise Conflict(f"{target} already exists; use a new name")
     with _appearing_whole(target) as file:
         as_owner_of(data_dir, lambda: _write(data_dir, target.parent, file))
 
@@ -75,7 +75,7 @@ def _appearing_whole(target: Path) -> Iterator[IO[bytes]]:
 def _write(data_dir: Path, beside: Path, file: IO[bytes]) -> None:
     database = data_dir / _DATABASE
     if not database.exists():
-        raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; give the directory in which Kala keeps its data")
+        raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; use the data directory of Kala")
     # Beside the backup there is room for it; but the owner of the data cannot always write there.
     place = beside if os.access(beside, os.W_OK | os.X_OK) else data_dir
     with TemporaryDirectory(prefix="kala-backup.", dir=place) as folder:
@@ -138,7 +138,7 @@ def _open_in(data_dir: Path, name: str, flags: int) -> Iterator[IO[bytes]]:
         os.close(folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Invalid(f"{data_dir / name} is not a regular file, as outputs of runs are; remove it")
+        raise Invalid(f"{data_dir / name} must be a regular file; remove it")
     with os.fdopen(descriptor, "wb" if flags & os.O_CREAT else "rb") as file:
         yield file
 
@@ -155,8 +155,8 @@ def restore(source: Path, data_dir: Path) -> None:
 
 def _fill(data_dir: Path, file: IO[bytes], source: Path) -> None:
     if kept := next(_kept(data_dir), None):
-        text = f"{data_dir} has {kept.relative_to(data_dir)} already"
-        raise Conflict(f"data_dir: {text}; move the whole directory away first, or give another one")
+        text = f"{data_dir} already contains {kept.relative_to(data_dir)}"
+        raise Conflict(f"data_dir: {text}; move the whole directory away first, or use another one")
     lock = own(data_dir, data_dir / "output")
     part = data_dir / _PART
     try:
@@ -187,7 +187,7 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
         with tarfile.open(fileobj=file) as archive:
             first = archive.next()
             if first is None or first.name != _DATABASE:
-                raise Invalid(f"{source} is no backup of Kala: it does not begin with {_DATABASE}")
+                raise Invalid(f"{source} is not a backup of Kala: it does not start with {_DATABASE}")
             _take(archive, first, data_dir, _PART)
             _check(source, part)
             with _known_runs(part, source) as known:
@@ -195,9 +195,9 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
                     if _is_known(member, known):
                         _take(archive, member, data_dir, member.name)
     except (tarfile.TarError, EOFError) as error:
-        raise Invalid(f"{source} is no backup of Kala: it is no tar file, or not all of one") from error
+        raise Invalid(f"{source} is not a backup of Kala: it is not a tar file, or it is truncated") from error
     except FileExistsError as error:
-        raise Invalid(f"{source} is no backup of Kala: it has a file twice") from error
+        raise Invalid(f"{source} is not a backup of Kala: it contains a file twice") from error
 
 
 def _is_known(member: tarfile.TarInfo, known: sqlite3.Connection) -> bool:
@@ -222,7 +222,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, data_dir: Path, nam
 
 def _check(source: Path, database: Path) -> None:
     if not database.exists():
-        raise Invalid(f"{source} is no backup of Kala: it has no {_DATABASE}")
+        raise Invalid(f"{source} is not a backup of Kala: it has no {_DATABASE}")
     try:
         with closing(_opened(database)) as connection:
             [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -239,7 +239,7 @@ def _known_runs(database: Path, source: Path) -> Iterator[sqlite3.Connection]:
             connection.execute(_OUTPUT_SIZE, (0,))
             yield connection
     except sqlite3.DatabaseError as error:
-        raise Invalid(f"{source}: its {_DATABASE} is not Kala's: {error}") from error
+        raise Invalid(f"{source}: its {_DATABASE} is not a database of Kala: {error}") from error
 
 
 def _opened(database: Path) -> sqlite3.Connection:

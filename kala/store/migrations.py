@@ -191,8 +191,8 @@ def migrate(database: SqliteDatabase) -> None:
     done = database.pragma("user_version")
     if done > len(STEPS):
         raise Conflict(
-            f"data_dir: {database.database} was written by a newer Kala (schema {done}, this one knows {len(STEPS)}); "
-            "install that version again, or restore a backup made before the upgrade"
+            f"data_dir: {database.database} was written by a newer version of Kala (schema {done}; this version"
+            f" supports {len(STEPS)}); install that version again, or restore a backup made before the upgrade"
         )
     database.pragma("user_version", done)  # a database that cannot be written is found now, not at the first job
     for number, statements in enumerate(STEPS[done:], start=done + 1):

@@ -41,7 +41,9 @@ def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
     _, status = os.waitpid(child, 0)
     if said or status:
         kind, _, sentence = said.partition(":")
-        raise _ERRORS.get(kind, KalaError)(presentable(sentence) or f"{folder}: what worked there as its owner failed")
+        raise _ERRORS.get(kind, KalaError)(
+            presentable(sentence) or f"{folder}: work as the owner of the directory failed"
+        )
 
 
 def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> NoReturn:

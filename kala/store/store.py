@@ -91,7 +91,7 @@ class Store:
         except DatabaseError as error:
             if _kind(_first(error)) in _PASSING:
                 raise Busy(
-                    f"data_dir: {path} cannot be used now: {error}; see to that, then start Kala again"
+                    f"data_dir: {path} cannot be used at the moment: {error}; fix this, then start Kala again"
                 ) from error
             raise Invalid(f"data_dir: {path} cannot be used as Kala's database: {error}") from error
 
@@ -157,9 +157,9 @@ def _reachable(wanted: str) -> Iterator[None]:
         first = _first(error)
         # What could not be synced may be on disk all the same, and be found there after a crash.
         is_unsure = wanted == "written" and _kind(first) == sqlite3.SQLITE_IOERR
-        certainty = "look whether it was done before you ask again" if is_unsure else "nothing was changed"
+        certainty = "check whether the change was made before you try again" if is_unsure else "nothing was changed"
         # Not for certain: where the disk cannot be read, SQLite may take that for damage, too.
-        help_ = "; if it stays so, stop Kala and restore a backup" if _kind(first) == sqlite3.SQLITE_CORRUPT else ""
+        help_ = "; if this persists, stop Kala and restore a backup" if _kind(first) == sqlite3.SQLITE_CORRUPT else ""
         raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}{help_}") from error
 
 
@@ -185,11 +185,11 @@ def own(data_dir: Path, outputs: Path) -> int:
         lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         if error.errno in _PASSING_ON_DISK:
-            raise Busy(f"data_dir: {data_dir}: {error.strerror}; see to that, then start Kala again") from error
-        raise Invalid(f"data_dir: {data_dir}: {error.strerror}; give a folder that Kala may write") from error
+            raise Busy(f"data_dir: {data_dir}: {error.strerror}; fix this, then start Kala again") from error
+        raise Invalid(f"data_dir: {data_dir}: {error.strerror}; use a directory that Kala can write to") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise Conflict(f"data_dir: another Kala runs on {data_dir}; stop it first, or give this one its own") from None
+        raise Conflict(f"data_dir: another Kala is using {data_dir}; stop it first, or use another directory") from None
     return lock

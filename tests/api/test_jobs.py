@@ -246,7 +246,7 @@ class TestMakingAJob:
     def test_a_user_that_is_none_of_this_machine_is_refused(self, still, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true", "user": "nobody-of-this-name"})
-        reason = 'user: "nobody-of-this-name" is not a user of this machine'
+        reason = 'user: "nobody-of-this-name" is not a user on this machine'
         assert (answer.status, answer.json) == (400, {"error": reason})
 
     @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_run_within_its_memory_succeeds(told):
 
 
 def test_a_run_can_have_no_more_processes_than_its_limit(told):
-    assert told["tasks"]["message"].endswith("it met tasks_max")
+    assert told["tasks"]["message"].endswith("reached tasks_max")
 
 
 def test_a_run_gets_no_more_of_the_processors_than_its_quota(told):

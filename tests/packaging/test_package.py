@@ -73,7 +73,7 @@ class TestInstalled:
     def test_a_job_cannot_change_the_settings_by_a_file_in_its_home_and_a_signal(self, host):
         settings = "mkdir -p ~/.config/kala; echo 'default_owner = \"eve\"' > ~/.config/kala/kala.toml; kill -HUP $PPID"
         host.ended(host.create("eve", settings))
-        host.until(lambda: "settings read again; changed: nothing" in host.journal())
+        host.until(lambda: "settings reloaded; changed: nothing" in host.journal())
         assert "default_owner" not in host.journal()
 
     def test_it_starts_although_the_settings_file_was_deleted(self, host):
@@ -143,7 +143,7 @@ class TestRoot:
     def test_a_kala_that_is_not_root_refuses_a_job_of_another_user(self, host):
         body = json.dumps({"name": "other", "command": "id", "user": "daemon"})
         said = host.shell(f"curl -s --data '{body}' http://127.0.0.1:8000/api/v1/job/")
-        assert "is possible only where Kala runs as root" in said
+        assert "requires Kala to run as root" in said
 
     def test_one_that_is_runs_it_as_that_user(self, host):
         add_drop_in(host, "setuid.conf")
@@ -208,7 +208,7 @@ class TestFailure:
         pragma(host, "user_version = 999")
         try:
             host.shell("systemctl start kala", check=False)
-            assert "was written by a newer Kala (schema 999" in host.journal("--lines=20")
+            assert "was written by a newer version of Kala (schema 999" in host.journal("--lines=20")
         finally:
             host.shell("systemctl stop kala")
             pragma(host, f"user_version = {was}")

@@ -93,7 +93,7 @@ class TestForeground:
         service.expect(READY)
         second = start("--pid-file", "pid")
         assert second.ended() == 5
-        assert f"pid_file: {home}/pid is held by process {service.process.pid}" in second.said[-1]
+        assert f"pid_file: {home}/pid is locked by process {service.process.pid}" in second.said[-1]
 
 
 class TestDetached:
@@ -139,7 +139,7 @@ class TestDetached:
         os.kill(pid_in(home), signal.SIGHUP)
         end(home, signal.SIGTERM)
         log = (home / "log").read_text()
-        assert ("settings read again; changed: nothing\n" in log, "restart Kala" in log) == (True, False)
+        assert ("settings reloaded; changed: nothing\n" in log, "restart Kala" in log) == (True, False)
 
     def test_a_signal_ends_it_and_removes_its_pid_file(self, background, home):
         assert background("--log-file", "log").ended() == 0
@@ -160,7 +160,7 @@ class TestDetached:
     def test_a_death_without_a_word_is_told(self, background):
         starter = background("--fault", "death")
         assert starter.ended() == 1
-        assert starter.said[-1] == "kala: Kala was ended by SIGKILL before it answered requests\n"
+        assert starter.said[-1] == "kala: Kala was killed by SIGKILL before it was ready\n"
 
     def test_a_stop_during_the_start_ends_it_once_it_has_started(self, background, home):
         starter = background("--fault", "wait")

@@ -6,11 +6,11 @@ READY = "answers on http://127.0.0.1:8000"
 
 
 def test_the_start_is_told_with_address_and_data_directory(start, home):
-    assert start().expect(READY).endswith(f"and keeps its data in {home}/.local/share/kala\n")
+    assert start().expect(READY).endswith(f"and stores its data in {home}/.local/share/kala\n")
 
 
 def test_without_a_store_the_start_tells_that_nothing_is_kept(start):
-    assert start("--no-persist").expect(READY).endswith("keeps nothing on disk\n")
+    assert start("--no-persist").expect(READY).endswith("stores nothing on disk\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -18,7 +18,7 @@ def test_a_signal_to_stop_drains_and_stops_and_exits_with_0(number, start, app_e
     service = start()
     service.expect(READY)
     service.send(number)
-    service.expect("stopping; nothing is running")
+    service.expect("stopping; no runs in progress")
     assert service.ended() == 0
     assert app_events(service) == ["made", "start", "drain", "stop"]
 
@@ -54,7 +54,7 @@ def test_a_second_signal_to_stop_skips_the_grace(start):
     service.send(signal.SIGTERM)
     service.expect("runs have 30 s")
     service.send(signal.SIGINT)
-    service.expect("told to stop again")
+    service.expect("asked to stop again")
     assert service.ended() == 0
 
 
@@ -80,7 +80,7 @@ class TestReload:
         (home / "kala.toml").write_text("default_owner = 'ann@example.org'\nkill_grace = 1")
         service.send(signal.SIGHUP)
         service.expect("app reload: owner ann@example.org, port 8000")
-        service.expect("settings read again; changed: default_owner, kill_grace")
+        service.expect("settings reloaded; changed: default_owner, kill_grace")
 
     def test_what_needs_a_restart_is_named_and_stays(self, start, home):
         service = start()
@@ -89,14 +89,14 @@ class TestReload:
         service.send(signal.SIGHUP)
         service.expect("app reload: owner , port 8000")
         service.expect("changed: nothing")
-        service.expect("warning: restart Kala to change port, workers")
+        service.expect("warning: restart Kala to apply changes to port, workers")
 
     def test_a_wrong_file_changes_nothing(self, start, home, app_events):
         service = start()
         service.expect(READY)
         (home / "kala.toml").write_text("prot = 1")
         service.send(signal.SIGHUP)
-        line = service.expect("error: the settings stay as they were")
+        line = service.expect("error: keeping the current settings")
         assert line.endswith(f"{home}/kala.toml: unknown key 'prot'; did you mean port?\n")
         service.send(signal.SIGTERM)
         assert service.ended() == 0
@@ -107,7 +107,7 @@ class TestReload:
         service.expect(READY)
         (home / "kala.toml").unlink()
         service.send(signal.SIGHUP)
-        service.expect("error: the settings stay as they were: KALA_CONFIG:")
+        service.expect("error: keeping the current settings: KALA_CONFIG:")
 
     def test_the_log_becomes_verbose_in_place(self, start, home):
         service = start("--rounds", "1")

@@ -24,7 +24,7 @@ def test_the_file_holds_the_process_id_while_the_process_lives(path):
 
 
 def test_a_second_holder_is_refused_with_the_first_one_s_process_id(path):
-    with PidFile(path), pytest.raises(Conflict, match=f"is held by process {os.getpid()}; stop it"), PidFile(path):
+    with PidFile(path), pytest.raises(Conflict, match=f"is locked by process {os.getpid()}; stop it"), PidFile(path):
         pass
 
 
@@ -99,7 +99,7 @@ class TestInAFolderInWhichOthersCanWrite:
         precious = tmp_path / "precious"
         precious.write_text("much")
         path.symlink_to(precious)
-        self.refused(path, f"pid_file: {path} is a symbolic link; give the file itself")
+        self.refused(path, f"pid_file: {path} is a symbolic link; use the file itself")
         assert precious.read_text() == "much"
 
     def test_a_link_to_nowhere_makes_no_file_there(self, path, tmp_path):
@@ -111,18 +111,18 @@ class TestInAFolderInWhichOthersCanWrite:
         precious = tmp_path / "precious"
         precious.write_text("much")
         path.hardlink_to(precious)
-        self.refused(path, "is not a plain file of Kala's user; remove it")
+        self.refused(path, "must be a regular file owned by Kala's user; remove it")
         assert precious.read_text() == "much"
 
     def test_a_pipe_is_refused_at_once(self, path):
         os.mkfifo(path)
-        self.refused(path, "is not a plain file")
+        self.refused(path, "must be a regular file")
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file another user's")
     def test_a_file_of_another_user_is_refused(self, path):
         path.touch()
         os.chown(path, 1, 1)
-        self.refused(path, "is not a plain file of Kala's user")
+        self.refused(path, "must be a regular file owned by Kala's user")
 
     @pytest.mark.parametrize("kind", ["flock", "record", "description"])
     def test_a_lock_by_who_may_only_read_the_file_hinders_nobody(self, path, kind):
@@ -137,7 +137,7 @@ class TestInAFolderInWhichOthersCanWrite:
                 fcntl.lockf(reader, fcntl.LOCK_SH)
             with PidFile(path):
                 assert path.read_text() == f"{os.getpid()}\n"
-                with pytest.raises(Conflict, match=f"held by process {os.getpid()}"), PidFile(path):
+                with pytest.raises(Conflict, match=f"is locked by process {os.getpid()}"), PidFile(path):
                     pass
         assert not path.exists()
 

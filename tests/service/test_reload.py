@@ -62,7 +62,7 @@ def test_a_setting_that_is_wrong_is_told_with_exit_code_2_and_the_old_ones_stay(
     (home / "kala.toml").write_text("prot = 1")
     assert kala_reload(environ, MAINPID=str(service.process.pid)) == (
         2,
-        f"kala: the settings stay as they were: {home}/kala.toml: unknown key 'prot'; did you mean port?\n",
+        f"kala: keeping the current settings: {home}/kala.toml: unknown key 'prot'; did you mean port?\n",
     )
     service.send(signal.SIGTERM)
     assert service.ended() == 0
@@ -93,7 +93,7 @@ def test_ten_reloads_at_once_all_return(service, environ):
 def test_without_systemd_it_says_what_is_missing(given, missing):
     assert kala_reload({"RUNTIME_DIRECTORY": ""} | given) == (
         1,
-        f"kala: {missing} is not set; use systemctl reload kala, or send SIGHUP and look at the log\n",
+        f"kala: {missing} is not set; use systemctl reload kala, or send SIGHUP and check the log\n",
     )
 
 
@@ -107,7 +107,7 @@ def test_a_process_that_is_gone_is_told(environ):
 def test_a_process_that_ends_instead_is_told_at_once(environ):
     with (
         process_that("SIG_DFL") as process,
-        pytest.raises(KalaError, match=f"process {process.pid} ended before it had read its settings again"),
+        pytest.raises(KalaError, match=f"process {process.pid} exited before it reloaded its settings"),
     ):
         reload_of(process.pid, environ)
 
@@ -116,7 +116,7 @@ def test_a_process_that_never_answers_is_given_up(environ, home):
     ReloadReport(environ).write(time.monotonic_ns(), "")  # of a reload before
     with (
         process_that("SIG_IGN") as deaf,
-        pytest.raises(KalaError, match=r"has not read its settings again within 0\.1 s"),
+        pytest.raises(KalaError, match=r"did not reload its settings within 0\.1 s"),
     ):
         reload_of(deaf.pid, environ, 0.1)
 
@@ -126,7 +126,7 @@ def test_a_reload_that_cannot_be_told_is_one_all_the_same(start, home):
     service.expect(READY)
     service.send(signal.SIGHUP)
     service.expect("app reload")
-    service.expect("cannot tell how the reload went: ")
+    service.expect("cannot report the result of the reload: ")
     service.send(signal.SIGTERM)
     assert service.ended() == 0
 

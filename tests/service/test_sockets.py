@@ -85,12 +85,12 @@ def test_with_that_word_it_is_taken(hand_over, opened):
 def test_two_sockets_are_refused(hand_over, opened):
     two = [opened(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2)]
     assert refusal(hand_over(*two)) == (
-        "kala: LISTEN_FDS: 2 sockets were handed over; Kala listens on one, keep one ListenStream= line\n"
+        "kala: LISTEN_FDS: 2 sockets were passed, and Kala uses only one; keep one ListenStream= line\n"
     )
 
 
 def test_what_is_no_listening_socket_is_refused(hand_over, opened):
     unused = opened(socket.AF_INET, ("127.0.0.1", 0), listening=False)
     assert refusal(hand_over(unused)) == (
-        "kala: LISTEN_FDS: descriptor 3 is no listening stream socket; use ListenStream= with Accept=no\n"
+        "kala: LISTEN_FDS: file descriptor 3 must be a listening stream socket; use ListenStream= with Accept=no\n"
     )

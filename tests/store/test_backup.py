@@ -93,7 +93,7 @@ class TestABackup:
     def test_is_refused_where_an_output_is_no_regular_file(self, data, tmp_path, plant):
         (data / "output/0/1.out").unlink()
         plant(data / "output/0/1.out")
-        with pytest.raises(Invalid, match=r"output/0/1\.out is not a regular file, as outputs of runs are; remove it"):
+        with pytest.raises(Invalid, match=r"output/0/1\.out must be a regular file; remove it"):
             backup_of(data, tmp_path)
         assert not (tmp_path / "kala.tar").exists()
 
@@ -114,7 +114,7 @@ class TestABackup:
 
     def test_replaces_no_file(self, file, data):
         before = file.read_bytes()
-        with pytest.raises(Conflict, match=r"kala\.tar is there already; give a new name"):
+        with pytest.raises(Conflict, match=r"kala\.tar already exists; use a new name"):
             backup.make(data, file)
         assert file.read_bytes() == before
 
@@ -128,12 +128,12 @@ class TestABackup:
         Store(data).close()
 
     def test_is_refused_where_there_is_nothing_to_back_up(self, tmp_path):
-        with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; give the directory"):
+        with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; use the data directory of Kala$"):
             backup.make(tmp_path, tmp_path / "kala.tar")
         assert tree(tmp_path) == set()
 
     def test_is_refused_where_it_cannot_lie(self, data, tmp_path):
-        with pytest.raises(Invalid, match=r"there is no directory .*/nowhere; give a file in one that there is"):
+        with pytest.raises(Invalid, match=r"the directory .*/nowhere does not exist; create it, or use another one"):
             backup.make(data, tmp_path / "nowhere/kala.tar")
 
     @pytest.mark.parametrize("damage", [4096, 0])
@@ -159,7 +159,9 @@ class TestARestore:
         assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
 
     def test_replaces_no_data(self, file, data):
-        with pytest.raises(Conflict, match=r"^data_dir: .* has kala\.db already; move the whole directory away first"):
+        with pytest.raises(
+            Conflict, match=r"^data_dir: .* already contains kala\.db; move the whole directory away first"
+        ):
             backup.restore(file, data)
 
     @pytest.mark.parametrize("left", ["kala.db-wal", "kala.db-shm", "kala.db.part", "output/7/7001.out"])
@@ -167,7 +169,7 @@ class TestARestore:
         path = tmp_path / "new" / left
         path.parent.mkdir(parents=True)
         path.write_bytes(b"another's")
-        with pytest.raises(Conflict, match=f"has {left} already; move the whole directory away first"):
+        with pytest.raises(Conflict, match=f"already contains {left}; move the whole directory away first"):
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {left}
 
@@ -181,7 +183,7 @@ class TestARestore:
     def test_is_refused_where_kala_is_about_to_start(self, file, tmp_path):
         store = Store(tmp_path / "new")
         (tmp_path / "new/kala.db").unlink()
-        with pytest.raises(Conflict, match="another Kala runs on"):
+        with pytest.raises(Conflict, match="another Kala is using"):
             backup.restore(file, tmp_path / "new")
         store.close()
 
@@ -197,10 +199,10 @@ class TestARestore:
     @pytest.mark.parametrize(
         ("members", "why"),
         [
-            ({}, "it does not begin with kala.db"),
-            ({"output/0/1.out": b"x", "kala.db": b""}, "it does not begin with kala.db"),
+            ({}, "it does not start with kala.db"),
+            ({"output/0/1.out": b"x", "kala.db": b""}, "it does not start with kala.db"),
             ({"kala.db": b"nonsense" * 1000}, "is damaged: file is not a database"),
-            ({"kala.db": b""}, "its kala.db is not Kala's: no such table: run"),
+            ({"kala.db": b""}, "its kala.db is not a database of Kala: no such table: run"),
         ],
     )
     def test_of_what_is_no_backup_is_refused_and_leaves_no_database(self, tmp_path, members, why):
@@ -226,7 +228,7 @@ class TestARestore:
     def test_of_an_archive_that_has_a_file_twice_is_refused(self, tmp_path, data, file):
         with tarfile.open(file, "a") as made:
             made.add(data / "output/0/1.out", "output/0/1.out")
-        with pytest.raises(Invalid, match="it has a file twice"):
+        with pytest.raises(Invalid, match="it contains a file twice"):
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {"kala.lock"}
 
@@ -241,7 +243,7 @@ class TestARestore:
     @pytest.mark.parametrize("kept", [0, 100, 20_000])
     def test_of_half_a_backup_is_refused_and_leaves_no_database(self, file, tmp_path, kept):
         file.write_bytes(file.read_bytes()[:kept])
-        with pytest.raises(Invalid, match="is no backup of Kala: "):
+        with pytest.raises(Invalid, match="is not a backup of Kala: "):
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") <= {"kala.lock"}
 
@@ -311,7 +313,7 @@ class TestAsRoot:
 
     def test_what_goes_wrong_is_told_as_without_root(self, theirs, tmp_path):
         (theirs / "kala.db").unlink()
-        with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; give the directory in which Kala keeps"):
+        with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; use the data directory of Kala$"):
             backup_of(theirs, tmp_path)
 
     def test_the_rights_that_were_given_up_cannot_come_back(self, theirs, place):

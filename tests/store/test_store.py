@@ -87,7 +87,7 @@ class TestOpening:
         with pytest.raises(Conflict) as refusal:
             Store(tmp_path)
         assert str(refusal.value) == (
-            f"data_dir: another Kala runs on {tmp_path}; stop it first, or give this one its own"
+            f"data_dir: another Kala is using {tmp_path}; stop it first, or use another directory"
         )
         first.close()
 
@@ -112,7 +112,7 @@ class TestOpening:
         with pytest.raises(Conflict) as refusal:
             Store(tmp_path)
         assert str(refusal.value) == (
-            f"data_dir: {tmp_path}/kala.db was written by a newer Kala (schema 99, this one knows "
+            f"data_dir: {tmp_path}/kala.db was written by a newer version of Kala (schema 99; this version supports "
             f"{len(migrations.STEPS)}); install that version again, or restore a backup made before the upgrade"
         )
 
@@ -136,12 +136,12 @@ class TestOpening:
 
     def test_a_file_in_the_place_of_the_folder_is_refused(self, tmp_path):
         (tmp_path / "kala").touch()
-        with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala: .*; give a folder that Kala may write$"):
+        with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala: .*; use a directory that Kala can write to$"):
             Store(tmp_path / "kala")
 
     def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(Invalid, match=r"file/kala: Not a directory; give a folder that Kala may write$"):
+        with pytest.raises(Invalid, match=r"file/kala: Not a directory; use a directory that Kala can write to$"):
             Store(tmp_path / "file" / "kala")
 
     def test_a_database_that_another_program_holds_is_busy_so_that_the_start_may_be_tried_again(
@@ -150,7 +150,9 @@ class TestOpening:
         monkeypatch.setattr(module, "_WRITER_PATIENCE", 0)
         other = sqlite3.connect(tmp_path / "kala.db", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Busy, match=r"kala\.db cannot be used now: database is locked; see to that, then start"):
+        with pytest.raises(
+            Busy, match=r"kala\.db cannot be used at the moment: database is locked; fix this, then start"
+        ):
             Store(tmp_path)
         other.close()
 
@@ -161,7 +163,7 @@ class TestOpening:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(Path, "mkdir", full)
-        with pytest.raises(Busy, match=r"^data_dir: .*/kala: No space left on device; see to that, then start Kala"):
+        with pytest.raises(Busy, match=r"^data_dir: .*/kala: No space left on device; fix this, then start Kala"):
             Store(tmp_path / "kala")
 
     @pytest.mark.parametrize("name", ["a b", "a?mode=rw#x", "a%41", "käse"])
@@ -218,7 +220,7 @@ class TestWriting:
     def test_that_could_not_be_synced_does_not_say_that_nothing_was_changed(self, store):
         fault = sqlite3.OperationalError("disk I/O error")
         fault.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-        unsure = r"disk I/O error; look whether it was done before you ask again$"
+        unsure = r"disk I/O error; check whether the change was made before you try again$"
         with pytest.raises(Busy, match=unsure), store.transaction():
             raise fault
 
@@ -245,7 +247,7 @@ class TestWriting:
         damage(tmp_path / "kala.db")
         store = Store(tmp_path)
         sentence = (
-            r"database disk image is malformed; nothing was changed; if it stays so, stop Kala and restore a backup$"
+            r"database disk image is malformed; nothing was changed; if this persists, stop Kala and restore a backup$"
         )
         with pytest.raises(Busy, match=sentence), store.reading() as session:
             session.jobs.totals()

@@ -29,7 +29,7 @@ def test_a_directory_on_which_kala_runs_is_not_restored_into(kala, tmp_path):
     kala.tell("backup", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     refused = kala.tell("restore", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     assert refused.returncode == 5
-    assert "has kala.db already; move the whole directory away first" in refused.stderr
+    assert "already contains kala.db; move the whole directory away first" in refused.stderr
 
 
 def test_what_a_killed_kala_left_is_not_mixed_with_a_backup(kala, tmp_path):
@@ -40,7 +40,7 @@ def test_what_a_killed_kala_left_is_not_mixed_with_a_backup(kala, tmp_path):
     (kala.data / "kala.db").unlink()
     refused = kala.tell("restore", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     assert refused.returncode == 5
-    assert "has kala.db-wal already; move the whole directory away first" in refused.stderr
+    assert "already contains kala.db-wal; move the whole directory away first" in refused.stderr
 
 
 def test_on_a_damaged_database_kala_ends_and_says_what_helps(kala, damage):
@@ -48,7 +48,8 @@ def test_on_a_damaged_database_kala_ends_and_says_what_helps(kala, damage):
     kala.stop()
     damage(kala.data / "kala.db")
     kala.launch()
-    assert "disk image is malformed; nothing was changed; if it stays so, stop Kala and restore a backup" in kala.says(
-        "kala: "
+    assert (
+        "disk image is malformed; nothing was changed; if this persists, stop Kala and restore a backup"
+        in kala.says("kala: ")
     )
     assert kala.ended() == 7

@@ -27,4 +27,4 @@ def test_kala_goes_on_when_the_folder_is_back(kala, eventually):
     (kala.home / "away").rename(kala.data)
     job = eventually(lambda: (answer := kala.post("/job/", {"name": "b", "command": "true"})).status == 201 and answer)
     kala.runs(job.body["id"], 1)
-    assert kala.says("the database can be written again")
+    assert kala.says("the database is writable again")

@@ -146,7 +146,7 @@ def test_a_run_that_prints_a_gibibyte_is_cut_in_the_middle_and_holds_up_nobody(k
     output = kala.output(run)[1]
     assert len(output) == told["output_size"] < MEBIBYTE + 100
     total = len("begin\n") + (1 << 30) + len("\nend\n")
-    cut = b"\n[kala: %d bytes were cut out here]\n" % (total - MEBIBYTE)
+    cut = b"\n[kala: %d bytes omitted here]\n" % (total - MEBIBYTE)
     head, middle, tail = output.partition(cut)
     assert middle
     assert head == b"begin\n" + bytes(MEBIBYTE // 2 - 6)

@@ -148,7 +148,7 @@ def test_what_endless_printers_printed_until_a_kill_is_in_order_and_nothing_is_m
             data = kala.output(run["id"])[1]
             assert (run["state"], run["output_cut"], run["output_size"]) == ("lost", True, len(data))
             head, tail = data[: limit // 2], data[-limit // 2 :]
-            [cut] = re.fullmatch(rb"\n\[kala: (\d+) bytes were cut out here\]\n", data[len(head) : -len(tail)]).groups()
+            [cut] = re.fullmatch(rb"\n\[kala: (\d+) bytes omitted here\]\n", data[len(head) : -len(tail)]).groups()
             last = int(tail.split(b"\n")[-2])
             rest = len(tail.split(b"\n")[-1])
             assert head == b"".join(b"%d\n" % n for n in range(1, 12_000))[: len(head)]

@@ -235,7 +235,7 @@ def test_slots_missed_while_kala_was_down_are_made_up_for_as_each_job_says(kala,
     slots = [instant(kala.run(run["id"])["slot"]) for run in kala.runs(jobs["all"])]
     assert slots == [instant(start) + timedelta(seconds=number) for number in range(3)]
     skipped = kala.runs(jobs["skip"])[0]
-    assert re.match(f"[3-9] slots were missed, from {start}", skipped["message"])
+    assert re.match(f"[3-9] missed slots skipped, from {start}", skipped["message"])
     assert skipped["started_at"] is None
 
 

@@ -85,7 +85,7 @@ class TestStopping:
         kala.send(number)
         assert kala.ended() == 0
         assert kala.runs(job)[0]["state"] == "cancelled"
-        assert "told to stop again" in kala.log
+        assert "asked to stop again" in kala.log
 
     def test_a_stop_takes_no_time_when_nothing_runs(self, make):
         cpus = os.sched_getaffinity(0)
@@ -175,7 +175,7 @@ class TestReload:
         assert self.owner_of_a_new_job(kala) == "old@example.org"
         kala.config.write_text('default_owner = "new@example.org"')
         kala.send(signal.SIGHUP)
-        kala.says("settings read again; changed: default_owner")
+        kala.says("settings reloaded; changed: default_owner")
         assert self.owner_of_a_new_job(kala) == "new@example.org"
 
     @pytest.mark.parametrize("bad", ['default_owner = "new', "default_owner = 7", 'owner = "new@example.org"', None])
@@ -185,7 +185,7 @@ class TestReload:
         kala.start()
         kala.config.write_text(bad) if bad else kala.config.unlink()
         kala.send(signal.SIGHUP)
-        line = json.loads(kala.says("the settings stay as they were"))
+        line = json.loads(kala.says("keeping the current settings"))
         assert line["level"] == "error"
         assert line["action"] == "reload_failed"
         assert str(kala.config) in line["message"]
@@ -195,7 +195,7 @@ class TestReload:
     def test_hup_names_what_only_a_restart_changes(self, kala):
         kala.config.write_text("workers = 3")
         kala.send(signal.SIGHUP)
-        assert "warning" in kala.says("restart Kala to change workers")
+        assert "warning" in kala.says("restart Kala to apply changes to workers")
 
     def test_no_hup_is_missed_while_requests_keep_kala_busy(self, kala, api, eventually):
         def ask():
@@ -209,7 +209,7 @@ class TestReload:
         try:
             for count in range(1, 401):
                 kala.send(signal.SIGHUP)
-                eventually(lambda: kala.log.count("settings read again") == count, pause=0.0005)  # noqa: B023
+                eventually(lambda: kala.log.count("settings reloaded") == count, pause=0.0005)  # noqa: B023
         finally:
             kala.kill()
             for caller in callers:
@@ -219,7 +219,7 @@ class TestReload:
         job = kala.create(command="sleep 0.5")
         kala.runs(job, 1, ("running",))
         kala.send(signal.SIGHUP)
-        kala.says("settings read again")
+        kala.says("settings reloaded")
         assert kala.runs(job, 1)[0]["state"] == "succeeded"
 
 
@@ -370,7 +370,7 @@ class TestBackground:
         os.kill(int(daemon.pid_file.read_text()), signal.SIGTERM)
         eventually(lambda: not daemon.offspring())
         assert not daemon.pid_file.exists()
-        assert "stopping; nothing is running" in daemon.log_file.read_text()
+        assert "stopping; no runs in progress" in daemon.log_file.read_text()
 
     def test_the_pid_file_of_a_killed_kala_is_no_hindrance(self, daemon, eventually):
         daemon.daemon()
@@ -403,7 +403,7 @@ class TestRefusals:
     def test_a_second_kala_on_the_same_data_is_refused_and_harms_nothing(self, kala, make):
         job = kala.create(schedule=FAR)
         sentence = refusal(make())
-        assert f"another Kala runs on {kala.data}" in sentence
+        assert f"another Kala is using {kala.data}" in sentence
         assert kala.job(job)["id"] == job
         kala.settle()
         kala.restart()
@@ -429,7 +429,7 @@ class TestRefusals:
         with closing(sqlite3.connect(kala.data / "kala.db")) as database:
             database.execute("PRAGMA user_version = 999")
         before = (kala.data / "kala.db").read_bytes()
-        assert "newer Kala" in refusal(kala)
+        assert "newer version of Kala" in refusal(kala)
         assert (kala.data / "kala.db").read_bytes() == before
 
     def test_a_file_in_place_of_the_database_is_refused_and_not_touched(self, make):
@@ -545,7 +545,7 @@ class TestLog:
         kala = serve("--log-format", "json")
         kala.settle()
         kala.send(signal.SIGHUP)
-        kala.says("settings read again")
+        kala.says("settings reloaded")
         kala.restart()
         kala.stop()
         assert [json.loads(line)["action"] for line in kala.lines] == ["started", "stopping"]
