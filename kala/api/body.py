@@ -148,7 +148,7 @@ class ChunkedBody(SizedBody):
     def _chunk_end(self) -> bool:
         end = self._raw[self._place : self._place + 2]
         if not _CRLF.startswith(end):
-            raise Invalid("body: a chunk is longer than its declared size; make them equal")
+            raise Invalid("body: a chunk is longer than its declared size; send as many bytes as declared")
         if end != _CRLF:
             return False
         self._place += 2

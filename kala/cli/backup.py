@@ -15,7 +15,7 @@ _place = partial(settings, keys=["data_dir"])
 @click.argument("file", type=click.Path(path_type=Path))
 @_place
 def backup(config_file: str | None, file: Path, **flags: object) -> None:
-    """Write all jobs, runs and output to FILE, a tar file. Kala can be running.
+    """Back up all jobs, runs and output to FILE.
 
     The backup is as of one moment. Runs that were running at it are marked as lost when it is restored. For root, the
     data are those of the systemd service kala, if there is one.
@@ -27,7 +27,7 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_place
 def restore(config_file: str | None, file: Path, **flags: object) -> None:
-    """Restore FILE, a backup, into a data directory that has no data of Kala yet.
+    """Restore a backup from FILE.
 
     Kala must not run on it. Slots that came due since the backup are treated as missed when it starts. For root, the
     directory is that of the systemd service kala, if there is one.

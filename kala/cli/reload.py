@@ -7,10 +7,11 @@ import click
 
 @click.command()
 def reload() -> None:
-    """Make a running Kala reload its settings, and wait until they are in effect.
+    """Reload the settings of a running Kala.
 
-    If a setting is invalid, print the error, exit with status 2 and keep the current settings. This command is for the
-    systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd sets. Use `systemctl reload kala` instead.
+    Wait until the new settings are in effect. If one is invalid, print the error, exit with status 2 and keep the
+    current settings. This command is for the systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd
+    sets. Use `systemctl reload kala` instead.
     """
     from kala.service.reload import reload_and_wait  # noqa: PLC0415 - `kala --help` reads this module, too
 

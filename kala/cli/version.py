@@ -13,6 +13,6 @@ _COMMIT_FILE = Path(kala.__file__).with_name("commit.txt")
 
 @click.command()
 def version() -> None:
-    """Show the version of Kala, the commit it was built from, and the version of Python."""
+    """Show the versions of Kala and Python."""
     commit = f"commit {_COMMIT_FILE.read_text().strip()}, " if _COMMIT_FILE.exists() else ""
     click.echo(f"kala {kala.__version__}, {commit}Python {platform.python_version()}")
