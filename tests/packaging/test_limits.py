@@ -64,7 +64,7 @@ def test_a_run_without_limits_is_in_kalas_own_group(told):
 def test_a_run_that_takes_too_much_memory_is_killed_with_all_its_processes_and_the_reason(told):
     run = told["memory"]
     assert (run["state"], run["signal"]) == ("failed", 9)
-    assert run["message"] == "killed by SIGKILL; it took more memory than memory_max"
+    assert run["message"] == "killed by SIGKILL; exceeded memory_max"
     assert "not here" not in run["output"]
 
 

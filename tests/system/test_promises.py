@@ -237,7 +237,7 @@ def test_a_circle_is_refused(kala):
         kala.patch(f"/job/{first}/", {"schedule": "", "parent_jobs": [second]}),
     ):
         assert circle.status == 400
-        assert "circle" in circle.body["error"]
+        assert "the jobs would form a cycle" in circle.body["error"]
     assert kala.job(first)["parent_jobs"] is None
     kala.post(f"/job/start/{first}/")
     kala.runs(third, 1)
