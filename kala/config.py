@@ -150,17 +150,15 @@ def _pool_name(value: object) -> str:
 
 _POOL_SIZE = _number(0, 10000)
 # An address before the number is a value of its own by the time that the number is read.
-_PORT = Kind(_number(0, 65535).read, "a number from 0 to 65535, or address:port")
-_TEXT = Kind(_text, "a text")
+_PORT = Kind(_number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
+_TEXT = Kind(_text, "a string")
 _LINE = Kind(_line, "one line of text")
 _ON_OFF = Kind(_switch, "true or false")
-_SECONDS = Kind(_seconds, "a number of seconds, or an ISO 8601 duration such as PT30S, of a year at most")
+_SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year")
 _PATH = Kind(_path, "a path", is_path=True)
 _PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
-_POOLS = Kind(
-    _pools, "each pool once, with its size from 0 to 10000, as name=size with commas between them", is_list=True
-)
-_LENGTH = Kind(_length, "an ISO 8601 duration such as P90D, longer than none, or empty")
+_POOLS = Kind(_pools, "a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000", is_list=True)
+_LENGTH = Kind(_length, "an ISO 8601 duration longer than zero, such as P90D, or empty")
 _DURABILITY = _choice("full", "normal")
 _MISSING_LIMITS = _choice("refuse", "warn")
 _LOG_FORMAT = _choice("auto", "text", "journal", "json")
@@ -171,7 +169,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The values in force. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
 
     interface: Annotated[str, Key(_TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
-    port: Annotated[int, Key(_PORT, "The port to listen on, or address:port; port 0 picks a free one.", "-p")] = 8000
+    port: Annotated[int, Key(_PORT, "The port to listen on, or address:port; port 0 picks a free port.", "-p")] = 8000
     data_dir: Annotated[
         Path,
         Key(

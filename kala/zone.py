@@ -50,12 +50,12 @@ class ServerZone:
             return
         self._seen = seen
         if seen is None:
-            logger.warning("%s is gone; the time zone stays as it was", self._path)
+            logger.warning("%s is gone; keeping the current time zone", self._path)
             return
         try:
             self.current = self._read()
         except Invalid as error:
-            logger.warning("%s; the time zone stays as it was", error)
+            logger.warning("%s; keeping the current time zone", error)
         time.tzset()  # for the times in the log
 
     def _look(self) -> tuple[int, ...] | None:
@@ -80,7 +80,7 @@ class ServerZone:
         if self._tz is None:
             return Invalid(f"{self._path} is not a time zone file; make it a link to one, or set TZ")
         return Invalid(
-            f"TZ: '{presentable(self._tz)}' is neither the name of a time zone nor a rule; give a name such as "
+            f"TZ: '{presentable(self._tz)}' is neither the name of a time zone nor a rule; use a name such as "
             "Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
         )
 

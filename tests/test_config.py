@@ -123,7 +123,7 @@ class TestFiles:
         file = written(tmp_path, "port = 70000")
         assert (
             refusal(files=[file])
-            == f"{file}: port: 70000 cannot be used; give a number from 0 to 65535, or address:port"
+            == f"{file}: port: must be a whole number between 0 and 65535, or address:port, not 70000"
         )
 
 
@@ -153,7 +153,9 @@ class TestAddress:
 
     @pytest.mark.parametrize("text", ["70000", ":70000", "-1", "1.5", "x", "::1:80", "٨٠"])
     def test_a_port_that_is_none_is_refused(self, text):
-        assert refusal({"port": text}).endswith("give a number from 0 to 65535, or address:port")
+        assert refusal({"port": text}).startswith(
+            "--port: must be a whole number between 0 and 65535, or address:port, not "
+        )
 
     @pytest.mark.parametrize(
         ("name", "text"),

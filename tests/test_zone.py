@@ -61,7 +61,7 @@ def test_tz_is_a_name_or_a_path_or_a_rule_and_utc_when_it_is_empty(given, winter
     ],
 )
 def test_anything_else_is_refused_with_what_to_give_instead(given):
-    with pytest.raises(Invalid, match=r"TZ: .* is neither the name of a time zone nor a rule; give a name such as"):
+    with pytest.raises(Invalid, match=r"TZ: .* is neither the name of a time zone nor a rule; use a name such as"):
         ServerZone({"TZ": given})
 
 
@@ -117,7 +117,7 @@ class TestTheZoneOfTheMachine:
         zone.refresh()
         zone.refresh()
         assert str(zone.current) == "Europe/Berlin"
-        assert caplog.messages == [f"{tmp_path}/localtime is gone; the time zone stays as it was"]
+        assert caplog.messages == [f"{tmp_path}/localtime is gone; keeping the current time zone"]
         lead_to("Asia/Tokyo")
         zone.refresh()
         assert str(zone.current) == "Asia/Tokyo"
@@ -127,7 +127,7 @@ class TestTheZoneOfTheMachine:
         (tmp_path / "localtime").write_text("Asia/Tokyo\n")
         zone.refresh()
         assert str(zone.current) == "Europe/Berlin"
-        assert "is not a time zone file; make it a link to one, or set TZ; the time zone stays" in caplog.text
+        assert "is not a time zone file; make it a link to one, or set TZ; keeping the current time zone" in caplog.text
 
     def test_that_is_no_zone_file_is_refused_at_the_start(self, tmp_path):
         (tmp_path / "localtime").write_text("Asia/Tokyo\n")

@@ -91,7 +91,7 @@ def _parse_query(text: str) -> dict[str, str]:
     try:
         given = parse_qsl(text, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        raise Invalid("query: not UTF-8; percent-encode UTF-8 in the URL's query") from None
+        raise Invalid("query: not valid UTF-8; percent-encode it as UTF-8") from None
     query: dict[str, str] = {}
     for name, value in given:
         if name in query:
@@ -141,6 +141,6 @@ def _refuse() -> bytes | Iterator[bytes]:
         status = _STATUS[type(error)]
         answer = refusal(status, str(error), _HEADERS.get(status, {}))
     else:
-        logger.error("a request could not be answered", exc_info=error)
-        answer = refusal(500, "Kala made a mistake; its log tells more")
+        logger.error("a request failed with an internal error", exc_info=error)
+        answer = refusal(500, "internal error; see Kala's log")
     return _write(answer)

@@ -125,10 +125,10 @@ class ChunkedBody(SizedBody):
             return False
         match = _CHUNK_LINE.fullmatch(line)
         if not match:
-            raise Invalid(f"body: {shown(line)} is not the size of a chunk; give it in hexadecimal on its own line")
+            raise Invalid(f"body: {shown(line)} is not a chunk size; send it in hexadecimal on a line of its own")
         self._chunks += 1
         if self._chunks > CHUNKS:
-            raise Invalid(f"body: more than {CHUNKS} chunks; send larger ones, or a Content-Length")
+            raise Invalid(f"body: more than {CHUNKS} chunks; send larger chunks, or use Content-Length")
         self._left = int(match[1], 16)
         self._room -= self._left
         if self._room < 0:

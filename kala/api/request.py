@@ -47,9 +47,9 @@ class Request(server.HTTPRequest):
             if not super().read_request_line():  # type: ignore[no-untyped-call]  # cheroot's stubs
                 return False
         except ValueError as error:
-            return self._refuse("400 Bad Request", f"request line: the target is not a path ({error})")
+            return self._refuse("400 Bad Request", f"request line: the target must be a path ({error})")
         if len(self.uri) > URL_BYTES:
-            return self._refuse("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; send a shorter one")
+            return self._refuse("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; use a shorter URL")
         line = b" ".join((self.method, self.uri, self.request_protocol))
         text = f"request line: {shown(line)} is not a valid request line, such as GET /path HTTP/1.1"
         return bool(_REQUEST_LINE.fullmatch(line)) or self._refuse("400 Bad Request", text)

@@ -26,7 +26,7 @@ def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
         "--config",
         "config_file",
         metavar="FILE",
-        help="Read this file instead of the usual ones. [default: none]",
+        help="Read this file instead of the default files. [default: none]",
         shell_complete=_paths,
     )(command)
 

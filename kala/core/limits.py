@@ -53,7 +53,7 @@ REMAINS = Limit(
     2_000, "queued runs of deleted jobs cancelled in one step of the engine", "the rest follow in the next steps"
 )
 RETRIES_AT_ONCE = Limit(
-    10, "attempts of a run that may follow each other at once", "at least a second lies before each further one"
+    10, "attempts of a run without a pause between them", "each further attempt waits at least a second"
 )
 
 # What runs may take and say.
@@ -75,16 +75,16 @@ ADDRESS_PERCENT = Limit(
     "percent of the connections from one remote address (one /64 network in IPv6)",
     "its longest idle connection is closed; if none is idle, its new connection is",
 )
-HEAD_BYTES = Limit(64 * 1024, "bytes of a request's first line and headers", "the answer is 414 or 431")
-URL_BYTES = Limit(16 * 1024, "bytes of a request's URL", "the answer is 414")
-HEADER_LINES = Limit(200, "headers of a request", "the answer is 431")
+HEAD_BYTES = Limit(64 * 1024, "bytes in a request line and headers", "the response is 414 or 431")
+URL_BYTES = Limit(16 * 1024, "bytes in the URL of a request", "the response is 414")
+HEADER_LINES = Limit(200, "headers in a request", "the response is 431")
 HEAD_BYTES = Limit(64 * 1024, "bytes in a request line and headers", "the response is 414 or 431")
 HEAD_SECONDS = Limit(
     10, "seconds without data between requests or within a body, and to receive the headers", "the connection is closed"
 )
-BODY_BYTES = Limit(1024 * 1024, "bytes of a request's body", "the answer is 413")
-CHUNKS = Limit(10_000, "chunks of a request's body", "the answer is 400")
-BODY_SECONDS = Limit(30, "seconds for the body of a request", "the answer is 400")
+BODY_BYTES = Limit(1024 * 1024, "bytes in the body of a request", "the response is 413")
+CHUNKS = Limit(10_000, "chunks in the body of a request", "the response is 400")
+BODY_SECONDS = Limit(30, "seconds to receive the body of a request", "the response is 400")
 BODY_BYTES = Limit(1024 * 1024, "bytes in the body of a request", "the response is 413")
 BODY_SECONDS = Limit(30, "seconds to receive the body of a request", "the response is 400")
 RECEIVED_BYTES = Limit(

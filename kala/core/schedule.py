@@ -148,7 +148,7 @@ def parse(text: str, zone: tzinfo) -> Schedule:
     parts = text.split("/")
     repeat = _REPEAT.fullmatch(parts[0])
     if not repeat or len(parts) not in (2, 3):
-        raise Invalid(f"schedule: {text!r} is not R[n]/START/INTERVAL; give one such as R/2030-01-01T08:00:00Z/PT1H")
+        raise Invalid(f"schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, not {text!r}")
     given = _parse_start(parts[1])
     is_local = given.tzinfo is None
     start = given.replace(tzinfo=zone) if is_local else given

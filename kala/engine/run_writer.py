@@ -439,4 +439,4 @@ def _missed(missed: MissedSlots) -> str:
     slots = "1 missed slot" if missed.count == 1 else f"{missed.count} missed slots"
     first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
     why = f": {missed.why}" if missed.why else ""
-    return f"{slots} missed, from {first} to {last}, and not made up for{why}"
+    return f"{slots} skipped, from {first} to {last}{why}"

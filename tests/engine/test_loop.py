@@ -148,7 +148,7 @@ class TestTheLoop:
         assert beats.qsize() == 3
         assert [record.getMessage() for record in caplog.records] == [
             "no command was started for 20 s, and no worker is free; the watchdog gets no beat",
-            "commands are started again",
+            "commands are starting again",
         ]
 
     def test_that_cannot_begin_raises_where_it_is_started(self, new_engine, tmp_path):
