@@ -95,7 +95,7 @@ def _parse_query(text: str) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in given:
         if name in query:
-            raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; give it once")
+            raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; use it once")
         query[name] = value
     return query
 

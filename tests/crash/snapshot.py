@@ -13,7 +13,7 @@ from kala.engine.spool import path_of
 
 FAILURES = ("failed", "timed_out")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MISSED = re.compile(r"(\d+) slots? (?:was|were) missed")
+_MISSED = re.compile(r"(\d+) missed slots? skipped, ")
 # Where a job's JSON and what is stored call a field by other names.
 _NAMES = {"parent_jobs": "parents"}
 

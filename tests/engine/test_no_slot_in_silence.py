@@ -26,7 +26,7 @@ BEGIN = datetime(2030, 3, 29, 20, tzinfo=UTC)
 NAMES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Honolulu")
 ZONES = [UTC, *map(ZoneInfo, NAMES)]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-MISSED = re.compile(r"(\d+) slots? w\w+ missed, from (\S+) to (\S+), and not made up for")
+MISSED = re.compile(r"(\d+) missed slots? skipped, from (\S+) to (\S+Z)")
 JOBS = 2
 
 instants = st.integers(0, 3 * 24 * 60).map(lambda minutes: minutes * MINUTE)
