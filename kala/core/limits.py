@@ -108,9 +108,6 @@ FOLLOWED = Limit(
 )
 PART_BYTES = Limit(
     512 * 1024,
-    "bytes of a list, a graph or a job's stats in memory for one client",
-    "the rest is read when the client has read these",
-    256 * 1024,
     "bytes of a list, graph or stats held in memory for one client",
     "the rest is loaded once the client has read them",
 )
