@@ -37,10 +37,7 @@ class TestParsingABody:
     @pytest.mark.parametrize(
         ("body", "sentence"),
         [
-            (
-                b'{"a": 1,}',
-                "body: invalid JSON: Expecting property name enclosed in double quotes (line 1, column 9); ",
-            ),
+            (b'{"a" 1}', "body: invalid JSON: Expecting ':' delimiter (line 1, column 6); "),
             (b'{"a": \xff}', "body: invalid UTF-8 at byte 7; "),
             (b'{"a": -Infinity}', "body: invalid JSON: -Infinity is not a JSON number; "),
             (b'{"a": ' + b"9" * 5000 + b"}", "body: contains a number with thousands of digits; "),
