@@ -934,7 +934,7 @@ def test_a_body_of_many_thousand_tiny_chunks_is_refused(serve, connect):
     client = connect(serve(max_body=100_000))
     answered = client.ask(CHUNKED + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n")
     assert answered.status == 400
-    assert json.loads(answered.body)["error"].startswith("body: more than 10000 chunks; send larger ones")
+    assert json.loads(answered.body)["error"].startswith("body: more than 10000 chunks; send larger chunks")
 
 
 @pytest.mark.parametrize(
