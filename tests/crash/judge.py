@@ -311,10 +311,14 @@ def _success_is_followed(case: Case, note: Note, fact: Fact) -> None:
 
 
 def _one_was_waiting(case: Case, note: Note, led_by: Fact) -> bool:
-    """Whether a run that came about alike had not started yet when a run ended: the two have one between them."""
+    """Whether a run that came about alike had not started yet when a run ended: the two have one between them.
+
+    One that started before it was queued had to wait for a clock that was set back meanwhile: it was waiting, too.
+    """
     cause = "parent" if led_by.state == "succeeded" else "failure"
-    alike = (fact for fact in case.of_job[note.id] if fact.cause == cause)
-    return any((fact.started_at or fact.ended_at or _FAR) >= led_by.ended_at for fact in alike)
+    alike = [fact for fact in case.of_job[note.id] if fact.cause == cause]
+    starts = [(fact.queued_at, fact.started_at or fact.ended_at or _FAR) for fact in alike]
+    return any(start >= led_by.ended_at or start < queued_at for queued_at, start in starts)
 
 
 def _reunion_is_as_often_as_it_should(case: Case, note: Note) -> None:

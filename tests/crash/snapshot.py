@@ -33,6 +33,7 @@ class Fact(NamedTuple):
     slot: int | None
     attempt: int
     state: str
+    queued_at: int
     started_at: int | None
     ended_at: int | None
     message: str
@@ -49,7 +50,7 @@ def fact_of_row(row: sqlite3.Row) -> Fact:
 
 
 def fact_of_json(run: dict[str, Any]) -> Fact:
-    times = {name: micros(run[name]) for name in ("slot", "started_at", "ended_at")}
+    times = {name: micros(run[name]) for name in ("slot", "queued_at", "started_at", "ended_at")}
     values = run | times | {"cause_run": run["cause_run_id"]}
     return Fact(*(values[name] for name in Fact._fields))
 
