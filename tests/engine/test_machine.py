@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 import msgspec
+import pytest
 from effort import effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -396,6 +397,8 @@ class Machine(RuleBasedStateMachine):
         self.latest = max(self.latest, self.kala.now)
 
 
+# Hundreds of sequences of moves: on a busy machine they take longer than other tests may.
+@pytest.mark.timeout(600)
 def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_of_its_own):
     run_state_machine_as_test(
         lambda: Machine(kala_of_its_own),
