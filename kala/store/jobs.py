@@ -191,10 +191,6 @@ class Jobs:
         """The earliest instant at which an enabled job is due."""
         return from_nullable(self._sql(_NEXT_DUE).fetchone()[0])
 
-    def search(self, wanted: Filter) -> Iterator[Job]:
-        """The jobs that match, read as they are taken."""
-        return (job for _, job in self.placed(wanted))
-
     def placed(self, wanted: Filter) -> Iterator[tuple[int, Job]]:
         """The jobs that match, each with its place in the order of creation, read as they are taken."""
         columns = SQL(f"{_COLUMNS}, job.seq")

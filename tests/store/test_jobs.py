@@ -37,7 +37,7 @@ def add(store: Store, *jobs: Job) -> None:
 
 def listed(store: Store, **wanted: object) -> list[str]:
     with store.reading() as session:
-        return [one.id for one in session.jobs.search(Filter(**wanted))]
+        return [one.id for _, one in session.jobs.placed(Filter(**wanted))]
 
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -360,7 +360,7 @@ class TestTotals:
     def test_are_the_sums_over_all_jobs_whatever_happens(self, undone, changes):
         with undone() as store:
             attempts = [at for at in map(self.change, [store] * 40, count(), changes) if at]
-            jobs = list(store.writer.jobs.search(Filter()))
+            jobs = [job for _, job in store.writer.jobs.placed(Filter())]
             assert store.writer.jobs.totals() == Totals(
                 jobs=len(jobs),
                 disabled=sum(one.spec.disabled for one in jobs),
@@ -374,7 +374,7 @@ class TestTotals:
         """Do one of the changes; what comes back is when a run was started, if it was."""
         what, which, flag = change
         jobs, at = store.writer.jobs, NOON + which * SECOND
-        names = [one.id for one in jobs.search(Filter())]
+        names = [one.id for _, one in jobs.placed(Filter())]
         if what == "add" or not names:
             jobs.add(job(str(number), at if flag else None, disabled=flag and which > 3))
             return None
