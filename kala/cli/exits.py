@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import click
 
-from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, describe_os_error
 from kala.core.foreign import presentable
 from kala.core.limits import LOG_LINE
 
@@ -36,14 +36,9 @@ def sentences(code: int = 0) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _Sentence(_os_sentence(error), code or EXIT_CODES[KalaError]) from error
+        raise _Sentence(describe_os_error(error), code or EXIT_CODES[KalaError]) from error
 
 
 def exit_code(error: KalaError) -> int:
     """The code of the nearest kind that the table knows."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
-
-
-def _os_sentence(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename else reason

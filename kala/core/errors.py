@@ -23,3 +23,9 @@ class Forbidden(KalaError):
 
 class Busy(KalaError):
     """Kala cannot do this at the moment; the same request may succeed later."""
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return the system's reason as a sentence, after the name of the file where there is one."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from kala.core.errors import Busy, Conflict, Invalid, KalaError
+from kala.core.errors import Busy, Conflict, Invalid, KalaError, describe_os_error
 from kala.core.foreign import presentable
 
 _ERRORS = {kind.__name__: kind for kind in (Invalid, Conflict, Busy, KalaError)}
@@ -54,9 +54,7 @@ def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> N
     except KalaError as error:
         os.write(writing, f"{type(error).__name__}:{error}".encode(errors="replace"))
     except OSError as error:
-        reason = error.strerror or str(error)
-        sentence = f"{error.filename}: {reason}" if error.filename else reason
-        os.write(writing, f"KalaError:{sentence}".encode(errors="replace"))
+        os.write(writing, f"KalaError:{describe_os_error(error)}".encode(errors="replace"))
     except BaseException:  # noqa: BLE001 - a fault of ours is shown here, as the parent cannot
         traceback.print_exc()
         sys.stderr.flush()
