@@ -11,10 +11,9 @@ from kala.core.errors import Conflict, Invalid, KalaError
 from kala.core.job import Job, Overlap, Spec
 from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import WAITS_FOR_JOB, Cause, Run
-from kala.engine.run_writer import RunWriter
+from kala.engine.run_writer import JOB_DELETED, RunWriter
 from kala.store.store import Session
 
-_DELETED = "the job was deleted"
 _BATCH = 500
 
 
@@ -141,7 +140,7 @@ class JobWriter:
         while self._gone and left > 0:
             batch = self._gone[-_BATCH:]
             changed = self._jobs.forget_on_failure(batch, left)
-            cancelled = self._moves.cancel_queued(batch, _DELETED, now, left)
+            cancelled = self._moves.cancel_queued(batch, JOB_DELETED, now, left)
             for one in changed:
                 self._moves.tell_job(one, "updated")
             if max(len(changed), cancelled) < left:

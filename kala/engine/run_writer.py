@@ -21,7 +21,7 @@ from kala.engine.messages import Done
 from kala.store.store import Session
 
 _OVERLAP = "skipped because another run of the job was queued or running"
-_DELETED = "the job was deleted"
+JOB_DELETED = "the job was deleted"
 _RETRIES = 500
 # A step looks at no more runs that cannot start, because their pool is full or their job is gone.
 _HELD = 1000
@@ -225,7 +225,7 @@ class RunWriter:
         jobs = self._jobs.of(run.job_id for run in ready)
         for run in ready:
             if run.job_id not in jobs:
-                self._cancel_queued(run, _DELETED, now)
+                self._cancel_queued(run, JOB_DELETED, now)
         chosen = [run for run in ready if run.job_id in jobs and self._takes_room(run)]
         for run in self._runs.start(chosen, now):
             self._started(run, jobs[run.job_id])
