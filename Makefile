@@ -41,12 +41,20 @@ SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_example
 	tests/api/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
-# In two processes: the tests of the engine mostly wait, the others mostly compute.
+# In processes of their own beside the rest, as the first mostly wait.
+PARTS := engine-waiting engine api
+engine-waiting := $(addprefix tests/engine/test_,command.py executor.py connection.py http_call.py http_wire.py loop.py watch.py)
+engine := tests/engine $(addprefix --ignore=,$(engine-waiting))
+api := tests/api
+rest := tests --ignore=tests/engine --ignore=tests/api
+
 .PHONY: unit
 unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
 	@mkdir -p build
-	@$(UNIT) tests/engine >build/engine.log 2>&1 & engine=$$!; \
-		$(UNIT) tests --ignore=tests/engine; failed=$$?; wait $$engine || failed=$$?; cat build/engine.log; exit $$failed
+	@$(MAKE) --no-print-directory --jobs --output-sync $(addprefix unit-,$(PARTS) rest)
+
+unit-%:
+	@$(UNIT) $($*)
 
 .PHONY: test-pythons
 test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 3.14 that are here

@@ -14,7 +14,7 @@ settings.register_profile("kala", deadline=None, suppress_health_check=[HealthCh
 # To look for faults rather than to guard against them: pytest --hypothesis-profile long --timeout 3600.
 settings.register_profile("long", settings.get_profile("kala"), max_examples=5000)
 # To hear soon what a change broke.
-settings.register_profile("quick", settings.get_profile("kala"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("kala"), max_examples=10)
 settings.load_profile("kala")
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
