@@ -41,20 +41,17 @@ SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_example
 	tests/api/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
-# In processes of their own beside the rest, as the first mostly wait.
-PARTS := engine-waiting engine api
-engine-waiting := $(addprefix tests/engine/test_,command.py executor.py connection.py http_call.py http_wire.py loop.py watch.py)
-engine := tests/engine $(addprefix --ignore=,$(engine-waiting))
-api := tests/api
-rest := tests --ignore=tests/engine --ignore=tests/api
+# In processes of their own, as the tests of runner mostly wait.
+PARTS := runner engine api
+rest := tests $(addprefix --ignore=tests/,$(PARTS))
 
 .PHONY: unit
 unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
 	@mkdir -p build
-	@$(MAKE) --no-print-directory --jobs --output-sync $(addprefix unit-,$(PARTS) rest)
+	@$(MAKE) --no-print-directory --jobs --output-sync $(addprefix unit-,$(PARTS)) unit-rest
 
 unit-%:
-	@$(UNIT) $($*)
+	@$(UNIT) $(or $($*),tests/$*)
 
 .PHONY: test-pythons
 test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 3.14 that are here

@@ -22,12 +22,12 @@ from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
-from kala.engine import cgroup
 from kala.engine.engine import Engine
-from kala.engine.executor import Executor, Limits
 from kala.engine.feed import Feed
 from kala.engine.messages import Drain, JudgePools
 from kala.engine.pruner import Keep
+from kala.runner import cgroup
+from kala.runner.executor import Executor, Limits
 from kala.store.store import Store
 from kala.zone import ServerZone
 

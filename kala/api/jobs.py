@@ -14,10 +14,10 @@ from kala.config import Config
 from kala.core.foreign import presentable
 from kala.core.job import Job, Spec
 from kala.core.run import Run
-from kala.engine import identity, template
-from kala.engine.cgroup import Groups
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
+from kala.runner import identity, template
+from kala.runner.cgroup import Groups
 from kala.store.jobs import Filter
 from kala.store.store import Session, Store
 

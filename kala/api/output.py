@@ -11,9 +11,9 @@ from typing import IO
 from kala.api.exchange import PART, Answer, Parts, Source, refusal
 from kala.core.errors import Busy
 from kala.core.run import MOVES, Run, State
-from kala.engine.executor import Executor
-from kala.engine.output import Output
-from kala.engine.spool import path_of
+from kala.runner.executor import Executor
+from kala.runner.output import Output
+from kala.runner.spool import path_of
 from kala.store.store import Store
 
 OF_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}

@@ -14,8 +14,8 @@ from kala.core import duration
 from kala.core.errors import Invalid, NotFound
 from kala.core.run import Cause, Run, State
 from kala.engine.engine import Engine
-from kala.engine.executor import Executor
 from kala.engine.messages import CancelRun, DeleteRun
+from kala.runner.executor import Executor
 from kala.store.history import RunFilter
 from kala.store.store import Session, Store
 

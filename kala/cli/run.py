@@ -13,11 +13,11 @@ from kala.cli.exits import sentences
 from kala.core.errors import Busy, Invalid
 from kala.core.foreign import presentable
 from kala.core.run import Outcome
-from kala.engine import environment
-from kala.engine.command import Setting, execute
-from kala.engine.control import Control
-from kala.engine.output import Output
-from kala.engine.scarcity import Scarce
+from kala.runner import environment
+from kala.runner.command import Setting, execute
+from kala.runner.control import Control
+from kala.runner.output import Output
+from kala.runner.scarcity import Scarce
 
 _KEPT_BYTES = 1024 * 1024
 _OWN_FAILURE = 125

@@ -1,1 +1,1 @@
-"""The threads and processes: one loop that owns every write, and what carries out the runs that it starts."""
+"""The one loop that owns every write, and what it writes."""

@@ -22,7 +22,6 @@ from kala.core.clock import CLOCK_SLACK, rules_of
 from kala.core.errors import Busy, KalaError
 from kala.core.run import FAILURES, Outcome, Run, State
 from kala.engine import run_log
-from kala.engine.executor import Executor
 from kala.engine.feed import Feed
 from kala.engine.job_writer import JobWriter
 from kala.engine.messages import (
@@ -42,8 +41,9 @@ from kala.engine.messages import (
 )
 from kala.engine.pruner import Keep, Pruner
 from kala.engine.run_writer import Effects, RunWriter
-from kala.engine.spool import Spool, clear, path_of, remove
 from kala.engine.trouble import Trouble
+from kala.runner.executor import Executor
+from kala.runner.spool import Spool, clear, path_of, remove
 from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")

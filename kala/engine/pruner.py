@@ -8,7 +8,7 @@ import msgspec
 
 from kala.core import duration
 from kala.core.job import Job
-from kala.engine import spool
+from kala.runner import spool
 from kala.store.store import Session
 
 _EVERY = timedelta(seconds=0.2)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from kala.core.errors import KalaError
-from kala.engine.environment import for_commands
+from kala.runner.environment import for_commands
 
 _SHOW = ("systemctl", "show", "--property=MainPID,LoadState,StateDirectory,Environment", "kala.service")
 _LIMIT_SECONDS = 10

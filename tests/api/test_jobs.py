@@ -16,7 +16,7 @@ import pytest
 from kala.api import jobs as job_routes
 from kala.api import paging
 from kala.api.exchange import Call
-from kala.engine.cgroup import Groups
+from kala.runner.cgroup import Groups
 
 NEVER = "0001-01-01T00:00:00Z"
 FAR = "R/2099-01-01T00:00:00Z/PT1H"

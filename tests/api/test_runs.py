@@ -10,9 +10,9 @@ from logging import WARNING
 import pytest
 
 from kala.api import output
-from kala.engine import command
-from kala.engine.output import Output
-from kala.engine.spool import path_of
+from kala.runner import command
+from kala.runner.output import Output
+from kala.runner.spool import path_of
 
 NOBODY = "/api/v1/run/4711"
 BROKEN_OFF = "a response was cut short: storage: cannot read the output: Input/output error"

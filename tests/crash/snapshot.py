@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from process import Kala
 
-from kala.engine.spool import path_of
+from kala.runner.spool import path_of
 
 FAILURES = ("failed", "timed_out")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from kala.core.run import State
 from kala.engine.messages import CreateJob, Drain
-from kala.engine.spool import Spool, live_path_of, path_of
+from kala.runner.spool import Spool, live_path_of, path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 

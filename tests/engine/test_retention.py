@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from kala.engine.engine import Engine
 from kala.engine.messages import Done
 from kala.engine.pruner import Keep
-from kala.engine.spool import path_of
+from kala.runner.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"
 

@@ -14,7 +14,7 @@ from kala.core.job import Command, Overlap, Spec
 from kala.core.run import State
 from kala.engine.feed import Change
 from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, Done, StartJob, UpdateJob
-from kala.engine.spool import path_of
+from kala.runner.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 SPEC = Spec(name="backup", action=Command("true"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kala.core.errors import Conflict, Invalid, KalaError
-from kala.engine import spool
+from kala.runner import spool
 from kala.store import backup
 from kala.store.store import Store
 

@@ -1,0 +1,361 @@
+"""Where runs are carried out: a few threads that start commands, one for their first moment, and a pool of workers."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from pwd import struct_passwd
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import TypeVar
+
+import msgspec
+
+from kala.core import duration
+from kala.core.errors import Invalid
+from kala.core.foreign import presentable
+from kala.core.job import Command, HttpCall, Job
+from kala.core.run import Outcome, Run, State
+from kala.runner import cgroup, command, environment, http_call, identity, scarcity, template
+from kala.runner.command import Underway
+from kala.runner.control import Control
+from kala.runner.output import Output
+from kala.runner.scarcity import Patience, Scarce
+from kala.runner.task import Task
+from kala.runner.watch import Watch
+
+logger = logging.getLogger("kala.executor")
+
+# One would do; the others are for when one waits for a slow disk. Where all of them do, the workers start commands.
+_STARTERS = 3
+# When the last of them has been starting one command for so long, they are taken to be blocked.
+_BLOCKED_SECONDS = 0.5
+# What an HTTP call, or looking up a user, opens beside each other: sockets, the resolver's and other files.
+_DESCRIPTORS = 8
+
+Done = Callable[[Run, Outcome, bytes | None], None]
+_T = TypeVar("_T")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL.
+
+    `must_hold`: a run does not start where a limit of its own cannot be enforced.
+    """
+
+    output_bytes: int
+    kill_grace: float
+    must_hold: bool = True
+
+
+class Executor:
+    """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
+
+    `submit` is the only way in and `done` the only way out. A starter starts each command, the watch has it for a
+    moment, and what lasts longer goes to a worker. What can take time before it starts goes to a worker at once: HTTP
+    calls, commands with a template, those of a user, whom a directory service may have to look up, and what the system
+    cannot start yet. There are as many workers as there can be runs, so that none waits for another. The table of tasks
+    belongs to its lock.
+
+    Starting a command can block in the kernel, for as long as a disk hangs or another process holds a lease on the
+    program. While all starters are blocked, workers start the commands, each its own.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        outputs: Path,
+        limits: Limits,
+        groups: cgroup.Groups,
+        printed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`printed` is called, in the thread that has the run in hand, whenever it has printed something."""
+        self.workers = workers
+        self.limits = limits
+        self._groups = groups
+        self._outputs = outputs
+        self._printed = printed
+        self._commands: SimpleQueue[Task | None] = SimpleQueue()
+        self._lasting: SimpleQueue[Task | None] = SimpleQueue()
+        self._lock = Lock()
+        self._tasks: dict[int, Task] = {}
+        self._starters: list[Thread] = []
+        self._workers: list[Thread] = []
+        self._watch: Watch | None = None
+        # Since when each busy starter has had its command, by the starter's number, and since when each run is being
+        # started, by its id. One operation on a dict is atomic under the GIL.
+        self._busy: dict[int, float] = {}
+        self._starting: dict[int, float] = {}
+        self._is_stopping = False
+        self._patience = Patience()
+        self._environ = environment.encoded(environment.for_commands(os.environ))
+        self._folder = Path.cwd()
+
+    def start(self, done: Done) -> None:
+        """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many workers."""
+        self._done = done
+        self._watch = Watch(self._end, self._lasting.put)
+        self._watch.start()
+        for number in range(_STARTERS):
+            self._starters.append(_thread(f"kala-starter-{number}", partial(self._start_commands, number, self._watch)))
+        for number in range(self.workers):
+            try:
+                self._workers.append(_thread(f"kala-worker-{number}", self._work))
+            except RuntimeError as error:
+                if not number:
+                    raise
+                sentence = f"workers: the system allows only {number} of {self.workers} threads; reduce workers"
+                raise Invalid(sentence) from error
+
+    def submit(self, run: Run, job: Job) -> None:
+        task = Task(msgspec.structs.replace(run, started_at=None), job, Control(), self._output(run))
+        with self._lock:
+            self._tasks[run.id] = task
+        is_long = not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user
+        (self._lasting if is_long or self._are_blocked() else self._commands).put(task)
+
+    def relieve(self) -> bool:
+        """Hand the commands that wait for blocked starters over to the workers; return whether some still wait."""
+        if self._are_blocked() and not self._is_stopping:
+            with suppress(Empty):
+                while task := self._commands.get_nowait():
+                    self._lasting.put(task)
+                # stop() has begun meanwhile, in another thread: this is what ends a starter.
+                self._commands.put(None)
+        return not self._commands.empty()
+
+    def _are_blocked(self) -> bool:
+        since = list(self._busy.values())
+        return len(since) == _STARTERS and time.monotonic() - max(since) > _BLOCKED_SECONDS
+
+    def stuck_seconds(self) -> float:
+        """For how long each place for a run has been held by a command that does not start; 0 while one is free."""
+        begun = list(self._starting.values())
+        return time.monotonic() - max(begun) if len(begun) >= self.workers else 0.0
+
+    def as_it_stands(self, run: Run) -> Run:
+        """The run, as it was read, with the time at which it really started; None while it has not yet."""
+        with self._lock:
+            task = self._tasks.get(run.id) if run.state is State.RUNNING else None
+        return msgspec.structs.replace(run, started_at=task.run.started_at) if task else run
+
+    def _output(self, run: Run) -> Output:
+        return Output(self._outputs, run.id, self.limits.output_bytes, self._printed)
+
+    def cancel(self, run_id: int, reason: str) -> None:
+        """Ask a run to end; one that has ended meanwhile is left alone."""
+        with self._lock:
+            task = self._tasks.get(run_id)
+        if task:
+            task.control.cancel(reason)
+
+    def cancel_all(self, reason: str, *, force: bool = False) -> None:
+        """Ask every run to end: TERM for commands, or KILL by `force`; HTTP calls are cut off."""
+        with self._lock:
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            task.control.cancel(reason, force=force)
+
+    def output(self, run_id: int) -> Output | None:
+        """What a run has printed so far; None for one that is not under way, or whose end is on disk."""
+        with self._lock:
+            task = self._tasks.get(run_id)
+        return task.output if task else None
+
+    def forget(self, run_id: int) -> None:
+        """The end of a run is on disk, with its output: its spool is not needed."""
+        with self._lock:
+            task = self._tasks.pop(run_id, None)
+        if task:
+            task.output.discard_spool()
+
+    def stop(self, timeout: float) -> None:
+        """End the threads, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
+        # What stops the starters comes by way of the queue of commands; it is none that waits.
+        self._is_stopping = True
+        deadline = time.monotonic() + timeout
+        _end_all(self._starters, self._commands, deadline)
+        if self._watch:
+            self._watch.stop(max(0.0, deadline - time.monotonic()))
+            self._watch = None
+        # Only now, as the watch has handed over what it had.
+        _end_all(self._workers, self._lasting, deadline)
+
+    def _start_commands(self, number: int, watch: Watch) -> None:
+        while task := self._commands.get():
+            self._busy[number] = time.monotonic()
+            self._start_command(task, watch)
+            del self._busy[number]
+
+    def _start_command(self, task: Task, watch: Watch) -> None:
+        try:
+            begun = self._guarded(task, partial(self._begin, task))
+        except Scarce as scarce:
+            self._patience.tell(task.run, scarce)
+            self._lasting.put(task)
+            return
+        if isinstance(begun, Outcome):
+            self._finish(task, begun)
+            return
+        task.under_way = begun
+        if task.group or begun.ended is None:
+            # Closing a group can take a while, however short the run was; and the watch waits for no descriptor.
+            self._lasting.put(task)
+        else:
+            watch.keep(task)
+
+    def _end(self, task: Task) -> bool:
+        assert task.under_way
+        outcome = self._guarded(task, task.under_way.end)
+        if outcome:
+            self._finish(task, outcome)
+        return outcome is not None
+
+    def _work(self) -> None:
+        while task := self._lasting.get():
+            self._finish(task, self._guarded(task, partial(self._see_through, task)))
+
+    def _see_through(self, task: Task) -> Outcome:
+        if not task.under_way:
+            timeout = _seconds(task.job.spec.timeout)
+            begun = self._patience.begin(task.run, task.control, timeout, partial(self._begin, task))
+            if isinstance(begun, Outcome):
+                return begun
+            task.under_way = begun
+        return task.under_way.follow()
+
+    def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
+        """What is wrong with the job fails its run; a fault of ours fails the run too, and nothing else."""
+        try:
+            return do()
+        except Scarce:
+            raise
+        except Invalid as error:
+            return _failure(str(error))
+        except Exception as error:
+            logger.exception("run %s of %s failed with an internal error", task.run.id, task.run.job_name)
+            return _failure(f"internal error: {error}")
+
+    def _finish(self, task: Task, outcome: Outcome) -> None:
+        if task.group:
+            outcome = self._guarded(task, partial(_left, task, outcome))
+        closed = self._guarded(task, partial(_closed, task, outcome))
+        outcome, output = (closed, None) if isinstance(closed, Outcome) else closed
+        # A message can have the words of a server, a file or a setting in it. All of them pass here, and only here.
+        self._done(task.run, msgspec.structs.replace(outcome, message=presentable(outcome.message)), output)
+
+    def _begin(self, task: Task) -> Underway | Outcome:
+        """Start a command, or make a call, unless the run was asked to end before."""
+        if task.control.reason:
+            return _cancelled(task.control)
+        task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
+        try:
+            action = template.render(task.job)
+            return self._called(task, action) if isinstance(action, HttpCall) else self._started(task, action)
+        except Scarce:
+            task.run = msgspec.structs.replace(task.run, started_at=None)
+            raise
+
+    def _called(self, task: Task, action: HttpCall) -> Outcome:
+        scarcity.reserve(_DESCRIPTORS)
+        timeout = _seconds(task.job.spec.timeout)
+        limit = action.timeout if timeout is None else min(action.timeout, timeout)
+        return http_call.execute(action, limit, task.output, task.control, task.job.id)
+
+    def _started(self, task: Task, action: Command) -> Underway | Outcome:
+        spec = task.job.spec
+        if spec.user:
+            scarcity.reserve(_DESCRIPTORS)
+        user = identity.account(spec.user) if spec.user else None
+        task.group = self._group(task)
+        setting = self._setting(task, user)
+        self._starting[task.run.id] = time.monotonic()
+        try:
+            return command.begin(action.line, setting, task.output, task.control)
+        finally:
+            del self._starting[task.run.id]
+
+    def _group(self, task: Task) -> cgroup.Group | None:
+        spec = task.job.spec
+        try:
+            self._groups.check(spec)
+        except Invalid as error:
+            if self.limits.must_hold:
+                raise
+            logger.warning("run %s of %s starts without its limits: %s", task.run.id, task.run.job_name, error)
+            return None
+        try:
+            return self._groups.open(task.run.id, spec) if cgroup.is_limited(spec) else None
+        except OSError as error:
+            scarcity.check(error)
+            raise Invalid(f"cannot set the limits: {error.strerror}: {error.filename}") from error
+
+    def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
+        spec = task.job.spec
+        given = environment.encoded(identity.variables(user, os.environ)) if user else self._environ
+        folder = identity.home(user) if user else self._folder
+        own = environment.encoded({**dict(spec.env), **environment.of_run(task.run)})
+        return command.Setting(
+            environ={**given, **own},
+            folder=Path(spec.working_directory) if spec.working_directory else folder,
+            shell=spec.shell,
+            prefix=task.group.entering if task.group else (),
+            user=user,
+            umask=spec.umask,
+            timeout=_seconds(spec.timeout),
+            kill_grace=self.limits.kill_grace,
+        )
+
+
+def _thread(name: str, work: Callable[[], None]) -> Thread:
+    thread = Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _end_all(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline: float) -> None:
+    for _ in threads:
+        queue.put(None)
+    while threads:
+        threads.pop().join(max(0.0, deadline - time.monotonic()))
+
+
+def _cancelled(control: Control) -> Outcome:
+    return msgspec.structs.replace(_failure(control.reason), state=control.state)
+
+
+def _left(task: Task, outcome: Outcome) -> Outcome:
+    """The outcome with what the run's group says of its limits."""
+    assert task.group
+    return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, task.group.close()))))
+
+
+def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
+    """The outcome with what became of the output, and the output where it is small."""
+    data = task.output.close()
+    output, message = task.output, outcome.message
+    if output.fault:
+        sentence = f"some output could not be stored: {output.fault}"
+        logger.warning("run %s of %s: %s", task.run.id, task.run.job_name, sentence)
+        message = "; ".join(filter(None, (message, sentence)))
+    is_cut = output.is_cut or bool(output.fault)
+    return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut), data
+
+
+def _seconds(length: str) -> float | None:
+    if not length:
+        return None
+    now = datetime.now(UTC)
+    try:
+        return (duration.parse(length, "timeout").after(now) - now).total_seconds()
+    except OverflowError:  # beyond the year 9999
+        return None
+
+
+def _failure(message: str) -> Outcome:
+    """The outcome of a run that failed before it could do anything."""
+    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=message)

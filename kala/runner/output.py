@@ -1,0 +1,176 @@
+"""What a run prints, kept with a limit: the beginning and the end stay, the middle goes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from kala.runner.spool import Spool, path_of
+
+# So much stays in memory and goes into the database when the run ends; more is a file.
+INLINE_BYTES = 16 * 1024
+# What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
+_SPILL_SECONDS = 1.0
+
+
+class Output:
+    """The output of one run: who has the run in hand writes, any thread reads what is kept so far. Guarded by its lock.
+
+    It is in memory while it is small and young, else in a spool. So memory stays flat, whatever a run prints.
+    """
+
+    def __init__(self, folder: Path, run_id: int, limit: int, changed: Callable[[], None] = lambda: None) -> None:
+        """`limit` is in bytes, for what is kept. `changed` is called when there is more to read."""
+        self._changed = changed
+        self._folder = folder
+        self._run_id = run_id
+        self._lock = Lock()
+        self._buffer = bytearray()
+        self._spool = Spool(folder, run_id, limit)
+        self._inline = min(INLINE_BYTES, limit)
+        self.is_spooled = False
+        self._spill_at = 0.0
+        self._has_file = False
+        self._file_size = 0
+        self.is_closed = False
+        # Why nothing more is kept, such as a full disk. The command goes on: its work counts more.
+        self.fault = ""
+
+    @property
+    def path(self) -> Path:
+        """Where it is in the end, if it is not small."""
+        return path_of(self._folder, self._run_id)
+
+    @property
+    def written(self) -> int:
+        """How many bytes were printed, kept or not."""
+        return self._spool.written if self.is_spooled else len(self._buffer)
+
+    @property
+    def is_cut(self) -> bool:
+        return self.is_spooled and self._spool.is_cut
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept once the output is closed."""
+        return self._file_size if self._has_file else len(self._buffer)
+
+    @property
+    def room(self) -> int:
+        """How many more bytes stay in memory."""
+        return 0 if self.is_spooled or self.fault else self._inline - len(self._buffer)
+
+    @property
+    def is_only_in_memory(self) -> bool:
+        """Whether a crash would lose something that is kept."""
+        return not self.fault and (self._spool.is_held if self.is_spooled else bool(self._buffer))
+
+    @property
+    def spill_at(self) -> float:
+        """When what is only in memory shall go to the disk, by the monotonic clock; never, where nothing is."""
+        return self._spill_at if self.is_only_in_memory else float("inf")
+
+    def write(self, data: bytes) -> None:
+        now = time.monotonic()
+        if not self.is_only_in_memory:
+            self._spill_at = now + _SPILL_SECONDS
+        with self._lock:
+            if self.is_spooled:
+                self._keep(data)
+            elif not self.fault:
+                self._buffer += data
+        if now >= self.spill_at or (not self.is_spooled and self.is_only_in_memory and self.written > self._inline):
+            self.spill()
+        self._changed()
+
+    def spill(self) -> None:
+        """Move what is in memory to the disk."""
+        with self._lock:
+            if self.is_spooled:
+                self._keep(b"", flush=True)
+            elif self.is_only_in_memory:
+                self._keep(bytes(self._buffer), flush=True)
+                if not self.fault:
+                    self.is_spooled = True
+                    self._buffer.clear()
+
+    def _keep(self, data: bytes, *, flush: bool = False) -> None:
+        if not self.fault:
+            with self._noting_faults():
+                self._spool.append(data)
+                if flush:
+                    self._spool.flush()
+
+    @contextmanager
+    def _noting_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+
+    def read(self, offset: int, size: int) -> tuple[bytes, int]:
+        """Up to `size` bytes from an offset in the whole output, and the offset that follows.
+
+        Where that part is cut out, the line that says so, and the offset at which it goes on.
+        """
+        with self._lock:
+            end_starts = max(self._spool.head, self.written - self._spool.tail)
+            if self.is_cut and self._spool.head <= offset < end_starts:
+                return self._spool.cut_line, end_starts
+            limit = self._spool.head if self.is_cut and offset < self._spool.head else self.written
+            data = self._read_kept(offset, min(size, limit - offset))
+            return data, offset + len(data)
+
+    def _read_kept(self, offset: int, size: int) -> bytes:
+        if size <= 0:
+            return b""
+        if self._has_file:
+            return self._read_file(offset, size)
+        return self._spool.read(offset, size) if self.is_spooled else bytes(self._buffer[offset : offset + size])
+
+    def _read_file(self, offset: int, size: int) -> bytes:
+        if self.is_cut and offset >= self._spool.head:
+            offset -= self.written - self._spool.limit - len(self._spool.cut_line)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except FileNotFoundError:  # its run was deleted meanwhile
+            return b""
+
+    def close(self) -> bytes | None:
+        """Bring the output into its final form: the bytes where it is small, None where it is in its file, on disk.
+
+        Where that fails, `fault` says why; what comes back, or is in the file, is all that there is.
+        """
+        with self._lock:
+            if not self.is_closed:
+                self.is_closed = True
+                with self._noting_faults():
+                    self._finish()
+            return None if self._has_file else bytes(self._buffer)
+
+    def _finish(self) -> None:
+        try:
+            if self.is_cut or self.written > self._inline:
+                self._keep_file()
+            elif self.is_spooled:
+                self._buffer += self._spool.read(0, self.written)
+        finally:
+            self.is_spooled = self._has_file
+            self._spool.close()
+
+    def _keep_file(self) -> None:
+        if self.is_spooled:
+            try:
+                self._spool.finish(self.path)
+            finally:
+                # A file that could not be made safe from a power cut is kept nevertheless.
+                if self.path.exists():
+                    self._file_size = self.path.stat().st_size
+                    self._has_file = True
+
+    def discard_spool(self) -> None:
+        """Remove what the disk has beside the final form, once the end of the run is on disk."""
+        self._spool.discard()

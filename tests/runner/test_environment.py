@@ -1,0 +1,42 @@
+"""What commands see of the environment that Kala was started with."""
+
+import pytest
+
+from kala.runner.environment import for_commands
+
+
+def test_commands_see_what_kala_was_started_with():
+    given = {"PATH": "/usr/bin", "HOME": "/root", "LANG": "C.UTF-8", "HTTP_PROXY": "http://proxy"}
+    assert for_commands(given) == given
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"),
+        *("INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "MAINPID", "MANAGERPID", "PIDFILE", "FDSTORE"),
+        *("STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY", "RUNTIME_DIRECTORY", "CONFIGURATION_DIRECTORY"),
+        *("CREDENTIALS_DIRECTORY", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "SYSTEMD_LOG_LEVEL"),
+        *("KALA_DATA_DIR", "KALA_PORT", "_MEIPASS2", "_PYI_ARCHIVE_FILE", "PYINSTALLER_RESET_ENVIRONMENT"),
+    ],
+)
+def test_commands_see_nothing_of_what_is_between_kala_and_its_starter(name):
+    assert for_commands({"PATH": "/usr/bin", name: "1"}) == {"PATH": "/usr/bin"}
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        pytest.param({"LD_LIBRARY_PATH": "/opt"}, {"LD_LIBRARY_PATH": "/opt"}, id="the starter's own"),
+        pytest.param(
+            {"LD_LIBRARY_PATH": "/tmp/_MEI1", "LD_LIBRARY_PATH_ORIG": "/opt", "_PYI_ARCHIVE_FILE": "kala"},
+            {"LD_LIBRARY_PATH": "/opt"},
+            id="the one before the binary changed it",
+        ),
+        pytest.param(
+            {"LD_LIBRARY_PATH": "/tmp/_MEI1", "_PYI_ARCHIVE_FILE": "kala"}, {}, id="not the one of the binary"
+        ),
+    ],
+)
+def test_commands_find_their_own_libraries_not_those_of_the_binary(given, seen):
+    assert for_commands(given) == seen
