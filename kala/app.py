@@ -16,8 +16,6 @@ from kala.api.jobs import JobRoutes
 from kala.api.output import Outputs
 from kala.api.routes import table
 from kala.api.runs import RunRoutes
-from kala.api.server import Server, listen
-from kala.api.streamer import Streamer
 from kala.api.system import SystemRoutes
 from kala.config import Config
 from kala.core.errors import Busy, KalaError
@@ -28,6 +26,8 @@ from kala.engine.messages import Drain, JudgePools
 from kala.engine.pruner import Keep
 from kala.runner import cgroup
 from kala.runner.executor import Executor, Limits
+from kala.server.server import Server, listen
+from kala.server.streamer import Streamer
 from kala.store.store import Store
 from kala.zone import ServerZone
 

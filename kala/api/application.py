@@ -11,10 +11,11 @@ import cherrypy
 from cherrypy import _cprequest
 
 from kala.api import guard, routes
-from kala.api.body import BodyTooLarge, read_body
-from kala.api.exchange import Answer, Call, Parts, Source, refusal
-from kala.api.request import STREAM
+from kala.api.exchange import Answer, Call, refusal
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+from kala.server.body import BodyTooLarge, read_body
+from kala.server.request import STREAM
+from kala.server.source import Parts, Source
 
 logger = logging.getLogger("kala.api")
 

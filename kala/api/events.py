@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from kala.api.exchange import Source
 from kala.engine.feed import Feed
+from kala.server.source import Source
 
 # After how many milliseconds a client that lost its connection comes back.
 _RETRY = 2000

@@ -8,12 +8,13 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from kala.api.exchange import PART, Answer, Parts, Source, refusal
+from kala.api.exchange import Answer, refusal
 from kala.core.errors import Busy
 from kala.core.run import MOVES, Run, State
 from kala.runner.executor import Executor
 from kala.runner.output import Output
 from kala.runner.spool import path_of
+from kala.server.source import PART, Parts, Source
 from kala.store.store import Store
 
 OF_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from kala.api.events import EventSource
-from kala.api.exchange import PART
 from kala.engine.feed import Change, Feed
+from kala.server.source import PART
 
 PATIENCE = 10  # How long a test waits for what must happen. A test that passes does not wait so long.
 

@@ -97,7 +97,7 @@ def test_kalas_own_path_does_not_say_where_the_programs_are_that_root_runs(tmp_p
     for name in ("setpriv", "env"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
-    program = "from kala.engine import identity; print(identity._SETPRIV, identity._ENV)"
+    program = "from kala.runner import identity; print(identity._SETPRIV, identity._ENV)"
     environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     found = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
     assert found.stdout == f"{identity._SETPRIV} {identity._ENV}\n"

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot import wsgi
 
-from kala.api.connection import Connection
-from kala.api.room import Room
-from kala.api.streamer import Streamer
-from kala.api.watcher import Watcher
-from kala.api.workers import Workers, on_one_processor
 from kala.core.errors import Conflict, Invalid
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS
+from kala.server.connection import Connection
+from kala.server.room import Room
+from kala.server.streamer import Streamer
+from kala.server.watcher import Watcher
+from kala.server.workers import Workers, on_one_processor
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

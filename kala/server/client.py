@@ -3,7 +3,7 @@
 import socket
 from typing import Protocol
 
-from kala.api.outbox import Outbox
+from kala.server.outbox import Outbox
 
 
 class Client(Protocol):

@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import pytest
 
 from kala.api import connection, watcher
-from kala.api.body import BodyTooLarge, read_body
-from kala.api.room import Room
-from kala.api.server import Server, listen
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.limits import HEAD_BYTES
+from kala.server.body import BodyTooLarge, read_body
+from kala.server.room import Room
+from kala.server.server import Server, listen
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
 SHORT = 0.25  # An idle timeout that a test waits for.

@@ -17,11 +17,12 @@ import pytest
 
 from kala.api import stream
 from kala.api.application import application
-from kala.api.exchange import PART, Answer
+from kala.api.exchange import Answer
 from kala.api.routes import Route
-from kala.api.server import Server, listen
-from kala.api.streamer import Streamer
 from kala.core.errors import Busy
+from kala.server.server import Server, listen
+from kala.server.source import PART
+from kala.server.streamer import Streamer
 
 PATIENCE = 10  # How long a test waits for what must happen. A test that passes does not wait so long.
 LONG = 60  # A time that no test reaches.

@@ -5,8 +5,8 @@ import threading
 from collections import Counter
 from typing import Generic, TypeVar
 
-from kala.api.client import Client
 from kala.core.limits import ADDRESS_PERCENT, RECEIVED_BYTES
+from kala.server.client import Client
 
 AnyClient = TypeVar("AnyClient", bound=Client)
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kala.api.server import Server, listen
+from kala.server.server import Server, listen
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kala.api.room import Room, origin_of
+from kala.server.room import Room, origin_of
 
 
 class Box(SimpleNamespace):

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from cheroot import errors, server
 
-from kala.api.body import BodyTooLarge, ChunkedBody, SizedBody, shown
-from kala.api.exchange import PART
 from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
+from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, shown
+from kala.server.source import PART
 
 # The name in WSGI's environ of what makes the answer a stream: a function that takes a Source, and may raise Busy.
 STREAM = "kala.stream"

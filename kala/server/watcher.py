@@ -11,9 +11,9 @@ from typing import Any
 
 from cheroot import connections
 
-from kala.api.connection import Connection, Host
-from kala.api.room import origin_of
 from kala.core.errors import Busy, Invalid, KalaError
+from kala.server.connection import Connection, Host
+from kala.server.room import origin_of
 
 # How long new connections wait when no descriptor is left to accept them with.
 _STARVED_PAUSE = 0.1

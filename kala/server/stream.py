@@ -4,10 +4,10 @@ import logging
 import socket
 import time
 
-from kala.api.client import Client
-from kala.api.exchange import PART, Parts, Source
 from kala.core.errors import KalaError
 from kala.core.limits import ANSWER_RATE, ANSWER_SECONDS
+from kala.server.client import Client
+from kala.server.source import PART, Parts, Source
 
 _LAST_CHUNK = b"0\r\n\r\n"
 # After so much silence the kernel asks whether the client is still there; one that lost its network cannot say so.

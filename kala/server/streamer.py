@@ -12,9 +12,9 @@ import struct
 import threading
 import time
 
-from kala.api.stream import Cut, Stream
 from kala.core.errors import Busy
 from kala.core.limits import FOLLOWED, UNSENT_BYTES
+from kala.server.stream import Cut, Stream
 
 # Between two rounds over all streams. A round that takes long earns a longer rest, so that runs are started on time
 # however many follow them.

@@ -10,14 +10,14 @@ from typing import Protocol
 
 from cheroot import server
 
-from kala.api.exchange import Parts, Source
-from kala.api.outbox import Outbox
-from kala.api.request import Request
-from kala.api.room import Room
-from kala.api.stream import Cut, Stream
-from kala.api.streamer import Streamer
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.core.limits import BODY_SECONDS, HEAD_BYTES
+from kala.server.outbox import Outbox
+from kala.server.request import Request
+from kala.server.room import Room
+from kala.server.source import Parts, Source
+from kala.server.stream import Cut, Stream
+from kala.server.streamer import Streamer
 
 # What is read at a time of a body.
 _READ = 64 * 1024

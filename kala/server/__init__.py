@@ -1,0 +1,1 @@
+"""HTTP over sockets. It knows nothing of jobs."""
