@@ -22,10 +22,10 @@ from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
-from kala.engine.messages import Drain, JudgePools
-from kala.engine.pruner import Keep
+from kala.engine.messages import Drain, ReconsiderPools
+from kala.engine.pruner import Retention
 from kala.runner import cgroup
-from kala.runner.executor import Executor, Limits
+from kala.runner.executor import Executor, RunDefaults
 from kala.server.server import Server, listen
 from kala.server.streamer import Streamer
 from kala.store.store import Store
@@ -81,7 +81,7 @@ class App:
             self.feed,
             self._zone,
             pools=lambda: self._config.pools,
-            keep=lambda: Keep(self._config.keep_for, self._config.keep_runs, self._config.keep_bytes),
+            keep=lambda: Retention(self._config.keep_for, self._config.keep_runs, self._config.keep_bytes),
             beat=self._beat,
             beat_interval=self._beat_interval,
         )
@@ -106,11 +106,11 @@ class App:
             return self._config.data_dir
         return Path(self._started.enter_context(TemporaryDirectory(prefix="kala-")))
 
-    def _limits(self) -> Limits:
-        return Limits(
+    def _limits(self) -> RunDefaults:
+        return RunDefaults(
             output_bytes=self._config.output_limit,
             kill_grace=self._config.kill_grace,
-            must_hold=self._config.missing_limits == "refuse",
+            refuse_unenforceable=self._config.missing_limits == "refuse",
         )
 
     def status(self) -> str:
@@ -128,7 +128,7 @@ class App:
         before, self._config = self._config, config
         self._zone.refresh()
         try:
-            self._engine.call(JudgePools())
+            self._engine.call(ReconsiderPools())
         except KalaError:
             self._config = before
             raise

@@ -16,9 +16,9 @@ from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
 from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
-from kala.runner import identity, template
+from kala.runner import template, users
 from kala.runner.cgroup import Groups
-from kala.store.jobs import Filter
+from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 
 _NEWEST = 100
@@ -44,7 +44,7 @@ class JobRoutes:
         return json({"id": self._engine.call(CreateJob(asked)).id}, 201)
 
     def search(self, call: Call) -> Answer:
-        wanted = Filter(
+        wanted = JobFilter(
             limit=call.number("limit", 1),
             q=call.text("q") or "",
             owner=call.text("owner"),
@@ -53,7 +53,7 @@ class JobRoutes:
         )
         return long_answer(self._list(wanted, call.text("after") or ""))
 
-    def _list(self, wanted: Filter, after: str) -> Iterator[bytes]:
+    def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
             place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
@@ -91,7 +91,7 @@ class JobRoutes:
         """What only this machine and its programs can tell of a job. Raises Invalid."""
         template.check(job)
         if job.spec.user:
-            identity.account(job.spec.user)
+            users.lookup(job.spec.user)
         if self.config.missing_limits == "refuse":
             self._groups.check(job.spec)
 

@@ -14,8 +14,8 @@ from kala.core.errors import Busy, Invalid
 from kala.core.foreign import presentable
 from kala.core.run import Outcome
 from kala.runner import environment
+from kala.runner.cancellation import Cancellation
 from kala.runner.command import Setting, execute
-from kala.runner.control import Control
 from kala.runner.output import Output
 from kala.runner.scarcity import Scarce
 
@@ -83,7 +83,7 @@ def _status(outcome: Outcome) -> int:
 def _execute(line: str) -> Outcome:
     setting = Setting(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
-        output, control = _Shown(Path(folder), 0, _KEPT_BYTES), Control()
+        output, control = _Shown(Path(folder), 0, _KEPT_BYTES), Cancellation()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: control.cancel("cancelled by a signal"))
         try:

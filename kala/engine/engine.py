@@ -30,18 +30,18 @@ from kala.engine.messages import (
     DeleteAllJobs,
     DeleteJob,
     DeleteRun,
-    Done,
     Drain,
     Message,
     OfJobs,
     OfRuns,
+    RunEnded,
     StartJob,
     Stop,
     UpdateJob,
 )
-from kala.engine.pruner import Keep, Pruner
+from kala.engine.outage import Outage
+from kala.engine.pruner import Pruner, Retention
 from kala.engine.run_writer import Effects, RunWriter
-from kala.engine.trouble import Trouble
 from kala.runner.executor import Executor
 from kala.runner.spool import Spool, clear, path_of, remove
 from kala.store.store import Store
@@ -83,7 +83,7 @@ class Engine:
         zone: Callable[[], tzinfo],
         *,
         pools: Callable[[], Mapping[str, int]] = dict,
-        keep: Callable[[], Keep] = Keep,
+        keep: Callable[[], Retention] = Retention,
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -104,10 +104,10 @@ class Engine:
         self._asked: list[Asked] = []
         self._is_behind = False
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
-        self._ended: deque[Done] = deque()
+        self._ended: deque[RunEnded] = deque()
         self._is_gathering = False
         self._written_at = 0.0
-        self._unwritten: list[Done] = []
+        self._unwritten: list[RunEnded] = []
         self._server_zone = zone
         self._zone = zone()
         self._runs = RunWriter(store.writer, lambda: self._zone, pools)
@@ -123,8 +123,8 @@ class Engine:
         self._stale_by: timedelta | None = timedelta()
         self._is_draining = False
         self._is_stopping = False
-        self._trouble = Trouble("the database is writable again")
-        self._stuck = Trouble("commands are starting again")
+        self._outage = Outage("the database is writable again")
+        self._stuck = Outage("commands are starting again")
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -201,20 +201,20 @@ class Engine:
         """Beat for as long as runs are started, too: a Kala that only answers is of no use, and is to be restarted."""
         seconds = self._executor.stuck_seconds()
         if seconds > self._stuck_limit:
-            self._stuck.met(
+            self._stuck.begin(
                 f"no command was started for {seconds:.0f} s, and no worker is free; the watchdog gets no beat"
             )
             return
-        self._stuck.over()
+        self._stuck.end()
         self._beat()
 
     def _done(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
         # In this order: whoever finds the loop gathering is found by it. Else it is woken, by a message without words.
-        self._ended.append(Done(run, outcome, output))
+        self._ended.append(RunEnded(run, outcome, output))
         if not self._is_gathering:
             self._inbox.put(None)
 
-    def _gather(self) -> tuple[list[Done], list[Asked]]:
+    def _gather(self) -> tuple[list[RunEnded], list[Asked]]:
         asked = self._await(self._patience())
         if self._ended and not asked:
             self._is_gathering = True
@@ -232,7 +232,7 @@ class Engine:
         return [one for one in found if one]
 
     def _patience(self) -> float:
-        if self._trouble.is_on:
+        if self._outage.is_on:
             return _PAUSE
         if self._is_behind:
             return 0.0
@@ -252,7 +252,7 @@ class Engine:
             lost = self._store.writer.runs.running()
             for run in lost:
                 logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
-            self._runs.finish([Done(run, self._lost(run, now)) for run in lost], now)
+            self._runs.finish([RunEnded(run, self._lost(run, now)) for run in lost], now)
         clear(self._store.outputs)
 
     def _look_back(self, now: datetime) -> None:
@@ -292,7 +292,7 @@ class Engine:
             logger.warning("cannot store the output of run %s of %s: %s", run.id, run.job_name, error)
             return 0, False
 
-    def step(self, ends: Sequence[Done], asked: Sequence[Asked], now: datetime) -> None:
+    def step(self, ends: Sequence[RunEnded], asked: Sequence[Asked], now: datetime) -> None:
         """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
         self._notice_gap(now)
         self._notice_zone()
@@ -302,7 +302,7 @@ class Engine:
         free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ends)
         try:
             with self._store.transaction():
-                if self._trouble.is_on:
+                if self._outage.is_on:
                     self._store.prove_writable()
                 if self._set_back:
                     # A slot is an instant of the plan; a retry is to wait for so long, whatever the clock says.
@@ -321,7 +321,7 @@ class Engine:
             return
         self._unwritten, self._set_back, self._last_written = [], timedelta(), now
         self._stale_by = stale_by
-        self._trouble.over()
+        self._outage.end()
         for end in ends:
             self._running.pop(end.run.id, None)
             self._asked_to_end.pop(end.run.id, None)
@@ -379,9 +379,9 @@ class Engine:
             self._runs.start_ready(now)
         return stale_by
 
-    def _put_off(self, ends: list[Done], error: Busy) -> None:
+    def _put_off(self, ends: list[RunEnded], error: Busy) -> None:
         """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
-        self._trouble.met(f"{error}; retrying every {_PAUSE:g} s")
+        self._outage.begin(f"{error}; retrying every {_PAUSE:g} s")
         self._unwritten = ends
         for _, answer in self._asked:
             if not answer.done():
@@ -390,7 +390,7 @@ class Engine:
         self._runs.undone()
         self._jobs.undone()
 
-    def _finish(self, ends: Sequence[Done], effects: Effects, now: datetime) -> None:
+    def _finish(self, ends: Sequence[RunEnded], effects: Effects, now: datetime) -> None:
         """Write the ends of runs together; where one cannot be written, each alone, so that it fails alone."""
         if not ends:
             return
@@ -408,7 +408,7 @@ class Engine:
                 for end in ends:
                     self._finish([end], effects, now)
 
-    def _as_asked(self, end: Done) -> Done:
+    def _as_asked(self, end: RunEnded) -> RunEnded:
         """A run that was failing by itself as it was asked to end counts as cancelled: nobody wants it tried again."""
         reason = self._asked_to_end.get(end.run.id)
         if reason is None or end.outcome.state not in FAILURES:

@@ -64,7 +64,7 @@ class Followers:
     def _look_at(self, children: Iterable[str], parent_id: str, run_id: int, now: datetime) -> None:
         children = list(children)
         self._left -= len(children)
-        jobs = self._jobs.of(children)
+        jobs = self._jobs.get_many(children)
         for child in (jobs[child_id] for child_id in children if child_id in jobs):
             if not child.spec.disabled and self._is_parents_turn(child, parent_id, run_id):
                 self._queue_once(child, Cause.PARENT, now, run_id)

@@ -52,7 +52,7 @@ class DeleteRun(msgspec.Struct, frozen=True):
     run_id: int
 
 
-class Done(msgspec.Struct, frozen=True):
+class RunEnded(msgspec.Struct, frozen=True):
     """From the executor: a run ended. Its output comes along where it is small; else it is in a file."""
 
     run: Run
@@ -60,7 +60,7 @@ class Done(msgspec.Struct, frozen=True):
     output: bytes | None = None
 
 
-class JudgePools(msgspec.Struct, frozen=True):
+class ReconsiderPools(msgspec.Struct, frozen=True):
     """The sizes of the pools are others: runs that wait for them are judged anew. Answers with None."""
 
 
@@ -74,4 +74,4 @@ class Stop(msgspec.Struct, frozen=True):
 
 OfJobs = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob
 OfRuns = CancelRun | DeleteRun
-Message = OfJobs | OfRuns | JudgePools | Drain | Stop
+Message = OfJobs | OfRuns | ReconsiderPools | Drain | Stop

@@ -17,18 +17,18 @@ _JOBS = 5
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class Keep(msgspec.Struct, frozen=True):
+class Retention(msgspec.Struct, frozen=True):
     """What holds where a job says nothing: how long (ISO 8601), how many runs of each job, how many bytes in all."""
 
-    for_: str = ""
-    runs: int = 0
-    bytes_: int = 0
+    max_age: str = ""
+    max_runs: int = 0
+    max_bytes: int = 0
 
 
 class Pruner:
     """Looks after jobs whose runs ended, and in turn after all others. Used by the engine's thread."""
 
-    def __init__(self, session: Session, keep: Callable[[], Keep], outputs: Path) -> None:
+    def __init__(self, session: Session, keep: Callable[[], Retention], outputs: Path) -> None:
         self._session = session
         self._outputs = spool.ended(outputs)
         self._keep = keep
@@ -71,9 +71,9 @@ class Pruner:
     def _of_job(self, job: Job, now: datetime) -> list[int]:
         spec, keep, retention = job.spec, self._keep(), self._session.retention
         gone: list[int] = []
-        if length := spec.keep_for or keep.for_:
+        if length := spec.keep_for or keep.max_age:
             gone += retention.older_than(job.id, _before(now, length), _BATCH)
-        if kept := spec.keep_runs or keep.runs:
+        if kept := spec.keep_runs or keep.max_runs:
             gone += retention.beyond_newest(job.id, kept, _BATCH)
         if spec.keep_bytes:
             gone += retention.beyond_bytes(job.id, spec.keep_bytes, _BATCH)
@@ -81,7 +81,7 @@ class Pruner:
 
     def _of_nobody(self, now: datetime) -> list[int]:
         """Runs whose job was deleted: their age alone counts."""
-        length = self._keep().for_
+        length = self._keep().max_age
         if not length:
             return []
         self._last_run, gone = self._session.retention.orphans_after(self._last_run, _before(now, length), _BATCH)
@@ -93,7 +93,7 @@ class Pruner:
         return sorted({*found} - self._session.retention.between(ids.start, ids.stop)) if found else []
 
     def _too_much_output(self) -> list[int]:
-        limit = self._keep().bytes_
+        limit = self._keep().max_bytes
         return self._session.retention.too_much_output(limit, _BATCH) if limit else []
 
 

@@ -17,7 +17,7 @@ from kala.core.policy import Follow, MissedSlots, Move
 from kala.core.run import LED_TO, MOVES, WAITS_FOR_JOB, WAITS_FOR_RETRY, Cause, Outcome, Run, State
 from kala.engine.feed import Change
 from kala.engine.followers import Followers
-from kala.engine.messages import Done
+from kala.engine.messages import RunEnded
 from kala.store.store import Session
 
 _OVERLAP = "skipped because another run of the job was queued or running"
@@ -222,7 +222,7 @@ class RunWriter:
 
     def _start_or_hold(self, ready: Sequence[Run], now: datetime) -> int:
         """Start runs as far as there is room; what comes back is how many of them did not start."""
-        jobs = self._jobs.of(run.job_id for run in ready)
+        jobs = self._jobs.get_many(run.job_id for run in ready)
         for run in ready:
             if run.job_id not in jobs:
                 self._cancel_queued(run, JOB_DELETED, now)
@@ -247,7 +247,7 @@ class RunWriter:
         """Do for due jobs what their schedules and their rules for overlap and missed slots ask for."""
         if not jobs:
             return
-        live = self._runs.live([job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW])
+        live = self._runs.busy([job.id for job in jobs if job.spec.overlap is not Overlap.ALLOW])
         waiting = self._runs.with_slot_waiting([job.id for job in jobs if job.spec.overlap is Overlap.WAIT])
         zone = self._zone()
         moves = [
@@ -300,21 +300,21 @@ class RunWriter:
         self.claim(due, now, watching_since=now)
         return len(stale) == limit
 
-    def finish(self, ends: Sequence[Done], now: datetime) -> None:
+    def finish(self, ends: Sequence[RunEnded], now: datetime) -> None:
         """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""
-        first: dict[int, Done] = {}
+        first: dict[int, RunEnded] = {}
         for end in ends:
             first.setdefault(end.run.id, end)
         ended = self._runs.finish([(end.run, end.outcome) for end in first.values()])
         outputs = [(run.id, first[run.id].output) for run in ended]
-        self._runs.keep_outputs([(run_id, output) for run_id, output in outputs if output])
+        self._runs.store_outputs([(run_id, output) for run_id, output in outputs if output])
         for run in ended:
             self._effects.ends.append(run)
             self._tell(run)
             if run.pool:
                 self._effects.in_use[run.pool] -= 1
                 self._leave_room(run.pool)
-        jobs = self._jobs.of({run.job_id for run in ended})
+        jobs = self._jobs.get_many({run.job_id for run in ended})
         self._follow_up([(run, jobs[run.job_id]) for run in ended if run.job_id in jobs], now)
 
     def _follow_up(self, ended: Sequence[tuple[Run, Job]], now: datetime) -> None:
@@ -367,7 +367,7 @@ class RunWriter:
             self.settle([job])
 
     def _is_live(self, job_id: str) -> bool:
-        return bool(self._runs.live([job_id]))
+        return bool(self._runs.busy([job_id]))
 
     def _release(self, job_ids: Iterable[str]) -> None:
         """Let the oldest of the runs that wait for each job be the next one for a worker, where it is free."""
@@ -412,7 +412,7 @@ class RunWriter:
         """Mark jobs as done, or not, by what is still to come."""
         jobs = list(jobs)
         done = {job.id for job in jobs if not policy.comes_again(job)}
-        done -= self._runs.pending(done)
+        done -= self._runs.unfinished(done)
         for is_done in (True, False):
             changed = [job.id for job in jobs if (job.id in done) is is_done and job.is_done is not is_done]
             self._jobs.set_done(changed, is_done)

@@ -14,8 +14,8 @@ from pwd import struct_passwd
 import msgspec
 
 from kala.core.run import Outcome, State
-from kala.runner import identity, scarcity
-from kala.runner.control import Control
+from kala.runner import scarcity, users
+from kala.runner.cancellation import Cancellation
 from kala.runner.environment import Environ, encoded, search_path
 from kala.runner.output import Output
 from kala.runner.spawn import Process, spawn
@@ -65,7 +65,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace: float = 10.0
 
 
-def execute(line: str, setting: Setting, output: Output, control: Control) -> Outcome:
+def execute(line: str, setting: Setting, output: Output, control: Cancellation) -> Outcome:
     """Run `line` as `sh -c` means it, and wait for its end. What is left of its process group then is killed."""
     try:
         begun = begin(line, setting, output, control)
@@ -74,7 +74,7 @@ def execute(line: str, setting: Setting, output: Output, control: Control) -> Ou
     return begun if isinstance(begun, Outcome) else begun.follow()
 
 
-def begin(line: str, setting: Setting, output: Output, control: Control) -> "Underway | Outcome":
+def begin(line: str, setting: Setting, output: Output, control: Cancellation) -> "Underway | Outcome":
     """Start `line` as `sh -c` means it; an outcome where it cannot be started. Raises Scarce where it cannot yet.
 
     A line may end as in Windows: no shell takes the carriage return for anything but a part of the last word.
@@ -128,7 +128,7 @@ def _spawn(words: list[str], setting: Setting) -> Process:
     environ = {**setting.environ, **encoded({"PWD": str(setting.folder)})}
     if setting.user is None:
         return spawn([*setting.prefix, *words], environ, setting.folder)
-    becoming, carried = identity.becoming(setting.user, setting.folder, environ)
+    becoming, carried = users.setpriv_words(setting.user, setting.folder, environ)
     # env(1) takes a word with = for a variable.
     plainly = [*_PLAINLY, *words] if "=" in words[0] else words
     return spawn([*setting.prefix, *becoming, *plainly], carried, Path("/"), owner=setting.user.pw_uid)
@@ -141,7 +141,7 @@ class Underway:
     process, nor the other way round. Requests to end it, and its own deadlines, become signals to the whole group.
     """
 
-    def __init__(self, process: Process, clock: int, setting: Setting, output: Output, control: Control) -> None:
+    def __init__(self, process: Process, clock: int, setting: Setting, output: Output, control: Cancellation) -> None:
         """`clock` is when it was started, in nanoseconds of the monotonic clock."""
         self._process = process
         self._clock = clock
@@ -207,7 +207,7 @@ class Underway:
         assert self._end_of_process
         clock, instant = self._end_of_process
         outcome = _outcome(self._process.exit_code, self._control, clock - self._clock, instant)
-        if self._setting.user and (why := identity.obstacle(outcome.exit_code, self._output.read(0, _LINE)[0])):
+        if self._setting.user and (why := users.obstacle(outcome.exit_code, self._output.read(0, _LINE)[0])):
             message = f"the command cannot be started in {self._setting.folder}: {why}"
             return msgspec.structs.replace(outcome, message=message)
         return outcome
@@ -319,7 +319,7 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _outcome(code: int | None, control: Control, duration: int, ended_at: datetime) -> Outcome:
+def _outcome(code: int | None, control: Cancellation, duration: int, ended_at: datetime) -> Outcome:
     if code is None:
         state = control.state
         message = f"{control.reason}; its processes could not be killed and may still be running"

@@ -20,9 +20,9 @@ from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 from kala.core.job import Command, HttpCall, Job
 from kala.core.run import Outcome, Run, State
-from kala.runner import cgroup, command, environment, http_call, identity, scarcity, template
+from kala.runner import cgroup, command, environment, http_call, scarcity, template, users
+from kala.runner.cancellation import Cancellation
 from kala.runner.command import Underway
-from kala.runner.control import Control
 from kala.runner.output import Output
 from kala.runner.scarcity import Patience, Scarce
 from kala.runner.task import Task
@@ -37,19 +37,19 @@ _BLOCKED_SECONDS = 0.5
 # What an HTTP call, or looking up a user, opens beside each other: sockets, the resolver's and other files.
 _DESCRIPTORS = 8
 
-Done = Callable[[Run, Outcome, bytes | None], None]
+OnDone = Callable[[Run, Outcome, bytes | None], None]
 _T = TypeVar("_T")
 
 
-class Limits(msgspec.Struct, frozen=True):
+class RunDefaults(msgspec.Struct, frozen=True):
     """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL.
 
-    `must_hold`: a run does not start where a limit of its own cannot be enforced.
+    `refuse_unenforceable`: a run does not start where a limit of its own cannot be enforced.
     """
 
     output_bytes: int
     kill_grace: float
-    must_hold: bool = True
+    refuse_unenforceable: bool = True
 
 
 class Executor:
@@ -69,16 +69,16 @@ class Executor:
         self,
         workers: int,
         outputs: Path,
-        limits: Limits,
+        limits: RunDefaults,
         groups: cgroup.Groups,
-        printed: Callable[[], None] = lambda: None,
+        on_output: Callable[[], None] = lambda: None,
     ) -> None:
-        """`printed` is called, in the thread that has the run in hand, whenever it has printed something."""
+        """`on_output` is called, in the thread that has the run in hand, whenever it has printed something."""
         self.workers = workers
         self.limits = limits
         self._groups = groups
         self._outputs = outputs
-        self._printed = printed
+        self._on_output = on_output
         self._commands: SimpleQueue[Task | None] = SimpleQueue()
         self._lasting: SimpleQueue[Task | None] = SimpleQueue()
         self._lock = Lock()
@@ -95,7 +95,7 @@ class Executor:
         self._environ = environment.encoded(environment.for_commands(os.environ))
         self._folder = Path.cwd()
 
-    def start(self, done: Done) -> None:
+    def start(self, done: OnDone) -> None:
         """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many workers."""
         self._done = done
         self._watch = Watch(self._end, self._lasting.put)
@@ -112,7 +112,7 @@ class Executor:
                 raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
-        task = Task(msgspec.structs.replace(run, started_at=None), job, Control(), self._output(run))
+        task = Task(msgspec.structs.replace(run, started_at=None), job, Cancellation(), self._output(run))
         with self._lock:
             self._tasks[run.id] = task
         is_long = not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user
@@ -144,7 +144,7 @@ class Executor:
         return msgspec.structs.replace(run, started_at=task.run.started_at) if task else run
 
     def _output(self, run: Run) -> Output:
-        return Output(self._outputs, run.id, self.limits.output_bytes, self._printed)
+        return Output(self._outputs, run.id, self.limits.output_bytes, self._on_output)
 
     def cancel(self, run_id: int, reason: str) -> None:
         """Ask a run to end; one that has ended meanwhile is left alone."""
@@ -270,7 +270,7 @@ class Executor:
         spec = task.job.spec
         if spec.user:
             scarcity.reserve(_DESCRIPTORS)
-        user = identity.account(spec.user) if spec.user else None
+        user = users.lookup(spec.user) if spec.user else None
         task.group = self._group(task)
         setting = self._setting(task, user)
         self._starting[task.run.id] = time.monotonic()
@@ -284,7 +284,7 @@ class Executor:
         try:
             self._groups.check(spec)
         except Invalid as error:
-            if self.limits.must_hold:
+            if self.limits.refuse_unenforceable:
                 raise
             logger.warning("run %s of %s starts without its limits: %s", task.run.id, task.run.job_name, error)
             return None
@@ -296,8 +296,8 @@ class Executor:
 
     def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
         spec = task.job.spec
-        given = environment.encoded(identity.variables(user, os.environ)) if user else self._environ
-        folder = identity.home(user) if user else self._folder
+        given = environment.encoded(users.variables(user, os.environ)) if user else self._environ
+        folder = users.home(user) if user else self._folder
         own = environment.encoded({**dict(spec.env), **environment.of_run(task.run)})
         return command.Setting(
             environ={**given, **own},
@@ -324,7 +324,7 @@ def _end_all(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline:
         threads.pop().join(max(0.0, deadline - time.monotonic()))
 
 
-def _cancelled(control: Control) -> Outcome:
+def _cancelled(control: Cancellation) -> Outcome:
     return msgspec.structs.replace(_failure(control.reason), state=control.state)
 
 

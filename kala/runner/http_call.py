@@ -11,8 +11,8 @@ from kala.core.reach import Reach
 from kala.core.run import Outcome, State
 from kala.core.url import Url
 from kala.runner import content, proxy
+from kala.runner.cancellation import Cancellation
 from kala.runner.connection import Link, NotPermittedError, connect
-from kala.runner.control import Control
 from kala.runner.exchange import BrokenError, Exchange, Head
 from kala.runner.http_request import FOLLOWED, Request, first_request
 from kala.runner.lifeline import Lifeline
@@ -20,7 +20,7 @@ from kala.runner.output import Output
 from kala.runner.scarcity import Scarce
 
 
-def execute(call: HttpCall, timeout: float, output: Output, control: Control, job_id: str) -> Outcome:
+def execute(call: HttpCall, timeout: float, output: Output, control: Cancellation, job_id: str) -> Outcome:
     """Make the request, follow redirects, and judge the final response, all within `timeout` seconds.
 
     Raise Scarce where the system lacks what the first connection needs.

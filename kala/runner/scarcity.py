@@ -10,7 +10,7 @@ from threading import Event, Lock
 from typing import TypeVar
 
 from kala.core.run import Outcome, Run, State
-from kala.runner.control import Control
+from kala.runner.cancellation import Cancellation
 
 logger = logging.getLogger("kala.executor")
 
@@ -68,7 +68,7 @@ class Patience:
         self._lock = Lock()
         self._say_at = 0.0
 
-    def begin(self, run: Run, control: Control, timeout: float | None, attempt: Callable[[], _T]) -> _T | Outcome:
+    def begin(self, run: Run, control: Cancellation, timeout: float | None, attempt: Callable[[], _T]) -> _T | Outcome:
         """Call `attempt` until it does not raise Scarce. It is the one to return an outcome where `control` was asked.
 
         A run that is not started within `timeout` seconds has timed out.

@@ -4,9 +4,9 @@ import msgspec
 
 from kala.core.job import Job
 from kala.core.run import Run
+from kala.runner.cancellation import Cancellation
 from kala.runner.cgroup import Group
 from kala.runner.command import Underway
-from kala.runner.control import Control
 from kala.runner.output import Output
 
 
@@ -15,7 +15,7 @@ class Task(msgspec.Struct):
 
     run: Run
     job: Job
-    control: Control
+    control: Cancellation
     output: Output
     under_way: Underway | None = None
     group: Group | None = None

@@ -115,7 +115,7 @@ _ROW = JobRow.alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
+class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs to list, in the order of their creation. `after` is the place of the job before the first one."""
 
     limit: int | None = None
@@ -167,7 +167,7 @@ class Jobs:
         row = self._sql(_GET, (job_id,)).fetchone()
         return row and _job(row)
 
-    def of(self, job_ids: Iterable[str]) -> dict[str, Job]:
+    def get_many(self, job_ids: Iterable[str]) -> dict[str, Job]:
         """The jobs of these ids that are there, by id."""
         return {job.id: job for job in map(_job, self._sql.for_all(_OF, job_ids).fetchall())}
 
@@ -191,13 +191,13 @@ class Jobs:
         """The earliest instant at which an enabled job is due."""
         return from_nullable(self._sql(_NEXT_DUE).fetchone()[0])
 
-    def placed(self, wanted: Filter) -> Iterator[tuple[int, Job]]:
+    def placed(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
         """The jobs that match, each with its place in the order of creation, read as they are taken."""
         columns = SQL(f"{_COLUMNS}, job.seq")
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
         return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
 
-    def _conditions(self, wanted: Filter) -> Iterator[Expression | SQL]:
+    def _conditions(self, wanted: JobFilter) -> Iterator[Expression | SQL]:
         yield _ROW.seq > wanted.after
         if wanted.q:
             yield SQL("instr(folded(job.name), ?) > 0", (folded(wanted.q),))
@@ -231,7 +231,7 @@ class Jobs:
         jobs, disabled, successes, errors, last_attempt = self._sql(_TOTALS).fetchone()
         return Totals(jobs, disabled, successes, errors, from_nullable(last_attempt), self.next_due())
 
-    def named(self, name: str) -> list[str]:
+    def ids_by_name(self, name: str) -> list[str]:
         """The ids of the jobs of that name, two at most."""
         return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
 
@@ -246,7 +246,7 @@ class Jobs:
         return given if self.there([given]) else self._only_one_named(given, field and f"{field}: ")
 
     def _only_one_named(self, name: str, prefix: str = "") -> str:
-        match self.named(name):
+        match self.ids_by_name(name):
             case [job_id]:
                 return job_id
             case []:

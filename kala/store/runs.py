@@ -189,11 +189,11 @@ class Runs:
         """The queued runs that only need a worker, oldest first: so many of each queue, the led-to ones last."""
         return [to_run(row) for row in self._sql(_READY, (limit,))]
 
-    def live(self, job_ids: Collection[str]) -> set[str]:
+    def busy(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is queued or running."""
         return self._having(_LIVE, job_ids)
 
-    def pending(self, job_ids: Collection[str]) -> set[str]:
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Those of the jobs of which a run is running or queued, retries that wait for their time included."""
         return self._having(_PENDING, job_ids)
 
@@ -269,7 +269,7 @@ class Runs:
     def running_of(self, job_id: str) -> list[Run]:
         return [to_run(row) for row in self._sql(_RUNNING_OF, (job_id,)).fetchall()]
 
-    def keep_outputs(self, outputs: Sequence[tuple[int, bytes]]) -> None:
+    def store_outputs(self, outputs: Sequence[tuple[int, bytes]]) -> None:
         """Write what runs, by id, have printed."""
         self._sql.for_each(_KEEP_OUTPUT, outputs)
 

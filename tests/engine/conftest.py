@@ -18,9 +18,9 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
-from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Done, Drain, Message, StartJob, UpdateJob
+from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, RunEnded, StartJob, UpdateJob
 from kala.store.history import RunFilter
-from kala.store.jobs import Filter
+from kala.store.jobs import JobFilter
 from kala.store.store import Store
 
 MEMORY = "/dev/shm"
@@ -102,9 +102,9 @@ class Kala:
         self.boot()
         self.step()
 
-    def step(self, *messages: Message | Done) -> list["Future[Any]"]:
-        ends = [message for message in messages if isinstance(message, Done)]
-        asked = [(message, Future()) for message in messages if not isinstance(message, Done)]
+    def step(self, *messages: Message | RunEnded) -> list["Future[Any]"]:
+        ends = [message for message in messages if isinstance(message, RunEnded)]
+        asked = [(message, Future()) for message in messages if not isinstance(message, RunEnded)]
         self.engine.step(ends, asked, self.now)
         return [answer for _, answer in asked]
 
@@ -162,7 +162,7 @@ class Kala:
     def fail(self, job: str) -> None:
         self.step(self.done(job, State.FAILED))
 
-    def done(self, job: str, state: State = State.SUCCEEDED, message: str = "") -> Done:
+    def done(self, job: str, state: State = State.SUCCEEDED, message: str = "") -> RunEnded:
         """What the executor says when the running run of a job ends."""
         [run] = [
             run
@@ -171,10 +171,10 @@ class Kala:
         ]
         return self.end_of(run.id, state, message)
 
-    def end_of(self, run: int, state: State = State.SUCCEEDED, message: str = "", **how: object) -> Done:
+    def end_of(self, run: int, state: State = State.SUCCEEDED, message: str = "", **how: object) -> RunEnded:
         """What the executor says when a run ends; for a job of which several may be running."""
         [given] = [one for one in self.workers.given if one.id == run]
-        return Done(given, Outcome(state=state, ended_at=self.now, message=message, **how), None)
+        return RunEnded(given, Outcome(state=state, ended_at=self.now, message=message, **how), None)
 
     # What is on disk, as a reader sees it.
 
@@ -184,7 +184,7 @@ class Kala:
 
     def jobs(self) -> list[str]:
         with self.store.reading() as session:
-            return [job.id for _, job in session.jobs.placed(Filter())]
+            return [job.id for _, job in session.jobs.placed(JobFilter())]
 
     def run(self, number: int) -> Run | None:
         with self.store.reading() as session:

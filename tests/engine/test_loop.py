@@ -184,9 +184,9 @@ class TestEndsOfRuns:
         monkeypatch.setattr(module, "_GATHER_SECONDS", 0.5)
         for run in runs:
             workers.end(run)
-        while "Done" not in (written := steps.get(timeout=PATIENCE)):
+        while "RunEnded" not in (written := steps.get(timeout=PATIENCE)):
             pass
-        assert written == ["Done"] * 3
+        assert written == ["RunEnded"] * 3
 
     def test_hold_up_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
         monkeypatch.setattr(module, "_GATHER_SECONDS", 60)
@@ -194,7 +194,7 @@ class TestEndsOfRuns:
         engine.call(CreateJob(LATER))
         while "CreateJob" not in (written := steps.get(timeout=PATIENCE)):
             assert written == []
-        assert written in (["Done", "CreateJob"], ["CreateJob"])
+        assert written in (["RunEnded", "CreateJob"], ["CreateJob"])
 
     def test_hold_up_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
         soon = datetime.now(UTC) + timedelta(seconds=0.3)

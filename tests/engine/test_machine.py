@@ -20,12 +20,12 @@ from kala.engine.messages import (
     DeleteAllJobs,
     DeleteJob,
     DeleteRun,
-    JudgePools,
     Message,
+    ReconsiderPools,
     StartJob,
     UpdateJob,
 )
-from kala.store.jobs import Filter
+from kala.store.jobs import JobFilter
 
 WORKERS = 2
 JOBS = 4  # few, so that much happens to each of them
@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
 
     def look(self) -> View:
         with self.kala.store.reading() as session:
-            jobs = [job for _, job in session.jobs.placed(Filter())]
+            jobs = [job for _, job in session.jobs.placed(JobFilter())]
         given = [run.id for run in self.kala.workers.given]
         return View(self.kala.now, jobs, [*self.deleted, *self.kala.runs()], given, self.kala.pools.get(POOL))
 
@@ -217,7 +217,7 @@ class Machine(RuleBasedStateMachine):
 
     def every_queued_run_gets_its_turn(self) -> None:
         self.kala.pools.pop(POOL, None)
-        self.step(JudgePools())
+        self.step(ReconsiderPools())
         for job in self.kala.jobs():
             self.kala.enable(job)
         self.kala.now = max(self.latest, self.kala.now) + timedelta(hours=1)  # every retry has waited long enough
@@ -328,7 +328,7 @@ class Machine(RuleBasedStateMachine):
         self.kala.pools.pop(POOL, None)
         if size is not None:
             self.kala.pools[POOL] = size
-        self.step(JudgePools())
+        self.step(ReconsiderPools())
 
     @rule(data=st.data(), change=st.sampled_from([is_able, is_disabled]))
     def much_at_once(self, data, change):

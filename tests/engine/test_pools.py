@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala.core.errors import Invalid
-from kala.engine.messages import JudgePools, StartJob
+from kala.engine.messages import ReconsiderPools, StartJob
 
 FAR = "R/2040-01-01T00:00:00Z/P1D"
 
@@ -108,7 +108,7 @@ class TestAnotherSize:
         for job in new_jobs(kala, 4, "disk"):
             kala.start(job)
         kala.pools["disk"] = 3
-        kala.ask(JudgePools())
+        kala.ask(ReconsiderPools())
         assert states(kala) == ["running"] * 3 + ["queued"]
         assert kala.runs()[-1].waiting == "pool"
 
@@ -117,7 +117,7 @@ class TestAnotherSize:
         for job in jobs:
             kala.start(job)
         kala.pools["net"] = 1
-        kala.ask(JudgePools())
+        kala.ask(ReconsiderPools())
         kala.succeed(jobs[0])
         assert states(kala) == ["succeeded", "running", "queued", "queued"]
         kala.succeed(jobs[1])
@@ -127,7 +127,7 @@ class TestAnotherSize:
         for job in new_jobs(kala, 3, "disk"):
             kala.start(job)
         del kala.pools["disk"]
-        kala.ask(JudgePools())
+        kala.ask(ReconsiderPools())
         assert states(kala) == ["running"] * 3
 
     def test_that_is_gone_does_not_keep_its_jobs_from_being_changed(self, kala):
@@ -234,7 +234,7 @@ def test_whatever_happens_no_pool_overflows_and_no_run_waits_for_room_that_there
                 case "cancel" if queued:
                     kala.cancel(queued[0].id)
                 case "judge":
-                    kala.ask(JudgePools())
+                    kala.ask(ReconsiderPools())
                 case "restart":
                     kala.restart(minutes=1)
             now = kala.runs()

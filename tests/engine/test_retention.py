@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from kala.engine.engine import Engine
-from kala.engine.messages import Done
-from kala.engine.pruner import Keep
+from kala.engine.messages import RunEnded
+from kala.engine.pruner import Retention
 from kala.runner.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"
@@ -13,10 +13,10 @@ HOURLY = "R/2030-01-01T13:00:00Z/PT1H"
 
 @pytest.fixture
 def keeping(kala):
-    """Kala with limits: `keeping(runs=3)`."""
+    """Kala with limits: `keeping(max_runs=3)`."""
 
     def start(**limits):
-        kala.engine = Engine(kala.store, kala.workers, kala.feed, lambda: kala.zone, keep=lambda: Keep(**limits))
+        kala.engine = Engine(kala.store, kala.workers, kala.feed, lambda: kala.zone, keep=lambda: Retention(**limits))
         kala.engine.recover(kala.now)
         return kala
 
@@ -42,7 +42,7 @@ def numbers(kala):
 
 
 def test_of_each_job_the_newest_runs_are_kept(keeping):
-    kala = keeping(runs=3)
+    kala = keeping(max_runs=3)
     job = kala.create(schedule=HOURLY)
     run_times(kala, job, 6)
     rest(kala)
@@ -50,7 +50,7 @@ def test_of_each_job_the_newest_runs_are_kept(keeping):
 
 
 def test_counts_and_repeats_do_not_change_when_runs_are_deleted(keeping):
-    kala = keeping(runs=1)
+    kala = keeping(max_runs=1)
     job = kala.create(schedule="R5/2030-01-01T13:00:00Z/PT1H")
     run_times(kala, job, 6)
     rest(kala)
@@ -58,7 +58,7 @@ def test_counts_and_repeats_do_not_change_when_runs_are_deleted(keeping):
 
 
 def test_runs_are_kept_for_a_time(keeping):
-    kala = keeping(for_="PT3H")
+    kala = keeping(max_age="PT3H")
     job = kala.create(schedule=HOURLY)
     run_times(kala, job, 6)
     rest(kala)
@@ -66,7 +66,7 @@ def test_runs_are_kept_for_a_time(keeping):
 
 
 def test_a_job_that_runs_no_more_loses_its_old_runs_too(keeping):
-    kala = keeping(for_="P1D")
+    kala = keeping(max_age="P1D")
     kala.create()
     kala.succeed(kala.jobs()[0])
     kala.passes(days=2)
@@ -75,7 +75,7 @@ def test_a_job_that_runs_no_more_loses_its_old_runs_too(keeping):
 
 
 def test_the_runs_of_a_deleted_job_go_when_they_are_old(keeping):
-    kala = keeping(for_="P1D")
+    kala = keeping(max_age="P1D")
     job = kala.create()
     kala.succeed(job)
     kala.delete(job)
@@ -87,7 +87,7 @@ def test_the_runs_of_a_deleted_job_go_when_they_are_old(keeping):
 
 
 def test_a_job_may_keep_more_or_less_than_others(keeping):
-    kala = keeping(runs=3)
+    kala = keeping(max_runs=3)
     less, more = kala.create(keep_runs=1, schedule=HOURLY), kala.create(keep_runs=5, schedule=HOURLY)
     for _ in range(6):
         kala.passes(hours=1)
@@ -107,20 +107,20 @@ def test_a_job_keeps_no_more_output_than_it_may(keeping):
     for _ in range(6):
         kala.passes(hours=1)
         done = kala.done(job)
-        kala.step(Done(done.run, sized(done.outcome, 100), b"x" * 100))
+        kala.step(RunEnded(done.run, sized(done.outcome, 100), b"x" * 100))
     rest(kala)
     assert numbers(kala) == [5, 6]
 
 
 def test_the_oldest_runs_with_output_go_when_all_output_is_too_much(keeping):
-    kala = keeping(bytes_=250)
+    kala = keeping(max_bytes=250)
     job = kala.create(schedule=HOURLY)
     silent = kala.create()
     kala.succeed(silent)
     for _ in range(6):
         kala.passes(hours=1)
         done = kala.done(job)
-        kala.step(Done(done.run, sized(done.outcome, 100), b"x" * 100))
+        kala.step(RunEnded(done.run, sized(done.outcome, 100), b"x" * 100))
     rest(kala)
     assert (numbers(kala), kept_bytes(kala)) == ([1, 6, 7], 200)
 
@@ -135,7 +135,7 @@ def kept_bytes(kala):
 
 
 def test_what_waits_or_runs_is_never_deleted(keeping):
-    kala = keeping(for_="PT1S", runs=1)
+    kala = keeping(max_age="PT1S", max_runs=1)
     job = kala.create()
     kala.start(job)
     kala.passes(days=2)
@@ -158,7 +158,7 @@ def test_an_output_that_a_killed_kala_had_no_time_to_remove_goes_after_the_next_
 
 
 def test_what_a_job_gives_up_makes_room_for_the_others(keeping):
-    kala = keeping(bytes_=100)
+    kala = keeping(max_bytes=100)
     first, second = kala.create(name="a", schedule=HOURLY), kala.create(name="b", schedule=HOURLY, keep_runs=1)
     for job, size in ((first, 60), (second, 30), (second, 30)):
         kala.step(kala.end_of(kala.start(job).id, output_size=size))
@@ -167,7 +167,7 @@ def test_what_a_job_gives_up_makes_room_for_the_others(keeping):
 
 
 def test_how_long_a_run_is_kept_counts_from_its_end(keeping):
-    kala = keeping(for_="PT1H")
+    kala = keeping(max_age="PT1H")
     job = kala.create(schedule=HOURLY)
     kala.start(job)
     kala.passes(minutes=50)

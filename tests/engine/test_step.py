@@ -13,7 +13,7 @@ from kala.core.errors import Busy, Invalid, NotFound
 from kala.core.job import Command, Overlap, Spec
 from kala.core.run import State
 from kala.engine.feed import Change
-from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, Done, StartJob, UpdateJob
+from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, RunEnded, StartJob, UpdateJob
 from kala.runner.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
@@ -161,7 +161,7 @@ class TestARun:
         job = kala.create()
         done = kala.done(job)
         really = kala.now + timedelta(seconds=5)
-        kala.step(Done(msgspec.structs.replace(done.run, started_at=really), done.outcome))
+        kala.step(RunEnded(msgspec.structs.replace(done.run, started_at=really), done.outcome))
         assert kala.runs(job)[0].started_at == really
 
 

@@ -1,4 +1,4 @@
-"""Control groups, as far as plain files can show; tests/packaging/test_limits.py has a kernel that obeys them."""
+"""Cancellation groups, as far as plain files can show; tests/packaging/test_limits.py has a kernel that obeys them."""
 
 import os
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from kala.core.run import Outcome, State
 from kala.runner import command
 from kala.runner import output as output_module
+from kala.runner.cancellation import Cancellation
 from kala.runner.command import Setting
-from kala.runner.control import Control
 from kala.runner.environment import encoded
 from kala.runner.output import Output
 from kala.runner.spool import live_path_of
@@ -67,7 +67,7 @@ def run(tmp_path, output):
     """Run a line; what comes back is its outcome and what it printed."""
 
     def run(line: str, folder: Path = tmp_path, **options: object) -> tuple[Outcome, str]:
-        outcome = command.execute(line, setting(folder, **options), output, Control())
+        outcome = command.execute(line, setting(folder, **options), output, Cancellation())
         return outcome, output.text()
 
     return run
@@ -246,7 +246,7 @@ class TestAPlainLine:
         line = blank.join(["/bin/echo", *words])
         assert command.plain_words(line)
         output = Watched(tmp_path_factory.getbasetemp())
-        outcome = command.execute(line, setting(Path("/")), output, Control())
+        outcome = command.execute(line, setting(Path("/")), output, Cancellation())
         assert (outcome.exit_code, output.text()) == by_the_shell(line)
 
     @pytest.mark.parametrize("word", ["-", "--", "+x", "%1", "@", ",", "a:b", "/", "/tmp", ".hidden", "no/such/path"])
@@ -275,7 +275,7 @@ class TestTheOutcome:
 
     def test_comes_with_the_output_cut_where_that_was_too_long(self, tmp_path):
         output = Watched(tmp_path, limit=1000)
-        command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Control())
+        command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Cancellation())
         assert "bytes omitted here" in output.text()
 
     def test_has_no_file_where_nothing_was_printed(self, run, output):
@@ -333,7 +333,7 @@ class TestCancelling:
         with ThreadPoolExecutor() as pool:
 
             def began(line: str, **options: object):
-                control, is_ready = Control(), output.expect(b"ready")
+                control, is_ready = Cancellation(), output.expect(b"ready")
                 outcome = pool.submit(command.execute, line, setting(tmp_path, **options), output, control)
                 assert is_ready.wait(PATIENCE)
                 return control, outcome
@@ -396,13 +396,13 @@ class TestCancelling:
         assert outcome.result(PATIENCE).message == "first"
 
     def test_before_the_start_ends_it_as_soon_as_it_starts(self, tmp_path, output):
-        control = Control()
+        control = Cancellation()
         control.cancel("stopped by ann@example.org")
         outcome = command.execute("sleep 60", setting(tmp_path), output, control)
         assert (outcome.state, outcome.signal) == ("cancelled", 15)
 
     def test_after_the_end_changes_nothing(self, tmp_path, output):
-        control = Control()
+        control = Cancellation()
         outcome = command.execute("true", setting(tmp_path), output, control)
         control.cancel("too late", force=True)
         assert outcome.state == "succeeded"
@@ -483,7 +483,7 @@ class TestWhatWasPrinted:
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
         output = Watched(tmp_path)
         with ThreadPoolExecutor() as pool:
-            control = Control()
+            control = Cancellation()
             outcome = pool.submit(command.execute, f"echo hello; {rest}", setting(tmp_path), output, control)
             deadline = time.monotonic() + PATIENCE
             on_the_way = live_path_of(tmp_path, 1)
@@ -497,7 +497,7 @@ class TestWhatWasPrinted:
 
     def test_beyond_the_limit_is_on_disk_after_a_moment_too_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
-        output, control, end = Watched(tmp_path, limit=1000), Control(), b"the end\n"
+        output, control, end = Watched(tmp_path, limit=1000), Cancellation(), b"the end\n"
         with ThreadPoolExecutor() as pool:
             line = "head -c 50000 /dev/zero; echo the end; exec sleep 60"
             outcome = pool.submit(command.execute, line, setting(tmp_path), output, control)

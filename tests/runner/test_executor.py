@@ -18,9 +18,9 @@ from kala.api import fields
 from kala.core.job import Command, HttpCall, Job, Spec
 from kala.core.limits import MESSAGE
 from kala.core.run import Cause, Outcome, Run, State
-from kala.runner import command, executor, identity, scarcity, template
+from kala.runner import command, executor, scarcity, template, users
 from kala.runner.cgroup import Groups
-from kala.runner.executor import Executor, Limits
+from kala.runner.executor import Executor, RunDefaults
 from kala.runner.spool import live_path_of, path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, folder, workers: int = 2) -> None:
         self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
         self.folder = folder
-        self.executor = Executor(workers, folder, Limits(output_bytes=1000, kill_grace=PATIENCE), NO_GROUPS)
+        self.executor = Executor(workers, folder, RunDefaults(output_bytes=1000, kill_grace=PATIENCE), NO_GROUPS)
         self.printed: dict[int, bytes | None] = {}
 
     def start(self) -> None:
@@ -104,12 +104,12 @@ class TestARun:
         assert bench.outcome().output_cut
 
     def test_has_its_output_cut_at_a_limit_that_was_changed_meanwhile(self, bench):
-        bench.executor.limits = Limits(output_bytes=10_000, kill_grace=PATIENCE)
+        bench.executor.limits = RunDefaults(output_bytes=10_000, kill_grace=PATIENCE)
         bench.submit("head -c 5000 /dev/zero")
         assert not bench.outcome().output_cut
 
     def test_has_a_big_output_in_a_file(self, bench):
-        bench.executor.limits = Limits(output_bytes=1 << 20, kill_grace=PATIENCE)
+        bench.executor.limits = RunDefaults(output_bytes=1 << 20, kill_grace=PATIENCE)
         bench.submit("head -c 300000 /dev/zero | tr '\\0' x")
         bench.next()
         assert bench.printed[1] is None
@@ -147,8 +147,8 @@ class TestARun:
 
     def test_has_its_user_looked_up_where_no_other_command_waits_for_it(self, bench, monkeypatch):
         threads: Queue[str] = Queue()
-        account = identity.account
-        monkeypatch.setattr(identity, "account", lambda name: (threads.put(current_thread().name), account(name))[1])
+        account = users.lookup
+        monkeypatch.setattr(users, "lookup", lambda name: (threads.put(current_thread().name), account(name))[1])
         bench.submit("true", user="nobody-of-this-name")
         assert bench.outcome().state == "failed"
         assert threads.get_nowait().startswith("kala-worker-")
@@ -306,7 +306,7 @@ class TestACommand:
         assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
 
     def test_with_limits_that_cannot_be_had_runs_where_that_is_wanted_and_the_log_tells(self, bench, caplog):
-        bench.executor.limits = Limits(output_bytes=1000, kill_grace=PATIENCE, must_hold=False)
+        bench.executor.limits = RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False)
         bench.submit("true", tasks_max=5)
         assert bench.outcome().state == "succeeded"
         assert "starts without its limits: tasks_max: limits are not available" in caplog.text
@@ -760,7 +760,9 @@ class TestTheOutput:
 
     def test_is_announced_whenever_there_is_more_of_it(self, tmp_path):
         printed: Queue[int] = Queue()
-        executor = Executor(1, tmp_path, Limits(output_bytes=1000, kill_grace=1), NO_GROUPS, lambda: printed.put(1))
+        executor = Executor(
+            1, tmp_path, RunDefaults(output_bytes=1000, kill_grace=1), NO_GROUPS, lambda: printed.put(1)
+        )
         bench = Bench(tmp_path)
         bench.executor = executor
         bench.start()

@@ -18,7 +18,7 @@ import kala
 from kala.core.job import HttpCall
 from kala.core.run import Outcome
 from kala.runner import content, http_call, resolver
-from kala.runner.control import Control
+from kala.runner.cancellation import Cancellation
 from kala.runner.output import Output
 
 PATIENCE = 10
@@ -152,7 +152,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 def call(tmp_path) -> Callable[..., Ended]:
     def call(url: str, timeout: float = PATIENCE, **fields: object) -> Ended:
         output = Output(tmp_path, 1, 1 << 20)
-        outcome = http_call.execute(HttpCall(url=url, **fields), timeout, output, Control(), "the-job")
+        outcome = http_call.execute(HttpCall(url=url, **fields), timeout, output, Cancellation(), "the-job")
         data = output.close()
         return Ended(outcome, output.path.read_bytes() if data is None else data)
 
@@ -400,7 +400,7 @@ class TestAResponse:
     def test_is_there_to_read_while_it_comes(self, serve, tmp_path):
         printed = Event()
         server = serve((OK + b"Content-Length: 5\r\n\r\nh", HOLD))
-        output, control = Output(tmp_path, 1, 100, printed.set), Control()
+        output, control = Output(tmp_path, 1, 100, printed.set), Cancellation()
         thread = Thread(target=http_call.execute, args=(HttpCall(url=server.url), PATIENCE, output, control, "the-job"))
         thread.start()
         assert printed.wait(PATIENCE)

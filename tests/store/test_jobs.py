@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kala.core.errors import NotFound
 from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 from kala.core.run import Cause, Outcome, Run, State
-from kala.store.jobs import Filter, Totals
+from kala.store.jobs import JobFilter, Totals
 from kala.store.store import Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ def add(store: Store, *jobs: Job) -> None:
 
 def listed(store: Store, **wanted: object) -> list[str]:
     with store.reading() as session:
-        return [one.id for _, one in session.jobs.placed(Filter(**wanted))]
+        return [one.id for _, one in session.jobs.placed(JobFilter(**wanted))]
 
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -111,14 +111,14 @@ class TestAJob:
     def test_is_found_among_others_by_its_id(self, store):
         jobs = [job(name) for name in "abc"]
         add(store, *jobs)
-        assert store.writer.jobs.of(["a", "c", "nobody"]) == {"a": jobs[0], "c": jobs[2]}
+        assert store.writer.jobs.get_many(["a", "c", "nobody"]) == {"a": jobs[0], "c": jobs[2]}
 
     def test_is_planned_with_others(self, store):
         add(store, job("a"), job("b"))
         plans = [msgspec.structs.replace(job("a", NOON), slots_started=3), job("b", NOON + SECOND)]
         with store.transaction():
             store.writer.jobs.plan(plans)
-        assert store.writer.jobs.of("ab") == {"a": plans[0], "b": plans[1]}
+        assert store.writer.jobs.get_many("ab") == {"a": plans[0], "b": plans[1]}
 
     def test_keeps_its_counts_when_it_is_saved(self, store):
         add(store, job("1"))
@@ -257,7 +257,7 @@ class TestAName:
 
     def test_finds_the_jobs_that_have_it_two_at_most(self, store):
         add(store, job("1", name="a"), job("2", name="b"), *(job(one, name="c") for one in "345"))
-        named = store.writer.jobs.named
+        named = store.writer.jobs.ids_by_name
         assert (named("a"), named("A"), named("x"), len(named("c"))) == (["1"], [], [], 2)
 
 
@@ -360,7 +360,7 @@ class TestTotals:
     def test_are_the_sums_over_all_jobs_whatever_happens(self, undone, changes):
         with undone() as store:
             attempts = [at for at in map(self.change, [store] * 40, count(), changes) if at]
-            jobs = [job for _, job in store.writer.jobs.placed(Filter())]
+            jobs = [job for _, job in store.writer.jobs.placed(JobFilter())]
             assert store.writer.jobs.totals() == Totals(
                 jobs=len(jobs),
                 disabled=sum(one.spec.disabled for one in jobs),
@@ -374,7 +374,7 @@ class TestTotals:
         """Do one of the changes; what comes back is when a run was started, if it was."""
         what, which, flag = change
         jobs, at = store.writer.jobs, NOON + which * SECOND
-        names = [one.id for _, one in jobs.placed(Filter())]
+        names = [one.id for _, one in jobs.placed(JobFilter())]
         if what == "add" or not names:
             jobs.add(job(str(number), at if flag else None, disabled=flag and which > 3))
             return None

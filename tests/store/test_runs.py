@@ -251,7 +251,7 @@ class TestAJob:
     )
     def test_is_live_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_live):
         make(runs)
-        assert runs.live(["1", "nobody"]) == ({"1"} if is_live else set())
+        assert runs.busy(["1", "nobody"]) == ({"1"} if is_live else set())
 
     @pytest.mark.parametrize(
         ("make", "is_waiting"),
@@ -412,7 +412,7 @@ class TestADelayedRetry:
     )
     def test_may_be_pending_and_not_in_the_way_of_another(self, runs, make, is_pending, is_under_way):
         make(runs)
-        assert runs.pending(["1", "nobody"]) == ({"1"} if is_pending else set())
+        assert runs.unfinished(["1", "nobody"]) == ({"1"} if is_pending else set())
         runs.add(run(waiting=WAITS_FOR_JOB))
         assert runs.release(["1"]) is not is_under_way
 
@@ -420,7 +420,7 @@ class TestADelayedRetry:
 class TestOutput:
     @pytest.mark.parametrize("data", [b"", b"hello\n", bytes(range(256))])
     def test_comes_out_as_it_went_in(self, runs, data):
-        runs.keep_outputs([(7, data)])
+        runs.store_outputs([(7, data)])
         assert runs.output(7) == data
 
     def test_that_was_not_kept_here_is_none(self, runs):
@@ -431,7 +431,7 @@ class TestDeletingRuns:
     def test_takes_those_that_have_ended_with_their_output_and_leaves_the_others(self, runs):
         gone, kept = ended(runs), ended(runs)
         live = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB)), started(runs)]
-        runs.keep_outputs([(one.id, b"x") for one in (gone, kept, *live)])
+        runs.store_outputs([(one.id, b"x") for one in (gone, kept, *live)])
         runs.delete([gone.id, *(one.id for one in live), 999])
         assert (runs.get(gone.id), runs.output(gone.id)) == (None, None)
         assert [runs.get(one.id) for one in (kept, *live)] == [kept, *live]

@@ -27,7 +27,7 @@ _CANNOT_ENTER = re.compile(rb"(?:/\S+/)?env: cannot change directory to ")
 _NO_SHELL = ("nologin", "false", "")
 
 
-def account(name: str) -> pwd.struct_passwd:
+def lookup(name: str) -> pwd.struct_passwd:
     """The user of this name. Raises Invalid where no command can run as that one."""
     if os.geteuid() != 0:
         raise Invalid(f'user: "{name}" requires Kala to run as root; leave it empty to use Kala\'s own user')
@@ -39,7 +39,7 @@ def account(name: str) -> pwd.struct_passwd:
         raise Invalid(f'user: "{name}" is not a user on this machine') from None
 
 
-def becoming(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[list[str], Environ]:
+def setpriv_words(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[list[str], Environ]:
     """What to put before a command's words, as posix_spawn(3) itself cannot change the user; and its environment.
 
     The command's own variables must not act while root's programs run (LD_PRELOAD, for one), and must not be arguments,

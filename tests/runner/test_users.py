@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kala.runner import command, identity
+from kala.runner import command, users
+from kala.runner.cancellation import Cancellation
 from kala.runner.command import Setting
-from kala.runner.control import Control
 from kala.runner.environment import encoded
 from kala.runner.output import Output
 
@@ -33,9 +33,9 @@ def run(tmp_path):
 
     def run(line, folder="/", environ=None, **options):
         output = Output(tmp_path, 1, 1 << 20)
-        variables = {**identity.variables(DAEMON, {}), **(environ or {})}
+        variables = {**users.variables(DAEMON, {}), **(environ or {})}
         setting = Setting(environ=encoded(variables), folder=Path(folder), user=DAEMON, **options)
-        outcome = command.execute(line, setting, output, Control())
+        outcome = command.execute(line, setting, output, Cancellation())
         return outcome, output.close().decode()
 
     return run
@@ -82,13 +82,13 @@ class TestTheJobsVariables:
         given = {"A": "", "B": "two  words\nand a line", "C": "${A} $B `id` \\ \"'", "UID": "5", "D_1": "ä"}
         _, printed = run("exec /usr/bin/env -0", environ=given)
         seen = dict(entry.split("=", 1) for entry in printed.split("\0") if entry)
-        assert seen == {**identity.variables(DAEMON, {}), **given, "PWD": "/"}
+        assert seen == {**users.variables(DAEMON, {}), **given, "PWD": "/"}
 
     def test_are_arguments_of_no_process(self, run, shared):
         """Arguments are for all users to see; a program in place of the shell looks at those of env by its own."""
         (shared / "shell").write_text("#!/bin/sh\ntr '\\0' ' ' < /proc/$$/cmdline\n")
         (shared / "shell").chmod(0o755)
-        words, _ = identity.becoming(DAEMON, Path("/"), encoded({"TOKEN": "much too secret"}))
+        words, _ = users.setpriv_words(DAEMON, Path("/"), encoded({"TOKEN": "much too secret"}))
         assert "much too secret" not in " ".join(words)
         assert "much too secret" not in run("true", environ={"TOKEN": "much too secret"}, shell=f"{shared}/shell")[1]
 
@@ -97,10 +97,10 @@ def test_kalas_own_path_does_not_say_where_the_programs_are_that_root_runs(tmp_p
     for name in ("setpriv", "env"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
-    program = "from kala.runner import identity; print(identity._SETPRIV, identity._ENV)"
+    program = "from kala.runner import users; print(users._SETPRIV, users._ENV)"
     environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     found = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
-    assert found.stdout == f"{identity._SETPRIV} {identity._ENV}\n"
+    assert found.stdout == f"{users._SETPRIV} {users._ENV}\n"
     assert str(tmp_path) not in found.stdout
 
 
@@ -157,7 +157,7 @@ class TestTheUsersRights:
 class TestTheUsersEnvironment:
     def test_is_that_of_a_login_and_nothing_of_roots(self):
         roots = {"PATH": "/root/bin", "OLDPWD": "/root", "https_proxy": "http://p", "SSL_CERT_FILE": "/root/ca"}
-        assert identity.variables(DAEMON, roots) == {
+        assert users.variables(DAEMON, roots) == {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/usr/sbin",
             "USER": "daemon",
@@ -167,8 +167,8 @@ class TestTheUsersEnvironment:
 
     def test_has_the_language_and_the_time_zone_of_the_machine(self):
         machines = {"LANG": "de_DE.UTF-8", "LC_TIME": "C", "TZ": "Europe/Berlin"}
-        assert machines.items() <= identity.variables(DAEMON, machines).items()
+        assert machines.items() <= users.variables(DAEMON, machines).items()
 
     def test_has_the_shell_of_a_user_who_has_one(self):
         root = pwd.getpwnam("root")
-        assert identity.variables(root, {})["SHELL"] == root.pw_shell
+        assert users.variables(root, {})["SHELL"] == root.pw_shell

@@ -7,7 +7,7 @@ from threading import RLock
 from kala.core.run import State
 
 
-class Control:
+class Cancellation:
     """A request to end one run. Any thread may ask; the thread that runs it says how it wants to hear of it.
 
     Its lock guards both sides, so that nobody is called who has already gone.

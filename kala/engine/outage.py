@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 logger = logging.getLogger("kala.engine")
 
-# Where small writes have room and large ones have not, trouble begins and ends with every other step.
+# Where small writes have room and large ones have not, an outage begins and ends with every other step.
 _SAID_EVERY_SECONDS = 60.0
 
 
-class Trouble:
+class Outage:
     """Says it once, not at every try, and no more than once a minute. Used by the engine's thread."""
 
     def __init__(self, over: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -22,7 +22,7 @@ class Trouble:
         self._was_said = False
         self.is_on = False
 
-    def met(self, sentence: str) -> None:
+    def begin(self, sentence: str) -> None:
         if self.is_on:
             return
         self.is_on = True
@@ -31,7 +31,7 @@ class Trouble:
             self._next_time = self._clock() + _SAID_EVERY_SECONDS
             logger.error("%s", sentence)
 
-    def over(self) -> None:
+    def end(self) -> None:
         if self.is_on and self._was_said:
             logger.warning("%s", self._over)
         self.is_on = False
