@@ -94,6 +94,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     keep_runs: int = 0
     keep_bytes: int = 0
 
+    @property
+    def runs_alone(self) -> bool:
+        """Whether at most one run of the job may be running at a time."""
+        return self.overlap is not Overlap.ALLOW
+
+    @property
+    def needs_all_parents(self) -> bool:
+        return self.parents_mode is ParentsMode.ALL
+
 
 class Counts(msgspec.Struct, frozen=True):
     """What became of a job's runs so far. Deleting history does not change it.

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import Enum, auto
 
 import msgspec
 
@@ -11,7 +12,7 @@ from kala.core.clock import CORRECTION, rules_of
 from kala.core.errors import Invalid
 from kala.core.job import Job, Missed, Overlap, Spec
 from kala.core.limits import RETRIES_AT_ONCE
-from kala.core.run import FAILURES, Run, State
+from kala.core.run import FAILURES, Outcome, Run, State, Waiting
 
 _MOMENT = timedelta(microseconds=1)
 _CALENDAR_END = datetime.max.replace(tzinfo=UTC)
@@ -42,6 +43,23 @@ class Move(msgspec.Struct, frozen=True):
     slots: tuple[datetime, ...] = ()
     missed: MissedSlots | None = None
     skipped: tuple[datetime, ...] = ()
+
+
+class Admission(Enum):
+    """What becomes of a new run."""
+
+    START = auto()  # nothing of its own job is in its way
+    WAIT = auto()  # until the job's run before it ends
+    SKIP = auto()
+    REPLACE = auto()  # the job's other runs are cancelled, then it starts
+
+
+_WHILE_BUSY = {
+    Overlap.ALLOW: Admission.START,
+    Overlap.WAIT: Admission.WAIT,
+    Overlap.SKIP: Admission.SKIP,
+    Overlap.REPLACE: Admission.REPLACE,
+}
 
 
 class Follow(msgspec.Struct, frozen=True):
@@ -163,12 +181,12 @@ def _planned(job: Job, zone: tzinfo, due: datetime | None, claimed_until: dateti
 
 
 def claim(
-    job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool, is_live: bool = False
+    job: Job, zone: tzinfo, now: datetime, *, watching_since: datetime, is_waiting: bool, is_busy: bool = False
 ) -> Move:
     """Decide what a job that is due since `job.next_due` starts.
 
     A slot from before `watching_since` was missed: Kala was down, the job disabled, or the clock jumped. Where a slot
-    already waits for the run before it to end, one that comes due on time is part of it. `is_live` says that a run of
+    already waits for the run before it to end, one that comes due on time is part of it. `is_busy` says that a run of
     the job is queued or running.
     """
     assert job.next_due is not None
@@ -182,7 +200,7 @@ def claim(
     count, newest = plan.due(job.next_due, now, spec.missed_limit if makes_up_for_all else 1)
     slots = [slot for slot in newest if _is_in_time(spec, slot, now, watching_since)]
     missed = _missed(plan, job.next_due, newest, count, len(slots))
-    slots, skipped = _skip_overlapping(spec, slots, is_live=is_live)
+    slots, skipped = _skip_overlapping(spec, slots, is_busy=is_busy)
     if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
         # The schedule ends with the last run that it asks for: what comes after that is no slot of it.
         slots = slots[: plan.runs - job.slots_started]
@@ -210,12 +228,12 @@ def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
     return _planned(job, zone, plan.next_after(now) if plan else None, now)
 
 
-def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_live: bool) -> tuple[list[datetime], list[datetime]]:
+def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_busy: bool) -> tuple[list[datetime], list[datetime]]:
     """The slots that start, and those that do not, and so count for no repeat."""
     if spec.overlap is Overlap.REPLACE:
         return slots[-1:], slots[:-1]
-    room = len(slots) if spec.overlap is not Overlap.SKIP else 0 if is_live else 1
-    return slots[:room], slots[room:]
+    starts = [admit(spec, is_busy=is_busy or place > 0) is not Admission.SKIP for place in range(len(slots))]
+    return slots[: sum(starts)], slots[sum(starts) :]
 
 
 def _is_in_time(spec: Spec, slot: datetime, now: datetime, watching_since: datetime) -> bool:
@@ -233,6 +251,31 @@ def _missed(
     # Where a zone leaves out a day, the slot of that day and the one after are the same instant.
     last = newest[older - 1] if older else (plan.due(since, newest[0] - _MOMENT, 1)[1] or newest)[0]
     return MissedSlots(count - taken, plan.next_after(since - _MOMENT) or since, last)
+
+
+def admit(spec: Spec, *, is_busy: bool) -> Admission:
+    """Decide about a new run of a job; `is_busy` says that another one is queued or running."""
+    return _WHILE_BUSY[spec.overlap] if is_busy else Admission.START
+
+
+def waiting_for_turn(spec: Spec, *, is_busy: bool) -> Waiting:
+    """Return what a queued run waits for that is neither skipped nor replaces another: a retry whose time has come."""
+    return Waiting.JOB if is_busy and spec.runs_alone else Waiting.WORKER
+
+
+def shares_queued_run(spec: Spec) -> bool:
+    """Whether a parent or a failure needs no new run where one that is queued came about alike.
+
+    What the new run would do, the queued one does; otherwise a few jobs could make any number of runs.
+    """
+    return spec.overlap in (Overlap.WAIT, Overlap.ALLOW)
+
+
+def cancelled_if_asked(outcome: Outcome, reason: str | None) -> Outcome:
+    """Count a run as cancelled that was failing by itself when it was asked to end: nobody wants a retry of it."""
+    if reason is None or outcome.state not in FAILURES:
+        return outcome
+    return msgspec.structs.replace(outcome, state=State.CANCELLED, message=reason)
 
 
 def follow(spec: Spec, run: Run, now: datetime) -> Follow:

@@ -40,6 +40,16 @@ class Cause(StrEnum):
     CREATION = "creation"  # the job has no schedule
 
 
+class Waiting(StrEnum):
+    """What a queued run waits for before it may start."""
+
+    WORKER = ""
+    JOB = "job"  # the job's run before it ends
+    POOL = "pool"  # its pool has room
+    RETRY = "retry"  # its `not_before` comes
+    ENABLING = "disabled"  # its job, disabled since the run was queued, is enabled
+
+
 LED_TO = frozenset({Cause.PARENT, Cause.FAILURE})
 """The causes of runs that runs of other jobs have led to: one end can make ten thousand of them."""
 
@@ -62,8 +72,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. `slot` is the due time it stands for, None where nothing was due; `attempt` is 0 for the first.
 
     `due_at` is the slot, or where there is none the time at which the first attempt was asked for. `cause_run` is the
-    run that led to this one: the parent's, the failed one, the retried one. `waiting` tells why a queued run may not
-    start yet; "" means that it only needs a worker.
+    run that led to this one: the parent's, the failed one, the retried one.
     """
 
     id: int = 0
@@ -73,7 +82,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     queued_at: datetime
     due_at: datetime
     state: State = State.QUEUED
-    waiting: str = ""
+    waiting: Waiting = Waiting.WORKER
     not_before: datetime | None = None
     pool: str = ""
     priority: int = 0
@@ -84,14 +93,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
 
 
-WAITS_FOR_JOB = "job"
-"""`Run.waiting` of a run that starts when the job's run before it has ended."""
+class RunEnded(msgspec.Struct, frozen=True):
+    """A run that has ended. Its output comes along where it is small; otherwise it is in a file."""
 
-WAITS_FOR_POOL = "pool"
-"""`Run.waiting` of a run that starts when its pool has room."""
-
-WAITS_FOR_RETRY = "retry"
-"""`Run.waiting` of a retry that starts at its `not_before`."""
-
-WAITS_FOR_ENABLING = "disabled"
-"""`Run.waiting` of a run that starts when its job, disabled since the run was queued, is enabled."""
+    run: Run
+    outcome: Outcome
+    output: bytes | None = None

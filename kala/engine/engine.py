@@ -6,70 +6,50 @@ does it start runs, answer callers and tell the feed. While one commit is being 
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
+from kala.core import policy
 from kala.core.clock import CLOCK_SLACK, rules_of
 from kala.core.errors import Busy, KalaError
-from kala.core.run import FAILURES, Outcome, Run, State
-from kala.engine import run_log
+from kala.core.run import Run, RunEnded
+from kala.engine import ends as run_ends
+from kala.engine import followers, plans, recovery, requests, run_log, starts
+from kala.engine.capacity import Capacity
+from kala.engine.continuity import LONGEST_WAIT, Continuity
+from kala.engine.effects import Effects
 from kala.engine.feed import Feed
-from kala.engine.job_writer import JobWriter
-from kala.engine.messages import (
-    CancelRun,
-    CreateJob,
-    DeleteAllJobs,
-    DeleteJob,
-    DeleteRun,
-    Drain,
-    Message,
-    OfJobs,
-    OfRuns,
-    RunEnded,
-    StartJob,
-    Stop,
-    UpdateJob,
-)
+from kala.engine.inbox import Asked, Inbox
+from kala.engine.messages import Change, Drain, Message, Stop
 from kala.engine.outage import Outage
 from kala.engine.pruner import Pruner, Retention
-from kala.engine.run_writer import Effects, RunWriter
+from kala.engine.step import Leftovers, Step
 from kala.runner.executor import Executor
-from kala.runner.spool import Spool, clear, path_of, remove
+from kala.runner.spool import clear, path_of, remove
 from kala.store.store import Store
 
 logger = logging.getLogger("kala.engine")
 
-Asked = tuple[Message, "Future[Any]"]
+T = TypeVar("T")
 
-# A step takes at most so many messages and slots, so that no caller waits for the whole of a flood.
+# Upper bound of slots per step, so that no caller waits for a whole flood.
 _STEP_LIMIT = 500
-# Ends of runs that come close upon each other are written together, at the latest after so long. Nobody waits for them.
-_GATHER_SECONDS = 0.005
-# A step takes no further message after so long; the others wait for the next, and what came due in between for neither.
+# A step takes no further message after this; the rest waits for the next step, which comes after what is due.
 _STEP_SECONDS = 0.05
-# The wall clock may be set while the loop waits; it looks at least so often.
-_LONGEST_WAIT = 30.0
-# Between two steps that lie further apart nobody was watching: the machine slept, or its clock was set.
-_GAP = timedelta(seconds=2 * _LONGEST_WAIT)
-# After the database could not be written, until the next try.
-_PAUSE = 1.0
+# Pause before the next try after the database could not be written.
+_RETRY_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
 # How often the loop looks whether commands still wait for a starter.
 _RELIEF_SECONDS = 0.5
 # For how many intervals between beats every command may fail to start, before the beats end: with WatchdogSec=30, 20 s.
 _STUCK_INTERVALS = 4 / 3
 _UNWATCHED_INTERVAL = 15.0
-_CANCELLED = "cancelled by request"
-_LOST = "Kala stopped while this run was running; its outcome is unknown"
 
 
 class Engine:
@@ -97,34 +77,29 @@ class Engine:
         self._store = store
         self._executor = executor
         self._feed = feed
+        self._zone = zone
+        self._pools = pools
         self._beat = beat
-        self._longest_wait = min(_LONGEST_WAIT, beat_interval or _LONGEST_WAIT)
+        self._longest_wait = min(LONGEST_WAIT, beat_interval or LONGEST_WAIT)
         self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
         self._clock = clock
-        self._asked: list[Asked] = []
-        self._is_behind = False
-        self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
-        self._ended: deque[RunEnded] = deque()
-        self._is_gathering = False
-        self._written_at = 0.0
-        self._unwritten: list[RunEnded] = []
-        self._server_zone = zone
-        self._zone = zone()
-        self._runs = RunWriter(store.writer, lambda: self._zone, pools)
-        self._jobs = JobWriter(store.writer, self._runs, lambda: self._zone, pools)
+        self._inbox = Inbox()
+        self._continuity = Continuity(zone())
+        self._leftovers = Leftovers()
         self._pruner = Pruner(store.writer, keep, store.outputs)
+        # Messages that were not carried out yet, and ends that could not be written yet.
+        self._asked: list[Asked] = []
+        self._unwritten: list[RunEnded] = []
         self._running: dict[int, Run] = {}
         # Why runs that are running were asked to end.
-        self._asked_to_end: dict[int, str] = {}
+        self._cancel_reasons: dict[int, str] = {}
         self._next_due: datetime | None = None
-        self._watching_since = self._latest = self._last_written = datetime.min.replace(tzinfo=UTC)
-        self._set_back = timedelta()
-        # While jobs may have to be planned again: by how much the clock was set back, nothing for another zone.
-        self._stale_by: timedelta | None = timedelta()
+        self._last_commit = 0.0
+        self._is_behind = False
         self._is_draining = False
         self._is_stopping = False
-        self._outage = Outage("the database is writable again")
-        self._stuck = Outage("commands are starting again")
+        self._outage = Outage()
+        self._stuck = Outage()
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -136,14 +111,12 @@ class Engine:
         self._thread.start()
         started.result()
 
-    def ask(self, message: Message) -> "Future[Any]":
-        """Send a message; the future answers when what was asked is on disk, or raises why it is not."""
-        answer: Future[Any] = Future()
-        self._inbox.put((message, answer))
-        return answer
+    def ask(self, message: Message[T]) -> "Future[T]":
+        """Send a message; the future has the answer when the change is on disk, or raises why it is not."""
+        return self._inbox.ask(message)
 
-    def call(self, message: Message) -> Any:
-        """Send a message and wait for its answer. Raises Busy where none comes in time: it may still be carried out."""
+    def call(self, message: Message[T]) -> T:
+        """Send a message and wait for its answer. Raises Busy if none comes in time: it may still be carried out."""
         try:
             return self.ask(message).result(_ANSWER_SECONDS)
         except TimeoutError:
@@ -175,7 +148,7 @@ class Engine:
     def _loop(self, started: "Future[None]") -> None:
         try:
             self.recover(datetime.now(UTC))
-            self._executor.start(self._done)
+            self._executor.start(self._inbox.run_ended)
             self.step([], [], datetime.now(UTC))
         except BaseException as error:  # noqa: BLE001  it is raised where start() waits
             self._store.release_writer()
@@ -187,289 +160,131 @@ class Engine:
         self._store.release_writer()
 
     def _turn(self) -> None:
-        ends, asked = self._gather()
+        ends, asked = self._inbox.take(self._timeout, self._last_commit)
         try:
             self.step(ends, asked, datetime.now(UTC))
         except Exception:
             # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
             logger.exception("a step of the engine failed with an internal error")
-            self._put_off([*self._unwritten, *ends], Busy("internal error; see Kala's log"))
+            error = Busy("internal error; see Kala's log")
+            self._postpone([*self._unwritten, *ends], error, over="the engine works again after an internal error")
         else:
             self._beat_unless_stuck()
 
-    def _beat_unless_stuck(self) -> None:
-        """Beat for as long as runs are started, too: a Kala that only answers is of no use, and is to be restarted."""
-        seconds = self._executor.stuck_seconds()
-        if seconds > self._stuck_limit:
-            self._stuck.begin(
-                f"no command was started for {seconds:.0f} s, and no worker is free; the watchdog gets no beat"
-            )
-            return
-        self._stuck.end()
-        self._beat()
-
-    def _done(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
-        # In this order: whoever finds the loop gathering is found by it. Else it is woken, by a message without words.
-        self._ended.append(RunEnded(run, outcome, output))
-        if not self._is_gathering:
-            self._inbox.put(None)
-
-    def _gather(self) -> tuple[list[RunEnded], list[Asked]]:
-        asked = self._await(self._patience())
-        if self._ended and not asked:
-            self._is_gathering = True
-            asked = self._await(min(self._patience(), self._written_at + _GATHER_SECONDS - time.monotonic()))
-            self._is_gathering = False
-        return [self._ended.popleft() for _ in range(len(self._ended))], asked
-
-    def _await(self, seconds: float) -> list[Asked]:
-        """What callers ask, as soon as one does or the loop is woken, or after so long."""
-        found = []
-        with suppress(Empty):
-            found.append(self._inbox.get(timeout=max(0.0, seconds)))
-            while len(found) < _STEP_LIMIT:
-                found.append(self._inbox.get_nowait())
-        return [one for one in found if one]
-
-    def _patience(self) -> float:
-        if self._outage.is_on:
-            return _PAUSE
-        if self._is_behind:
-            return 0.0
-        longest = _RELIEF_SECONDS if self._executor.relieve() else self._longest_wait
-        if self._is_draining or self._next_due is None:
-            return longest
-        wait = (self._next_due - datetime.now(UTC)).total_seconds()
-        return min(max(wait, 0.0), longest)
-
-    def recover(self, now: datetime) -> None:
-        """Find the runs that the last Kala left running: how they ended is not known, and they do not run again."""
-        self._watching_since = self._latest = self._last_written = now
-        with self._store.transaction():
-            self._look_back(now)
-            self._runs.begin(0, ())
-            self._store.writer.runs.release_pool()
-            lost = self._store.writer.runs.running()
-            for run in lost:
-                logger.warning("run %s of %s is lost: %s", run.id, run.job_name, _LOST)
-            self._runs.finish([RunEnded(run, self._lost(run, now)) for run in lost], now)
-        clear(self._store.outputs)
-
-    def _look_back(self, now: datetime) -> None:
-        """Notice that the clock was set back or the zone changed while no Kala ran, by what the last one wrote."""
-        self._store.writer.runs.shorten_retries(now, now + CLOCK_SLACK)
-        if any(job.zone_rules for job in self._store.writer.jobs.of_other_zone(rules_of(self._zone), 1)):
-            self._tell_of_zone()
-        last_claim = self._store.writer.jobs.last_claim() or now
-        if last_claim - now > CLOCK_SLACK:
-            self._plan_again(last_claim - now, now)
-        else:
-            self._latest = max(now, last_claim)
-
-    def _plan_again(self, set_back: timedelta, now: datetime) -> None:
-        self._stale_by = max(self._stale_by or timedelta(), set_back)
-        logger.warning(
-            "the clock was set back by %s to %s: jobs are planned again",
-            timedelta(seconds=round(set_back.total_seconds())),
-            f"{now:%Y-%m-%d %H:%M:%S} UTC",
-            extra={"fields": {"action": "clock_set_back", "seconds": round(set_back.total_seconds())}},
-        )
-
-    def _lost(self, run: Run, now: datetime) -> Outcome:
-        size, is_cut = self._mend_output(run)
-        return Outcome(state=State.LOST, ended_at=now, message=_LOST, output_size=size, output_cut=is_cut)
-
-    def _mend_output(self, run: Run) -> tuple[int, bool]:
-        """Bring what a lost run printed into its final form: the bytes that are kept, and whether some are not."""
-        path = path_of(self._store.outputs, run.id)
-        try:
-            spool = Spool.found(self._store.outputs, run.id)
-            if spool:
-                spool.finish(path)
-            # Where there is no spool, Kala may have died between the end of the run and its being written.
-            return path.stat().st_size if path.exists() else 0, spool is not None and spool.is_cut
-        except OSError as error:
-            logger.warning("cannot store the output of run %s of %s: %s", run.id, run.job_name, error)
-            return 0, False
-
     def step(self, ends: Sequence[RunEnded], asked: Sequence[Asked], now: datetime) -> None:
         """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
-        self._notice_gap(now)
-        self._notice_zone()
         began = self._clock()
+        self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
-        self._asked += [one for one in asked if not self._obey(*one)]
+        self._asked += [message for message in asked if not self._handle_control(*message)]
         free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ends)
         try:
             with self._store.transaction():
                 if self._outage.is_on:
                     self._store.prove_writable()
-                if self._set_back:
-                    # A slot is an instant of the plan; a retry is to wait for so long, whatever the clock says.
-                    self._store.writer.runs.bring_forward(self._set_back)
-                effects = self._runs.begin(free, [run.pool for run in self._running.values()])
-                self._runs.go_on(now)
-                self._finish(ends, effects, now)
-                answers = self._apply_some(effects, now, began + _STEP_SECONDS)
-                self._jobs.clear(now)
-                stale_by = self._start_due(now)
-                self._runs.count_starts(now)
-                effects.gone += self._pruner.prune(now)
+                if self._continuity.set_back:
+                    # The clock was set back. Slots are wall-clock times and stay; a retry delay is a length, so shift
+                    # not_before with the clock.
+                    self._store.writer.runs.bring_forward(self._continuity.set_back)
+                step = self._new_step(now, free=free)
+                followers.resume(step)
+                self._finish(step, ends)
+                answers = self._carry_out_messages(step, began + _STEP_SECONDS)
+                requests.clean_up(step)
+                stale_by = self._continuity.stale_by if self._is_draining else self._start_due(step)
+                step.effects.deleted_runs += self._pruner.prune(now)
                 self._next_due = self._store.next_due()
         except Busy as error:
-            self._put_off(ends, error)
+            self._postpone(ends, error, over="the database is writable again")
             return
-        self._unwritten, self._set_back, self._last_written = [], timedelta(), now
-        self._stale_by = stale_by
+        self._unwritten = []
+        self._continuity.committed(now, stale_by)
         self._outage.end()
         for end in ends:
             self._running.pop(end.run.id, None)
-            self._asked_to_end.pop(end.run.id, None)
-        self._written_at = time.monotonic()
-        self._carry_out(effects, answers)
+            self._cancel_reasons.pop(end.run.id, None)
+        self._last_commit = time.monotonic()
+        self._carry_out(step.effects, answers)
         del self._asked[: len(answers)]
-        is_stale = self._stale_by is not None and not self._is_draining
-        self._is_behind = bool(self._asked) or is_stale or self._runs.is_behind or self._jobs.is_behind
+        is_stale = stale_by is not None and not self._is_draining
+        self._is_behind = bool(self._asked) or is_stale or step.leaves_work
 
-    def _notice_gap(self, now: datetime) -> None:
-        # What could not be written was not watched either: it came due, and nothing could become of it.
-        has_gap = now - self._last_written > _GAP
-        set_back = self._latest - now
-        if set_back > CLOCK_SLACK:
-            self._set_back += set_back
-            self._plan_again(set_back, now)
-            self._latest = now
-        self._latest = max(self._latest, now)
-        self._watching_since = now if has_gap else min(self._watching_since, now)
-
-    def _notice_zone(self) -> None:
-        zone = self._server_zone()
-        if zone is self._zone:
-            return
-        is_other = rules_of(zone) != rules_of(self._zone)
-        self._zone = zone
-        if is_other:
-            self._stale_by = self._stale_by or timedelta()
-            self._tell_of_zone()
-
-    def _tell_of_zone(self) -> None:
-        logger.warning(
-            "the server's time zone, now %s, or its rules have changed: jobs that follow it are planned again",
-            self._zone,
-            extra={"fields": {"action": "zone_changed", "zone": str(self._zone)}},
-        )
-
-    def _obey(self, message: Message, answer: "Future[Any]") -> bool:
-        """Take what is about the loop itself; it needs no database."""
-        if not isinstance(message, Drain | Stop):
+    def _handle_control(self, message: Message[Any], answer: "Future[Any]") -> bool:
+        """Take a message about the loop itself, which needs no database."""
+        if not isinstance(message, Drain):
             return False
         self._is_draining = True
         self._is_stopping = isinstance(message, Stop)
         answer.set_result(None)
         return True
 
-    def _start_due(self, now: datetime) -> timedelta | None:
-        """Claim and start what is due; what comes back is by how much the plans of jobs may still be stale."""
-        stale_by = self._stale_by
-        if not self._is_draining:
-            if stale_by is not None and not self._runs.plan_again(now, self._latest, stale_by, _STEP_LIMIT):
-                stale_by = None
-            # In this order, so that a slot that comes due becomes part of one that still waits for its turn.
-            self._runs.claim_due(now, self._watching_since, _STEP_LIMIT)
-            self._runs.start_ready(now)
+    def _new_step(self, now: datetime, *, free: int) -> Step:
+        session, pools = self._store.writer, self._pools()
+        capacity = Capacity(session.runs, free, pools, [run.pool for run in self._running.values()])
+        zone, leftovers = self._continuity.zone, self._leftovers
+        return Step(session, zone=zone, now=now, pools=pools, capacity=capacity, leftovers=leftovers)
+
+    def _finish(self, step: Step, ends: Sequence[RunEnded]) -> None:
+        """Write the ends of runs together; if one of them cannot be written, each alone, so that it fails alone."""
+        if not ends:
+            return
+        try:
+            with step.savepoint(self._store.savepoint):
+                run_ends.finish(step, [self._as_asked(end) for end in ends])
+        except Busy:
+            raise
+        except Exception:
+            if len(ends) == 1:
+                logger.exception("cannot store the outcome of run %s", ends[0].run.id)
+            else:
+                for end in ends:
+                    self._finish(step, [end])
+
+    def _as_asked(self, end: RunEnded) -> RunEnded:
+        reason = self._cancel_reasons.get(end.run.id)
+        return replace(end, outcome=policy.cancelled_if_asked(end.outcome, reason)) if reason else end
+
+    def _carry_out_messages(self, step: Step, deadline: float) -> list[Callable[[], None]]:
+        """Do what is asked, in order, at least one, and none after the deadline; return what answers the callers."""
+        answers = []
+        for message, answer in self._asked:
+            answers.append(self._carry_out_message(step, message, answer))
+            if self._clock() >= deadline:
+                break
+        return answers
+
+    def _carry_out_message(self, step: Step, message: Message[Any], answer: "Future[Any]") -> Callable[[], None]:
+        logger.debug("request: %s", type(message).__name__)
+        assert isinstance(message, Change)
+        try:
+            with step.savepoint(self._store.savepoint):
+                result = message.carry_out(step)
+        except Busy:
+            raise
+        except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the caller waits
+            return partial(_reject, message, answer, error)
+        return partial(answer.set_result, result)
+
+    def _start_due(self, step: Step) -> timedelta | None:
+        """Claim and start what is due; return by how much the plans of jobs may still be stale."""
+        continuity, stale_by = self._continuity, self._continuity.stale_by
+        if stale_by is not None and not plans.replan(step, continuity.latest, stale_by, _STEP_LIMIT):
+            stale_by = None
+        # Claim first: a slot that comes due becomes part of a run that still waits for its turn.
+        plans.claim_due(step, continuity.watching_since, _STEP_LIMIT)
+        starts.start_ready(step)
+        step.jobs.count_attempts([job.id for _, job in step.effects.starts], step.now)
         return stale_by
 
-    def _put_off(self, ends: list[RunEnded], error: Busy) -> None:
-        """What the executor did cannot be asked for again: it is kept for the next step. The others are told."""
-        self._outage.begin(f"{error}; retrying every {_PAUSE:g} s")
+    def _postpone(self, ends: list[RunEnded], error: Busy, *, over: str) -> None:
+        """Keep ends for the next step, as the executor reports them once. Callers can ask again, so they are told."""
+        self._outage.begin(f"{error}; retrying every {_RETRY_SECONDS:g} s", over)
         self._unwritten = ends
         for _, answer in self._asked:
             if not answer.done():
                 answer.set_exception(error)
         self._asked.clear()
-        self._runs.undone()
-        self._jobs.undone()
-
-    def _finish(self, ends: Sequence[RunEnded], effects: Effects, now: datetime) -> None:
-        """Write the ends of runs together; where one cannot be written, each alone, so that it fails alone."""
-        if not ends:
-            return
-        mark = effects.mark()
-        try:
-            with self._store.savepoint():
-                self._runs.finish([self._as_asked(end) for end in ends], now)
-        except Busy:
-            raise
-        except Exception:
-            effects.undo(mark)
-            if len(ends) == 1:
-                logger.exception("cannot store the outcome of run %s", ends[0].run.id)
-            else:
-                for end in ends:
-                    self._finish([end], effects, now)
-
-    def _as_asked(self, end: RunEnded) -> RunEnded:
-        """A run that was failing by itself as it was asked to end counts as cancelled: nobody wants it tried again."""
-        reason = self._asked_to_end.get(end.run.id)
-        if reason is None or end.outcome.state not in FAILURES:
-            return end
-        outcome = msgspec.structs.replace(end.outcome, state=State.CANCELLED, message=reason)
-        return msgspec.structs.replace(end, outcome=outcome)
-
-    def _apply_some(self, effects: Effects, now: datetime, end: float) -> list[Callable[[], None]]:
-        """Do what is asked, one after the other and at least one, until it is too late to begin with another."""
-        answers = []
-        for message, answer in self._asked:
-            answers.append(self._apply(message, answer, effects, now))
-            if self._clock() >= end:
-                break
-        return answers
-
-    def _apply(self, message: Message, answer: "Future[Any]", effects: Effects, now: datetime) -> Callable[[], None]:
-        """Do what the message asks for, alone in its savepoint; what comes back answers it after the commit."""
-        logger.debug("request: %s", type(message).__name__)
-        mark = effects.mark()
-        try:
-            with self._store.savepoint():
-                result = self._do(message, now)
-        except Busy:
-            raise
-        except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the asker waits
-            effects.undo(mark)
-            return partial(self._refuse, message, answer, error)
-        return partial(answer.set_result, result)
-
-    def _do(self, message: Message, now: datetime) -> Any:
-        if isinstance(message, OfJobs):
-            return self._do_for_jobs(message, now)
-        if isinstance(message, OfRuns):
-            return self._do_for_runs(message, now)
-        return self._store.writer.runs.release_pool()
-
-    def _do_for_jobs(self, message: OfJobs, now: datetime) -> Any:
-        match message:
-            case CreateJob(spec):
-                return self._jobs.create(spec, now)
-            case UpdateJob(job, revise):
-                return self._jobs.update(job, revise, now)
-            case DeleteJob(job):
-                return self._jobs.delete(job)
-            case DeleteAllJobs():
-                return self._jobs.delete_all()
-            case StartJob(job):
-                return self._jobs.start(job, now)
-
-    def _do_for_runs(self, message: OfRuns, now: datetime) -> None:
-        match message:
-            case CancelRun(run_id):
-                self._runs.cancel(run_id, _CANCELLED, now)
-            case DeleteRun(run_id):
-                self._runs.delete(run_id)
-
-    def _refuse(self, message: Message, answer: "Future[Any]", error: Exception) -> None:
-        if not isinstance(error, KalaError):
-            logger.error("%s failed with an internal error", type(message).__name__, exc_info=error)
-        answer.set_exception(error)
+        self._leftovers.forget()
 
     def _carry_out(self, effects: Effects, answers: Sequence[Callable[[], None]]) -> None:
         for run, job in effects.starts:
@@ -479,11 +294,11 @@ class Engine:
             self._executor.forget(run.id)
             self._pruner.note(run.job_id)
         for run, reason in effects.cancels:
-            self._asked_to_end[run.id] = reason
+            self._cancel_reasons[run.id] = reason
             self._executor.cancel(run.id, reason)
         for answer in answers:
             answer()
-        for run_id in effects.gone:
+        for run_id in effects.deleted_runs:
             remove(path_of(self._store.outputs, run_id))
         if self._running:
             self._idle.clear()
@@ -491,3 +306,46 @@ class Engine:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
+
+    def _timeout(self) -> float:
+        """Return the seconds until the next step, should no message come."""
+        if self._outage.is_on:
+            return _RETRY_SECONDS
+        if self._is_behind:
+            return 0.0
+        longest = _RELIEF_SECONDS if self._executor.relieve() else self._longest_wait
+        if self._is_draining or self._next_due is None:
+            return longest
+        wait = (self._next_due - datetime.now(UTC)).total_seconds()
+        return min(max(wait, 0.0), longest)
+
+    def _beat_unless_stuck(self) -> None:
+        """Beat only while runs are started: a Kala that merely answers requests is to be restarted."""
+        seconds = self._executor.stuck_seconds()
+        if seconds > self._stuck_limit:
+            self._stuck.begin(
+                f"no command was started for {seconds:.0f} s, and no worker is free; the watchdog gets no beat",
+                over="commands are starting again",
+            )
+            return
+        self._stuck.end()
+        self._beat()
+
+    def recover(self, now: datetime) -> None:
+        """Record the runs that the last Kala left running as lost, and find out what became stale since."""
+        session = self._store.writer
+        with self._store.transaction():
+            session.runs.shorten_retries(now, now + CLOCK_SLACK)
+            other_zone = session.jobs.of_other_zone(rules_of(self._continuity.zone), 1)
+            has_stale_zone = any(job.zone_rules for job in other_zone)
+            self._continuity.begin(now, session.jobs.last_claim(), has_stale_zone=has_stale_zone)
+            session.runs.release_pool()
+            lost = recovery.lost(session.runs.running(), self._store.outputs, now)
+            run_ends.finish(self._new_step(now, free=0), lost)
+        clear(self._store.outputs)
+
+
+def _reject(message: Message[Any], answer: "Future[Any]", error: Exception) -> None:
+    if not isinstance(error, KalaError):
+        logger.error("%s failed with an internal error", type(message).__name__, exc_info=error)
+    answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""What changed, told after the commit to whoever waits for it."""
+"""Changes of jobs and runs, published after the commit to the readers that wait for them."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ _KEPT = 10_000
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A job or a run that is not as it was; `what` is `created`, `updated`, `deleted`, or the state a run moved to."""
+    """A change of a job or a run; `what` is `created`, `updated`, `deleted`, or the new state of a run."""
 
     subject: str
     id: str
@@ -21,7 +21,7 @@ class Change(msgspec.Struct, frozen=True):
 class Feed:
     """The newest changes, numbered from 1. Owned by its lock: the engine publishes, any thread reads.
 
-    `token` tells this feed's numbers from those of the feeds that were there before Kala was started anew.
+    `token` distinguishes this feed's numbers from those of feeds before a restart of Kala.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Feed:
             listener()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call the listener whenever something changed, in the engine's thread: it is quick, and never raises."""
+        """Call the listener after each change, in the engine's thread. It must be quick, and never raise."""
         self._listeners.append(listener)
 
     @property
@@ -51,13 +51,13 @@ class Feed:
         return self._last
 
     def after(self, number: int, timeout: float) -> list[tuple[int, Change]]:
-        """The kept changes later than `number`, as soon as there is one; empty after `timeout` seconds."""
+        """Return the kept changes after `number`, as soon as there is one; empty after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._last > number, timeout)
             return self._later(max(number, self._last - len(self._changes)), _KEPT)
 
     def since(self, number: int, limit: int) -> list[tuple[int, Change]] | None:
-        """The changes later than `number`, the first `limit` of them; None where some are not kept any more."""
+        """Return the first `limit` changes after `number`; None if some of them are no longer kept."""
         with self._changed:
             if not self._last - len(self._changes) <= number <= self._last:
                 return None

@@ -1,77 +1,99 @@
-"""What can be asked of the engine, where the answer comes when it is on disk, and what the executor tells it."""
+"""What can be asked of the engine. The answer comes when the change is on disk."""
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
-from kala.core.job import Spec
-from kala.core.run import Outcome, Run
+from kala.core.job import Job, Spec
+from kala.core.run import Run
+from kala.engine import requests
+from kala.engine.step import Step
+
+T = TypeVar("T")
 
 
-class CreateJob(msgspec.Struct, frozen=True):
-    """Answers with the job."""
+class Message(msgspec.Struct, Generic[T], frozen=True):
+    """A message whose answer is a `T`."""
 
+
+class Change(Message[T], Generic[T], frozen=True):
+    """A message that is carried out within a step of the engine."""
+
+    def carry_out(self, step: Step) -> T:
+        """Write the change and return the answer. Raises KalaError if it cannot be; then nothing of it is written."""
+        raise NotImplementedError
+
+
+class CreateJob(Change[Job], frozen=True):
     spec: Spec
 
+    def carry_out(self, step: Step) -> Job:
+        return requests.create_job(step, self.spec)
 
-class UpdateJob(msgspec.Struct, frozen=True):
-    """Answers with the job; `job` is its id or unique name.
 
-    `revise` is pure, and gets the spec as it is at that moment, so that no change is lost.
+class UpdateJob(Change[Job], frozen=True):
+    """`job` is an id or a unique name, here and below.
+
+    `revise` is pure, and gets the spec as it is at that moment, so that no other change is lost.
     """
 
     job: str
     revise: Callable[[Spec], Spec]
 
-
-class DeleteJob(msgspec.Struct, frozen=True):
-    """Answers with the names, by id, of the job and all that went with it; `job` is its id or unique name."""
-
-    job: str
+    def carry_out(self, step: Step) -> Job:
+        return requests.update_job(step, self.job, self.revise)
 
 
-class DeleteAllJobs(msgspec.Struct, frozen=True):
-    """Answers with None."""
-
-
-class StartJob(msgspec.Struct, frozen=True):
-    """Answers with the queued run; `job` is its id or unique name."""
+class DeleteJob(Change[dict[str, str]], frozen=True):
+    """The answer has the names, by id, of the job and of all jobs that were deleted with it."""
 
     job: str
 
+    def carry_out(self, step: Step) -> dict[str, str]:
+        return requests.delete_job(step, self.job)
 
-class CancelRun(msgspec.Struct, frozen=True):
-    """Answers with None. A running run is told to end; how it ended comes later."""
+
+class DeleteAllJobs(Change[None], frozen=True):
+    def carry_out(self, step: Step) -> None:
+        requests.delete_all_jobs(step)
+
+
+class StartJob(Change[Run], frozen=True):
+    """The answer is the new run: queued, running or skipped."""
+
+    job: str
+
+    def carry_out(self, step: Step) -> Run:
+        return requests.start_job(step, self.job)
+
+
+class CancelRun(Change[None], frozen=True):
+    """A running run is asked to end; how it ended comes later."""
 
     run_id: int
 
+    def carry_out(self, step: Step) -> None:
+        requests.cancel_run(step, self.run_id)
 
-class DeleteRun(msgspec.Struct, frozen=True):
-    """Answers with None."""
 
+class DeleteRun(Change[None], frozen=True):
     run_id: int
 
-
-class RunEnded(msgspec.Struct, frozen=True):
-    """From the executor: a run ended. Its output comes along where it is small; else it is in a file."""
-
-    run: Run
-    outcome: Outcome
-    output: bytes | None = None
+    def carry_out(self, step: Step) -> None:
+        requests.delete_run(step, self.run_id)
 
 
-class ReconsiderPools(msgspec.Struct, frozen=True):
-    """The sizes of the pools are others: runs that wait for them are judged anew. Answers with None."""
+class ReconsiderPools(Change[None], frozen=True):
+    """The sizes of pools have changed: runs that wait for their pools may start."""
+
+    def carry_out(self, step: Step) -> None:
+        step.runs.release_pool()
 
 
-class Drain(msgspec.Struct, frozen=True):
-    """From now on no run is started. Answers with None."""
+class Drain(Message[None], frozen=True):
+    """From now on no run starts."""
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(Drain, frozen=True):
     """The loop ends after the step that takes this."""
-
-
-OfJobs = CreateJob | UpdateJob | DeleteJob | DeleteAllJobs | StartJob
-OfRuns = CancelRun | DeleteRun
-Message = OfJobs | OfRuns | ReconsiderPools | Drain | Stop

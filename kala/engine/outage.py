@@ -1,4 +1,4 @@
-"""What the log has of something that does not work for a while: that it began, and that it is over."""
+"""Log when something stops working for a while, and when it works again."""
 
 import logging
 import math
@@ -12,20 +12,21 @@ _SAID_EVERY_SECONDS = 60.0
 
 
 class Outage:
-    """Says it once, not at every try, and no more than once a minute. Used by the engine's thread."""
+    """Logged once, not at each try, and at most once a minute. Used by the engine's thread."""
 
-    def __init__(self, over: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """`over` is the sentence for its end."""
-        self._over = over
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._over = ""
         self._clock = clock
         self._next_time = -math.inf
         self._was_said = False
         self.is_on = False
 
-    def begin(self, sentence: str) -> None:
+    def begin(self, sentence: str, over: str) -> None:
+        """Log the sentence unless the outage is on; `over` is the sentence for its end."""
         if self.is_on:
             return
         self.is_on = True
+        self._over = over
         self._was_said = self._clock() >= self._next_time
         if self._was_said:
             self._next_time = self._clock() + _SAID_EVERY_SECONDS

@@ -1,4 +1,4 @@
-"""What the history can do without goes, in small steps that never delay a run. Counts and repeats stay."""
+"""Deletes runs that need not be kept, in small steps that never delay a run. Counts and repeats stay."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """What holds where a job says nothing: how long (ISO 8601), how many runs of each job, how many bytes in all."""
+    """Limits for jobs that have none of their own: an age (ISO 8601), runs of each job, and bytes of all output."""
 
     max_age: str = ""
     max_runs: int = 0
@@ -26,7 +26,7 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Pruner:
-    """Looks after jobs whose runs ended, and in turn after all others. Used by the engine's thread."""
+    """Visits jobs whose runs ended, and all others in turn. Used by the engine's thread."""
 
     def __init__(self, session: Session, keep: Callable[[], Retention], outputs: Path) -> None:
         self._session = session
@@ -38,16 +38,16 @@ class Pruner:
         self._last_time = _LONG_AGO
 
     def note(self, job_id: str) -> None:
-        """A run of the job has ended."""
+        """Note that a run of the job has ended."""
         self._noted[job_id] = None
 
     def prune(self, now: datetime) -> list[int]:
-        """Delete some of the runs that need not be kept, where it did not do so just before; say whose outputs go."""
+        """Delete a batch of runs, at most five times a second; return the ids of the runs whose outputs go."""
         if not timedelta() <= now - self._last_time < _EVERY:
             self._last_time = now
-            gone = [*self._of_jobs(now), *self._of_nobody(now)]
+            gone = [*self._of_jobs(now), *self._of_deleted_jobs(now)]
             self._session.runs.delete(gone)
-            # In this order: what has just made room needs nobody else to make it.
+            # After the runs above are gone: the room they free counts towards the total limit.
             more = self._too_much_output()
             self._session.runs.delete(more)
             return [*gone, *more, *self._without_run()]
@@ -79,8 +79,8 @@ class Pruner:
             gone += retention.beyond_bytes(job.id, spec.keep_bytes, _BATCH)
         return list(dict.fromkeys(gone))[:_BATCH]
 
-    def _of_nobody(self, now: datetime) -> list[int]:
-        """Runs whose job was deleted: their age alone counts."""
+    def _of_deleted_jobs(self, now: datetime) -> list[int]:
+        """Return runs of deleted jobs: only their age counts."""
         length = self._keep().max_age
         if not length:
             return []
@@ -88,7 +88,7 @@ class Pruner:
         return gone
 
     def _without_run(self) -> list[int]:
-        """Outputs that a Kala that was killed had no time to remove; looked for once, after the start."""
+        """Return ids of outputs whose run is gone, because Kala was killed before it removed them. Searched once."""
         ids, found = next(self._outputs, (range(0), []))
         return sorted({*found} - self._session.retention.between(ids.start, ids.stop)) if found else []
 

@@ -8,7 +8,7 @@ import msgspec
 from peewee import Database
 
 from kala.core.limits import MESSAGE
-from kala.core.run import MOVES, WAITS_FOR_JOB, Cause, Outcome, Run, State
+from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
@@ -212,7 +212,7 @@ class Runs:
         """Let the job's queued runs wait until the job is enabled."""
         self._sql(_HOLD, (job_id,))
 
-    def resume(self, job_id: str, waiting: str = WAITS_FOR_JOB) -> None:
+    def resume(self, job_id: str, waiting: Waiting = Waiting.JOB) -> None:
         """Let the runs that were held take their turns again, or be `waiting` as is said."""
         self._sql(_RESUME, (waiting, job_id))
         self.release([job_id])
@@ -263,7 +263,7 @@ class Runs:
         """Let retries that were queued by a clock ahead of `latest` wait from now on for as long as they were to."""
         self._sql(_SHORTEN_RETRIES, (to_column(now), to_column(latest)))
 
-    def end_retry_wait(self, run: Run, waiting: str) -> None:
+    def end_retry_wait(self, run: Run, waiting: Waiting) -> None:
         self._sql(_END_RETRY_WAIT, (waiting, run.id))
 
     def running_of(self, job_id: str) -> list[Run]:
@@ -329,7 +329,7 @@ def to_run(row: tuple[Any, ...]) -> Run:
         slot=from_nullable(slot),
         attempt=attempt,
         state=State(state),
-        waiting=waiting,
+        waiting=Waiting(waiting),
         not_before=from_nullable(not_before),
         pool=pool,
         priority=priority,

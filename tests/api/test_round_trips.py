@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from kala.api import wire
-from kala.core.run import MOVES, Cause, Outcome, Run, State
+from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 
 PLAIN = {"name": "a", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
 
@@ -178,7 +178,7 @@ runs = st.builds(
     queued_at=instants,
     due_at=instants,
     state=st.sampled_from(State),
-    waiting=st.sampled_from(["", "job", "pool", "retry", "disabled"]),
+    waiting=st.sampled_from(Waiting),
     not_before=st.none() | instants,
     cause_run=st.none() | st.integers(1, 2**53),
     slot=st.none() | instants,

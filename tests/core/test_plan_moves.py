@@ -44,7 +44,7 @@ def test_one_function_alone_says_when_a_job_is_due_next():
 
 def test_one_function_alone_writes_plans_and_it_writes_what_becomes_of_their_slots():
     writing = {where for where, call in calls() if name_of(call) == "plan"}
-    assert writing == {"engine/run_writer.py: move"}
+    assert writing == {"engine/plans.py: move"}
 
 
 def test_policy_alone_makes_moves():

@@ -8,9 +8,9 @@ import pytest
 
 from kala.core import policy
 from kala.core.errors import Invalid
-from kala.core.job import Command, Job, Missed, Spec
-from kala.core.policy import Follow, MissedSlots
-from kala.core.run import Cause, Outcome, Run, State
+from kala.core.job import Command, Job, Missed, Overlap, Spec
+from kala.core.policy import Admission, Follow, MissedSlots
+from kala.core.run import Cause, Outcome, Run, State, Waiting
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 LONG_AGO = NOON - timedelta(days=1)
@@ -474,3 +474,45 @@ def test_two_queues_take_turns_where_their_priorities_are_equal(some, others, or
 
     taken = policy.take_turns(queue("a", some), queue("b", others))
     assert [f"{run.job_id}{run.priority}" for run in taken] == order
+
+
+class TestANewRun:
+    @pytest.mark.parametrize("overlap", Overlap)
+    def test_starts_while_its_job_has_no_other(self, overlap):
+        assert policy.admit(spec(overlap=overlap), is_busy=False) is Admission.START
+
+    @pytest.mark.parametrize(
+        ("overlap", "admission"),
+        [
+            (Overlap.WAIT, Admission.WAIT),
+            (Overlap.SKIP, Admission.SKIP),
+            (Overlap.REPLACE, Admission.REPLACE),
+            (Overlap.ALLOW, Admission.START),
+        ],
+    )
+    def test_of_a_busy_job_becomes_what_its_overlap_says(self, overlap, admission):
+        assert policy.admit(spec(overlap=overlap), is_busy=True) is admission
+
+    @pytest.mark.parametrize(
+        ("overlap", "waiting"),
+        [
+            (Overlap.WAIT, Waiting.JOB),
+            (Overlap.SKIP, Waiting.JOB),
+            (Overlap.REPLACE, Waiting.JOB),
+            (Overlap.ALLOW, Waiting.WORKER),
+        ],
+    )
+    def test_that_is_a_retry_waits_for_a_busy_job_unless_overlap_is_allowed(self, overlap, waiting):
+        assert policy.waiting_for_turn(spec(overlap=overlap), is_busy=True) is waiting
+
+
+class TestARunThatWasAskedToEnd:
+    @pytest.mark.parametrize("state", [State.FAILED, State.TIMED_OUT])
+    def test_is_cancelled_although_it_failed_by_itself(self, state):
+        outcome = policy.cancelled_if_asked(Outcome(state=state, ended_at=NOON, message="exit status 1"), "by request")
+        assert (outcome.state, outcome.message) == (State.CANCELLED, "by request")
+
+    @pytest.mark.parametrize("state", [State.SUCCEEDED, State.CANCELLED, State.LOST])
+    def test_keeps_any_other_outcome(self, state):
+        outcome = Outcome(state=state, ended_at=NOON)
+        assert policy.cancelled_if_asked(outcome, "by request") is outcome

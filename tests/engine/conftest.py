@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from kala.core.job import Command, Job, Spec
-from kala.core.run import Outcome, Run, State
+from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
-from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, RunEnded, StartJob, UpdateJob
+from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, StartJob, UpdateJob
 from kala.store.history import RunFilter
 from kala.store.jobs import JobFilter
 from kala.store.store import Store

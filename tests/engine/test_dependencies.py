@@ -278,7 +278,7 @@ class TestManyChildren:
 
     @pytest.fixture
     def children(self, kala, parent, monkeypatch) -> list[str]:
-        monkeypatch.setattr("kala.engine.followers.FOLLOWERS", 3)
+        monkeypatch.setattr("kala.engine.step.FOLLOWERS", 3)
         return [kala.create(name=f"child {number}", parents=(parent,)) for number in range(8)]
 
     def test_start_in_the_steps_that_follow_in_the_order_of_their_creation(self, kala, parent, children):
@@ -337,7 +337,7 @@ class TestManyChildren:
 
 class TestTheNumberOf:
     def test_children_of_a_job_has_a_limit(self, kala, parent, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.CHILDREN", 2)
+        monkeypatch.setattr("kala.engine.requests.CHILDREN", 2)
         first, _ = (kala.create(name=f"child {number}", parents=(parent,)) for number in range(2))
         other = kala.create(name="other", schedule=HOURLY)
         with pytest.raises(Conflict, match=f"^parent_jobs: job {parent} has 2 children, which is the limit"):
@@ -345,7 +345,7 @@ class TestTheNumberOf:
         kala.update(first, parents=(parent, other))  # those that there are may stay
 
     def test_dependencies_in_all_has_a_limit(self, kala, parent, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.DEPENDENCIES", 2)
+        monkeypatch.setattr("kala.engine.requests.DEPENDENCIES", 2)
         child = kala.create(name="child", parents=(parent,))
         other = kala.create(name="other", schedule=HOURLY)
         kala.update(child, parents=(parent, other))
@@ -353,7 +353,7 @@ class TestTheNumberOf:
             kala.create(parents=(parent,))
 
     def test_jobs_that_go_with_their_parent_has_a_limit(self, kala, parent, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.DELETED", 2)
+        monkeypatch.setattr("kala.engine.requests.DELETED", 2)
         child = kala.create(name="child", parents=(parent,))
         last = kala.create(name="last", parents=(kala.create(name="grandchild", parents=(child,)),))
         with pytest.raises(Conflict, match="3 descendants would be deleted with it"):
@@ -433,7 +433,7 @@ class TestDeleting:
         assert kala.runs(child) == []
 
     def test_a_job_takes_it_from_all_that_name_it_even_where_one_step_is_too_short(self, kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.REMAINS", 3)
+        monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         alarm = kala.create(name="alarm", schedule=HOURLY)
         callers = [kala.create(name=f"{number}", schedule=HOURLY, on_failure_job=alarm) for number in range(8)]
         kala.delete(alarm)

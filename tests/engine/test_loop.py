@@ -12,6 +12,7 @@ from kala.core.errors import Busy, Invalid
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
 from kala.engine import engine as module
+from kala.engine import inbox, plans
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import CreateJob, Drain, StartJob
@@ -151,6 +152,27 @@ class TestTheLoop:
             "commands are starting again",
         ]
 
+    def test_does_not_call_a_fault_of_its_own_an_outage_of_the_database(self, new_engine, monkeypatch, caplog):
+        engine = new_engine()
+        engine.start()
+        claim_due, faults = plans.claim_due, [ZeroDivisionError]
+
+        def fail_once(*arguments):
+            if faults:
+                raise faults.pop()
+            claim_due(*arguments)
+
+        monkeypatch.setattr(plans, "claim_due", fail_once)
+        with pytest.raises(Busy, match=r"^internal error; see Kala's log$"):
+            engine.call(CreateJob(LATER))
+        while engine._outage.is_on:
+            engine.ask(CreateJob(LATER)).exception(PATIENCE)
+        assert [record.getMessage() for record in caplog.records if record.name == "kala.engine"] == [
+            "a step of the engine failed with an internal error",
+            "internal error; see Kala's log; retrying every 1 s",
+            "the engine works again after an internal error",
+        ]
+
     def test_that_cannot_begin_raises_where_it_is_started(self, new_engine, tmp_path):
         engine = new_engine()
         engine._store._writing.timeout = 0
@@ -181,7 +203,7 @@ class TestEndsOfRuns:
         return [workers.given.get(timeout=PATIENCE) for _ in range(3)]
 
     def test_that_come_close_upon_each_other_are_written_together(self, workers, runs, steps, monkeypatch):
-        monkeypatch.setattr(module, "_GATHER_SECONDS", 0.5)
+        monkeypatch.setattr(inbox, "_GATHER_SECONDS", 0.5)
         for run in runs:
             workers.end(run)
         while "RunEnded" not in (written := steps.get(timeout=PATIENCE)):
@@ -189,7 +211,7 @@ class TestEndsOfRuns:
         assert written == ["RunEnded"] * 3
 
     def test_hold_up_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
-        monkeypatch.setattr(module, "_GATHER_SECONDS", 60)
+        monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
         workers.end(runs[0])
         engine.call(CreateJob(LATER))
         while "CreateJob" not in (written := steps.get(timeout=PATIENCE)):
@@ -199,7 +221,7 @@ class TestEndsOfRuns:
     def test_hold_up_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
         soon = datetime.now(UTC) + timedelta(seconds=0.3)
         engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
-        monkeypatch.setattr(module, "_GATHER_SECONDS", 60)
+        monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
         workers.end(runs[0])
         assert workers.given.get(timeout=PATIENCE).slot == soon
 

@@ -20,8 +20,8 @@ OF_ALL = "3 runs are queued, which is the limit; let some start, or cancel some"
 @pytest.fixture
 def kala(new_kala, monkeypatch):
     """One worker; two runs of a job may wait, and three in all."""
-    monkeypatch.setattr("kala.engine.run_writer.QUEUED_OF_JOB", 2)
-    monkeypatch.setattr("kala.engine.run_writer.QUEUED", 3)
+    monkeypatch.setattr("kala.engine.capacity.QUEUED_OF_JOB", 2)
+    monkeypatch.setattr("kala.engine.capacity.QUEUED", 3)
     return new_kala(workers=1)
 
 
@@ -55,7 +55,7 @@ class TestAFullQueue:
         kala.start(full)
 
     def test_does_not_refuse_what_can_start_at_once(self, new_kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.run_writer.QUEUED", 1)
+        monkeypatch.setattr("kala.engine.capacity.QUEUED", 1)
         kala = new_kala(workers=3, closed=0)
         held = kala.create(name="held", schedule=FAR, pool="closed")
         kala.start(held)
@@ -81,8 +81,8 @@ class TestAFullQueue:
         assert (states.count("skipped"), states.count("succeeded"), states.count("running")) == (1, 3, 1)
 
     def test_leaves_a_skipped_run_of_a_child(self, new_kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.run_writer.QUEUED_OF_JOB", 1)
-        monkeypatch.setattr("kala.engine.run_writer.QUEUED", 1)
+        monkeypatch.setattr("kala.engine.capacity.QUEUED_OF_JOB", 1)
+        monkeypatch.setattr("kala.engine.capacity.QUEUED", 1)
         kala = new_kala(workers=1)
         parent = kala.create(name="parent", schedule=FAR)
         children = [kala.create(name=f"{number}", parents=(parent,)) for number in range(3)]
@@ -186,7 +186,7 @@ class TestAStep:
         assert kala.story(other) == ["schedule running"]
 
     def test_cancels_the_runs_of_deleted_jobs_a_few_at_a_time_and_starts_none_of_them(self, new_kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.REMAINS", 3)
+        monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         jobs = [kala.create(name=f"{number}", schedule=FAR) for number in range(10)]
         for job in jobs:
@@ -200,7 +200,7 @@ class TestAStep:
         assert {run.outcome.message for run in kala.runs()[1:]} == {"the job was deleted"}
 
     def test_cancels_the_runs_of_deleted_jobs_that_a_crash_has_left(self, new_kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.REMAINS", 3)
+        monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         for number in range(9):
             kala.start(kala.create(name=f"{number}", schedule=FAR))
@@ -211,7 +211,7 @@ class TestAStep:
         assert {run.state for run in kala.runs()} == {State.LOST, State.CANCELLED}
 
     def test_that_came_to_nothing_is_made_up_for(self, new_kala, monkeypatch):
-        monkeypatch.setattr("kala.engine.job_writer.REMAINS", 3)
+        monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         for number in range(9):
             kala.start(kala.create(name=f"{number}", schedule=FAR))

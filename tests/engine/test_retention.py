@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from kala.core.run import RunEnded
 from kala.engine.engine import Engine
-from kala.engine.messages import RunEnded
 from kala.engine.pruner import Retention
 from kala.runner.spool import path_of
 

@@ -11,9 +11,10 @@ import pytest
 from kala.core import policy
 from kala.core.errors import Busy, Invalid, NotFound
 from kala.core.job import Command, Overlap, Spec
-from kala.core.run import State
+from kala.core.run import RunEnded, State
+from kala.engine.effects import Effects
 from kala.engine.feed import Change
-from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, RunEnded, StartJob, UpdateJob
+from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, StartJob, UpdateJob
 from kala.runner.spool import path_of
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
@@ -90,7 +91,7 @@ class TestManyMessages:
 
     def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
         told = kala.feed.last
-        monkeypatch.setattr(kala.engine._jobs._moves, "tell_job", lambda *_: 1 / 0)
+        monkeypatch.setattr(Effects, "job_became", lambda *_: 1 / 0)
         [answer] = kala.step(CreateJob(SPEC))
         assert isinstance(answer.exception(), ZeroDivisionError)
         assert kala.jobs() == []

@@ -9,17 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala.core.limits import MESSAGE
-from kala.core.run import (
-    MOVES,
-    WAITS_FOR_ENABLING,
-    WAITS_FOR_JOB,
-    WAITS_FOR_POOL,
-    WAITS_FOR_RETRY,
-    Cause,
-    Outcome,
-    Run,
-    State,
-)
+from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -84,7 +74,7 @@ new_runs = st.builds(
     cause=st.sampled_from(Cause),
     queued_at=instants,
     due_at=instants,
-    waiting=st.sampled_from(["", WAITS_FOR_JOB, WAITS_FOR_ENABLING, WAITS_FOR_POOL, WAITS_FOR_RETRY]),
+    waiting=st.sampled_from(Waiting),
     not_before=st.none() | instants,
     pool=text,
     priority=st.integers(-1000, 1000),
@@ -161,7 +151,7 @@ class TestTheQueue:
 
     def test_has_what_only_needs_a_worker_oldest_first(self, runs):
         queued = [runs.add(run(job)) for job in "abc"]
-        runs.add(run("a", waiting=WAITS_FOR_JOB))
+        runs.add(run("a", waiting=Waiting.JOB))
         started(runs, job="d")
         assert runs.ready(10) == queued
 
@@ -170,14 +160,14 @@ class TestTheQueue:
         assert runs.ready(2) == queued[:2]
 
     def test_releases_the_oldest_waiting_run_of_a_job_alone(self, runs):
-        first, _, other, third = (runs.add(run(job, waiting=WAITS_FOR_JOB)) for job in "aabc")
+        first, _, other, third = (runs.add(run(job, waiting=Waiting.JOB)) for job in "aabc")
         assert runs.release(["a", "c", "nobody"])
         assert [one.id for one in runs.ready(10)] == [first.id, third.id]
-        assert runs.get(other.id).waiting == WAITS_FOR_JOB
+        assert runs.get(other.id).waiting == Waiting.JOB
         assert not runs.release(["c"])
 
     def test_of_a_job_is_told_oldest_first(self, runs):
-        queued = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB))]
+        queued = [runs.add(run()), runs.add(run(waiting=Waiting.JOB))]
         started(runs)
         runs.add(run("2"))
         assert runs.queued("1") == queued
@@ -224,14 +214,14 @@ class TestTheQueue:
         assert [one.id for one in runs.ready(10)] == [other.id]
         runs.resume("a")
         assert [one.id for one in runs.ready(10)] == [first.id, other.id]
-        assert runs.get(second.id).waiting == WAITS_FOR_JOB
+        assert runs.get(second.id).waiting == Waiting.JOB
 
     def test_resumes_behind_the_run_that_is_running(self, runs):
         started(runs)
-        queued = runs.add(run(waiting=WAITS_FOR_JOB))
+        queued = runs.add(run(waiting=Waiting.JOB))
         runs.hold("1")
         runs.resume("1")
-        assert runs.get(queued.id).waiting == WAITS_FOR_JOB
+        assert runs.get(queued.id).waiting == Waiting.JOB
 
 
 class TestAJob:
@@ -239,9 +229,9 @@ class TestAJob:
         ("make", "is_live"),
         [
             (lambda runs: runs.add(run()), True),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_JOB)), True),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_POOL)), True),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_RETRY, not_before=NOON)), False),
+            (lambda runs: runs.add(run(waiting=Waiting.JOB)), True),
+            (lambda runs: runs.add(run(waiting=Waiting.POOL)), True),
+            (lambda runs: runs.add(run(waiting=Waiting.RETRY, not_before=NOON)), False),
             (started, True),
             (ended, False),
             (lambda runs: started(runs, job="2"), False),
@@ -257,7 +247,7 @@ class TestAJob:
         ("make", "is_waiting"),
         [
             (lambda runs: runs.add(run(cause=Cause.SCHEDULE)), True),
-            (lambda runs: runs.add(run(cause=Cause.SCHEDULE, waiting=WAITS_FOR_JOB)), True),
+            (lambda runs: runs.add(run(cause=Cause.SCHEDULE, waiting=Waiting.JOB)), True),
             (lambda runs: runs.add(run(cause=Cause.MANUAL)), False),
             (lambda runs: started(runs, cause=Cause.SCHEDULE), False),
             (lambda runs: runs.add(run("2", cause=Cause.SCHEDULE)), False),
@@ -325,7 +315,7 @@ class TestAPool:
 
     def test_lets_no_run_start_by_itself(self, runs, waiting):
         assert runs.ready(10) == []
-        assert {runs.get(one.id).waiting for one in waiting} == {WAITS_FOR_POOL}
+        assert {runs.get(one.id).waiting for one in waiting} == {Waiting.POOL}
 
     def test_lets_one_run_of_its_own_start_the_more_important_and_then_the_older_first(self, runs, waiting):
         found = []
@@ -336,7 +326,7 @@ class TestAPool:
         assert found == [{second}, {second, third}, {first, second, third}, {first, second, third}]
 
     def test_has_all_its_runs_judged_anew_where_none_is_named(self, runs, waiting):
-        held = runs.add(run(waiting=WAITS_FOR_JOB))
+        held = runs.add(run(waiting=Waiting.JOB))
         runs.release_pool()
         assert sorted(self.ready(runs)) == [one.id for one in waiting]
         assert runs.get(held.id) == held
@@ -349,7 +339,7 @@ class TestAPool:
 
 class TestADelayedRetry:
     def delayed(self, runs, seconds: int, **fields: object) -> Run:
-        fields = {"cause": Cause.RETRY, "waiting": WAITS_FOR_RETRY, "not_before": NOON + seconds * SECOND} | fields
+        fields = {"cause": Cause.RETRY, "waiting": Waiting.RETRY, "not_before": NOON + seconds * SECOND} | fields
         return runs.add(run(**fields))
 
     def test_does_not_start_by_itself_and_is_due_at_its_time(self, runs):
@@ -360,7 +350,7 @@ class TestADelayedRetry:
         assert runs.due_retries(NOON + 9 * SECOND, 2) == [early, middle]
         assert runs.due_retries(NOON + 9 * SECOND, 10) == [early, middle, late]
 
-    @pytest.mark.parametrize(("waiting", "is_ready"), [("", True), (WAITS_FOR_JOB, False)])
+    @pytest.mark.parametrize(("waiting", "is_ready"), [("", True), (Waiting.JOB, False)])
     def test_whose_time_has_come_waits_for_something_else(self, runs, waiting, is_ready):
         retry = self.delayed(runs, 1)
         runs.end_retry_wait(retry, waiting)
@@ -375,7 +365,7 @@ class TestADelayedRetry:
     def test_that_is_held_is_not_due_and_keeps_its_time_when_it_is_resumed(self, runs):
         retry = self.delayed(runs, 1)
         runs.hold("1")
-        assert (runs.get(retry.id).waiting, runs.next_retry()) == (WAITS_FOR_ENABLING, None)
+        assert (runs.get(retry.id).waiting, runs.next_retry()) == (Waiting.ENABLING, None)
         runs.resume("1")
         assert runs.get(retry.id) == retry
         assert runs.due_retries(NOON + SECOND, 10) == [retry]
@@ -400,11 +390,11 @@ class TestADelayedRetry:
         ("make", "is_pending", "is_under_way"),
         [
             (lambda runs: runs.add(run()), True, True),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_POOL)), True, True),
+            (lambda runs: runs.add(run(waiting=Waiting.POOL)), True, True),
             (started, True, True),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_JOB)), True, False),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_RETRY, not_before=NOON)), True, False),
-            (lambda runs: runs.add(run(waiting=WAITS_FOR_ENABLING)), True, False),
+            (lambda runs: runs.add(run(waiting=Waiting.JOB)), True, False),
+            (lambda runs: runs.add(run(waiting=Waiting.RETRY, not_before=NOON)), True, False),
+            (lambda runs: runs.add(run(waiting=Waiting.ENABLING)), True, False),
             (ended, False, False),
             (lambda runs: started(runs, job="2"), False, False),
         ],
@@ -413,7 +403,7 @@ class TestADelayedRetry:
     def test_may_be_pending_and_not_in_the_way_of_another(self, runs, make, is_pending, is_under_way):
         make(runs)
         assert runs.unfinished(["1", "nobody"]) == ({"1"} if is_pending else set())
-        runs.add(run(waiting=WAITS_FOR_JOB))
+        runs.add(run(waiting=Waiting.JOB))
         assert runs.release(["1"]) is not is_under_way
 
 
@@ -430,7 +420,7 @@ class TestOutput:
 class TestDeletingRuns:
     def test_takes_those_that_have_ended_with_their_output_and_leaves_the_others(self, runs):
         gone, kept = ended(runs), ended(runs)
-        live = [runs.add(run()), runs.add(run(waiting=WAITS_FOR_JOB)), started(runs)]
+        live = [runs.add(run()), runs.add(run(waiting=Waiting.JOB)), started(runs)]
         runs.store_outputs([(one.id, b"x") for one in (gone, kept, *live)])
         runs.delete([gone.id, *(one.id for one in live), 999])
         assert (runs.get(gone.id), runs.output(gone.id)) == (None, None)

@@ -1,0 +1,70 @@
+"""How many runs may still start and be queued in a step: free workers, room in pools, and the limits of the queue."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from copy import copy
+
+from kala.core.errors import Conflict
+from kala.core.limits import QUEUED, QUEUED_OF_JOB
+from kala.core.run import Run
+from kala.store.runs import Runs
+
+
+class Capacity:
+    """Changed by what a step starts, ends and queues."""
+
+    def __init__(self, runs: Runs, free: int, pools: Mapping[str, int], pools_in_use: Collection[str]) -> None:
+        """`free` is how many workers are; `pools` has how many runs may be running at a time in each pool."""
+        self.free = free
+        # Runs that wait for a worker start before any that come later.
+        self.has_backlog = runs.has_ready()
+        self._runs = runs
+        self._pools = pools
+        self._in_use = Counter(pools_in_use)
+        self._queued: int | None = None
+
+    def fork(self) -> "Capacity":
+        """Return a copy for a savepoint, which may be undone."""
+        forked = copy(self)
+        forked._in_use = self._in_use.copy()  # noqa: SLF001  an instance of this class
+        return forked
+
+    def can_start(self, pool: str) -> bool:
+        """Whether a new run may start at once."""
+        return not self.has_backlog and self.free > 0 and self.has_room(pool)
+
+    def has_room(self, pool: str) -> bool:
+        size = self._pools.get(pool)
+        return size is None or self._in_use[pool] < size
+
+    def start(self, run: Run) -> None:
+        """Count a run that starts, and so takes a worker and a place in its pool."""
+        self.free -= 1
+        self._in_use[run.pool] += 1
+
+    def end(self, run: Run) -> None:
+        """Count a run that ended. Its worker is among the free ones of this step already."""
+        self._in_use[run.pool] -= 1
+
+    def queue(self, run: Run) -> None:
+        """Count a run that is queued. Raises Conflict if no more runs of its job, or of all jobs, may wait."""
+        if reason := self.queue_is_full(run.job_id):
+            raise Conflict(reason)
+        assert self._queued is not None
+        self._queued += 1
+        self.has_backlog = self.has_backlog or not run.waiting
+
+    def unqueue(self) -> None:
+        """Count a queued run that was cancelled."""
+        if self._queued is not None:
+            self._queued -= 1
+
+    def queue_is_full(self, job_id: str) -> str:
+        """Return why no more runs of a job may be queued; empty if they may."""
+        if self._queued is None:
+            self._queued = self._runs.count_queued()
+        if self._queued >= QUEUED:
+            return f"{QUEUED:,} runs are queued, which is the limit; let some start, or cancel some"
+        if self._queued >= QUEUED_OF_JOB and self._runs.count_queued(job_id) >= QUEUED_OF_JOB:
+            return f"{QUEUED_OF_JOB:,} runs of the job are queued, which is the limit; let some start, or cancel some"
+        return ""

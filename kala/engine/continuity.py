@@ -1,0 +1,78 @@
+"""Since when the engine has watched the clock without a gap, and what has become stale by a change of clock or zone."""
+
+import logging
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from kala.core.clock import CLOCK_SLACK, rules_of
+
+logger = logging.getLogger("kala.engine")
+
+# The wall clock may be set while the loop waits, so it looks at the clock at least this often, in seconds.
+LONGEST_WAIT = 30.0
+# Between two commits that lie further apart nobody watched: the machine slept, its clock was set, or the disk failed.
+_GAP = timedelta(seconds=2 * LONGEST_WAIT)
+
+
+class Continuity:
+    """Belongs to the engine's thread."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self.zone = zone
+        # A slot from before this instant was missed.
+        self.watching_since = datetime.min.replace(tzinfo=UTC)
+        # The latest time that was seen since the clock was set back.
+        self.latest = self.watching_since
+        # By how much the clock was set back since the last commit.
+        self.set_back = timedelta()
+        # By how much the clock was set back that plans may come from; zero if their zone may be another; None if all
+        # plans are up to date.
+        self.stale_by: timedelta | None = timedelta()
+        self._last_commit = self.watching_since
+
+    def begin(self, now: datetime, last_claim: datetime | None, *, has_stale_zone: bool) -> None:
+        """Start from what the last Kala wrote: it may have had another clock and another zone."""
+        self.watching_since = self.latest = self._last_commit = now
+        if has_stale_zone:
+            self._log_zone()
+        if last_claim is not None and last_claim - now > CLOCK_SLACK:
+            self._replan(last_claim - now, now)
+        else:
+            self.latest = max(now, last_claim or now)
+
+    def check(self, now: datetime, zone: tzinfo) -> None:
+        """Compare the clock and the zone with those of the step before."""
+        # Without a commit nothing was watched either: slots came due, and nothing could become of them.
+        has_gap = now - self._last_commit > _GAP
+        set_back = self.latest - now
+        if set_back > CLOCK_SLACK:
+            self.set_back += set_back
+            self._replan(set_back, now)
+            self.latest = now
+        self.latest = max(self.latest, now)
+        self.watching_since = now if has_gap else min(self.watching_since, now)
+        if zone is not self.zone:
+            is_other = rules_of(zone) != rules_of(self.zone)
+            self.zone = zone
+            if is_other:
+                self.stale_by = self.stale_by or timedelta()
+                self._log_zone()
+
+    def committed(self, now: datetime, stale_by: timedelta | None) -> None:
+        """Note that a step is on disk; `stale_by` is what it has left of plans to be made again."""
+        self.set_back, self._last_commit, self.stale_by = timedelta(), now, stale_by
+
+    def _replan(self, set_back: timedelta, now: datetime) -> None:
+        self.stale_by = max(self.stale_by or timedelta(), set_back)
+        logger.warning(
+            "the clock was set back by %s to %s: jobs are planned again",
+            timedelta(seconds=round(set_back.total_seconds())),
+            f"{now:%Y-%m-%d %H:%M:%S} UTC",
+            extra={"fields": {"action": "clock_set_back", "seconds": round(set_back.total_seconds())}},
+        )
+
+    def _log_zone(self) -> None:
+        logger.warning(
+            "the server's time zone, now %s, or its rules have changed: jobs that follow it are planned again",
+            self.zone,
+            extra={"fields": {"action": "zone_changed", "zone": str(self.zone)}},
+        )

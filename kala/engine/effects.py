@@ -1,0 +1,33 @@
+"""What a step leads to once it is on disk."""
+
+from kala.core.job import Job
+from kala.core.run import Run
+from kala.engine.feed import Change
+
+
+class Effects:
+    """Runs to start and to cancel, outputs to remove, and what the feed tells."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[Run, Job]] = []
+        self.ends: list[Run] = []
+        self.cancels: list[tuple[Run, str]] = []
+        self.deleted_runs: list[int] = []
+        self.changes: list[Change] = []
+
+    def merge(self, later: "Effects") -> None:
+        """Add the effects of a savepoint that held."""
+        self.starts += later.starts
+        self.ends += later.ends
+        self.cancels += later.cancels
+        self.deleted_runs += later.deleted_runs
+        self.changes += later.changes
+
+    def run_changed(self, run: Run) -> None:
+        self.changes.append(Change("run", str(run.id), run.state))
+
+    def run_became(self, run_id: int, what: str) -> None:
+        self.changes.append(Change("run", str(run_id), what))
+
+    def job_became(self, job_id: str, what: str) -> None:
+        self.changes.append(Change("job", job_id, what))

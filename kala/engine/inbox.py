@@ -1,0 +1,63 @@
+"""Where messages and ends of runs wait for the engine's thread."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from kala.core.run import Outcome, Run, RunEnded
+from kala.engine.messages import Message
+
+T = TypeVar("T")
+# A message, and the future that gets its answer.
+Asked = tuple[Message[Any], "Future[Any]"]
+
+# Upper bound of messages that are taken at a time, so that no caller waits for a whole flood.
+_TAKEN = 500
+# Ends of runs within this window share a commit; nobody waits for them.
+_GATHER_SECONDS = 0.005
+
+
+class Inbox:
+    """Any thread adds; the engine's thread takes."""
+
+    def __init__(self) -> None:
+        self._messages: SimpleQueue[Asked | None] = SimpleQueue()
+        self._ended: deque[RunEnded] = deque()
+        self._is_gathering = False
+
+    def ask(self, message: Message[T]) -> "Future[T]":
+        answer: Future[T] = Future()
+        self._messages.put((message, answer))
+        return answer
+
+    def run_ended(self, run: Run, outcome: Outcome, output: bytes | None) -> None:
+        # Append before testing the flag: a loop that is gathering drains _ended after it clears the flag. Otherwise
+        # wake it with an empty message.
+        self._ended.append(RunEnded(run, outcome, output))
+        if not self._is_gathering:
+            self._messages.put(None)
+
+    def take(self, timeout: Callable[[], float], last_commit: float) -> tuple[list[RunEnded], list[Asked]]:
+        """Return the ends of runs and the messages that are there, at the latest after `timeout` seconds.
+
+        Ends alone wait for others until the window after the last commit, in seconds of the monotonic clock, is over.
+        """
+        asked = self._wait(timeout())
+        if self._ended and not asked:
+            self._is_gathering = True
+            asked = self._wait(min(timeout(), last_commit + _GATHER_SECONDS - time.monotonic()))
+            self._is_gathering = False
+        return [self._ended.popleft() for _ in range(len(self._ended))], asked
+
+    def _wait(self, seconds: float) -> list[Asked]:
+        """Return the messages that are there, as soon as one is or the loop is woken, or after `seconds`."""
+        found = []
+        with suppress(Empty):
+            found.append(self._messages.get(timeout=max(0.0, seconds)))
+            while len(found) < _TAKEN:
+                found.append(self._messages.get_nowait())
+        return [asked for asked in found if asked]

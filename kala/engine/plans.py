@@ -1,0 +1,97 @@
+"""How plans go on: slots become runs or entries of the history, each once, and jobs get their next slots."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from kala.core import policy
+from kala.core.clock import rules_of
+from kala.core.job import Job, Overlap
+from kala.core.policy import MissedSlots, Move
+from kala.core.run import Cause, State
+from kala.engine import queue
+from kala.engine.step import Step
+
+
+def claim_due(step: Step, watching_since: datetime, limit: int) -> None:
+    """Claim the slots of jobs that are due."""
+    claim(step, step.jobs.due(step.now, rules_of(step.zone), limit), watching_since)
+
+
+def claim(step: Step, jobs: Sequence[Job], watching_since: datetime) -> None:
+    """Turn the slots of due jobs into what their schedules and their rules for overlap and missed slots ask for."""
+    if not jobs:
+        return
+    busy = step.runs.busy([job.id for job in jobs if job.spec.runs_alone])
+    waiting = step.runs.with_slot_waiting([job.id for job in jobs if job.spec.overlap is Overlap.WAIT])
+    moves = [
+        policy.claim(
+            job,
+            step.zone,
+            step.now,
+            watching_since=watching_since,
+            is_waiting=job.id in waiting,
+            is_busy=job.id in busy,
+        )
+        for job in jobs
+    ]
+    moved = move(step, moves, busy)
+    unstarted = [after for job, after in zip(jobs, moved, strict=True) if after.slots_started == job.slots_started]
+    update_is_done(step, unstarted)
+
+
+def move(step: Step, moves: Sequence[Move], busy: Collection[str] = ()) -> list[Job]:
+    """Write what becomes of the slots that each move passes, and the next slot of its job."""
+    jobs = [_pass_slots(step, move, is_busy=move.job.id in busy) for move in moves]
+    step.jobs.plan(jobs)
+    return jobs
+
+
+def _pass_slots(step: Step, move: Move, *, is_busy: bool) -> Job:
+    job = move.job
+    cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
+    if move.missed:
+        run = queue.new_run(step, job, Cause.SCHEDULE, slot=move.missed.last)
+        queue.skip(step, run, _missed(move.missed))
+    started = 0
+    for number, slot in enumerate(move.slots):
+        run = queue.new_run(step, job, cause, slot=slot)
+        run = queue.admit_or_skip(step, run, job, is_busy=is_busy or number > 0)
+        started += run.state is not State.SKIPPED
+    for slot in move.skipped:
+        queue.skip(step, queue.new_run(step, job, cause, slot=slot), queue.OVERLAP)
+    return policy.as_started(move, started, step.zone, step.now)
+
+
+def _missed(missed: MissedSlots) -> str:
+    slots = "1 missed slot" if missed.count == 1 else f"{missed.count} missed slots"
+    first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
+    why = f": {missed.why}" if missed.why else ""
+    return f"{slots} skipped, from {first} to {last}{why}"
+
+
+def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> bool:
+    """Plan jobs again whose plans were made in another zone or by a clock that was ahead; say whether some may be left.
+
+    `latest` is the latest time that was seen since the clock was set back, by `set_back`.
+    """
+    rules = rules_of(step.zone)
+    stale = step.jobs.of_other_zone(rules, limit)
+    if set_back:
+        stale += step.jobs.from_ahead(latest, rules, limit - len(stale))
+    moves = [policy.correct(job, step.zone, latest, set_back) for job in stale]
+    move(step, moves)
+    jobs = [move.job for move in moves]
+    update_is_done(step, jobs)
+    due = [job for job in jobs if job.next_due and job.next_due <= step.now and not job.spec.disabled]
+    claim(step, due, watching_since=step.now)
+    return len(stale) == limit
+
+
+def update_is_done(step: Step, jobs: Iterable[Job]) -> None:
+    """Mark jobs as done, or not, by what is still to come."""
+    jobs = list(jobs)
+    done = {job.id for job in jobs if not policy.comes_again(job)}
+    done -= step.runs.unfinished(done)
+    for is_done in (True, False):
+        changed = [job.id for job in jobs if (job.id in done) is is_done and job.is_done is not is_done]
+        step.jobs.set_done(changed, is_done)

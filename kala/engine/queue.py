@@ -1,0 +1,125 @@
+"""The queue of runs: what a new run becomes, what runs wait for, and how queued runs are cancelled."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from kala.core import policy
+from kala.core.errors import Conflict
+from kala.core.job import Job
+from kala.core.policy import Admission
+from kala.core.run import Cause, Outcome, Run, State, Waiting
+from kala.engine.step import Step
+
+OVERLAP = "skipped because another run of the job was queued or running"
+_REPLACED = "cancelled because a newer run of the job replaces it"
+
+
+def new_run(step: Step, job: Job, cause: Cause, *, slot: datetime | None = None, cause_run: int | None = None) -> Run:
+    return Run(
+        job_id=job.id,
+        job_name=job.spec.name,
+        cause=cause,
+        cause_run=cause_run,
+        queued_at=step.now,
+        due_at=slot or step.now,
+        slot=slot,
+        pool=job.spec.pool,
+        priority=job.spec.priority,
+    )
+
+
+def admit(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
+    """Write a new run: running, queued or skipped. Raises Conflict if no more runs may be queued."""
+    match policy.admit(job.spec, is_busy=is_busy):
+        case Admission.SKIP:
+            return skip(step, run, OVERLAP)
+        case Admission.REPLACE:
+            _cancel_others(step, job)
+            is_busy = bool(step.runs.busy([job.id]))
+            run = replace(run, waiting=Waiting.JOB if is_busy else Waiting.WORKER)
+        case Admission.WAIT:
+            run = replace(run, waiting=Waiting.JOB)
+    return add(step, run, job)
+
+
+def admit_or_skip(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
+    """Write a new run for which nobody waits: one that may not be queued is skipped, and its message says why."""
+    try:
+        return admit(step, run, job, is_busy=is_busy)
+    except Conflict as full:
+        return skip(step, run, f"skipped: {full}")
+
+
+def is_busy(step: Step, job: Job) -> bool:
+    """Whether a run of the job, which runs alone, is queued or running."""
+    return job.spec.runs_alone and bool(step.runs.busy([job.id]))
+
+
+def add(step: Step, run: Run, job: Job) -> Run:
+    """Write a run, as running if nothing is before it. Raises Conflict if it would have to wait and may not."""
+    if job.children:
+        step.dependencies.outdate_successes(job.id)
+    if run.waiting or not step.capacity.can_start(run.pool):
+        step.capacity.queue(run)
+        run = step.runs.add(run)
+        step.effects.run_changed(run)
+        return run
+    run = step.runs.add(replace(run, state=State.RUNNING, started_at=step.now))
+    step.capacity.start(run)
+    step.run_started(run, job)
+    return run
+
+
+def skip(step: Step, run: Run, reason: str) -> Run:
+    """Write a run that never starts."""
+    outcome = Outcome(state=State.SKIPPED, ended_at=step.now, message=reason)
+    run = step.runs.add(replace(run, state=State.SKIPPED, outcome=outcome))
+    step.effects.run_changed(run)
+    return run
+
+
+def _cancel_others(step: Step, job: Job) -> None:
+    cancel_queued_of(step, [job.id], _REPLACED)
+    step.effects.cancels += [(run, _REPLACED) for run in step.runs.running_of(job.id)]
+
+
+def cancel_queued(step: Step, run: Run, reason: str) -> None:
+    step.runs.cancel_queued(run, step.now, reason)
+    _unqueue(step, run.id, run.pool)
+
+
+def cancel_queued_of(step: Step, job_ids: Collection[str], reason: str, limit: int = -1) -> int:
+    """Cancel queued runs of jobs, at most `limit`; return how many."""
+    runs = step.runs.cancel_queued_of(job_ids, step.now, reason, limit)
+    for run_id, pool in runs:
+        _unqueue(step, run_id, pool)
+    return len(runs)
+
+
+def _unqueue(step: Step, run_id: int, pool: str) -> None:
+    step.capacity.unqueue()
+    release_pool(step, pool)
+    step.effects.run_became(run_id, State.CANCELLED)
+
+
+def hold(step: Step, job_id: str) -> None:
+    """Let the queued runs of a job wait until it is enabled."""
+    runs = step.runs.queued(job_id)
+    step.runs.hold(job_id)
+    for run in runs:
+        release_pool(step, run.pool)
+
+
+def release(step: Step, job_ids: Iterable[str]) -> None:
+    """Let the oldest run that waits for each job be its next, if no other run of the job is queued or running."""
+    if step.runs.release(job_ids):
+        step.capacity.has_backlog = True
+
+
+def release_pool(step: Step, pool: str) -> None:
+    """Reconsider the first run that waits for a pool before any that comes later in this step."""
+    if pool:
+        step.runs.release_pool(pool)
+        step.capacity.has_backlog = True

@@ -1,0 +1,186 @@
+"""What callers ask for: jobs and runs created, changed, started, cancelled and deleted. Errors undo the savepoint."""
+
+from collections.abc import Callable, Collection, Sequence
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from kala.core import graph, policy
+from kala.core.errors import Conflict, Invalid, KalaError, NotFound
+from kala.core.job import Job, Spec
+from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
+from kala.core.run import MOVES, Cause, Run, State
+from kala.engine import plans, queue
+from kala.engine.starts import JOB_DELETED
+from kala.engine.step import Step
+
+_CANCELLED = "cancelled by request"
+_BATCH = 500
+
+
+def create_job(step: Step, spec: Spec) -> Job:
+    spec = _complete(step, spec, before=None)
+    job = policy.new_job(str(uuid4()), spec, step.zone, step.now)
+    _check_children(step, job, ())
+    step.jobs.add(job)
+    # No job names a new one, so its parents alone close no cycle.
+    if spec.on_failure_job:
+        _check_cycle(step, job)
+    step.effects.job_became(job.id, "created")
+    return job
+
+
+def update_job(step: Step, given: str, revise: Callable[[Spec], Spec]) -> Job:
+    """Change a job's spec and plan it again; its id, history and counts stay."""
+    before = step.jobs.found(given)
+    spec = _complete(step, revise(before.spec), before.spec)
+    move = policy.replan(before, spec, step.zone, step.now)
+    job = move.job
+    _check_children(step, job, before.spec.parents)
+    step.jobs.save(job)
+    plans.move(step, [move])
+    if set(spec.parents).difference(before.spec.parents) or spec.on_failure_job != before.spec.on_failure_job:
+        _check_cycle(step, job)
+    plans.update_is_done(step, [job])
+    step.effects.job_became(job.id, "updated")
+    if spec.disabled:
+        queue.hold(step, job.id)
+    elif before.spec.disabled:
+        _resume(step, job)
+    return step.jobs.found(job.id)
+
+
+def _resume(step: Step, job: Job) -> None:
+    step.runs.resume(job.id, policy.waiting_for_turn(job.spec, is_busy=True))
+    # A job of another zone has yet to be planned again, which also claims what it has missed.
+    if job.next_due and job.next_due <= step.now and not policy.is_of_other_zone(job, step.zone):
+        plans.claim(step, [job], watching_since=step.now)
+
+
+def _complete(step: Step, spec: Spec, before: Spec | None) -> Spec:
+    """Return the spec with ids in place of names. Raises Invalid if it makes no sense."""
+    policy.check(spec, step.zone)
+    # A job whose pool is no longer configured can still be changed, and above all disabled.
+    is_new = before is None or spec.pool != before.pool
+    if is_new and spec.pool and spec.pool not in step.pools:
+        known = ", ".join(sorted(step.pools)) or "none"
+        raise Invalid(f"pool: {spec.pool!r} is not one of the configured pools ({known}); use one of them, or add it")
+    on_failure_job = spec.on_failure_job and _ids(step, "on_failure_job", [spec.on_failure_job])[0]
+    return replace(spec, parents=_ids(step, "parent_jobs", spec.parents), on_failure_job=on_failure_job)
+
+
+def _ids(step: Step, field: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of the jobs that have these ids or, as the only job, these names."""
+    existing = step.jobs.there(given)
+    try:
+        return tuple(dict.fromkeys(one if one in existing else step.jobs.id_of(one, field) for one in given))
+    except KalaError as error:
+        raise Invalid(str(error)) from None
+
+
+def _check_children(step: Step, job: Job, before: Collection[str]) -> None:
+    """Refuse a job that would be one child too many; `before` has its parents until now."""
+    added = set(job.spec.parents).difference(before)
+    if not added:
+        return
+    for parent in step.dependencies.with_children(CHILDREN, added):
+        raise Conflict(f"parent_jobs: job {parent} has {CHILDREN:,} children, which is the limit; use another parent")
+    if step.dependencies.count() + len(added) > DEPENDENCIES:
+        raise Conflict(f"parent_jobs: there are {DEPENDENCIES:,} dependencies, which is the limit; use fewer parents")
+
+
+def _check_cycle(step: Step, job: Job) -> None:
+    cycle = graph.circle(job.id, step.dependencies.started_by)
+    if cycle:
+        raise Invalid(
+            f"parent_jobs, on_failure_job: the jobs would form a cycle: {graph.shown(cycle)}; remove one of these links"
+        )
+
+
+def delete_job(step: Step, given: str) -> dict[str, str]:
+    """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
+    job = step.jobs.found(given)
+    doomed = graph.doomed_by(job.id, step.dependencies.children, step.dependencies.count_parents)
+    if len(doomed) - 1 > DELETED:
+        raise Conflict(
+            f"job {job.id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
+            f"limit is {DELETED:,}; delete some of them first, or give them another parent"
+        )
+    names = step.jobs.names(doomed)
+    changed = step.jobs.delete(doomed)
+    for job_id in doomed:
+        step.effects.job_became(job_id, "deleted")
+    for job_id in changed:
+        step.effects.job_became(job_id, "updated")
+    _leave_behind(step, doomed)
+    return {job_id: names[job_id] for job_id in doomed}
+
+
+def delete_all_jobs(step: Step) -> None:
+    _leave_behind(step, step.runs.jobs_with_queued())
+    step.jobs.delete_all()
+    step.effects.job_became("*", "deleted")
+
+
+def _leave_behind(step: Step, deleted: Sequence[str]) -> None:
+    if step.leftovers.deleted_jobs is not None:
+        step.leftovers.deleted_jobs += deleted
+
+
+def clean_up(step: Step) -> None:
+    """Cancel queued runs of deleted jobs, and remove these jobs where others name them as their on-failure job.
+
+    What is too much for one step is left to the next.
+    """
+    if step.leftovers.deleted_jobs is None:
+        step.leftovers.deleted_jobs = step.jobs.missing()
+    deleted = step.leftovers.deleted_jobs
+    left = int(REMAINS)
+    while deleted and left > 0:
+        batch = deleted[-_BATCH:]
+        changed = step.jobs.forget_on_failure(batch, left)
+        cancelled = queue.cancel_queued_of(step, batch, JOB_DELETED, left)
+        for job_id in changed:
+            step.effects.job_became(job_id, "updated")
+        if max(len(changed), cancelled) < left:
+            del deleted[-_BATCH:]
+        left -= len(changed) + cancelled
+
+
+def start_job(step: Step, given: str) -> Run:
+    job = step.jobs.found(given)
+    if job.spec.disabled:
+        raise Conflict(f"job {job.id} ({job.spec.name}) is disabled; enable it before starting it")
+    return queue.admit(step, queue.new_run(step, job, Cause.MANUAL), job, is_busy=queue.is_busy(step, job))
+
+
+def cancel_run(step: Step, run_id: int) -> None:
+    """Cancel a run: at once if it is queued, through the executor if it is running."""
+    run = _run(step, run_id)
+    if run.state not in MOVES:
+        raise Conflict(f"run {run_id} has ended ({run.state}); only queued or running runs can be cancelled")
+    if run.state is State.RUNNING:
+        step.effects.cancels.append((run, _CANCELLED))
+        return
+    queue.cancel_queued(step, run, _CANCELLED)
+    job = step.jobs.get(run.job_id)
+    if job:
+        queue.release(step, [job.id])
+        plans.update_is_done(step, [job])
+
+
+def delete_run(step: Step, run_id: int) -> None:
+    """Remove a run that has ended from the history; counts and repeats stay."""
+    run = _run(step, run_id)
+    if run.state in MOVES:
+        raise Conflict(f"run {run_id} is {run.state}; cancel it before deleting it")
+    step.runs.delete([run_id])
+    step.effects.deleted_runs.append(run_id)
+    step.effects.run_became(run_id, "deleted")
+
+
+def _run(step: Step, run_id: int) -> Run:
+    run = step.runs.get(run_id)
+    if run is None:
+        raise NotFound(f"no run has the id {run_id}")
+    return run

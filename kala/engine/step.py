@@ -1,0 +1,84 @@
+"""One step of the engine: all that its transaction writes, and what that leads to after the commit."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from kala.core.job import Job
+from kala.core.limits import FOLLOWERS
+from kala.core.run import Run
+from kala.engine.capacity import Capacity
+from kala.engine.effects import Effects
+from kala.store.store import Session
+
+
+class Leftovers(msgspec.Struct):
+    """What steps have left to later ones. The database knows it, too: this only saves looking for it in each step."""
+
+    has_children: bool = True
+    """Whether children of runs that succeeded have yet to be looked at."""
+    deleted_jobs: list[str] | None = None
+    """Deleted jobs that queued runs and other jobs may still name; None until the database was asked for them."""
+    is_turn_of_led_to: bool = False
+    """Whether a run that another run led to starts next, if both kinds are ready."""
+
+    def forget(self) -> None:
+        """Look everything up again, because the transaction of a step was rolled back."""
+        self.has_children, self.deleted_jobs = True, None
+
+
+class Step:
+    """Belongs to the engine's thread for the time of one transaction. Its effects count once that is committed."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        zone: tzinfo,
+        now: datetime,
+        pools: Mapping[str, int],
+        capacity: Capacity,
+        leftovers: Leftovers,
+    ) -> None:
+        """`zone` is the server's; `pools` has how many runs may be running at a time in each pool."""
+        self.jobs = session.jobs
+        self.runs = session.runs
+        self.dependencies = session.dependencies
+        self.zone = zone
+        self.now = now
+        self.pools = pools
+        self.capacity = capacity
+        self.leftovers = leftovers
+        self.effects = Effects()
+        # How many more children of runs that succeeded the step looks at.
+        self.children_left = int(FOLLOWERS)
+        # Whether runs are ready that the step has not looked at.
+        self.has_ready = False
+
+    @property
+    def leaves_work(self) -> bool:
+        """Whether the next step should begin at once."""
+        return self.has_ready or self.leftovers.has_children or bool(self.leftovers.deleted_jobs)
+
+    @contextmanager
+    def savepoint(self, savepoint: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+        """Write in a savepoint of the database. If it is rolled back, its effects are dropped, too."""
+        effects, capacity = self.effects, self.capacity
+        self.effects, self.capacity = Effects(), capacity.fork()
+        try:
+            with savepoint():
+                yield
+        except BaseException:
+            self.effects, self.capacity = effects, capacity
+            raise
+        effects.merge(self.effects)
+        self.effects = effects
+
+    def run_started(self, run: Run, job: Job) -> None:
+        """Note a run that is written as running: its command starts after the commit."""
+        if job.spec.needs_all_parents:
+            self.dependencies.forget_successes(job.id)
+        self.effects.starts.append((run, job))
+        self.effects.run_changed(run)

@@ -1,0 +1,74 @@
+"""Messages and ends of runs on their way to the engine's thread."""
+
+import time
+from datetime import UTC, datetime
+from threading import Thread
+
+import pytest
+
+from kala.core.run import Cause, Outcome, Run, State
+from kala.engine import inbox as module
+from kala.engine.inbox import Inbox
+from kala.engine.messages import DeleteAllJobs, Drain
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+RUN = Run(id=1, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+SUCCEEDED = Outcome(state=State.SUCCEEDED, ended_at=NOON)
+PATIENCE = 5.0
+
+
+@pytest.fixture
+def inbox():
+    return Inbox()
+
+
+def take(inbox: Inbox, timeout: float = 0.0, last_commit: float = 0.0) -> tuple[list[int], list[str]]:
+    """The ids of the runs that ended, and the kinds of the messages."""
+    ends, asked = inbox.take(lambda: timeout, last_commit)
+    return [end.run.id for end in ends], [type(message).__name__ for message, _ in asked]
+
+
+def test_it_is_empty_after_the_timeout(inbox):
+    assert take(inbox) == ([], [])
+
+
+def test_messages_are_taken_in_the_order_in_which_they_were_sent(inbox):
+    inbox.ask(Drain())
+    inbox.ask(DeleteAllJobs())
+    assert take(inbox) == ([], ["Drain", "DeleteAllJobs"])
+    assert take(inbox) == ([], [])
+
+
+def test_no_more_than_a_limited_number_of_messages_is_taken_at_a_time(inbox, monkeypatch):
+    monkeypatch.setattr(module, "_TAKEN", 2)
+    for _ in range(3):
+        inbox.ask(Drain())
+    assert [take(inbox), take(inbox)] == [([], ["Drain"] * 2), ([], ["Drain"])]
+
+
+def test_the_future_of_a_message_is_the_one_that_its_sender_has(inbox):
+    answer = inbox.ask(Drain())
+    _, [(_, taken)] = inbox.take(lambda: 0.0, 0.0)
+    assert taken is answer
+
+
+def test_an_end_wakes_the_thread_that_waits(inbox):
+    ender = Thread(target=inbox.run_ended, args=(RUN, SUCCEEDED, None))
+    ender.start()
+    assert take(inbox, timeout=PATIENCE) == ([1], [])
+    ender.join()
+
+
+def test_ends_wait_for_a_message_until_the_window_is_over_and_no_longer(inbox, monkeypatch):
+    monkeypatch.setattr(module, "_GATHER_SECONDS", PATIENCE)
+    inbox.run_ended(RUN, SUCCEEDED, None)
+    asker = Thread(target=inbox.ask, args=(Drain(),))
+    asker.start()
+    assert take(inbox, timeout=PATIENCE, last_commit=time.monotonic()) == ([1], ["Drain"])
+    asker.join()
+
+
+def test_ends_do_not_wait_beyond_what_is_due(inbox, monkeypatch):
+    monkeypatch.setattr(module, "_GATHER_SECONDS", 1e6)
+    inbox.run_ended(RUN, SUCCEEDED, None)
+    assert take(inbox, timeout=0.01, last_commit=time.monotonic()) == ([1], [])
