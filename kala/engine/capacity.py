@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from copy import copy
 
 from kala.core.errors import Conflict
 from kala.core.limits import QUEUED, QUEUED_OF_JOB
 from kala.core.run import Run
 from kala.store.runs import Runs
+
+Snapshot = tuple[int, bool, int | None, dict[str, int]]
 
 
 class Capacity:
@@ -23,11 +24,13 @@ class Capacity:
         self._in_use = Counter(pools_in_use)
         self._queued: int | None = None
 
-    def fork(self) -> "Capacity":
-        """Return a copy for a savepoint, which may be undone."""
-        forked = copy(self)
-        forked._in_use = self._in_use.copy()  # noqa: SLF001  an instance of this class
-        return forked
+    def snapshot(self) -> Snapshot:
+        """Return what `restore` needs if a savepoint is rolled back."""
+        return self.free, self.has_backlog, self._queued, dict(self._in_use)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.free, self.has_backlog, self._queued, in_use = snapshot
+        self._in_use = Counter(in_use)
 
     def can_start(self, pool: str) -> bool:
         """Whether a new run may start at once."""

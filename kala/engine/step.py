@@ -65,13 +65,14 @@ class Step:
     @contextmanager
     def savepoint(self, savepoint: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
         """Write in a savepoint of the database. If it is rolled back, its effects are dropped, too."""
-        effects, capacity = self.effects, self.capacity
-        self.effects, self.capacity = Effects(), capacity.fork()
+        effects, capacity = self.effects, self.capacity.snapshot()
+        self.effects = Effects()
         try:
             with savepoint():
                 yield
         except BaseException:
-            self.effects, self.capacity = effects, capacity
+            self.effects = effects
+            self.capacity.restore(capacity)
             raise
         effects.merge(self.effects)
         self.effects = effects
