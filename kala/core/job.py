@@ -53,11 +53,14 @@ class HttpCall(msgspec.Struct, frozen=True, tag="http"):
     expected_codes: tuple[int, ...] = (200,)
 
 
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
+class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to run, when, and how, as the job's owner gave it.
 
     The schedule and the durations are ISO 8601 texts that parsed when they were given; "" is none. Times without an
     offset mean the server's zone, so a text gets its meaning only together with that.
+
+    The database has only what differs from the defaults, so a default never changes without a migration that writes
+    the old one out.
     """
 
     name: str
