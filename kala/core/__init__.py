@@ -1,1 +1,1 @@
-"""What a job means: pure values and decisions. No I/O, threads, clock, randomness or logging in here."""
+"""What a job means: pure values and decisions, without I/O, threads, clock, randomness or logging."""

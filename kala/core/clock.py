@@ -1,14 +1,14 @@
-"""What a plan is reckoned with: the rules of a time zone, and a clock that can be set."""
+"""Time zones and clocks: whether two zones have the same rules, and what setting the clock back means."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
 
 CLOCK_SLACK = timedelta(minutes=1)
-"""A clock that is set back by no more than this changes no plan; time servers correct clocks by less."""
+"""Setting the clock back by at most this much changes no plan; time servers correct clocks by less."""
 
 CORRECTION = timedelta(hours=3)
-"""A clock that is set back by more than this was wrong before, so that what ran by it does not count."""
+"""If the clock is set back by more than this, it was wrong before, and runs that started by it do not count."""
 
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 # Since 1970 no zone has changed its offset twice in less than 6 days and 23 hours.
@@ -18,7 +18,7 @@ _SECOND = timedelta(seconds=1)
 
 @lru_cache(maxsize=64)
 def rules_of(zone: tzinfo) -> str:
-    """A digest of what a zone's clocks show, from 1970 to 2100: the same for two zones that agree all the time."""
+    """Return a digest of a zone's UTC offsets from 1970 to 2100, which is equal for two zones that always agree."""
     digest = blake2b(digest_size=8)
     before = _FIRST
     digest.update(f"{_offset(zone, before)}".encode())
@@ -35,7 +35,7 @@ def _offset(zone: tzinfo, instant: datetime) -> timedelta | None:
 
 
 def _change(zone: tzinfo, low: datetime, high: datetime) -> datetime:
-    """The second at which the zone's offset changes between two instants."""
+    """Return the second at which the zone's offset changes between two instants."""
     old = _offset(zone, low)
     while high - low > _SECOND:
         middle = low + (high - low) // 2 // _SECOND * _SECOND

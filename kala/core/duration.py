@@ -16,7 +16,7 @@ _EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
 
 
 class _UnevenError(Exception):
-    """What ISO 8601 allows and the calendar does not tell: how long half a day is where clocks change."""
+    """A fraction that ISO 8601 allows and the calendar leaves open: how long half a day is where clocks change."""
 
 
 class Duration(msgspec.Struct, frozen=True):
@@ -27,15 +27,15 @@ class Duration(msgspec.Struct, frozen=True):
     time: timedelta = timedelta()
 
     def after(self, start: datetime, times: int = 1) -> datetime:
-        """The instant, in UTC, that lies `times` durations after `start`.
+        """Return the instant, in UTC, `times` durations after `start`.
 
         Months and days are counted on the wall clock of `start`'s zone, then the time is added as it elapses. A month
-        that lacks the day uses its last day. Raises OverflowError beyond the year 9999.
+        that lacks the day uses its last day. Raise OverflowError beyond the calendar, which has the years 1 to 9999.
         """
         try:
             wall = start + self._calendar(times)
             return wall.astimezone(UTC) + self.time * times
-        except ValueError as error:  # isodate and datetime report a year out of range so
+        except ValueError as error:  # how isodate and datetime report a year out of range
             raise OverflowError(str(error)) from error
 
     def _calendar(self, times: int) -> timedelta | isodate.Duration:
@@ -45,18 +45,18 @@ class Duration(msgspec.Struct, frozen=True):
 
     @property
     def shortest(self) -> timedelta:
-        """A length that the duration never falls below, whatever the calendar."""
+        """The lower bound of the duration's length, whatever the calendar."""
         return timedelta(days=self.months * 28 + self.days) + self.time
 
     @property
     def longest(self) -> timedelta:
-        """A length that the duration never exceeds, whatever the calendar."""
+        """The upper bound of the duration's length, whatever the calendar."""
         return timedelta(days=self.months * 31 + self.days) + self.time
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str, field: str) -> Duration:
-    """Read an ISO 8601 duration (clause 5.5.2); raises Invalid, naming `field`, where it is not one."""
+    """Parse an ISO 8601 duration (clause 5.5.2). Raise Invalid, naming `field`, if `text` is not one."""
     try:
         date, _, time = text.partition("T")
         if not _LETTERS.fullmatch(text) or text.endswith("T"):
@@ -79,7 +79,7 @@ def _join(date: timedelta | isodate.Duration, time: str) -> Duration:
     if isinstance(date, isodate.Duration):
         months, days = date.years * 12 + date.months, date.tdelta
     if not isinstance(exact, timedelta) or not isinstance(days, timedelta):
-        raise ValueError(date)  # noqa: TRY004  what is wrong is the text, not a type
+        raise ValueError(date)  # noqa: TRY004  the text is wrong, not a type
     if months != int(months) or days % _DAY:
         raise _UnevenError
     joined = Duration(int(months), days.days, exact)

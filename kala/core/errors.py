@@ -2,7 +2,7 @@
 
 
 class KalaError(Exception):
-    """Kala cannot do what was requested; nothing was changed."""
+    """Kala cannot do what was requested. Nothing was changed, except perhaps after `Busy`."""
 
 
 class Invalid(KalaError):
@@ -22,10 +22,13 @@ class Forbidden(KalaError):
 
 
 class Busy(KalaError):
-    """Kala cannot do this at the moment; the same request may succeed later."""
+    """Kala cannot do this at the moment; the same request may succeed later.
+
+    If the change may have been made all the same, as after a timeout, the message says so.
+    """
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the system's reason as a sentence, after the name of the file where there is one."""
+    """Return the system's message, after the name of the file if the error has one."""
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason

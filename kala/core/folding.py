@@ -1,10 +1,10 @@
-"""Text compared without regard to case, in every alphabet."""
+"""Case-insensitive comparison of text, in every alphabet."""
 
 import unicodedata
 
 
 def folded(text: str) -> str:
-    """What two texts have in common that differ in case alone, or in how their accents are composed.
+    """Return a form of `text` that is equal for texts that differ only in case or in how accents are composed.
 
     Canonical caseless matching (Unicode, chapter 3.13, D145).
     """

@@ -1,40 +1,40 @@
-"""Rules of dependencies. The edges come from outside, level by level, so that a walk asks once for many jobs."""
+"""Rules of dependencies. The caller loads the edges, one level at a time, so a walk needs few queries for many jobs."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 Edges = Callable[[Collection[str]], Iterable[tuple[str, str]]]
-"""All edges that begin at any of some jobs, each as the ids of its two ends."""
+"""Returns all edges that begin at one of the given jobs, each as the ids of its two ends."""
 
 _SHOWN = 3
 
 
 def circle(start: str, edges: Edges) -> list[str] | None:
-    """The ids on a shortest way from a job back to itself, with the job at both ends; None where there is none."""
+    """Return the ids on a shortest cycle through `start`, with `start` at both ends, or None if there is no cycle."""
     came_from: dict[str, str] = {}
     level = [start]
     while level and start not in came_from:
         found = {after: before for before, after in edges(level) if after not in came_from}
         came_from |= found
         level = list(found)
-    return _way_back(start, came_from) if start in came_from else None
+    return _path_back(start, came_from) if start in came_from else None
 
 
-def _way_back(start: str, came_from: Mapping[str, str]) -> list[str]:
-    way = [start, came_from[start]]
-    while way[-1] != start:
-        way.append(came_from[way[-1]])
-    return way[::-1]
+def _path_back(start: str, came_from: Mapping[str, str]) -> list[str]:
+    path = [start, came_from[start]]
+    while path[-1] != start:
+        path.append(came_from[path[-1]])
+    return path[::-1]
 
 
-def shown(way: list[str]) -> str:
-    """A way as text; of a long one its beginning and its end."""
-    if len(way) > 2 * _SHOWN + 1:
-        way = [*way[:_SHOWN], f"({len(way) - 2 * _SHOWN} more)", *way[-_SHOWN:]]
-    return " -> ".join(way)
+def shown(path: list[str]) -> str:
+    """Format a path of ids; of a long path only the beginning and the end."""
+    if len(path) > 2 * _SHOWN + 1:
+        path = [*path[:_SHOWN], f"({len(path) - 2 * _SHOWN} more)", *path[-_SHOWN:]]
+    return " -> ".join(path)
 
 
 def doomed_by(job_id: str, children: Edges, count_parents: Callable[[Collection[str]], Mapping[str, int]]) -> list[str]:
-    """The jobs that go when `job_id` is deleted: itself, and each descendant that is left without any parent."""
+    """Return the jobs that are deleted with `job_id`: itself, and each descendant that is left without any parent."""
     doomed = [job_id]
     parents_left: dict[str, int] = {}
     level = doomed

@@ -1,14 +1,14 @@
-"""The limits that keep one job, one caller or one server from taking everything: the table in docs/operations.md.
+"""The limits that keep one job, client or server from using up everything: the table in docs/operations.md.
 
-A limit is a number with its meaning and with what happens where it is met. Bounds of a single field, such as the
-highest priority, stand with the field.
+Each limit has its number, what the number counts, and what happens when it is reached. Bounds of a single field, such
+as the highest priority, are defined with the field.
 """
 
 from typing import Self
 
 
 class Limit(int):
-    """A number that also says what it bounds and what happens where it is met."""
+    """A number that also says what it limits and what happens when the limit is reached."""
 
     what: str
     then: str
@@ -20,34 +20,34 @@ class Limit(int):
         return limit
 
 
-# What a request may say.
+# The content of a request.
 NAMES = Limit(100, "fields in a JSON object", "the request is refused")
-# Linux takes no longer path (PATH_MAX in limits.h, less the NUL at its end).
+# Linux accepts no longer path (PATH_MAX in limits.h, without the terminating NUL).
 PATH = Limit(4_095, "bytes in a job's working_directory or shell", "the job is refused")
 VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")
-# Linux takes no variable of 128 KiB or more (execve(2), MAX_ARG_STRLEN). To a command of another user it travels under
-# a name that can be longer, and the names of all of them are one argument.
+# Linux accepts no variable of 128 KiB or more (execve(2), MAX_ARG_STRLEN). A variable for a command of another user has
+# a temporary name that can be longer, and the names of all such variables are one argument.
 VARIABLE = Limit(131_000, "bytes in a variable of a job's env, including its name", "the job is refused")
 VARIABLE_NAME = Limit(100, "characters in the name of a variable", "the job is refused")
 HEADERS = Limit(100, "headers of an HTTP job, and values of each header", "the job is refused")
 CODES = Limit(1_000, "exit codes or response codes in a list", "the job is refused")
-_OF_A_TEMPLATE = "the job is refused; if an older version of Kala stored it, its runs fail"
-TEMPLATE = Limit(65_536, "characters in a template", _OF_A_TEMPLATE)
-TEMPLATE_TOKENS = Limit(2_000, "names, operators and literals in a template", _OF_A_TEMPLATE)
-TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", _OF_A_TEMPLATE)
-# Linux takes no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
-RENDERED = Limit(131_071, "bytes in a command, URL or body made from a template", _OF_A_TEMPLATE)
+_TEMPLATE_REFUSED = "the job is refused; if an older version of Kala stored it, its runs fail"
+TEMPLATE = Limit(65_536, "characters in a template", _TEMPLATE_REFUSED)
+TEMPLATE_TOKENS = Limit(2_000, "names, operators and literals in a template", _TEMPLATE_REFUSED)
+TEMPLATE_DEPTH = Limit(50, "levels of nesting in a template", _TEMPLATE_REFUSED)
+# Linux accepts no argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
+RENDERED = Limit(131_071, "bytes in a command, URL or body made from a template", _TEMPLATE_REFUSED)
 
-# What jobs may lead to.
+# Dependencies and queues.
 PARENTS = Limit(1_000, "parents of a job", "the job is refused")
 CHILDREN = Limit(10_000, "children of a job", "another one is refused")
 DEPENDENCIES = Limit(200_000, "dependencies in total", "another one is refused")
 DELETED = Limit(
     10_000, "descendants deleted together with a job", "the deletion is refused; delete some descendants first"
 )
-_OF_A_QUEUE = "a manual start is refused; any other run is recorded as skipped, with the reason"
-QUEUED_OF_JOB = Limit(1_000, "queued runs of a job", _OF_A_QUEUE)
-QUEUED = Limit(100_000, "queued runs in total", _OF_A_QUEUE)
+_RUN_REFUSED = "a manual start is refused; any other run is recorded as skipped, with the reason"
+QUEUED_OF_JOB = Limit(1_000, "queued runs of a job", _RUN_REFUSED)
+QUEUED = Limit(100_000, "queued runs in total", _RUN_REFUSED)
 FOLLOWERS = Limit(500, "children queued in one step of the engine", "the rest follow in the next steps")
 REMAINS = Limit(
     2_000, "queued runs of deleted jobs cancelled in one step of the engine", "the rest follow in the next steps"
@@ -56,7 +56,7 @@ RETRIES_AT_ONCE = Limit(
     10, "attempts of a run without a pause between them", "each further attempt waits at least a second"
 )
 
-# What runs may take and say.
+# Runs.
 MESSAGE = Limit(1_000, "characters in a run's message", "the message is cut and ends with …")
 LOG_LINE = Limit(4_000, "characters in a log line, and in each of its fields", "the text is cut and ends with …")
 LOOKUPS = Limit(128, "concurrent host name lookups", "further lookups wait, up to the timeout of their HTTP call")
@@ -64,7 +64,7 @@ REDIRECTS = Limit(10, "redirects followed by an HTTP call", "the run fails")
 RESPONSE_HEAD = Limit(65_536, "bytes in the status line and headers of a response to an HTTP call", "the run fails")
 RESPONSE_UNPACKED = Limit(100 << 20, "bytes in a decompressed response to an HTTP call", "the run fails")
 
-# What callers of the API may take.
+# Clients of the API.
 CONNECTIONS = Limit(
     2_000,
     "concurrent connections, or half of Kala's file descriptors (`LimitNOFILE=`) if that is less",
@@ -78,14 +78,11 @@ ADDRESS_PERCENT = Limit(
 HEAD_BYTES = Limit(64 * 1024, "bytes in a request line and headers", "the response is 414 or 431")
 URL_BYTES = Limit(16 * 1024, "bytes in the URL of a request", "the response is 414")
 HEADER_LINES = Limit(200, "headers in a request", "the response is 431")
-HEAD_BYTES = Limit(64 * 1024, "bytes in a request line and headers", "the response is 414 or 431")
 HEAD_SECONDS = Limit(
     10, "seconds without data between requests or within a body, and to receive the headers", "the connection is closed"
 )
 BODY_BYTES = Limit(1024 * 1024, "bytes in the body of a request", "the response is 413")
 CHUNKS = Limit(10_000, "chunks in the body of a request", "the response is 400")
-BODY_SECONDS = Limit(30, "seconds to receive the body of a request", "the response is 400")
-BODY_BYTES = Limit(1024 * 1024, "bytes in the body of a request", "the response is 413")
 BODY_SECONDS = Limit(30, "seconds to receive the body of a request", "the response is 400")
 RECEIVED_BYTES = Limit(
     32 * 1024 * 1024,

@@ -1,4 +1,4 @@
-"""From where an IP address can be reached: what decides whether a redirect may lead to it."""
+"""From which networks an IP address can be reached, which decides whether a redirect may lead to it."""
 
 import ipaddress
 from enum import IntEnum
@@ -6,12 +6,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 _THIS_NETWORK = ipaddress.IPv4Network("0.0.0.0/8")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-# Addresses that stand for the IPv4 address in their last 32 bits: IPv4-mapped, IPv4-compatible, NAT64 (RFC 6052).
+# Addresses that embed an IPv4 address in their last 32 bits: IPv4-mapped, IPv4-compatible, NAT64 (RFC 6052).
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "64:ff9b::/96")))
 
 
 class Reach(IntEnum):
-    """The wider the network in which an address is reached, the lower its value."""
+    """The widest network from which an address can be reached. The wider the network, the lower the value."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -24,7 +24,7 @@ class Reach(IntEnum):
 
 
 def reach_of(address: str) -> Reach:
-    """Return from where `address` is reached; what is neither public nor known counts as private."""
+    """Return the reach of `address`. An address that is neither public nor known counts as private."""
     found = ipaddress.ip_address(address)
     if found.is_loopback or found.is_unspecified:
         return Reach.LOOPBACK

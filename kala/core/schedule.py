@@ -2,8 +2,8 @@
 
 Slots lie on a fixed grid: slot k is START + k x INTERVAL by calendar arithmetic in START's zone, so nothing drifts.
 
-A START without offset is read in the server's zone, so the instants of its slots change with that zone. What stays is
-the wall-clock time of each slot, as the text alone gives it: 09:00 on a day is that slot in every zone.
+A START without offset is in the server's zone, so the instants of its slots change with that zone. The wall-clock time
+of each slot does not change, as it depends on the text alone: 09:00 on a day is the same slot in every zone.
 """
 
 import re
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import isodate
 import msgspec
+from msgspec.structs import replace
 
 from kala.core import duration
 from kala.core.duration import Duration
@@ -25,7 +26,7 @@ _START = re.compile(
 )
 # The form that most starts have. Python reads it in a fiftieth of the time that isodate takes for any.
 _COMMON_START = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?", re.ASCII)
-_MOMENT = timedelta(microseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 # The most by which the same wall-clock time can move between two days, with room: zones have skipped whole days.
 _ZONE_SHIFT = timedelta(days=2)
@@ -33,42 +34,45 @@ _CALENDAR_START, _CALENDAR_END = datetime.min.replace(tzinfo=UTC), datetime.max.
 
 
 class Once(msgspec.Struct, frozen=True):
-    """Due a single time. `is_local` says that START had no offset, so that it follows the server's zone."""
+    """A schedule that is due a single time.
+
+    `is_local` says that START had no offset, so that it follows the server's zone.
+    """
 
     start: datetime
     is_local: bool = False
 
     @property
     def is_elapsed(self) -> bool:
-        """Whether slots are counted in elapsed time alone, and not by the calendar."""
+        """Whether slots are counted in elapsed time alone, not by the calendar."""
         return False
 
     @property
     def runs(self) -> int:
-        """How many runs the schedule asks for in all."""
+        """The number of runs in total."""
         return 1
 
     def next_after(self, instant: datetime) -> datetime | None:
-        """The earliest slot later than `instant`, in UTC, or None."""
+        """Return the earliest slot later than `instant`, in UTC, or None."""
         start = _in_utc(self.start)
         return start if start > instant else None
 
     def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
-        """How many slots lie between two instants, both included, and the newest of them in UTC, oldest first."""
+        """Return how many slots lie from `since` to `until`, and the last `newest` of them, in UTC and in order."""
         start = _in_utc(self.start)
         return (1, [start][-newest:]) if since <= start <= until else (0, [])
 
     def wall_time(self, _slot: datetime) -> datetime:
-        """The wall-clock time of the slot, which is the same in every zone, written as if it were in UTC."""
+        """Return the wall-clock time of the slot, which is the same in every zone, as if it were in UTC."""
         return self.start.replace(tzinfo=UTC)
 
     def slot_at(self, _wall_time: datetime) -> datetime:
-        """The slot, in UTC."""
+        """Return the slot, in UTC."""
         return _in_utc(self.start)
 
 
 class Every(msgspec.Struct, frozen=True):
-    """Due at START and at every INTERVAL after it. How often in all is counted by runs, not by slots.
+    """A schedule that is due at START and at every INTERVAL after it. `repeats` counts runs, not slots.
 
     `is_local` says that START had no offset, so that it follows the server's zone.
     """
@@ -80,45 +84,45 @@ class Every(msgspec.Struct, frozen=True):
 
     @property
     def is_elapsed(self) -> bool:
-        """Whether slots are counted in elapsed time alone, and not by the calendar."""
+        """Whether slots are counted in elapsed time alone, not by the calendar."""
         return not (self.interval.months or self.interval.days)
 
     @property
     def runs(self) -> int | None:
-        """How many runs the schedule asks for in all: the first and its repeats; None is for ever."""
+        """The number of runs in total, which is the first and its repeats; None if the schedule never ends."""
         return None if self.repeats is None else self.repeats + 1
 
     def next_after(self, instant: datetime) -> datetime | None:
-        """The earliest slot later than `instant`, in UTC, or None where the calendar ends."""
+        """Return the earliest slot later than `instant`, in UTC, or None at the end of the calendar."""
         try:
             return self._slot(self._slots_until(instant.astimezone(UTC)))
         except OverflowError:
             return None
 
     def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
-        """How many slots lie between two instants, both included, and the newest of them in UTC, oldest first."""
-        first = self._slots_until(since.astimezone(UTC) - _MOMENT)
+        """Return how many slots lie from `since` to `until`, and the last `newest` of them, in UTC and in order."""
+        first = self._slots_until(since.astimezone(UTC) - _MICROSECOND)
         end = max(first, self._slots_until(until.astimezone(UTC)))
         return end - first, [self._slot(number) for number in range(max(first, end - newest), end)]
 
     def wall_time(self, slot: datetime) -> datetime:
-        """The wall-clock time of a slot, which is the same in every zone, written as if it were in UTC.
+        """Return the wall-clock time of a slot, which is the same in every zone, as if it were in UTC.
 
-        It is the time that the schedule means; where a clock change skips that time, the slot itself is later.
+        It is the time that the schedule asks for. If a clock change skips that time, the slot itself is later.
         """
         try:
-            return self.interval.after(self._on_the_wall.start, self._slots_until(slot - _MOMENT))
+            return self.interval.after(self._in_wall_time.start, self._slots_until(slot - _MICROSECOND))
         except OverflowError:
             return _CALENDAR_END
 
     def slot_at(self, wall_time: datetime) -> datetime:
-        """The first slot, in UTC, whose wall-clock time is not before the one given, or the calendar's end."""
-        earlier, _ = self._on_the_wall.due(_CALENDAR_START + _MOMENT, wall_time - _MOMENT, 0)
+        """Return the first slot, in UTC, whose wall-clock time is not before `wall_time`, or the calendar's end."""
+        earlier, _ = self._in_wall_time.due(_CALENDAR_START + _MICROSECOND, wall_time - _MICROSECOND, 0)
         return self._slot_or_end(earlier)
 
     @property
-    def _on_the_wall(self) -> "Every":
-        return msgspec.structs.replace(self, start=self.start.replace(tzinfo=UTC))
+    def _in_wall_time(self) -> "Every":
+        return replace(self, start=self.start.replace(tzinfo=UTC))
 
     def _slot(self, number: int) -> datetime:
         return self.interval.after(self.start, number)
@@ -144,7 +148,7 @@ Schedule = Once | Every
 
 @lru_cache(maxsize=4096)
 def parse(text: str, zone: tzinfo) -> Schedule:
-    """Read `R[n]/START/INTERVAL`; a START without offset is in `zone`. Raises Invalid with the reason."""
+    """Parse `R[n]/START/INTERVAL`; a START without offset is in `zone`. Raise Invalid with the reason."""
     parts = text.split("/")
     repeat = _REPEAT.fullmatch(parts[0])
     if not repeat or len(parts) not in (2, 3):
@@ -162,7 +166,7 @@ def parse(text: str, zone: tzinfo) -> Schedule:
 
 
 def _in_utc(instant: datetime) -> datetime:
-    """The instant in UTC; one that a zone takes out of the calendar is at the calendar's end."""
+    """Return the instant in UTC, clamped to the calendar: a zone can move an instant out of it."""
     try:
         return instant.astimezone(UTC)
     except OverflowError:
@@ -170,14 +174,14 @@ def _in_utc(instant: datetime) -> datetime:
 
 
 def _parse_start(text: str) -> datetime:
-    """The date and time of a START, without a zone where the text has no offset."""
+    """Parse the date and time of a START, without a zone if the text has no offset."""
     try:
         match = _START.fullmatch(text)
         if not match:
             raise ValueError(text)
         is_common = _COMMON_START.fullmatch(text)
         start: datetime = datetime.fromisoformat(text) if is_common else isodate.parse_datetime(text)
-        # isodate goes on into the next year where this one has no such day or week.
+        # isodate rolls over into the next year if the year has no such day or week.
         if (match["day"] and start.year != int(text[:4])) or (
             match["week"] and start.isocalendar().year != int(text[:4])
         ):

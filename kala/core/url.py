@@ -30,7 +30,7 @@ class Url(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Split a URL. Raise ValueError where the text is not a complete http or https URL."""
+        """Split a URL. Raise ValueError if the text is not a complete http or https URL."""
         text = text.strip()
         parts = urlsplit(text)
         if parts.scheme not in _PORTS or _CONTROL.search(text) or re.search(r"\s", parts.netloc):
@@ -52,12 +52,12 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What two URLs share when the same server has both (RFC 6454)."""
+        """The origin (RFC 6454), which is equal for two URLs of the same server."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """The value of the Host header: the host, and the port where it is not the scheme's own."""
+        """The value of the Host header: the host, and the port unless it is the scheme's default."""
         return self._bracketed if self.port == _PORTS[self.scheme] else self.authority_with_port
 
     @property
@@ -71,12 +71,12 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def _bracketed(self) -> str:
-        # A zone has a meaning on this machine only (RFC 6874, section 1).
+        # A zone identifier has a meaning on this machine only (RFC 6874, section 1).
         return f"[{self.host.partition('%')[0]}]" if ":" in self.host else self.host
 
 
 def _encoded(text: str) -> str:
-    """Percent-encode what a URL cannot contain. Escapes stay as they are; a percent sign that begins none is one."""
+    """Percent-encode what a URL cannot contain, including a percent sign that does not begin an escape."""
     return quote(_BARE_PERCENT.sub("%25", text), safe=_SAFE, errors="surrogateescape")
 
 
@@ -88,7 +88,7 @@ def _host(host: str) -> str:
             raise ValueError(host)
         return f"{ipaddress.IPv6Address(address)}%{zone}".removesuffix("%")
     if not host.isascii():
-        # Few URLs need the tables of internationalized names.
+        # Imported here as few URLs need its tables of internationalized names.
         import idna  # noqa: PLC0415
 
         host = idna.encode(host, uts46=True).decode()
