@@ -11,7 +11,7 @@ from kala.api import fields, wire
 from kala.api.exchange import Answer, Call, json, no_content
 from kala.api.output import OF_BYTES, Outputs, last_lines, part_of
 from kala.core import duration
-from kala.core.errors import Invalid, NotFound
+from kala.core.errors import Invalid, no_run
 from kala.core.run import Cause, Run, State
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRun, DeleteRun
@@ -89,7 +89,7 @@ class RunRoutes:
         with self._store.reading() as session:
             run = session.runs.get(_run_id(call))
         if run is None:
-            raise NotFound(f"no run has the id {call.path['id']!r}")
+            raise no_run(call.path["id"])
         return run
 
 
@@ -103,7 +103,7 @@ def _job_id(session: Session, given: str, *, is_query: bool) -> str:
 def _run_id(call: Call) -> int:
     given = call.path["id"]
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise NotFound(f"no run has the id {given[:100]!r}")
+        raise no_run(given)
     return int(given)
 
 

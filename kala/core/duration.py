@@ -11,6 +11,7 @@ from kala.core.errors import Invalid
 
 _LETTERS = re.compile(r"P[0-9.,YMWDTHS]+", re.ASCII)
 _CALENDAR_YEARS = 10_000
+_CALENDAR_START, _CALENDAR_END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _DAY = timedelta(days=1)
 _EXAMPLES = "such as PT10S, PT1H30M, P1D or P1M"
 
@@ -37,6 +38,16 @@ class Duration(msgspec.Struct, frozen=True):
             return wall.astimezone(UTC) + self.time * times
         except ValueError as error:  # how isodate and datetime report a year out of range
             raise OverflowError(str(error)) from error
+
+    def after_clamped(self, start: datetime, times: int = 1) -> datetime:
+        """Return the instant `times` durations after `start`, or the end of the calendar if it is beyond that.
+
+        With negative `times`, it is the start of the calendar.
+        """
+        try:
+            return self.after(start, times)
+        except OverflowError:
+            return _CALENDAR_START if times < 0 else _CALENDAR_END
 
     def _calendar(self, times: int) -> timedelta | isodate.Duration:
         if not self.months:

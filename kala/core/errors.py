@@ -1,5 +1,7 @@
 """The errors that a caller can act on. Each one's text is a sentence for the person who made the request."""
 
+_SHOWN = 100
+
 
 class KalaError(Exception):
     """Kala cannot do what was requested. Nothing was changed, except perhaps after `Busy`."""
@@ -26,6 +28,11 @@ class Busy(KalaError):
 
     If the change may have been made all the same, as after a timeout, the message says so.
     """
+
+
+def no_run(run_id: int | str) -> NotFound:
+    """Return the error for a run that does not exist. An id that a client has sent is a text of any length."""
+    return NotFound(f"no run has the id {run_id[:_SHOWN] if isinstance(run_id, str) else run_id!r}")
 
 
 def describe_os_error(error: OSError) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from kala.core.instants import rfc3339
 from kala.core.run import Run
 
 # systemd.exec(5), "Environment variables set on spawned processes": they are about Kala's unit, its folders and its
@@ -50,7 +51,7 @@ def of_run(run: Run) -> dict[str, str]:
         "KALA_JOB_NAME": run.job_name,
         "KALA_RUN_ID": str(run.id),
         "KALA_ATTEMPT": str(run.attempt),
-        "KALA_SLOT": run.slot.isoformat().replace("+00:00", "Z") if run.slot else "",
+        "KALA_SLOT": rfc3339(run.slot) if run.slot else "",
         "KALA_CAUSE": run.cause,
         "KALA_PARENT_RUN_ID": "" if run.cause_run is None else str(run.cause_run),
     }

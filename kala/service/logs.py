@@ -17,6 +17,7 @@ from types import NoneType
 import msgspec
 
 from kala.core.foreign import presentable
+from kala.core.instants import rfc3339
 from kala.core.limits import LOG_LINE
 from kala.service import journal
 
@@ -93,7 +94,7 @@ class JsonFormatter(logging.Formatter):
     """For programs: one object a line, with the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        time = rfc3339(datetime.fromtimestamp(record.created, UTC), "microseconds")
         entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage(), "logger": record.name}
         if record.exc_info:
             entry["exception"] = record.exc_text or self.formatException(record.exc_info)

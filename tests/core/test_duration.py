@@ -107,6 +107,13 @@ def test_beyond_the_year_9999_the_calendar_overflows(text):
         parse(text, "epsilon").after(datetime(9999, 12, 31, 12, tzinfo=UTC))
 
 
+@pytest.mark.parametrize("text", ["P1D", "PT24H", "P1M", "P9999Y"])
+def test_a_clamped_duration_ends_with_the_calendar(text):
+    end, start = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    assert parse(text, "epsilon").after_clamped(end - timedelta(hours=12)) == end
+    assert parse(text, "epsilon").after_clamped(start + timedelta(hours=12), -1) == start
+
+
 durations = st.builds(
     Duration,
     months=st.integers(0, 30),
