@@ -9,15 +9,15 @@ from hypothesis import HealthCheck, settings
 
 from kala.store.store import Store
 
-# A machine that is busy with other things must not fail a law.
+# A busy machine must not make a property test fail.
 settings.register_profile("kala", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# To look for faults rather than to guard against them: pytest --hypothesis-profile long --timeout 3600.
+# For finding new bugs: pytest --hypothesis-profile long --timeout 3600.
 settings.register_profile("long", settings.get_profile("kala"), max_examples=5000)
-# To hear soon what a change broke.
+# For fast feedback while working on a change.
 settings.register_profile("quick", settings.get_profile("kala"), max_examples=10)
 settings.load_profile("kala")
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
+# A shell that starts the tests in the background makes them ignore SIGINT, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Undone = Callable[[], AbstractContextManager[Store]]
@@ -35,14 +35,14 @@ def opened(folder: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store in a folder of its own; this test's thread is the one that writes."""
+    """An empty store in its own folder; the test's thread is the writer."""
     with opened(tmp_path / "kala") as store:
         yield store
 
 
 @pytest.fixture
 def damage() -> Callable[[Path], None]:
-    """Writes nonsense over every table and index of a database that nobody has open, but not over its schema."""
+    """Overwrites every table and index of a closed database with garbage, but not its schema."""
 
     def damage(database: Path) -> None:
         with closing(sqlite3.connect(database)) as connection:
@@ -57,12 +57,12 @@ def damage() -> Callable[[Path], None]:
 
 
 class _UndoError(Exception):
-    """Ends a transaction so that nothing of it stays."""
+    """Rolls a transaction back."""
 
 
 @pytest.fixture(scope="session")
 def undone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undone]:
-    """For laws, whose every example needs an empty store: `with undone() as store`. What is written goes afterwards."""
+    """A store for property tests, empty for each example: `with undone() as store` rolls back what is written."""
     with opened(tmp_path_factory.mktemp("kala")) as store:
 
         @contextmanager

@@ -1,4 +1,4 @@
-"""The docs name what there is: no route, field or key is missing or made up."""
+"""The docs agree with the code: no route, field or key is missing or made up."""
 
 import json
 import re

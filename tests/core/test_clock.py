@@ -1,4 +1,4 @@
-"""The digest of a zone's rules tells zones apart by what their clocks show, not by their names."""
+"""The digest of a zone's rules distinguishes zones by their UTC offsets, not by their names."""
 
 import io
 import struct
@@ -26,11 +26,11 @@ def ruled(rule: str) -> ZoneInfo:
         (ruled("<+01>-1"), timezone(timedelta(hours=1))),
     ],
 )
-def test_zones_whose_clocks_agree_have_the_same(one, other):
+def test_zones_whose_clocks_agree_have_the_same_digest(one, other):
     assert rules_of(one) == rules_of(other)
 
 
-def test_zones_whose_clocks_differ_at_any_time_have_others():
+def test_zones_whose_clocks_ever_differ_have_different_digests():
     zones = [
         UTC,
         timezone(timedelta(seconds=1)),

@@ -1,4 +1,4 @@
-"""Texts that differ in case alone are one, whatever their alphabet."""
+"""Case-insensitive comparison, whatever the alphabet."""
 
 import unicodedata
 
@@ -21,16 +21,16 @@ from kala.core.folding import folded
         ("Ö", "o\N{COMBINING DIAERESIS}"),
     ],
 )
-def test_texts_that_differ_in_case_alone_are_folded_to_the_same(one, other):
+def test_texts_that_differ_only_in_case_fold_to_the_same(one, other):
     assert folded(one) == folded(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("ä", "a"), ("i", "ı"), ("a", "α")])
-def test_other_letters_stay_others(one, other):
+def test_different_letters_stay_different(one, other):
     assert folded(one) != folded(other)
 
 
 @given(st.text())
-def test_folding_does_not_mind_how_a_text_is_composed_and_twice_is_once(text):
+def test_folding_ignores_composition_and_is_idempotent(text):
     assert folded(unicodedata.normalize("NFC", text)) == folded(unicodedata.normalize("NFD", text))
     assert folded(folded(text)) == folded(text)

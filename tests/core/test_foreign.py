@@ -1,4 +1,4 @@
-"""What comes from outside is shown without doing anything to who reads it."""
+"""Text from outside is safe to show to a person."""
 
 import time
 
@@ -24,15 +24,15 @@ from kala.core.foreign import is_plain_line, masked, presentable
         ("\x9b31mred", "\\x9b31mred"),
     ],
 )
-def test_what_a_terminal_would_act_on_is_escaped(text, shown):
+def test_characters_that_a_terminal_acts_on_are_escaped(text, shown):
     assert presentable(text) == shown
 
 
-def test_a_text_that_fits_is_shown_whole():
+def test_a_text_within_the_limit_is_shown_in_full():
     assert presentable("é" * 10, 10) == "é" * 10
 
 
-def test_a_longer_text_is_cut_and_says_so():
+def test_a_longer_text_is_cut_and_ends_with_an_ellipsis():
     assert presentable("a" * 11, 10) == "a" * 9 + "…"
 
 
@@ -41,7 +41,7 @@ def test_escapes_count_for_the_limit():
 
 
 @given(st.text(alphabet=st.characters(), max_size=50), st.integers(1, 30))
-def test_it_is_one_printable_line_within_its_limit_that_can_be_encoded(text, limit):
+def test_any_text_becomes_one_printable_line_within_the_limit(text, limit):
     shown = presentable(text, limit)
     assert len(shown) <= limit
     assert all(one == " " or one.isprintable() or one.isspace() for one in shown)
@@ -51,14 +51,14 @@ def test_it_is_one_printable_line_within_its_limit_that_can_be_encoded(text, lim
 
 
 @pytest.mark.parametrize("text", ["", "backup", "Überlauf", "日本", "\N{PILE OF POO}", "\ue000", " "])
-def test_a_line_in_which_everything_can_be_seen_is_plain(text):
+def test_a_line_of_visible_characters_is_plain(text):
     assert is_plain_line(text)
 
 
 @pytest.mark.parametrize(
     "text", ["a\nb", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200b", "\ufeff", "\xad", "\u2028"]
 )
-def test_one_with_what_is_hidden_or_ends_it_is_not(text):
+def test_a_line_with_invisible_characters_or_a_line_break_is_not_plain(text):
     assert not is_plain_line(text)
 
 
@@ -95,16 +95,16 @@ def test_the_password_in_a_url_is_not_shown(url, shown):
         ("http://a:80 is not bob@example.org", "http://a:80 is not bob@example.org"),
     ],
 )
-def test_nor_those_in_a_text_with_several(text, shown):
+def test_no_password_is_shown_in_a_text_with_several_urls(text, shown):
     assert masked(text) == shown
 
 
-def test_a_password_is_not_shown_where_a_text_is_cut_in_it():
+def test_a_password_is_not_shown_if_the_text_is_cut_within_it():
     assert presentable(f"http://user:{'secret' * 50}@host/", 30) == "http://user:***@host/"
 
 
 @pytest.mark.parametrize("text", ["//a:" * 500_000, "//a:b " * 400_000 + "@", "@" * 1_000_000, "//" * 500_000 + "a:b@"])
-def test_even_a_long_text_is_searched_soon(text):
+def test_a_long_text_is_searched_fast(text):
     began = time.thread_time()
     masked(text)
     assert time.thread_time() - began < 1

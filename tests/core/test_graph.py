@@ -1,4 +1,4 @@
-"""Who starts whom: circles are found, and who is left without a parent."""
+"""Dependencies between jobs: cycles, and the jobs that lose their last parent."""
 
 import pytest
 from hypothesis import given
@@ -33,11 +33,11 @@ def count_parents_in(edges: Edges):
         pytest.param({"a": ["b", "c"], "b": ["d"], "c": ["d"]}, None, id="two ways to the same job are none"),
     ],
 )
-def test_a_circle_is_the_shortest_way_from_a_job_back_to_itself(edges, circle):
+def test_the_cycle_found_is_a_shortest_one(edges, circle):
     assert graph.circle("a", children_in(edges)) == circle
 
 
-def test_a_search_for_circles_asks_once_for_each_job():
+def test_a_search_for_cycles_asks_once_for_each_job():
     asked: list[str] = []
     wide = {"root": [f"child {number}" for number in range(9)]}
     wide |= {child: ["end 0"] for child in wide["root"]} | {f"end {n}": [f"end {n + 1}"] for n in range(9)}
@@ -50,7 +50,7 @@ def test_a_search_for_circles_asks_once_for_each_job():
     assert sorted(asked) == sorted({"root", *wide["root"], *(f"end {number}" for number in range(10))})
 
 
-def test_a_long_way_is_shown_by_its_beginning_and_its_end():
+def test_a_long_path_is_shown_by_its_beginning_and_its_end():
     assert graph.shown(list("abcdefg")) == "a -> b -> c -> d -> e -> f -> g"
     assert graph.shown(list("abcdefgh")) == "a -> b -> c -> (2 more) -> f -> g -> h"
 
@@ -67,7 +67,7 @@ def test_a_long_way_is_shown_by_its_beginning_and_its_end():
         pytest.param({"a": ["b", "d"], "b": ["c"], "c": ["d"]}, "a", {"a", "b", "c", "d"}, id="parents on two levels"),
     ],
 )
-def test_with_a_job_go_the_descendants_that_are_left_without_any_parent(edges, deleted, doomed):
+def test_a_deletion_takes_the_descendants_that_are_left_without_any_parent(edges, deleted, doomed):
     found = graph.doomed_by(deleted, children_in(edges), count_parents_in(edges))
     assert found[0] == deleted
     assert sorted(found) == sorted(doomed)
@@ -79,7 +79,7 @@ forests = st.dictionaries(
 
 
 @given(forests, st.sampled_from("abcdefgh"))
-def test_no_survivor_has_lost_its_last_parent(edges, deleted):
+def test_no_remaining_job_has_lost_its_last_parent(edges, deleted):
     doomed = set(graph.doomed_by(deleted, children_in(edges), count_parents_in(edges)))
     for job in set("abcdefgh") - doomed:
         parents = parents_in(edges, job)
@@ -87,7 +87,7 @@ def test_no_survivor_has_lost_its_last_parent(edges, deleted):
 
 
 @given(forests, st.sampled_from("abcdefgh"))
-def test_no_job_goes_that_has_a_parent_left(edges, deleted):
+def test_no_job_that_has_a_parent_left_is_deleted(edges, deleted):
     doomed = set(graph.doomed_by(deleted, children_in(edges), count_parents_in(edges)))
     for job in doomed - {deleted}:
         assert parents_in(edges, job) <= doomed

@@ -1,4 +1,4 @@
-"""From where an address is reached."""
+"""The networks from which an address can be reached."""
 
 import pytest
 
@@ -16,9 +16,9 @@ from kala.core.reach import Reach, reach_of
         (Reach.LOOPBACK, "64:ff9b::7f00:1 2002:7f00:1::1 2001:0:1:2:3:4:80ff:fffe"),
     ],
 )
-def test_an_address_is_reached_from_as_far_as_its_kind_says_also_within_another(reach, addresses):
+def test_the_reach_of_an_address_follows_its_kind_also_when_embedded(reach, addresses):
     assert {address: reach_of(address) for address in addresses.split()} == dict.fromkeys(addresses.split(), reach)
 
 
-def test_what_is_further_in_is_greater():
+def test_a_narrower_reach_is_greater():
     assert sorted(Reach) == [Reach.PUBLIC, Reach.PRIVATE, Reach.LINK_LOCAL, Reach.LOOPBACK]

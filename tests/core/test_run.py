@@ -1,4 +1,4 @@
-"""How a run moves: forward only, from queued over running to one end."""
+"""The states of a run: only forward, from queued to running to one end."""
 
 import pytest
 
@@ -21,7 +21,7 @@ ENDS = ["succeeded", "failed", "timed_out", "cancelled", "lost", "skipped"]
     ("before", "after", "is_legal"),
     [(before, after, (before, after) in LEGAL) for before in State for after in State],
 )
-def test_a_run_moves_from_queued_over_running_to_its_end_and_never_back(before, after, is_legal):
+def test_a_run_moves_from_queued_to_running_to_its_end_and_never_back(before, after, is_legal):
     assert (after in MOVES.get(before, ())) is is_legal
 
 
@@ -30,5 +30,5 @@ def test_a_finished_run_never_moves_again(end):
     assert State(end) not in MOVES
 
 
-def test_only_what_went_wrong_by_itself_counts_as_an_error_and_is_tried_again():
+def test_only_failures_and_timeouts_count_as_errors_and_are_retried():
     assert {str(state) for state in FAILURES} == {"failed", "timed_out"}

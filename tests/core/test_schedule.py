@@ -1,4 +1,4 @@
-"""What a schedule means: `R[n]/START/INTERVAL`, ISO 8601 repeating intervals."""
+"""Schedules: `R[n]/START/INTERVAL`, ISO 8601 repeating intervals."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ def at(text: str) -> datetime:
 
 
 def slots(text: str, count: int) -> list[datetime]:
-    """The first slots of a schedule, in UTC; the server lives in Berlin."""
+    """Return the first slots of a schedule, in UTC. The server's zone is Europe/Berlin."""
     plan = parse(text, BERLIN)
     found: list[datetime] = []
     slot = plan.next_after(plan.start.astimezone(UTC) - MICROSECOND)
@@ -28,7 +28,7 @@ def slots(text: str, count: int) -> list[datetime]:
 
 
 def on_the_wall(text: str, count: int) -> list[str]:
-    """The first slots as a clock in Berlin shows them."""
+    """Return the first slots in the wall-clock time of Berlin."""
     return [f"{slot.astimezone(BERLIN):%Y-%m-%d %H:%M %Z}" for slot in slots(text, count)]
 
 
@@ -114,7 +114,7 @@ def test_the_number_after_r_counts_the_repeats_after_the_first_run(text, runs):
         ),
     ],
 )
-def test_slots_lie_on_the_grid_that_start_and_interval_give(text, expected):
+def test_slots_lie_on_the_grid_of_start_and_interval(text, expected):
     assert slots(text, len(expected)) == [at(slot) for slot in expected]
 
 
@@ -168,7 +168,7 @@ def test_slots_lie_on_the_grid_that_start_and_interval_give(text, expected):
         ),
     ],
 )
-def test_in_the_servers_zone_days_and_months_follow_the_wall_clock_and_time_elapses(text, expected):
+def test_in_the_servers_zone_days_and_months_follow_the_wall_clock(text, expected):
     assert on_the_wall(text, len(expected)) == expected
 
 
@@ -231,7 +231,7 @@ TOO_SHORT = "schedule: the interval must be at least one second (PT1S), not"
         ),
     ],
 )
-def test_a_text_that_is_no_schedule_is_refused_by_a_sentence_that_names_it(text, complaint):
+def test_an_invalid_schedule_is_refused_with_its_text(text, complaint):
     with pytest.raises(Invalid) as refusal:
         parse(text, BERLIN)
     assert str(refusal.value) == complaint
@@ -249,16 +249,16 @@ def test_a_text_that_is_no_schedule_is_refused_by_a_sentence_that_names_it(text,
         ("R0/9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
     ],
 )
-def test_where_the_calendar_ends_no_slot_comes_after(text, instant):
+def test_no_slot_follows_the_end_of_the_calendar(text, instant):
     assert parse(text, BERLIN).next_after(at(instant)) is None
 
 
-def test_the_last_slot_of_the_calendar_is_still_found_at_its_very_end():
+def test_the_last_slot_of_the_calendar_is_found_at_its_very_end():
     plan = parse("R/9999-12-30T12:00:00Z/P1D", BERLIN)
     assert plan.due(plan.start, at("9999-12-31T23:59:59Z"), 1) == (2, [at("9999-12-31T12:00:00Z")])
 
 
-def test_before_the_start_no_slot_was_due():
+def test_no_slot_is_due_before_the_start():
     plan = parse("R/2030-01-01T08:00:00Z/PT1H", BERLIN)
     assert plan.due(at("2000-01-01T00:00:00Z"), at("2030-01-01T07:59:59.999999Z"), 9) == (0, [])
 
@@ -274,13 +274,13 @@ def test_before_the_start_no_slot_was_due():
         pytest.param("11:00", "10:00", 9, 0, [], id="nothing lies between a time and one before it"),
     ],
 )
-def test_what_was_due_between_two_instants_is_counted_and_the_newest_told(since, until, newest, count, hours):
+def test_slots_between_two_instants_are_counted_and_the_newest_returned(since, until, newest, count, hours):
     plan = parse("R/2030-01-01T08:00:00Z/PT1H", BERLIN)
     told = [at(f"2030-01-01T{hour:02}:00:00Z") for hour in hours]
     assert plan.due(at(f"2030-01-01T{since}Z"), at(f"2030-01-01T{until}Z"), newest) == (count, told)
 
 
-def test_a_schedule_that_is_due_once_has_a_slot_until_its_start_and_none_after():
+def test_a_schedule_that_is_due_once_has_no_slot_after_its_start():
     plan = parse("R0/2030-01-01T08:00:00Z", BERLIN)
     start = at("2030-01-01T08:00:00Z")
     assert [plan.next_after(start - MICROSECOND), plan.next_after(start)] == [start, None]

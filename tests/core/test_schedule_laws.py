@@ -1,6 +1,6 @@
 """Laws of schedules, for every schedule and every instant.
 
-The reference walks the grid from its start, one slot after the other.
+The reference walks the grid from its start, slot by slot.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def intervals(draw: st.DrawFn) -> Interval:
 
 starts = st.one_of(
     st.datetimes(datetime.fromisoformat("1990-01-01"), datetime.fromisoformat("2060-01-01")),
-    # Near the changes of the clock in one of the zones, among them the day that Samoa left out.
+    # Near clock changes in one of the zones, among them the day that Samoa skipped.
     st.sampled_from(["2030-03-31T02:30", "2030-10-26T02:30", "2030-03-30T23:00", "2011-12-29T08:00"]).map(
         datetime.fromisoformat
     ),
@@ -66,14 +66,14 @@ def cases(draw: st.DrawFn) -> tuple[datetime, Interval, datetime]:
 
 
 @given(cases())
-def test_the_next_slot_is_the_earliest_on_the_grid_that_is_later(case):
+def test_the_next_slot_is_the_earliest_later_one_on_the_grid(case):
     start, interval, instant = case
     plan = parse(written(start, interval), start.tzinfo)
     assert plan.next_after(instant) == min(slot for slot in grid(start, interval) if slot > instant)
 
 
 @given(cases())
-def test_the_latest_slot_is_the_last_on_the_grid_that_is_not_later(case):
+def test_the_latest_slot_is_the_last_one_on_the_grid_until_then(case):
     start, interval, instant = case
     plan = parse(written(start, interval), start.tzinfo)
     expected = [slot for slot in grid(start, interval) if slot <= instant]
@@ -98,7 +98,7 @@ def stretches(draw: st.DrawFn) -> tuple[datetime, Interval, datetime, datetime]:
 
 
 @given(stretches(), st.integers(1, 70))
-def test_what_was_due_is_what_a_walk_of_the_grid_meets(case, newest):
+def test_the_due_slots_are_those_that_a_walk_of_the_grid_finds(case, newest):
     start, interval, since, until = case
     plan = parse(written(start, interval), start.tzinfo)
     met = [slot for slot in grid(start, interval) if since <= slot <= until]
@@ -106,7 +106,7 @@ def test_what_was_due_is_what_a_walk_of_the_grid_meets(case, newest):
 
 
 @given(stretches())
-def test_what_is_due_in_two_stretches_that_meet_is_due_in_the_whole(case):
+def test_the_due_slots_of_adjacent_periods_add_up(case):
     start, interval, since, until = case
     plan = parse(written(start, interval), start.tzinfo)
     middle = min(since, until) + abs(until - since) / 2
@@ -115,7 +115,7 @@ def test_what_is_due_in_two_stretches_that_meet_is_due_in_the_whole(case):
 
 
 @given(starts, intervals(), st.sampled_from(ZONES), st.sampled_from(ZONES), st.integers(0, FURTHEST - 1))
-def test_a_slot_is_found_in_another_zone_by_its_wall_clock_time(start, interval, zone, other, number):
+def test_a_slot_is_found_by_its_wall_clock_time_in_another_zone(start, interval, zone, other, number):
     text, here = written(start, interval), grid(start.replace(tzinfo=zone), interval)
     # Where a zone leaves out a day, two slots are one instant; it stands for the first.
     first = here.index(here[number])
@@ -135,7 +135,7 @@ def test_a_slot_is_found_in_another_zone_by_its_wall_clock_time(start, interval,
     ),
 )
 @example("R", "2030-01-01T08:00Z", "/P99999999Y", [])
-def test_a_damaged_schedule_is_a_schedule_or_refused(repeat, start, interval, damages):
+def test_a_damaged_schedule_is_either_valid_or_refused(repeat, start, interval, damages):
     text = f"{repeat}/{start}{interval}"
     for position, cut, inserted in damages:
         text = text[:position] + inserted + text[position + cut :]
@@ -143,7 +143,7 @@ def test_a_damaged_schedule_is_a_schedule_or_refused(repeat, start, interval, da
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from("YMWD")), min_size=1, max_size=4))
-def test_an_interval_of_any_size_is_taken_or_refused_and_never_breaks_the_search_for_slots(parts):
+def test_no_interval_of_any_size_breaks_the_search_for_slots(parts):
     length = "".join(f"{number}{unit}" for number, unit in sorted(parts, key=lambda part: "YMWD".index(part[1])))
     assert is_read_or_refused(f"R/2030-01-01T08:00:00Z/P{length}")
 

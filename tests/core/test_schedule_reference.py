@@ -1,6 +1,6 @@
-"""Schedules in every form that they can be written in, against a reference that walks the calendar day by day.
+"""Schedules in every form that ISO 8601 allows, against a reference that walks the calendar day by day.
 
-It knows no more of zones than which offset holds at an instant, and counts in whole microseconds since the year 1.
+All that the reference takes from a zone is its offset at an instant. It counts whole microseconds since the year 1.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ Wall = tuple[int, int, int, timedelta]  # year, month, day, time of day
 
 
 class Written(NamedTuple):
-    """A schedule's text, and what it means; `zone` is the server's."""
+    """A schedule's text and its meaning; `zone` is the server's."""
 
     text: str
     runs: int | None
@@ -69,9 +69,9 @@ def days_later(wall: Wall, days: int) -> Wall:
 
 
 def instant_of(wall: Wall, zone: tzinfo) -> datetime:
-    """The first instant at which clocks show it; where they leave it out, as if they had not been put forward yet.
+    """Return the first instant with this wall-clock time. A skipped time has the offset from before the clock change.
 
-    Raises ValueError or OverflowError where that lies beyond the calendar.
+    Raise ValueError or OverflowError if the instant is beyond the calendar.
     """
     year, month, day, time = wall
     as_utc = datetime(year, month, day, tzinfo=UTC) + time
@@ -89,7 +89,7 @@ def offsets_around(
 
 
 def grid(one: Written) -> Iterator[datetime]:
-    """The slots, until the calendar ends."""
+    """Yield the slots until the end of the calendar."""
     number = 0
     while True:
         try:
@@ -144,7 +144,7 @@ def dates(at: datetime) -> st.SearchStrategy[str]:
 
 
 def times(at: datetime) -> st.SearchStrategy[str]:
-    """With colons or without, with a fraction or without, and short where the rest is nothing."""
+    """Times with and without colons and fractions, and without parts that are zero."""
     whole, part = f"{at:%H:%M:%S}", f"{at.microsecond:06}".rstrip("0")
     if part:
         forms = [f"{whole}{mark}{part}" for mark in ".,"]
@@ -159,7 +159,7 @@ last_amounts = amounts | st.sampled_from(["0.5", "1,5", "2.25", "0.000001", "59.
 
 @st.composite
 def intervals(draw: st.DrawFn) -> tuple[str, int, int, timedelta]:
-    """The text, and its months, days and time. The last part of the time may have a fraction."""
+    """Durations as text, with their months, days and time. The last part of the time may have a fraction."""
     years, months, weeks, days = (draw(amounts) for _ in range(4))
     unit = draw(st.sampled_from(["H", "M", "S"]))
     clock = {name: draw(amounts) for name in "HMS"} | {unit: draw(last_amounts)}
@@ -178,7 +178,7 @@ def intervals(draw: st.DrawFn) -> tuple[str, int, int, timedelta]:
 
 
 def slots_of(one: Written) -> list[datetime]:
-    """Some of the slots as the reference has them; of one that is due once, that."""
+    """Return some of the reference's slots, or the only one of a schedule that is due once."""
     return list(islice(grid(one), 1 if one.runs == 1 else FURTHEST))
 
 
@@ -186,7 +186,7 @@ def slots_of(one: Written) -> list[datetime]:
 
 
 @given(written())
-def test_every_form_is_read_as_it_is_meant(one):
+def test_every_form_is_parsed_to_its_meaning(one):
     plan = parse(one.text, one.zone)
     first = next(grid(one))
     assert plan.start.astimezone(UTC) == first
@@ -195,7 +195,7 @@ def test_every_form_is_read_as_it_is_meant(one):
 
 
 @given(written(), st.integers(0, FURTHEST - 2), st.sampled_from([-MOMENT, timedelta(), MOMENT, HOUR]))
-def test_the_next_slot_is_the_one_to_which_a_walk_comes_first(one, number, moved):
+def test_the_next_slot_is_the_first_that_a_walk_finds(one, number, moved):
     slots = slots_of(one)
     instant = slots[number % len(slots)] + moved
     later = [slot for slot in slots if slot > instant]
@@ -205,7 +205,7 @@ def test_the_next_slot_is_the_one_to_which_a_walk_comes_first(one, number, moved
 
 
 @given(written(), st.integers(0, FURTHEST), st.integers(0, FURTHEST), st.integers(1, FURTHEST))
-def test_what_was_due_is_all_that_a_walk_meets(one, first, last, newest):
+def test_the_due_slots_are_all_that_a_walk_finds(one, first, last, newest):
     slots = slots_of(one)
     since, until = slots[first % len(slots)], slots[last % len(slots)]
     met = [slot for slot in slots if since <= slot <= until]
@@ -214,7 +214,7 @@ def test_what_was_due_is_all_that_a_walk_meets(one, first, last, newest):
 
 @given(written())
 @example(Written("R2/9999-12-31T22:30Z/PT1H", 3, (9999, 12, 31, HOUR * 22.5), UTC, 0, 0, HOUR, UTC))
-def test_who_looks_at_each_due_time_starts_the_first_run_and_its_repeats_and_no_more(one):
+def test_a_schedule_claimed_at_each_slot_starts_one_run_and_its_repeats(one):
     distinct = sorted(set(slots_of(one)))
     begin = distinct[0] - HOUR
     spec = Spec(name="a", action=Command("true"), schedule=one.text)
@@ -237,7 +237,7 @@ def test_who_looks_at_each_due_time_starts_the_first_run_and_its_repeats_and_no_
     Missed.ONCE,
     1,
 )
-def test_at_the_end_of_the_calendar_nothing_breaks(one, missed, limit):
+def test_the_end_of_the_calendar_breaks_nothing(one, missed, limit):
     start = next(grid(one))
     spec = Spec(name="a", action=Command("true"), schedule=one.text, missed=missed, missed_limit=limit)
     job = Job(id="1", spec=spec, created_at=start, next_due=start)
@@ -249,14 +249,14 @@ def test_at_the_end_of_the_calendar_nothing_breaks(one, missed, limit):
 
 
 @pytest.mark.parametrize("start", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "0001-01-01T00:00+14"])
-def test_a_start_that_lies_outside_the_calendar_in_utc_is_refused(start):
+def test_a_start_outside_the_calendar_in_utc_is_refused(start):
     with pytest.raises(Invalid, match=r"^schedule: the start "):
         parse(f"R/{start}/P1D", UTC)
 
 
 @pytest.mark.parametrize("zone", ZONES[1:], ids=str)
 @pytest.mark.parametrize("start", ["0001-01-01T00:00:00", "9999-12-31T23:59:59"])
-def test_a_start_that_the_servers_zone_takes_out_of_the_calendar_is_at_its_end(start, zone):
+def test_a_start_that_the_servers_zone_moves_out_of_the_calendar_is_clamped(start, zone):
     # Refused, it would break a job when the zone changes.
     once, every = parse(f"R0/{start}", zone), parse(f"R/{start}/PT1H", zone)
     noon = datetime(2030, 1, 1, 12, tzinfo=UTC)

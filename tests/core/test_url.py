@@ -1,4 +1,4 @@
-"""A URL means one host, and is sent as it was meant."""
+"""URLs of HTTP calls: which host they name, and how they are sent."""
 
 import pytest
 
@@ -21,7 +21,7 @@ class TestParsing:
             (" http://example.org/\n", "http://example.org", "/"),
         ],
     )
-    def test_it_has_a_place_and_a_target(self, text, place, target):
+    def test_a_url_has_an_origin_and_a_target(self, text, place, target):
         url = Url.parse(text)
         assert (url.place, url.target) == (place, target)
 
@@ -36,7 +36,7 @@ class TestParsing:
             ("/a/../b/./c//", "/a/../b/./c//"),
         ],
     )
-    def test_escapes_are_sent_as_they_are_and_what_needs_one_gets_it(self, given, sent):
+    def test_escapes_are_kept_and_missing_ones_added(self, given, sent):
         assert Url.parse(f"http://example.org{given}").target == sent
 
     @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ class TestParsing:
             *(("", b""), ("@", b""), (":@", b""), ("a@b:c@", b"a@b:c")),
         ],
     )
-    def test_its_login_is_the_bytes_that_were_meant(self, userinfo, login):
+    def test_the_login_is_decoded_to_bytes(self, userinfo, login):
         url = Url.parse(f"http://{userinfo}example.org/")
         assert (url.login, url.host) == (login, "example.org")
 
@@ -73,7 +73,7 @@ class TestParsing:
             *("http://a/\0", "http://a/\r\nX: y", "http://a\tb/", f"http://{'a' * 254}/"),
         ],
     )
-    def test_what_names_no_host_certainly_is_refused(self, text):
+    def test_a_url_without_a_definite_host_is_refused(self, text):
         with pytest.raises(ValueError):
             Url.parse(text)
 
@@ -94,10 +94,10 @@ class TestJoining:
         url = Url.parse("http://user:secret@example.org:81/a/b?q").join(reference)
         assert (url.place, url.target, url.login) == (place, target, b"")
 
-    def test_a_zone_stays_within_its_host(self):
+    def test_a_zone_identifier_is_kept_with_the_same_host(self):
         assert Url.parse("http://[fe80::1%25eth0]/a").join("/b").host == "fe80::1%eth0"
 
     @pytest.mark.parametrize("reference", ["ftp://a/", "javascript:alert(1)", "http://a b/", "/x\ry", "http://a:0/"])
-    def test_a_reference_that_is_no_http_url_is_refused(self, reference):
+    def test_a_reference_that_does_not_lead_to_an_http_url_is_refused(self, reference):
         with pytest.raises(ValueError):
             Url.parse("http://example.org/").join(reference)
