@@ -1,4 +1,4 @@
-"""The real process, for tests that look at Kala from outside: it is started, called, killed, and started again."""
+"""A real Kala process, for tests from the outside: it is started, called, killed, and started again."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-# How long a test waits for what must happen. The machine is shared; a test that passes does not wait so long.
+# Timeout for an expected event, in seconds. Long, as the machine may be busy; a passing test waits only for the event.
 PATIENCE = 30
 PAUSE = 0.02
 MARK = "KEEPER_OF_THIS_PROCESS"
@@ -27,11 +27,11 @@ ENDED = ("succeeded", "failed", "timed_out", "cancelled", "lost", "skipped")
 
 
 def eventually(fact: Callable[[], Any], limit: float = PATIENCE, pause: float = PAUSE) -> Any:
-    """The fact as soon as it is true of something; fails after so many seconds."""
+    """Return the result of `fact` as soon as it is true. Fail after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not (found := fact()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not so within {limit} s")
+            pytest.fail(f"did not happen within {limit} s")
         time.sleep(pause)
     return found
 
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class Caller:
-    """What speaks the API: each method takes a path below /api/v1 and a value for the JSON body."""
+    """A client of the API. Each method takes a path below /api/v1 and a value for the JSON body."""
 
     def request(self, method: str, path: str, body: Any = None) -> Answer:
         raise NotImplementedError
@@ -63,7 +63,7 @@ class Caller:
         return self.request("DELETE", path)
 
     def create(self, **fields) -> str:
-        """The id of a new job."""
+        """Create a job and return its id."""
         status, body = self.post("/job/", {"name": "a job", "command": "/bin/true"} | fields)
         assert status == 201, body
         return body["id"]
@@ -78,7 +78,7 @@ class Caller:
         assert self.post(f"/job/start/{job_id}/").status == 204
 
     def history(self, query: str = "") -> list[dict[str, Any]]:
-        """The runs that the API lists, the newest first."""
+        """Return the runs that the API lists, the newest first."""
         status, body = self.get(f"/run/?{query}")
         assert status == 200, body
         return body["runs"]
@@ -90,7 +90,7 @@ class Caller:
 
 
 class Api(Caller):
-    """A client on one connection, which stays open."""
+    """A client with one persistent connection."""
 
     def __init__(self, address: str) -> None:
         self._connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=PATIENCE)
@@ -107,10 +107,10 @@ class Api(Caller):
 
 
 class Kala(Caller):
-    """A `kala serve` on its own data and a free port. Whatever it started is found by a mark in its environment."""
+    """A `kala serve` with its own data and a free port. A mark in its environment identifies its child processes."""
 
     def __init__(self, home: Path, *flags: str, environ: dict[str, str] | None = None, **options: Any) -> None:
-        """`flags` are more flags, `options` go to Popen."""
+        """Prepare the process: `flags` are more flags of `kala serve`, `options` are for Popen."""
         self.home = home
         self.data = home / "data"
         self.config = home / "kala.toml"
@@ -130,20 +130,20 @@ class Kala(Caller):
         self.address = ""
         self.lines: list[str] = []
 
-    # Its life
+    # Starting and stopping
 
     def start(self) -> "Kala":
-        """Start it, and return when it answers."""
+        """Start the process, and wait until it answers."""
         self.launch()
         self.answers()
         return self
 
     def answers(self) -> None:
-        """Return when it does."""
+        """Wait until it answers."""
         self.address = re.search(r"http://[^\s\"]+", self.says("answers on http://"))[0]
 
     def launch(self) -> None:
-        """Start it, without waiting for anything."""
+        """Start the process without waiting."""
         self.lines = []
         command = [*self.command, "serve", *self._flags]
         options = {"cwd": self.home, "env": self.environ} | self._options
@@ -156,7 +156,7 @@ class Kala(Caller):
             lines.extend(iter(stderr.readline, ""))
 
     def says(self, *texts: str) -> str:
-        """The first line of its log with one of these texts, since it was started; waits for it."""
+        """Wait for a log line with one of these texts since the start, and return the first such line."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             has_ended = not self._reader.is_alive()
@@ -166,7 +166,7 @@ class Kala(Caller):
             if has_ended:
                 break
             time.sleep(PAUSE)
-        pytest.fail(f"{texts} was not said, but:\n{self.log}")
+        pytest.fail(f"{texts} is not in the log:\n{self.log}")
 
     @property
     def log(self) -> str:
@@ -176,7 +176,7 @@ class Kala(Caller):
         self.process.send_signal(number)
 
     def ended(self) -> int:
-        """Its exit status; the log is complete then."""
+        """Wait for the process to end and return its exit status. The log is complete then."""
         status = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return status
@@ -186,7 +186,7 @@ class Kala(Caller):
         return self.ended()
 
     def kill(self) -> None:
-        """Power off, as far as the process can tell."""
+        """Kill the process: for its own state, this is like a power cut."""
         self.send(signal.SIGKILL)
         self.ended()
 
@@ -195,7 +195,7 @@ class Kala(Caller):
         self.start()
 
     def tell(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """What another `kala` command says, in the same environment."""
+        """Run another `kala` command in the same environment."""
         return subprocess.run(
             [*self.command, *arguments],
             check=False,
@@ -207,7 +207,7 @@ class Kala(Caller):
         )
 
     def offspring(self) -> list[int]:
-        """The living processes that it started, and their children, wherever they went."""
+        """Return the living descendants of the process, also those in other sessions and process groups."""
         own = self.process.pid if self.process and self.process.poll() is None else 0
         return [pid for pid in self._marked() if pid != own]
 
@@ -219,13 +219,13 @@ class Kala(Caller):
     def _is_its(self, folder: Path) -> bool:
         try:
             return f"{MARK}={self._mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
-        except PermissionError:  # a Kala hides its environment from all but root; its data are not a secret
+        except PermissionError:  # Kala hides its environment from all but root, but not its arguments
             return str(self.data).encode() in (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             return False
 
     def close(self) -> None:
-        """Leave no process behind."""
+        """Kill all processes that are left."""
         deadline = time.monotonic() + PATIENCE
         while (pids := self._marked()) and time.monotonic() < deadline:
             for pid in pids:
@@ -237,38 +237,38 @@ class Kala(Caller):
             self.process.wait(PATIENCE)
             self._reader.join(PATIENCE)
 
-    # What it knows
+    # Reading its state
 
     def request(self, method, path, body=None):
         with closing(Api(self.address)) as api:
             return api.request(method, path, body)
 
     def output(self, run_id: int, query: str = "", **headers: str) -> tuple[int, bytes]:
-        """The status and the bytes of a run's output."""
+        """Return the status and the bytes of a run's output."""
         return self.fetch(f"/run/{run_id}/output{query}", **headers)
 
     def fetch(self, path: str, **headers: str) -> tuple[int, bytes]:
-        """The status and the body of an answer that is not JSON."""
+        """Return the status and the body of a response that is not JSON."""
         with closing(http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=PATIENCE)) as connection:
             connection.request("GET", f"/api/v1{path}", headers=headers)
             response = connection.getresponse()
             return response.status, response.read()
 
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """What the database says, asked without Kala, and without changing anything."""
+        """Query the database directly and read-only."""
         with closing(sqlite3.connect(f"file:{self.data}/kala.db?mode=ro", uri=True, timeout=PATIENCE)) as database:
             database.row_factory = sqlite3.Row
             return database.execute(sql, values).fetchall()
 
     def runs(self, job_id: str, count: int = 0, states: tuple[str, ...] = ENDED) -> list[sqlite3.Row]:
-        """A job's runs in these states, the oldest first, as soon as there are so many."""
+        """Return a job's runs in these states, the oldest first; wait until there are `count`."""
         sql = f"SELECT * FROM run WHERE job_id = ? AND state IN ({','.join('?' * len(states))}) ORDER BY id"
         if not count:
             return self.query(sql, job_id, *states)
         return eventually(lambda: len(found := self.query(sql, job_id, *states)) >= count and found)
 
     def settle(self) -> None:
-        """Return when a job that is created now has run: what was due before it has been started by then."""
+        """Wait until a new job has run. All that was due before has been started by then."""
         self.runs(self.create(name="a probe"), 1)
 
 
@@ -279,13 +279,13 @@ def wait() -> Callable[..., Any]:
 
 @pytest.fixture
 def api() -> type[Api]:
-    """A client that keeps its connection, for who has many requests."""
+    """A client with a persistent connection, for tests with many requests."""
     return Api
 
 
 @pytest.fixture
 def soon():
-    """An instant so many seconds ahead, as schedules have it."""
+    """Returns an instant this many seconds ahead, in the form that schedules use."""
 
     def soon(seconds: float = 1.0) -> str:
         return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
@@ -311,7 +311,7 @@ def gate(tmp_path) -> Gate:
 
 @pytest.fixture
 def make(tmp_path) -> Iterator[Callable[..., Kala]]:
-    """Makes a Kala that is not started yet. All that are made share one home."""
+    """Makes a Kala that is not started yet. All of them share one home."""
     made = []
 
     def make(*flags, home=tmp_path, **options):
@@ -325,11 +325,11 @@ def make(tmp_path) -> Iterator[Callable[..., Kala]]:
 
 @pytest.fixture
 def serve(make) -> Callable[..., Kala]:
-    """Starts a Kala, and returns when it answers."""
+    """Starts a Kala, and waits until it answers."""
     return lambda *flags, **options: make(*flags, **options).start()
 
 
 @pytest.fixture
 def kala(serve) -> Kala:
-    """A Kala that answers, with the settings that it has by default."""
+    """A running Kala with default settings."""
     return serve()

@@ -1,4 +1,4 @@
-"""Many clients of one process: plain sockets and at most one thread, so that the attackers themselves cost little."""
+"""Many clients in one process: plain sockets and at most one thread, so that the attack itself costs little."""
 
 import json
 import resource
@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-# From another address than the client whose answers are measured: who is one of many must not suffer for them.
+# Not the address of the client whose responses are measured: that client must not suffer from the attack.
 _SOURCES = ("127.0.0.2",)
-# Descriptors for the test itself.
+# File descriptors for the test itself.
 _SPARE = 200
 
 
 def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
-    """The bytes of a request to a path below /api/v1."""
+    """Return the bytes of a request to a path below /api/v1."""
     content = b"" if body is None else json.dumps(body).encode()
     fields = {"Host": "localhost", "Content-Length": str(len(content)), **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
@@ -26,22 +26,22 @@ def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
 
 
 class Crowd:
-    """Connections to one server, which stay open until the crowd goes."""
+    """Connections to one server, which stay open until `close`."""
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
         self._end = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def come(
+    def connect(
         self, address: str, count: int, head: bytes = b"", sources: tuple[str, ...] = _SOURCES, window: int = 0
     ) -> list[socket.socket]:
-        """Connect so many times, and say the same on each connection. Nobody waits for the server.
+        """Connect `count` times, and send `head` on each connection, without waiting for the server.
 
-        A `window` bounds what the server can send to a client that reads nothing.
+        A `window` limits how much the server can send to a client that reads nothing.
         """
         host, port = address.removeprefix("http://").split(":")
-        came = []
+        connected = []
         for _, source in zip(range(count), cycle(sources)):
             one = socket.socket()
             self._sockets.append(one)
@@ -51,13 +51,13 @@ class Crowd:
             one.setblocking(False)
             with suppress(BlockingIOError):
                 one.connect((host, int(port)))
-            came.append(one)
-        for one in came if head else ():
-            say(one, head)
-        return came
+            connected.append(one)
+        for one in connected if head else ():
+            send(one, head)
+        return connected
 
-    def each(self, seconds: float, act) -> None:
-        """Do the same with every connection again and again, in a thread."""
+    def repeat(self, seconds: float, act) -> None:
+        """Call `act` with every connection every `seconds`, in a thread."""
         self._thread = threading.Thread(target=self._repeat, args=(seconds, act), daemon=True)
         self._thread.start()
 
@@ -66,7 +66,7 @@ class Crowd:
             for one in self._sockets:
                 act(one)
 
-    def go(self) -> None:
+    def close(self) -> None:
         self._end.set()
         if self._thread:
             self._thread.join()
@@ -74,10 +74,10 @@ class Crowd:
             one.close()
 
 
-def say(one: socket.socket, words: bytes) -> None:
-    """Send what the other side takes now. It may have closed, or not have accepted yet."""
+def send(one: socket.socket, data: bytes) -> None:
+    """Send what the socket accepts now. The server may have closed the connection, or not have accepted it yet."""
     with suppress(OSError):
-        one.send(words)
+        one.send(data)
 
 
 @pytest.fixture
@@ -86,11 +86,11 @@ def crowd() -> Iterator[Crowd]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     crowd = Crowd()
     yield crowd
-    crowd.go()
+    crowd.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def need_descriptors(count: int) -> None:
-    """Skip the test where this process may not have so many connections."""
+    """Skip the test if this process may not open that many connections."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count + _SPARE:
         pytest.skip(f"needs {count} connections; raise ulimit -Hn")

@@ -1,8 +1,8 @@
-"""An attack on the real process, what is measured meanwhile, and the promises that must hold.
+"""An attack on a real process, what is measured during it, and the promises that must hold.
 
-A scene is a Kala with a job that is due each second, a client that asks for `/stats/` ten times a second and creates a
-job each second, and a socket that hears what systemd would hear. `with under_attack() as scene` measures from its
-begin to its end, and fails with all the figures where a promise did not hold.
+A scene is a Kala with a job that is due every second, a client that requests `/stats/` ten times a second and creates
+a job every second, and a socket in place of systemd's. `with under_attack() as scene` measures within its block, and
+fails with all figures if a promise did not hold.
 """
 
 import contextlib
@@ -25,36 +25,36 @@ import pytest
 from process import Kala, eventually
 from processors import Processors
 
-# The promises. On a quiet machine of two processors the first two are some 5 ms without an attack.
+# The promises. On an idle machine with two CPUs, the first two are about 5 ms without an attack.
 LATENESS = 0.250
 ANSWER = 0.500
 MEGABYTES = 300
-# Of the processors, where other programs use them: with less, no promise could be judged.
+# The least share of the CPUs that is assumed: with less, no promise could be checked.
 LEAST_SHARE = 0.25
-# systemd's WatchdogSec: shorter than the unit's 30 s, so that an attack of a few seconds can miss it.
+# WatchdogSec=: shorter than the unit's 30 s, so that an attack of a few seconds can exceed it.
 WATCHDOG = 4.0
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
-# How long the first run of the job waits: it has begun, and all else is set up, when an attack begins.
+# The time until the first run of the job. An attack begins after that run has started.
 _HEADSTART = 1.0
 _POLLS = 10
 _POLL_PATIENCE = 10
-# How long what came due during the attack may take to be recorded after it.
+# The time after an attack within which all runs that were due during it must be recorded.
 _SETTLE = 15
 
 
 class Systemd:
-    """The socket on which a service manager hears `READY=1` and `WATCHDOG=1`, and when it heard them."""
+    """The notification socket of a service manager, which records when `WATCHDOG=1` came."""
 
     def __init__(self, path: Path) -> None:
         self.environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(int(WATCHDOG * 1e6))}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._beats: list[float] = []
-        self._thread = threading.Thread(target=self._hear, daemon=True)
+        self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while message := self._socket.recv(4096):
             if b"WATCHDOG=1" in message.splitlines():
                 self._beats.append(time.monotonic())
@@ -65,13 +65,13 @@ class Systemd:
         self._socket.close()
 
     def longest_silence(self, since: float, until: float) -> float:
-        """Seconds without a beat, the longest such time between the two instants."""
-        heard = [since, *(beat for beat in list(self._beats) if since < beat < until), until]
-        return max(after - before for before, after in pairwise(heard))
+        """Return the longest time without `WATCHDOG=1` between two instants, in seconds."""
+        beats = [since, *(beat for beat in list(self._beats) if since < beat < until), until]
+        return max(after - before for before, after in pairwise(beats))
 
 
 class Poller:
-    """A client in its own thread. It asks at fixed times, so that one slow answer does not hide those after it."""
+    """A client in its own thread. It sends requests at fixed times, so a slow response does not hide later ones."""
 
     def __init__(self, address: str) -> None:
         self._address = address.removeprefix("http://")
@@ -99,12 +99,12 @@ class Poller:
                 body = {"name": f"kept {number}", "command": "/bin/true", "schedule": FAR}
                 if answer := self._ask(201, "POST", "/job/", body):
                     self.created.append(answer["id"])
-            # An answer that took a second stands for all that were due in it; they are not asked for in a burst.
+            # Skip the requests that were due during a slow response, rather than send them in a burst.
             number = max(number + 1, math.floor((time.monotonic() - begin) * _POLLS))
         self._drop()
 
     def _ask(self, wanted: int, method: str, path: str, body: Any = None) -> Any:
-        """The answer's JSON. One that is not `wanted` is a problem, and so is none on a new connection."""
+        """Return the response's JSON. Report another status than `wanted`, and no response on a new connection."""
         is_old = self._connection is not None
         try:
             status, content = self._exchange(method, path, body)
@@ -138,7 +138,7 @@ class Poller:
 
 @dataclass
 class Report:
-    """What an attack did to Kala."""
+    """The effects of an attack."""
 
     lateness: float
     answer: float
@@ -158,7 +158,7 @@ class Report:
         return "\n  ".join([figures, *self.complaints])
 
     def broken(self) -> Iterator[str]:
-        """Which of the figures are too high. With half of the processors, Kala may take twice as long."""
+        """Yield the promises that were broken. With half of the CPU time, Kala may take twice as long."""
         share = max(LEAST_SHARE, self.share)
         if self.lateness > LATENESS / share:
             yield "runs were late"
@@ -175,14 +175,14 @@ def _ms(seconds: float) -> str:
 
 
 class Scene:
-    """A Kala with its witnesses."""
+    """A Kala under attack, with all that measures it."""
 
     def __init__(self, kala: Kala, systemd: Systemd) -> None:
         self.kala = kala
         self.systemd = systemd
         self._marks = kala.home / "marks"
         self._marks.mkdir()
-        # A run that starts leaves a file with the name of its slot, whose time is that of the start.
+        # Each run creates a file with the name of its slot; the file's mtime is the time of the start.
         start = datetime.now(UTC) + timedelta(seconds=_HEADSTART)
         self._job = kala.create(
             name="each second", command=f": > {self._marks}/$KALA_SLOT", schedule=f"R/{start.isoformat()}/PT1S"
@@ -200,18 +200,18 @@ class Scene:
         self._begun, self._begun_at = time.monotonic(), datetime.now(UTC)
         self._poller.start()
 
-    def lasts(self, seconds: float) -> None:
-        """Go on until the attack is so old."""
+    def wait_until(self, seconds: float) -> None:
+        """Wait until this many seconds after the begin of the attack."""
         time.sleep(max(0.0, self._begun + seconds - time.monotonic()))
 
     def end(self) -> Report:
-        """Measure what became of the promises."""
+        """Stop measuring, and compare the figures with the promises."""
         ended, ended_at = time.monotonic(), datetime.now(UTC)
         self._poller.stop()
         lives = self.kala.process.poll() is None
         slots = self._slots(ended_at)
         if lives:
-            with suppress(pytest.fail.Exception):  # then they are missing, which the report says
+            with suppress(pytest.fail.Exception):  # the report names the missing ones
                 eventually(lambda: self._starts().keys() >= set(slots) and not self._unended(), limit=_SETTLE)
         starts = self._starts()
         report = Report(
@@ -242,13 +242,13 @@ class Scene:
             yield f"a traceback: {self.kala.log[self.kala.log.index('Traceback') :][:2000]}"
 
     def _slots(self, until: datetime) -> list[float]:
-        """What came due during the attack."""
+        """Return the slots during the attack."""
         count = math.floor((until - self._first).total_seconds())
         slots = [self._first + timedelta(seconds=number) for number in range(count + 1)]
         return [slot.timestamp() for slot in slots if self._begun_at <= slot]
 
     def _starts(self) -> dict[float, float]:
-        """When each slot's run began, by the slot."""
+        """Return the time of each run's start, by its slot."""
         return {datetime.fromisoformat(mark.name).timestamp(): mark.stat().st_mtime for mark in self._marks.iterdir()}
 
     def _unended(self) -> list[Any]:
@@ -256,13 +256,13 @@ class Scene:
 
 
 def percentile(values: list[float], share: float = 0.99) -> float:
-    """The value that this share of the values does not exceed: of less than a hundred, the highest."""
+    """Return the percentile; of less than a hundred values, the 99th is the highest."""
     ordered = sorted(values)
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.inf
 
 
 def megabytes(pid: int) -> float:
-    """The most memory that a process has had."""
+    """Return the peak memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
@@ -272,7 +272,7 @@ UnderAttack = Callable[..., contextlib.AbstractContextManager[Scene]]
 
 @pytest.fixture
 def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
-    # Not below the test's own folder, whose name can make a path too long for a socket.
+    # Not in the test's own folder, whose name can make the path too long for a Unix socket.
     path = tmp_path_factory.mktemp("systemd") / "notify"
     manager = Systemd(path if len(os.fsencode(path)) < 100 else Path(f"/tmp/kala-notify-{os.getpid()}"))
     yield manager
@@ -281,7 +281,7 @@ def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
 
 @pytest.fixture
 def under_attack(make: Callable[..., Kala], systemd: Systemd) -> UnderAttack:
-    """Starts a Kala, prepares what `before(kala)` says, lets the attack within the `with` happen, and judges it."""
+    """Starts a Kala, calls `before(kala)`, measures the attack within the `with` block, and checks the promises."""
 
     @contextmanager
     def under_attack(

@@ -1,4 +1,4 @@
-"""A stranger's web server, which jobs call: it sends exactly the bytes that a test wants."""
+"""An untrusted web server that jobs call. It sends exactly the bytes that a test gives."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ _PATIENCE = 30
 
 
 class Stranger:
-    """Answers each connection once, in a thread of its own."""
+    """A server that answers each connection once, in its own thread."""
 
     def __init__(self, answer: Answer, host: str = "127.0.0.1", port: int = 0) -> None:
         self._answer = answer
@@ -36,7 +36,7 @@ class Stranger:
 
     def _serve(self, client: socket.socket) -> None:
         client.settimeout(_PATIENCE)
-        with client, suppress(OSError):  # the job had enough
+        with client, suppress(OSError):  # the job has closed the connection
             head = b""
             while b"\r\n\r\n" not in head and (more := client.recv(65536)):
                 head += more
@@ -52,7 +52,7 @@ class Stranger:
 
 
 def redirect(status: int, location: str) -> Answer:
-    """Send the client to another place."""
+    """Answer with a redirect."""
     text = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     return lambda client, _: client.sendall(text.encode())
 

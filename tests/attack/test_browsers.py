@@ -1,4 +1,4 @@
-"""What a page of another site can make a browser do with Kala's answers, and by which names it is called."""
+"""Browsers: which responses a page of another site can use, and which host names are accepted."""
 
 import http.client
 from contextlib import closing
@@ -16,7 +16,7 @@ def answer(kala, path, **headers) -> http.client.HTTPResponse:
         return response
 
 
-def test_every_answer_tells_browsers_to_keep_apart_what_is_kalas(kala):
+def test_every_response_has_headers_that_isolate_it_from_other_sites(kala):
     run = kala.runs(kala.create(command="echo '<script>alert(1)</script>'"), 1)[0]
     for path in ("/", "/api/v1/stats/", "/api/v1/job/", "/api/v1/nothing/", f"/api/v1/run/{run['id']}/output"):
         headers = answer(kala, path).headers
@@ -33,13 +33,13 @@ FOREIGN = """
 OWN = "localhost localhost:8000 127.0.0.1 [::1] [::1]:8000 LOCALHOST.".split()
 
 
-def test_only_a_host_that_is_kalas_is_served(kala):
+def test_only_requests_for_a_host_name_of_kala_are_served(kala):
     served = [host for host in (*FOREIGN, *OWN) if answer(kala, "/api/v1/stats/", Host=host).status == 200]
     assert served == OWN
 
 
-def test_no_name_can_forge_what_a_person_reads_in_the_log(kala):
-    """By control, bidirectional and zero-width characters."""
+def test_no_job_name_can_forge_a_log_line(kala):
+    """Such as with control, bidirectional or zero-width characters."""
     forging = "\u202e\u2066\u200b\ufeff\u00ad\x1b\x9b\u2028"
     for character in forging:
         status, body = kala.post("/job/", {"name": f"backup{character}moc.live", "command": "/bin/false"})

@@ -1,114 +1,114 @@
-"""Clients that are slow, silent or many: neither runs nor other clients wait for them."""
+"""Many, slow or idle clients: neither runs nor other clients wait for them."""
 
 import time
 from contextlib import closing
 
 import pytest
-from crowd import need_descriptors, request, say
+from crowd import need_descriptors, request, send
 from process import Api
 from scene import FAR
 
-# As much as a packaged service had before its unit said otherwise.
+# The default of systemd, which the package had before its unit set LimitNOFILE=.
 USUAL = ("prlimit", "--nofile=1024")
 OTHERS = tuple(f"127.0.0.{number}" for number in range(2, 22))
 UNFINISHED = b"GET /api/v1/stats/ HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 60_000
 
 
-def ask_anew(kala, times=5) -> None:
-    """A client that was not connected before is answered, too."""
+def connect_new_clients(kala, times=5) -> None:
+    """Check that new connections are served, too."""
     for _ in range(times):
         with closing(Api(kala.address)) as client:
             assert client.get("/stats/").status == 200
 
 
 @pytest.mark.parametrize("sources", [OTHERS[:1], OTHERS], ids=["one address", "twenty addresses"])
-def test_runs_start_on_time_while_1100_connections_say_nothing(under_attack, crowd, sources):
+def test_runs_start_on_time_during_1100_idle_connections(under_attack, crowd, sources):
     need_descriptors(1100)
     with under_attack(prefix=USUAL) as scene:
-        crowd.come(scene.kala.address, 1100, sources=sources)
-        scene.lasts(2)
-        ask_anew(scene.kala)
-        scene.lasts(4)
+        crowd.connect(scene.kala.address, 1100, sources=sources)
+        scene.wait_until(2)
+        connect_new_clients(scene.kala)
+        scene.wait_until(4)
 
 
-def test_the_memory_for_heads_that_never_end_is_bounded(under_attack, crowd):
+def test_the_memory_for_unfinished_headers_is_bounded(under_attack, crowd):
     need_descriptors(6000)
     with under_attack(prefix=("prlimit", "--nofile=8192")) as scene:
-        # Few enough at a time that the kernel queues them all until they are accepted.
+        # Few enough at a time for the kernel's accept queue.
         for _ in range(60):
-            crowd.come(scene.kala.address, 100, UNFINISHED, sources=OTHERS)
+            crowd.connect(scene.kala.address, 100, UNFINISHED, sources=OTHERS)
             time.sleep(0.03)
-        scene.lasts(4)
-        ask_anew(scene.kala)
+        scene.wait_until(4)
+        connect_new_clients(scene.kala)
 
 
-def test_bodies_of_one_byte_at_a_time_hold_up_nobody(under_attack, crowd):
+def test_bodies_sent_byte_by_byte_delay_nothing(under_attack, crowd):
     with under_attack() as scene:
-        crowd.come(scene.kala.address, 48, request("POST", "/job/", **{"Content-Length": "1000"}))
-        crowd.each(1, lambda one: say(one, b" "))
-        scene.lasts(2)
-        ask_anew(scene.kala)
-        scene.lasts(4)
+        crowd.connect(scene.kala.address, 48, request("POST", "/job/", **{"Content-Length": "1000"}))
+        crowd.repeat(1, lambda one: send(one, b" "))
+        scene.wait_until(2)
+        connect_new_clients(scene.kala)
+        scene.wait_until(4)
 
 
-def test_clients_that_read_slowly_hold_up_nobody(under_attack, crowd):
+def test_clients_that_read_slowly_delay_nothing(under_attack, crowd):
     def fill(kala):
         with closing(Api(kala.address)) as client:
             for number in range(60):
                 client.create(name=f"large {number}", command=f": {'x' * 100_000}", schedule=FAR)
 
     with under_attack(before=fill) as scene:
-        crowd.come(scene.kala.address, 32, request("GET", "/job/"), window=4096)
-        crowd.each(0.1, sip)
-        scene.lasts(2)
-        ask_anew(scene.kala)
-        scene.lasts(4)
+        crowd.connect(scene.kala.address, 32, request("GET", "/job/"), window=4096)
+        crowd.repeat(0.1, sip)
+        scene.wait_until(2)
+        connect_new_clients(scene.kala)
+        scene.wait_until(4)
 
 
 def sip(one) -> None:
     """Read at 47 kB/s."""
     try:
         one.recv(4700)
-    except OSError:  # nothing has come, or nothing will
+    except OSError:  # nothing to read yet, or the connection is closed
         return
 
 
-def test_many_new_connections_hold_up_nobody(under_attack, crowd):
+def test_many_new_connections_delay_nothing(under_attack, crowd):
     with under_attack() as scene:
         for second in range(1, 4):
-            for one in crowd.come(scene.kala.address, 100, b"GET / HTTP/1.1\r\n"):
+            for one in crowd.connect(scene.kala.address, 100, b"GET / HTTP/1.1\r\n"):
                 one.close()
-            crowd.come(scene.kala.address, 50, request("GET", "/nothing/"))
-            scene.lasts(second)
-        ask_anew(scene.kala)
+            crowd.connect(scene.kala.address, 50, request("GET", "/nothing/"))
+            scene.wait_until(second)
+        connect_new_clients(scene.kala)
 
 
-def test_many_followers_of_events_hold_up_nobody(under_attack, crowd):
+def test_many_event_streams_delay_nothing(under_attack, crowd):
     need_descriptors(1100)
     with under_attack(prefix=("prlimit", "--nofile=8192")) as scene:
-        crowd.come(scene.kala.address, 1100, request("GET", "/events/"), sources=OTHERS, window=4096)
-        scene.lasts(2)
-        ask_anew(scene.kala)
-        scene.lasts(4)
+        crowd.connect(scene.kala.address, 1100, request("GET", "/events/"), sources=OTHERS, window=4096)
+        scene.wait_until(2)
+        connect_new_clients(scene.kala)
+        scene.wait_until(4)
 
 
-def test_many_names_in_bodies_hold_up_nobody(under_attack, crowd):
+def test_many_fields_in_a_body_delay_nothing(under_attack, crowd):
     body = {f"fie{number:05}": 0 for number in range(60_000)}
     with under_attack() as scene:
         job = scene.kala.create(schedule=FAR)
         words = request("PATCH", f"/job/{job}/", body)
-        for one in crowd.come(scene.kala.address, 16):
+        for one in crowd.connect(scene.kala.address, 16):
             send_all(one, words)
-        scene.lasts(4)
-        ask_anew(scene.kala)
+        scene.wait_until(4)
+        connect_new_clients(scene.kala)
 
 
 def send_all(one, words) -> None:
-    """Send everything, as a client does that waits while the other side takes nothing."""
+    """Send everything, waiting while the socket's buffer is full."""
     one.settimeout(10)
     try:
         one.sendall(words)
-    except OSError:  # it was refused before all of it was read
+    except OSError:  # the server refused the request before reading all of it
         return
 
 
@@ -122,9 +122,9 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
-def test_heads_that_take_long_to_parse_hold_up_nobody(under_attack, crowd, head):
+def test_headers_that_take_long_to_parse_delay_nothing(under_attack, crowd, head):
     with under_attack() as scene:
         for second in range(1, 3):
-            crowd.come(scene.kala.address, 16, head + b"Host: localhost\r\n\r\n")
-            scene.lasts(second)
-        ask_anew(scene.kala)
+            crowd.connect(scene.kala.address, 16, head + b"Host: localhost\r\n\r\n")
+            scene.wait_until(second)
+        connect_new_clients(scene.kala)

@@ -1,4 +1,4 @@
-"""Files that others put, locked, linked or removed where Kala writes."""
+"""Files that other users create, lock, link or remove where Kala writes."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ NOBODY = 64321
 
 
 def background(kala, *flags):
-    """A Kala in the background, in whose place there is no process of ours; its address."""
+    """Start a Kala in the background, which is no child of the test, and return its address."""
     with open(kala.home / "said", "w+") as said:  # noqa: PTH123 - it outlives the pipe that a test would read
         command = [*kala.command, "serve", "--daemon", "--port", "0", "--data-dir", str(kala.data), *flags]
         subprocess.run(command, check=True, cwd=kala.home, env=kala.environ, stdout=said, stderr=said, timeout=30)
@@ -23,8 +23,8 @@ def background(kala, *flags):
 
 @pytest.fixture
 def daemon(make, tmp_path):
-    """A Kala in the background that answers. The fixture `make` ends it, as it has its mark."""
-    # The commands of a Kala in the background may start at home; the data are elsewhere.
+    """A running Kala in the background. The fixture `make` finds it by its mark and ends it."""
+    # Commands of a Kala in the background start in the home directory, so the data are elsewhere.
     kala = make()
     kala.environ["HOME"] = str(tmp_path / "home")
     (tmp_path / "home").mkdir()
@@ -35,7 +35,7 @@ def daemon(make, tmp_path):
     return kala
 
 
-def test_a_job_that_removes_all_around_it_leaves_the_data_of_a_background_kala(daemon):
+def test_a_job_that_removes_its_whole_directory_leaves_the_data_of_a_background_kala(daemon):
     kept = daemon.create(name="kept", schedule=FAR)
     daemon.runs(daemon.create(command="rm -rf ./*"), 1)
     assert daemon.job(kept)["name"] == "kept"
@@ -43,12 +43,12 @@ def test_a_job_that_removes_all_around_it_leaves_the_data_of_a_background_kala(d
     assert [row[0] for row in daemon.query("SELECT id FROM job WHERE id IN (?, ?)", kept, again)]
 
 
-def test_a_log_file_is_not_for_others_to_read(daemon):
+def test_other_users_cannot_read_the_log_file(daemon):
     assert (daemon.home / "kala.log").stat().st_mode & 0o007 == 0
 
 
 @pytest.mark.parametrize("what", ["the database", "the folder", "another database in its place"])
-def test_a_job_is_not_acknowledged_into_a_database_that_is_gone(kala, what):
+def test_no_job_is_acknowledged_if_the_database_was_removed(kala, what):
     kala.create(schedule=FAR)
     if what == "the folder":
         shutil.rmtree(kala.data)
@@ -78,8 +78,8 @@ def test_a_link_in_place_of_the_pid_file_is_not_followed(make, tmp_path):
     assert precious.read_text() == "precious"
 
 
-def test_a_pid_file_that_others_lock_does_not_keep_kala_from_starting(make, tmp_path):
-    """Who may read a file may lock it."""
+def test_a_pid_file_locked_by_another_user_does_not_prevent_a_start(make, tmp_path):
+    """Everyone who can read a file can lock it."""
     path = tmp_path / "kala.pid"
     path.write_text("1\n")
     kala = make("--pid-file", str(path))
@@ -92,7 +92,7 @@ def test_a_pid_file_that_others_lock_does_not_keep_kala_from_starting(make, tmp_
 
 @pytest.fixture
 def owned(make, tmp_path):
-    """A stopped Kala whose data belong to a user that its jobs could be, with one large output."""
+    """A stopped Kala with one large output, whose data belong to a user that is not root."""
     kala = make().start()
     kala.runs(kala.create(command="yes | head -c 100000"), 1)
     assert kala.stop() == 0
@@ -105,7 +105,7 @@ def owned(make, tmp_path):
 
 @ROOT
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "folder"])
-def test_a_backup_by_root_has_nothing_that_only_root_may_read(owned, tmp_path, kind):
+def test_a_backup_by_root_contains_nothing_that_only_root_can_read(owned, tmp_path, kind):
     secret = tmp_path / "secret"
     secret.write_text("only for root")
     secret.chmod(0o600)
@@ -129,7 +129,7 @@ def test_a_backup_by_root_has_nothing_that_only_root_may_read(owned, tmp_path, k
 
 
 @ROOT
-def test_a_restore_by_root_writes_through_no_link(owned, tmp_path):
+def test_a_restore_by_root_follows_no_link(owned, tmp_path):
     done = owned.tell("backup", str(tmp_path / "b.tar"), "--data-dir", str(owned.data))
     assert done.returncode == 0, done.stderr
     precious, there = tmp_path / "precious", tmp_path / "there"

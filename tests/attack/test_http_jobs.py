@@ -1,4 +1,4 @@
-"""A stranger's server answers a job: it must neither command Kala, nor hold it up, nor fill its memory."""
+"""An untrusted server answers a job: it must not control Kala, block it or fill its memory."""
 
 import gzip
 import time
@@ -10,7 +10,7 @@ from stranger import redirect
 
 
 def call(kala, url, method="GET", **fields) -> str:
-    """The id of a job that calls a URL at once."""
+    """Create a job that calls a URL at once, and return its id."""
     remote = {"url": url, "method": method, **fields.pop("remote", {})}
     return kala.create(name="call", type=1, command="", remote_properties=remote, **fields)
 
@@ -59,7 +59,7 @@ def test_a_redirect_to_another_port_gets_no_login_of_the_url(kala, stranger):
 
 
 def large(status, encoding, body, times, client, _) -> None:
-    """A redirect with a body that is long, or becomes so."""
+    """Return a redirect whose body is long or decompresses to a long one."""
     size = len(body) * times
     head = f"HTTP/1.1 {status} Moved\r\nLocation: /\r\nContent-Encoding: {encoding}\r\nContent-Length: {size}\r\n\r\n"
     client.sendall(head.encode())
@@ -67,8 +67,8 @@ def large(status, encoding, body, times, client, _) -> None:
         client.sendall(body)
 
 
-def test_what_a_server_sends_is_not_kept_in_memory(under_attack, stranger):
-    """600 MB with a redirect; a redirect, and an answer, of 400 kB that unpack to 400 MB."""
+def test_response_bodies_are_not_kept_in_memory(under_attack, stranger):
+    """600 MB with a redirect; a redirect and a response of 400 kB that decompress to 400 MB."""
     packed = gzip.compress(bytes(400_000_000), 1)
     servers = [
         stranger(partial(large, 302, "identity", bytes(1_000_000), 600)),
@@ -77,13 +77,13 @@ def test_what_a_server_sends_is_not_kept_in_memory(under_attack, stranger):
     ]
     with under_attack() as scene:
         jobs = [call(scene.kala, server.address, remote={"timeout": 3}) for server in servers]
-        scene.lasts(4)
+        scene.wait_until(4)
         for job in jobs:
             scene.kala.runs(job, 1)
 
 
 def forever(parts, seconds, client, _) -> None:
-    """Say the first part once, and the second again and again."""
+    """Send the first part once, then the second repeatedly."""
     client.sendall(parts[0])
     while True:
         time.sleep(seconds)
@@ -99,7 +99,7 @@ ENDLESS = {
 }
 
 
-def test_answers_without_end_are_cut_off_in_time(under_attack, stranger):
+def test_endless_responses_are_cut_off_at_the_timeout(under_attack, stranger):
     servers = {kind: stranger(partial(forever, *how)) for kind, how in ENDLESS.items()}
     with under_attack() as scene:
         jobs = {
@@ -107,7 +107,7 @@ def test_answers_without_end_are_cut_off_in_time(under_attack, stranger):
             for kind, server in servers.items()
             for _ in range(4)
         }
-        scene.lasts(5)
+        scene.wait_until(5)
         for job, kind in jobs.items():
             [run] = scene.kala.runs(job, 1)
             assert run["state"] in ("timed_out", "failed"), kind
@@ -121,20 +121,20 @@ COSTLY = {
 }
 
 
-def test_blanks_in_an_answer_do_not_hold_kala_up(under_attack, stranger):
-    """Regular expressions can take quadratic time for them, with the GIL held: 5 to 24 seconds."""
+def test_blanks_in_a_response_do_not_block_kala(under_attack, stranger):
+    """Regular expressions can take quadratic time for blanks, with the GIL held: 5 to 24 seconds."""
     servers = [
         stranger(lambda client, _, line=line: client.sendall(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n"))
         for line in COSTLY.values()
     ]
     with under_attack() as scene:
         jobs = [call(scene.kala, server.address) for server in servers]
-        scene.lasts(3)
+        scene.wait_until(3)
         for job in jobs:
             scene.kala.runs(job, 1)
 
 
-def test_redirects_in_a_circle_end(kala, stranger):
+def test_a_redirect_loop_ends(kala, stranger):
     server = stranger(redirect(302, "/again"))
     [run] = kala.runs(call(kala, server.address), 1)
     assert run["state"] == "failed"

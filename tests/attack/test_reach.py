@@ -1,4 +1,4 @@
-"""A server on the Internet answers a job with a redirect to what only this machine, or its network, can reach.
+"""A server on the Internet redirects a job to an address that only this machine or its network can reach.
 
 Kala and the servers are in a network namespace whose loopback device has all the addresses.
 """
@@ -13,7 +13,7 @@ from process import eventually
 from scene import FAR
 from stranger import redirect
 
-# Documentation addresses (RFC 5737) are not public ones; these stay in the namespace.
+# Public addresses, as documentation addresses (RFC 5737) count as private. They exist in the namespace only.
 PUBLIC = "9.9.9.9"
 OTHER = "1.1.1.1"
 INNER = ("10.1.2.3", "169.254.169.254", "192.168.3.4", "172.16.5.6", "100.64.7.8", "fd00::9", "fe80::a")
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def inside(kala, act):
-    """What `act` returns in a thread that has the network of a Kala: sockets stay in that in which they were made."""
+    """Call `act` in a thread in Kala's network namespace. A socket stays in the namespace where it was created."""
     result = []
 
     def work():
@@ -46,7 +46,7 @@ def inside(kala, act):
 
 @pytest.fixture
 def isolated(make):
-    """A Kala that answers in a network of its own."""
+    """A running Kala in its own network namespace."""
     kala = make()
     addresses = "; ".join(f"ip address add {one} dev lo" for one in (PUBLIC, OTHER, *INNER))
     script = f'ip link set lo up; {addresses}; exec "$@"'
@@ -59,7 +59,7 @@ def ok(client, _) -> None:
 
 
 def outcome(kala, server):
-    """How a job ends that calls a server on the Internet."""
+    """Return how a job ended that calls a server on the Internet."""
     remote = {"url": server.address, "timeout": 5}
     job = inside(kala, lambda: kala.create(name="call", type=1, command="", remote_properties=remote))
     return kala.runs(job, 1)[0]

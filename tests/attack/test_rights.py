@@ -1,4 +1,4 @@
-"""A job acts with the rights of its user, and with no others."""
+"""A job has the permissions of its user, and no others."""
 
 import os
 import pwd
@@ -23,19 +23,19 @@ SYSTEMD = {
 
 @pytest.fixture
 def open_folder():
-    """A folder in which everybody may write."""
+    """A folder in which everyone can write."""
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
         Path(folder).chmod(0o777)
         yield Path(folder)
 
 
 def ends(kala, **fields):
-    """The ended run of a new job, and what it printed."""
+    """Create a job, and return its ended run and its output."""
     run = kala.runs(kala.create(**fields), 1)[0]
     return run, kala.output(run["id"])[1].decode()
 
 
-def test_commands_hear_nothing_of_what_systemd_tells_kala(serve, systemd):
+def test_commands_get_no_environment_variable_of_systemds(serve, systemd):
     kala = serve(environ={**SYSTEMD, **systemd.environ})
     _, printed = ends(kala, command="env")
     names = {line.partition("=")[0] for line in printed.splitlines()}
@@ -43,8 +43,8 @@ def test_commands_hear_nothing_of_what_systemd_tells_kala(serve, systemd):
 
 
 @ROOT
-def test_the_loader_of_a_job_with_a_user_does_nothing_as_root(kala, open_folder):
-    """LD_DEBUG_OUTPUT makes the dynamic linker write a file as whoever a program starts as; so would LD_PRELOAD."""
+def test_the_dynamic_linker_does_nothing_as_root_for_a_job_with_a_user(kala, open_folder):
+    """LD_DEBUG_OUTPUT makes the dynamic linker write a file as the program's user; LD_PRELOAD would act so, too."""
     env = {"LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": f"{open_folder}/seen"}
     run, _ = ends(kala, command="/bin/true", user="nobody", env=env)
     assert run["state"] == "succeeded"
@@ -53,7 +53,7 @@ def test_the_loader_of_a_job_with_a_user_does_nothing_as_root(kala, open_folder)
 
 
 @ROOT
-def test_a_job_with_a_user_does_not_start_in_a_folder_that_the_user_may_not_enter(kala, tmp_path):
+def test_a_job_with_a_user_cannot_start_in_a_folder_that_the_user_cannot_enter(kala, tmp_path):
     inner = tmp_path / "private" / "inner"
     inner.mkdir(parents=True)
     inner.parent.chmod(0o700)
@@ -64,14 +64,14 @@ def test_a_job_with_a_user_does_not_start_in_a_folder_that_the_user_may_not_ente
 
 
 @ROOT
-def test_a_job_with_a_user_can_print_to_what_is_its_own_output(kala):
+def test_a_job_with_a_user_can_open_its_own_output(kala):
     command = "echo 1 > /dev/stdout && echo 2 > /dev/stderr && echo 3 > /proc/self/fd/1"
     run, printed = ends(kala, command=command, user="nobody")
     assert (run["state"], printed) == ("succeeded", "1\n2\n3\n")
 
 
 @ROOT
-def test_a_job_with_a_user_gets_nothing_of_roots_environment(serve):
+def test_a_job_with_a_user_inherits_no_environment_of_roots(serve):
     kala = serve(environ={"OLDPWD": "/root", "http_proxy": "http://root:secret@localhost:9", "SECRET": "roots"})
     _, printed = ends(kala, command="env", user="nobody")
     assert "secret" not in printed
@@ -86,14 +86,14 @@ SOMEBODY += ("--ambient-caps=+dac_override",)
 
 @pytest.fixture
 def unprivileged(make, open_folder):
-    """A Kala that does not run as root, whoever runs the tests."""
+    """A Kala that does not run as root, whichever user runs the tests."""
     kala = make(home=open_folder)
     if os.geteuid() == 0:
         kala.command = [*SOMEBODY, *kala.command]
     return kala
 
 
-def test_a_job_cannot_look_into_the_process_of_kala(unprivileged):
+def test_a_job_cannot_inspect_the_process_of_kala(unprivileged):
     kala = unprivileged.start()
     folder = f"/proc/{kala.process.pid}"
     _, printed = ends(kala, command=f"for f in environ maps fd/0; do head -c 1 {folder}/$f > x && echo $f; done; true")
@@ -101,7 +101,7 @@ def test_a_job_cannot_look_into_the_process_of_kala(unprivileged):
 
 
 def test_a_job_cannot_write_the_settings_of_a_service(make, tmp_path):
-    """A service's settings are the administrator's: Kala's user, who may write in its home, is the job's."""
+    """The settings belong to the administrator. A job runs as Kala's user, which can write in its home."""
     kala = make(environ={"STATE_DIRECTORY": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / ".config")})
     del kala.environ["KALA_CONFIG"]
     kala.start()
@@ -109,5 +109,5 @@ def test_a_job_cannot_write_the_settings_of_a_service(make, tmp_path):
     text = "allowed_hosts = ['evil.com']"
     ends(kala, command=f'mkdir -p {folder} && echo "{text}" > {folder}/kala.toml && kill -HUP $PPID')
     kala.settle()
-    # The signal is on its way for a moment.
+    # Signals are delivered asynchronously.
     assert {kala.fetch("/stats/", Host="evil.com")[0] for _ in range(100)} == {403}

@@ -1,4 +1,4 @@
-"""Large texts: neither a message of a run, nor a list of jobs, nor output costs memory or disk without bound."""
+"""Large texts: messages of runs, lists of jobs and output use a bounded amount of memory and disk."""
 
 import http.client
 import os
@@ -11,7 +11,7 @@ from scene import FAR
 
 LENGTH = 900_000
 LONG = "x" * LENGTH
-# What a person reads of a run's message.
+# The limit of a run's message.
 MESSAGE = 1000
 
 
@@ -29,7 +29,7 @@ MESSAGE = 1000
     ],
     ids=["working_directory", "shell", "url"],
 )
-def test_a_message_is_bounded_however_long_the_field_that_it_shows(kala, fields):
+def test_a_message_is_bounded_even_if_it_quotes_a_long_field(kala, fields):
     status, body = kala.post("/job/", {"name": "long", "command": "/bin/true", "retries": 2, **fields})
     if status == 400:
         assert len(body["error"]) <= 2 * MESSAGE
@@ -41,16 +41,16 @@ def test_a_message_is_bounded_however_long_the_field_that_it_shows(kala, fields)
 
 
 @pytest.mark.parametrize("part", ["%2f%2f", "%2f%2fa:b", "//a:b", "http://:"])
-def test_a_long_value_that_is_refused_does_not_hold_kala_up(under_attack, part):
-    """It is shown without the passwords of URLs, and a search for those can take quadratic time: an hour for this."""
+def test_refusing_a_long_value_does_not_block_kala(under_attack, part):
+    """The error masks passwords of URLs. A search in quadratic time would take an hour for this value."""
     with under_attack() as scene:
         status, body = scene.kala.post("/job/", {"name": "long", "command": [part * (LENGTH // len(part))]})
         assert status == 400
         assert len(body["error"]) <= MESSAGE
-        scene.lasts(1)
+        scene.wait_until(1)
 
 
-def test_lists_and_graphs_of_200_mb_of_jobs_cost_little_memory(under_attack):
+def test_lists_and_graphs_of_200_mb_of_jobs_take_little_memory(under_attack):
     def fill(kala):
         with closing(Api(kala.address)) as client:
             remote = {"url": "http://127.0.0.1:9/", "method": "POST", "body": "x" * 1_000_000}
@@ -61,11 +61,11 @@ def test_lists_and_graphs_of_200_mb_of_jobs_cost_little_memory(under_attack):
         assert read(scene.kala, "/job/") > 200_000_000
         assert read(scene.kala, "/job/?limit=1000") > 1_000_000
         assert read(scene.kala, "/graph/") > 1_000
-        scene.lasts(4)
+        scene.wait_until(4)
 
 
 def read(kala, path) -> int:
-    """How many bytes an answer has."""
+    """Return the size of a response's body."""
     size = 0
     with closing(http.client.HTTPConnection(kala.address.removeprefix("http://"), timeout=30)) as connection:
         connection.request("GET", f"/api/v1{path}")
@@ -77,11 +77,11 @@ def read(kala, path) -> int:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what Kala has written is root's to know (proc(5))")
-def test_four_commands_that_print_without_end_do_not_wear_out_the_disk(under_attack):
+def test_four_commands_that_print_endlessly_write_little_to_disk(under_attack):
     with under_attack() as scene:
         before = written(scene.pid)
         jobs = [scene.kala.create(name="yes", command="yes", timeout="PT3S") for _ in range(4)]
-        scene.lasts(4)
+        scene.wait_until(4)
         for job in jobs:
             [run] = scene.kala.runs(job, 1)
             assert run["state"] == "timed_out"
@@ -92,6 +92,6 @@ def test_four_commands_that_print_without_end_do_not_wear_out_the_disk(under_att
 
 
 def written(pid) -> int:
-    """How many bytes the threads of a process have written, without the commands that have ended."""
+    """Return how many bytes the threads of a process have written, without its reaped children."""
     texts = [(task / "io").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
     return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("wchar"))

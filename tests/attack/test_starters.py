@@ -1,4 +1,4 @@
-"""Commands that cannot be started: the service manager is not told that all is well."""
+"""Commands that cannot be started: the watchdog of the service manager gets no beat."""
 
 import fcntl
 import os
@@ -11,15 +11,15 @@ from scene import WATCHDOG
 
 @pytest.fixture
 def stuck(tmp_path):
-    """A program that whoever starts it waits for, until `release` is called: opening a leased file waits (fcntl(2)).
+    """A program whose execve(2) blocks until `release` is called, because the file has a lease (fcntl(2)).
 
-    So does a disk that does not answer, but this one comes back, and needs no rights.
+    A disk that does not respond has the same effect, but a lease can be released and needs no privileges.
     """
     program = tmp_path / "stuck"
     program.write_text("#!/bin/sh\necho started\n")
     program.chmod(0o755)
     lease = os.open(program, os.O_RDONLY)
-    # The signal that the kernel sends when somebody waits; its default is to be ignored.
+    # The kernel sends this signal to the lease holder when the file is opened; it is ignored by default.
     fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)
     try:
         fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
@@ -38,7 +38,7 @@ def stuck(tmp_path):
     os.close(lease)
 
 
-def test_systemd_hears_nothing_while_no_command_can_start(make, systemd, stuck, eventually):
+def test_the_watchdog_gets_no_beat_while_no_command_can_start(make, systemd, stuck, eventually):
     kala = make("--workers", "8", environ=systemd.environ).start()
     begun = time.monotonic()
     jobs = [kala.create(name=f"stuck {number}", command=str(stuck.path)) for number in range(8)]
@@ -55,14 +55,14 @@ def test_systemd_hears_nothing_while_no_command_can_start(make, systemd, stuck, 
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_programs_that_cannot_be_started_hold_up_nobody(under_attack, stuck, count):
+def test_programs_that_cannot_be_started_delay_no_other_job(under_attack, stuck, count):
     jobs = []
 
     def start(kala):
         jobs.extend(kala.create(name=f"stuck {number}", command=str(stuck.path)) for number in range(count))
 
     with under_attack(before=start) as scene:
-        scene.lasts(3)
+        scene.wait_until(3)
         stuck.release()
         for job in jobs:
             assert scene.kala.runs(job, 1)[0]["state"] == "succeeded"

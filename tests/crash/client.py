@@ -1,5 +1,5 @@
-"""The load. Each client works on jobs of its own, one request after the other, so it knows in which order things
-happened; and it notes what was acknowledged, and the one request that was not.
+"""The load. Each client has its own jobs and sends one request at a time, so it knows the order of events. It records
+what was acknowledged, and the one request that was not.
 """
 
 import threading
@@ -29,16 +29,16 @@ Spec = dict[str, Any]
 
 @dataclass(eq=False)
 class Note:
-    """What a client knows of a job. What it `was` at any time stays true, also where that was not acknowledged."""
+    """What a client knows about a job. `was` has every spec that the job may have had, acknowledged or not."""
 
     name: str
     work: Work
     overlap: str = "wait"
-    spec: Spec | None = None  # as it was acknowledged; None where there is no such job
+    spec: Spec | None = None  # as acknowledged; None if there is no such job
     id: str = ""
     starts: int = 0
     was_disabled: bool = False
-    was_changed: bool = False  # in what follows from a run: retries, parents, on-failure job
+    was_changed: bool = False  # what decides about follow-ups of a run: retries, parents, on-failure job
     was_replanned: bool = False
 
     @property
@@ -52,9 +52,9 @@ class Note:
 
 @dataclass
 class Pending:
-    """The request that has no answer yet. What it asks for has happened, or not: all of it, or nothing.
+    """A request without a response. Its change was made either in full or not at all.
 
-    `jobs` has each job that it touches, with its spec afterwards.
+    `jobs` has each job that the request changes, with its spec afterwards.
     """
 
     jobs: dict[Note, Spec | None]
@@ -66,7 +66,7 @@ NOTHING = Pending({})
 
 
 class Client:
-    """Asks for one thing after the other until Kala is gone."""
+    """A client that sends one request after the other until Kala is gone."""
 
     def __init__(self, number: int, evidence: Evidence, clock: Clock) -> None:
         self.number = number
@@ -75,17 +75,17 @@ class Client:
         self._evidence = evidence
         self.notes: list[Note] = []
         self.pending = NOTHING
-        self.seen: dict[int, dict[str, Any]] = {}  # runs that have ended, as they were shown
+        self.seen: dict[int, dict[str, Any]] = {}  # ended runs, as the API showed them
         self.deleted: set[int] = set()
         self.cancelled: set[int] = set()
         self.acknowledged = 0
         self.problem = ""
-        self._thread: threading.Thread | None = None  # none until a Kala was there to be asked
+        self._thread: threading.Thread | None = None  # none before the first Kala answered
 
-    # Its life
+    # Start and end
 
     def work(self, address: str, chance: Random) -> None:
-        """Begin. It ends by itself when Kala is gone."""
+        """Start the thread, which ends when Kala is gone."""
         self._chance = chance
         self._thread = threading.Thread(target=self._work, args=(address,), daemon=True)
         self._thread.start()
@@ -125,7 +125,7 @@ class Client:
             self._create()
             return
         [act] = self._chance.choices(actions, (8, 3, 4, 1, 3, 3, 2, 1 if len(there) < _MOST_JOBS else 4))
-        # Mostly the newest ones: they are about to run.
+        # Prefer the newest jobs, which are about to run.
         act(self._chance.choice(there[-8:] if self._chance.random() < 0.8 else there))
 
     @property
@@ -133,7 +133,7 @@ class Client:
         return [note for note in self.notes if note.is_there]
 
     def _ask(self, pending: Pending, wanted: tuple[int, ...], method: str, path: str, body: Any = None) -> Any:
-        """The answer, once it has come; only these statuses are as they should be, of which the first is a yes."""
+        """Return the response. Any status but these is a failure; the first of them means success."""
         self.pending = pending
         answer = self._api.request(method, path, body)
         if answer.status == _BUSY:
@@ -155,7 +155,7 @@ class Client:
             self.deleted.add(pending.deletes)
 
     def it_happened(self, *, has_happened: bool) -> None:
-        """Somebody has looked what became of the request without an answer."""
+        """Take over what the judge found out about the request without a response."""
         if has_happened:
             self._settle(self.pending)
         self.pending = NOTHING
@@ -196,7 +196,7 @@ class Client:
         self._new("scheduled", {"schedule": self._schedule(), **rules}, fails=self._chance.random() < 0.2)
 
     def _local(self) -> None:
-        """Due once at a time of day, wherever Kala is by then."""
+        """Create a job that is due once at a wall-clock time, in whichever zone Kala is by then."""
         start = self._soon().astimezone(self.zone).replace(tzinfo=None)
         self._new("local", {"schedule": f"R0/{start.isoformat()}", "missed": self._chance.choice(_MISSED)})
 
@@ -230,7 +230,7 @@ class Client:
             spec |= {"pool": POOL, "priority": self._chance.randint(-1, 1)}
         note.was_disabled = spec.get("disabled", False)
         self.notes.append(note)
-        # A slow machine may be past the start of a schedule.
+        # On a slow machine, the start of a schedule may have passed.
         wanted = (_MADE, _REFUSED) if kind in ("scheduled", "local") else (_MADE,)
         answer = self._ask(Pending({note: spec}), wanted, "POST", "/job/", spec)
         note.id = answer.body.get("id", "")
@@ -248,7 +248,7 @@ class Client:
         self._ask(pending, (_DONE,), "POST", f"/job/{'disable' if wanted else 'enable'}/{note.id}/")
 
     def _change(self, note: Note) -> None:
-        """Several fields at once: they come together."""
+        """Change several fields in one request, which is atomic."""
         change = {"owner": f"{self._chance.random()}@example.org", "epsilon": f"P{self._chance.randint(1, 9)}M"}
         if self._chance.random() < 0.3:
             note.was_changed = True
@@ -278,7 +278,7 @@ class Client:
         self._ask(Pending(after), (_DONE,), "DELETE", f"/job/{note.id}/")
 
     def _doomed_by(self, note: Note) -> set[Note]:
-        """The job, and each descendant that has no parent then."""
+        """Return the job and each descendant that loses its last parent."""
         doomed, more = {note}, {note}
         while more:
             gone = {other.id for other in doomed}
@@ -309,11 +309,11 @@ class Client:
 
 
 class _StoppingError(Exception):
-    """Kala is about to stop and takes no more; whether it did what was asked last is not known."""
+    """Kala is stopping and accepts no more requests. Whether the last change was made is not known."""
 
 
 def _without(spec: Spec, gone: set[str]) -> Spec:
-    """A spec that names none of the jobs that are gone."""
+    """Return the spec without the jobs that are gone."""
     changed = dict(spec)
     if "parent_jobs" in spec:
         changed["parent_jobs"] = [parent for parent in spec["parent_jobs"] if parent not in gone]

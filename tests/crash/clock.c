@@ -1,5 +1,5 @@
-/* A wall clock that a test sets: LD_PRELOAD this, and CLOCK_REALTIME is off by so many nanoseconds as the file that
-   WALL_CLOCK_OFFSET names holds. The monotonic clock is the real one. */
+/* A wall clock that a test sets. Load it with LD_PRELOAD: CLOCK_REALTIME is off by the number of nanoseconds in the
+   file that WALL_CLOCK_OFFSET names. The monotonic clock is the real one. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-"""A wall clock that tests set, for one Kala and nobody else; `clock.c` is how that Kala comes to go by it."""
+"""A wall clock that tests set for a single Kala, by means of `clock.c`."""
 
 import shutil
 import struct
@@ -11,14 +11,14 @@ import pytest
 SOURCE = Path(__file__).with_name("clock.c")
 COMPILER = shutil.which("cc")
 
-# Zones between which a machine may move, and by how much its clock may be set; mostly it is not.
+# Zones between which a machine may move, and by how much its clock may be set. Most lives change neither.
 ZONES = ("UTC0", "UTC0", "Europe/Berlin", "<+0330>-3:30", "America/New_York", "CET-1CEST,M3.5.0,M10.5.0/3")
 STEPS = (*[timedelta()] * 5, timedelta(seconds=90), timedelta(hours=30), *(-timedelta(hours=h) for h in (0.1, 2, 30)))
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory) -> Path | None:
-    """What lets a process go by another clock; None where there is no compiler to make it with."""
+    """The library that gives a process another clock, or None without a C compiler."""
     if not COMPILER:
         return None
     made = tmp_path_factory.mktemp("clock") / "clock.so"
@@ -27,7 +27,7 @@ def library(tmp_path_factory) -> Path | None:
 
 
 class Clock:
-    """The wall clock of a Kala, and of nobody else."""
+    """The wall clock of a single Kala."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -35,19 +35,19 @@ class Clock:
         self.set(timedelta())
 
     def set(self, by: timedelta) -> None:
-        """Set it forward, or back."""
+        """Set the clock forward or back."""
         self.ahead += by
         nanoseconds = self.ahead // timedelta(microseconds=1) * 1000
         with self.file.open("r+b" if self.file.exists() else "wb", buffering=0) as file:
             file.write(struct.pack("=q", nanoseconds))
 
     def environ(self, library: Path) -> dict[str, str]:
-        """What lets a process that is started with it go by this clock."""
+        """The environment of a process that uses this clock."""
         return {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET": str(self.file)}
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
     def at(self, **ahead: float) -> str:
-        """An instant from now, as schedules have it."""
+        """Return an instant relative to now, in the form that schedules use."""
         return (self.now() + timedelta(**ahead)).isoformat().replace("+00:00", "Z")

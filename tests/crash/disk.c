@@ -1,15 +1,14 @@
 /*
- * Watches what one process does to the files below a folder: each operation that changes them happens, and is told in a
- * log, in exactly that order. On demand operations fail. Loaded with LD_PRELOAD; disk.py reads the log and says what
- * each part of it means.
+ * Logs what one process does to the files below a folder: each operation that changes them, in exactly the order in
+ * which they happen. On demand, operations fail. Loaded with LD_PRELOAD; disk.py reads the log and describes its format.
  *
  *   DISK_FOLDER   the folder, as an absolute path without symbolic links
- *   DISK_LOG      where the log is appended to, outside the folder
+ *   DISK_LOG      the file that the log is appended to, outside the folder
  *   DISK_FAULTS   a file of 4096 bytes: zeros, or a 1 and then lines such as `sync *.db-wal 5` (operation, files, errno)
  *
- * The variables are taken out of the environment at once, so that what the process starts is not watched. Between
- * vfork and exec a child has this memory as its own: it does here what it wants done, and touches nothing else.
- * SQLite's -shm file is left out. It is written through memory, and made anew by whoever opens the database first.
+ * The variables are removed from the environment at once, so child processes are not watched. Between vfork and exec, a
+ * child shares this memory: its calls are passed on, and change nothing here. SQLite's -shm file is not logged: it is
+ * written through mmap, and the first process that opens the database creates it again.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,7 +32,7 @@
 #define CONTROL 4096
 
 struct record {
-	uint64_t number; /* an offset, a size, flags, or which sync */
+	uint64_t number; /* an offset, a size, flags, or the number of a sync */
 	uint32_t handle;
 	uint32_t length; /* of what follows: data or paths */
 	char operation;
@@ -84,7 +83,7 @@ static void take(const char *name, char *value)
 	unsetenv(name);
 }
 
-/* Before any of the process's own code, but perhaps not before another library's first open. */
+/* Runs before the process's own code, but perhaps not before another library's first open. */
 __attribute__((constructor)) static void begin(void)
 {
 	char faults[PATH_MAX] = "";
@@ -129,7 +128,7 @@ static int is_below(const char *path)
 	return length < 4 || strcmp(path + length - 4, "-shm");
 }
 
-/* The absolute path, where it is one that is watched and this is the process that is. */
+/* Returns the absolute path if it is watched and this is the watched process, otherwise NULL. */
 static const char *watched_path(int base, const char *path, char *buffer)
 {
 	char place[64];
@@ -156,7 +155,7 @@ static int is_watched(int file)
 	return file >= 0 && file < DESCRIPTORS && handles[file] && getpid() == owner;
 }
 
-/* The rest is called with the lock held. */
+/* The following functions are called with the lock held. */
 
 static void tell(char operation, uint32_t handle, uint64_t number, const void *data, size_t length)
 {
@@ -164,7 +163,7 @@ static void tell(char operation, uint32_t handle, uint64_t number, const void *d
 	struct iovec parts[] = {{&record, sizeof record}, {(void *)data, length}};
 	int error = errno;
 	if (log_file < 0) {
-		/* So late because a daemon closes all that it finds open when it starts. */
+		/* Opened late because a daemon closes all open file descriptors when it starts. */
 		struct record start = {0, 0, 0, 'B', {0}};
 		int file = real_open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 		log_file = fcntl(file, F_DUPFD_CLOEXEC, 900);
@@ -177,7 +176,7 @@ static void tell(char operation, uint32_t handle, uint64_t number, const void *d
 	errno = error;
 }
 
-/* The errno with which this operation is to fail, or 0. */
+/* Returns the errno with which this operation is to fail, or 0. */
 static int fault(const char *operation, const char *path)
 {
 	char text[CONTROL], name[16], pattern[PATH_MAX];
@@ -228,7 +227,7 @@ static int opened(int base, const char *given, int flags, mode_t mode)
 	if (file >= DESCRIPTORS)
 		abort();
 	if (file >= 0) {
-		forget(file); /* closed in a way that is not seen here */
+		forget(file); /* closed by a call that is not intercepted */
 		handles[file] = ++last_handle;
 		paths[file] = strdup(path);
 		tell('O', last_handle, !was_there ? 1 : flags & O_TRUNC ? 2 : 0, path, strlen(path));
@@ -324,7 +323,7 @@ ssize_t pwrite(int file, const void *data, size_t count, off_t offset)
 
 ssize_t pwrite64(int file, const void *data, size_t count, off_t offset) __attribute__((alias("pwrite")));
 
-/* What is written from several places is written from one after the other, as a short count is always possible. */
+/* Writes the first non-empty buffer only: a short count is always allowed. */
 ssize_t writev(int file, const struct iovec *parts, int count)
 {
 	if (!is_watched(file))
@@ -370,7 +369,7 @@ int ftruncate(int file, off_t size)
 
 int ftruncate64(int file, off_t size) __attribute__((alias("ftruncate")));
 
-/* Others may write meanwhile, so its beginning and its end are told. */
+/* Other threads may write during a sync, so its begin and its end are logged. */
 static int synced(int file, int (*sync)(int), uint64_t is_full)
 {
 	uint64_t number;
@@ -409,7 +408,7 @@ int rename(const char *from, const char *to)
 	if (!old && !new)
 		return real_rename(from, to);
 	if (!old || !new)
-		abort(); /* nothing here moves files into the folder, or out of it */
+		abort(); /* Kala moves no files into the folder or out of it */
 	pthread_mutex_lock(&lock);
 	if (!fails("rename", old) && !(result = real_rename(from, to))) {
 		for (int file = 0; file < DESCRIPTORS; file++)

@@ -1,20 +1,20 @@
-"""A disk on which a power cut loses what was not synced, and which fails on demand, for a real process.
+"""A simulated disk for a real process: a power cut loses what was not synced, and operations fail on demand.
 
-`disk.c` tells what the process does to its files; here is what a disk would have of it afterwards. The rules are those
-of ext4 and xfs as they are mounted by default, where they leave something open the worse of the two:
+`disk.c` logs what the process does to its files. This module computes what a disk would have of it afterwards, by the
+rules of ext4 and xfs with default mount options; where the two differ, by the worse one:
 
-- The page cache goes to the disk by pages of 4096 bytes, in any order, at any time: so each page has, of what was
-  written since its file was last synced, a random part of the writes, in their order. The page that was on its way is
-  torn: some of its sectors of 512 bytes are newer than others.
-- After fsync or fdatasync has returned 0, all that had been written to the file before it was called is there.
-- After one of them has failed, what it was to write may never get to the disk, and a later one that succeeds says
-  nothing about it: Linux takes those pages for clean. Only what is written to such a page again goes out again.
-- Names (create, rename, unlink, mkdir, rmdir) and truncations go through a journal: of those that nothing made durable
-  a random number has happened, the first ones, and no later one without all before it.
-- A sync makes durable what the journal has up to the last entry about that file or folder: its creation, its name
-  (fdatasync leaves renames out), for a folder the names in it. Where the sync writes a new size, that is itself an
-  entry, the last one: so all is durable then. That is why a new file needs no sync of its folder on these file systems.
-- A file that grew without a sync has any of the sizes that it had meanwhile; what is missing inside reads as zeros.
+- Dirty pages of 4096 bytes are written back in any order, at any time. So each page has a random prefix of the writes
+  since the last sync of its file. A page whose write-back was interrupted is torn: some of its sectors of 512 bytes are
+  newer than others.
+- After fsync or fdatasync has returned 0, all that was written to the file before the call is durable.
+- After one of them has failed, the pages may never reach the disk, and a later successful sync says nothing about
+  them: Linux marks those pages clean. Only a page that is written to again is written back again.
+- Names (create, rename, unlink, mkdir, rmdir) and truncations go through a journal. Of the entries that are not
+  durable, a random prefix has happened.
+- A sync makes the journal durable up to the last entry about that file or folder: its creation, its name (fdatasync
+  ignores renames), and for a folder the names in it. A sync that writes a new size adds an entry for it, so the whole
+  journal is durable then. This is why a new file needs no sync of its folder on these file systems.
+- A file that grew without a sync has one of the sizes that it had in between; pages that are missing read as zeros.
 """
 
 import fnmatch
@@ -35,7 +35,11 @@ _SHM = "*-shm"
 
 
 class Record(NamedTuple):
-    """`number` is an offset, a size, whether a file was created (1) or truncated (2), or which sync, odd for fsync."""
+    """A record of the log.
+
+    `number` is an offset, a size, whether a file was created (1) or truncated (2), or the number of a sync, odd for
+    fsync.
+    """
 
     operation: str
     handle: int
@@ -44,7 +48,7 @@ class Record(NamedTuple):
 
 
 def records(path: Path) -> Iterator[Record]:
-    """What the log has; a last record that a kill cut off is left out, as nobody heard that its operation succeeded."""
+    """Read the log without an incomplete last record: the process was killed before that operation returned."""
     log = path.read_bytes() if path.exists() else b""
     place = 0
     while place + _RECORD.size <= len(log):
@@ -56,14 +60,14 @@ def records(path: Path) -> Iterator[Record]:
 
 
 class File:
-    """The content of one file, whatever its names: as the process sees it, and as the disk may have it."""
+    """The content of one inode: as the process sees it, and as the disk may have it."""
 
     def __init__(self, content: bytes = b"") -> None:
         self.seen = bytearray(content)
         self.kept = bytes(content)
-        # Pages that may be on their way, each with the states that it had since: when, and its bytes.
+        # Dirty pages, each with its states since the last sync: the time, and the bytes.
         self._dirty: dict[int, list[tuple[int, bytes]]] = {}
-        # Such pages after a sync that failed: no later one writes them.
+        # Dirty pages of a failed sync, which no later sync writes.
         self._given_up: dict[int, list[tuple[int, bytes]]] = {}
         self.sizes: list[tuple[int, int]] = []
 
@@ -80,7 +84,7 @@ class File:
         self._dirty.setdefault(page, []).append((time, bytes(self.seen[page * PAGE : (page + 1) * PAGE])))
 
     def truncate(self, time: int, size: int) -> None:
-        """The process sees it at once; the journal calls `truncated` when the disk has it."""
+        """Truncate the file as the process sees it. The journal calls `truncated` when the disk has it."""
         old = len(self.seen)
         del self.seen[size:]
         self.seen.extend(bytes(size - len(self.seen)))
@@ -92,7 +96,7 @@ class File:
         self.kept = self.kept[:size].ljust(size, b"\0")
 
     def grew(self, time: int) -> bool:
-        """Whether a sync at that time has a new size to write."""
+        """Whether a sync at that time writes a new size."""
         return any(when <= time for when, _ in self.sizes)
 
     def synced(self, time: int) -> None:
@@ -110,14 +114,14 @@ class File:
             self._given_up.setdefault(page, []).extend(states)
 
     def _take(self, time: int) -> dict[int, list[tuple[int, bytes]]]:
-        """The pages that a sync at that time is about, with their states until then."""
+        """Return the pages that a sync at that time writes, with their states until then."""
         taken = {page: [state for state in states if state[0] <= time] for page, states in self._dirty.items()}
         later = {page: [state for state in states if state[0] > time] for page, states in self._dirty.items()}
         self._dirty = {page: states for page, states in later.items() if states}
         return {page: states for page, states in taken.items() if states}
 
     def after_cut(self, chance, truncations: "list[Entry]", until: int) -> bytes:
-        """What a disk may have that has had these truncations, and nothing that came after `until`."""
+        """Return a possible content on disk after these truncations, without anything from after `until`."""
         since, least = 0, len(self.kept)
         for entry in truncations:
             since, least = entry.time, min(least, entry.size)
@@ -125,7 +129,7 @@ class File:
         sizes += [size for when, size in self.sizes if since < when < until]
         size = chance.choice((sizes[0], sizes[-1], chance.choice(sizes)))
         content = bytearray(self.kept[:least][:size].ljust(size, b"\0"))
-        # Some cuts come when nearly all is written, some when nearly nothing is.
+        # Sometimes nearly all pages are written back, sometimes nearly none.
         share = chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         for page in sorted(self._dirty.keys() | self._given_up.keys()):
             states = [*self._given_up.get(page, ()), *self._dirty.get(page, ())]
@@ -143,7 +147,7 @@ def _put(content: bytearray, offset: int, data: bytes) -> None:
 
 
 def _torn(old: bytes, states: list[bytes], chance) -> bytes:
-    """One of the states, mostly the last; at times with sectors of the one before."""
+    """Return one of the states, mostly the last, sometimes with sectors of the state before it."""
     last = len(states) - 1 if chance.random() < 0.5 else chance.randrange(len(states))
     new = states[last]
     if chance.random() < 0.7:
@@ -154,7 +158,7 @@ def _torn(old: bytes, states: list[bytes], chance) -> bytes:
 
 
 class Entry(NamedTuple):
-    """What the journal has: `concerns` are the files and folders whose sync makes it durable."""
+    """An entry of the journal. A sync of the files and folders in `concerns` makes it durable."""
 
     time: int
     operation: str
@@ -173,7 +177,7 @@ Names = dict[str, File | None]
 
 
 class Replay:
-    """Follows the log from a state of the disk. Names are paths below the folder; a folder has no file."""
+    """A replay of the log, from a state of the disk. Names are paths below the folder; a folder has no file."""
 
     def __init__(self, folder: Path, state: dict[str, bytes | None]) -> None:
         self._folder = str(folder)
@@ -284,11 +288,11 @@ class Replay:
     }
 
     def before_cut(self) -> dict[str, bytes | None]:
-        """What the process sees."""
+        """Return the state that the process sees."""
         return {name: None if file is None else bytes(file.seen) for name, file in self.seen.items()}
 
     def after_cut(self, chance) -> dict[str, bytes | None]:
-        """What the disk has after a power cut now, by chance; this does not change, so that others can be asked for."""
+        """Return a random state of the disk after a power cut now. The replay is unchanged, so others can follow."""
         entries = chance.choice((0, len(self._journal), chance.randint(0, len(self._journal))))
         names = dict(self.kept)
         for entry in self._journal[:entries]:
@@ -315,7 +319,7 @@ def _carry_out(names: Names, entry: Entry) -> None:
 
 
 def state_of(folder: Path) -> dict[str, bytes | None]:
-    """The files and folders below a folder; SQLite's -shm is no part of what a disk keeps."""
+    """Return the files and folders below a folder, without SQLite's -shm file, which does not survive a restart."""
     found = sorted(folder.rglob("*")) if folder.exists() else []
     return {
         str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
@@ -325,7 +329,7 @@ def state_of(folder: Path) -> dict[str, bytes | None]:
 
 
 def lay_out(state: dict[str, bytes | None], folder: Path) -> None:
-    """Make the folder hold this, and nothing else. Only what differs is written, as that may take a real disk long."""
+    """Make the folder contain exactly this. Write only what differs, as a real disk may be slow."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for path in sorted(folder.rglob("*"), reverse=True):
         name = str(path.relative_to(folder))
@@ -350,10 +354,10 @@ def _fill(path: Path, content: bytes) -> None:
 
 
 class Disk:
-    """What lies below a folder, for one process at a time that is started with `environ`; it may be there already."""
+    """The simulated disk below a folder, for one process at a time, started with `environ`. The folder may exist."""
 
     def __init__(self, layer: Path, folder: Path, place: Path) -> None:
-        """`layer` is what build() made; the log and the orders for faults are kept in `place`."""
+        """Prepare the disk. `layer` is the library that build() made; the log and the faults are in `place`."""
         self.folder = folder.resolve()
         self.log = place / "disk.log"
         self._control = place / "disk.faults"
@@ -370,9 +374,9 @@ class Disk:
         return Replay(self.folder, self._before).follow(self.log)
 
     def cut(self, kala, chance) -> Replay:
-        """Power off: kill it with all that it started, and leave what the disk has; also after an end of another kind.
+        """Cut the power: kill the process and its children, and leave what the disk has. The process may have ended.
 
-        What comes back tells what else the disk could have had.
+        Return the replay, which knows what else the disk could have had.
         """
         kala.kill()
         kala.close()
@@ -383,9 +387,9 @@ class Disk:
         return replay
 
     def fail(self, *orders: tuple[str, str, int]) -> None:
-        """From now on these operations (open, read, write, sync, truncate, rename, unlink, mkdir) fail.
+        """Make these operations (open, read, write, sync, truncate, rename, unlink, mkdir) fail from now on.
 
-        An order is an operation, a pattern for the file's name below the folder, and the errno.
+        Each order is an operation, a pattern for the file's name below the folder, and the errno.
         """
         self.heal()
         lines = "".join(f"{operation} {files} {error}\n" for operation, files, error in orders).encode()
@@ -402,7 +406,7 @@ class Disk:
             file.write(data)
 
     def faults(self) -> list[str]:
-        """The names of the files for each operation that failed by order, since the last cut."""
+        """Return the names of the files for each operation that failed on demand since the last power cut."""
         return [os.fsdecode(r.data)[len(str(self.folder)) + 1 :] for r in records(self.log) if r.operation == "X"]
 
 
@@ -422,5 +426,5 @@ def layer(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def disk(layer, tmp_path) -> Disk:
-    """A disk for the data of the Kala that `make(environ=disk.environ)` makes."""
+    """A simulated disk for the data of a Kala from `make(environ=disk.environ)`."""
     return Disk(layer, tmp_path / "data", tmp_path)

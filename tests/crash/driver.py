@@ -1,14 +1,14 @@
-"""One life after the other: Kala starts, is under load, comes to an end at some moment, and what is left is judged.
+"""A sequence of lives: Kala starts, is under load and ends at a random moment, and then what is left is checked.
 
-An era is a row of lives on the same data. Its last life comes to rest, and is stopped in good order. Before a life the
-time zone may become another, and the clock may be set; the clock may also be set while clients are at work.
+An era is a sequence of lives on the same data. In its last life Kala becomes idle and is stopped cleanly. Before a life
+the time zone may change and the clock may be set; the clock may also be set while clients are at work.
 
-What the seed makes the same: for each life the moment of its end and how long it is under load, and for each client of
-that life the row of its choices. They come from (seed, life) and (seed, life, client) alone, so an era can be lived
-without those before it. What it does not: how far clients get in that time and which of the threads comes first, so how
-many requests are answered before the end, and within which statement of Kala the end comes. A client chooses among the
-jobs that it knows, so once that differs its later choices do, too. A fault that needs a rare moment may take a few
-rounds with its seed to come back; one that needs a certain row of requests mostly comes back at once.
+What a seed reproduces: for each life the moment of its end and the length of the load, and for each client of that life
+the sequence of its choices. They depend on (seed, life) and (seed, life, client) alone, so an era does not need those
+before it. What it does not reproduce: how far clients get in that time and how threads are scheduled. So the number of
+requests before the end differs, and so does the statement that Kala is killed in. A client chooses among the jobs that
+it knows, so after one difference its later choices differ, too. A bug that depends on rare timing may need a few
+attempts with its seed; one that depends on a sequence of requests mostly appears at once.
 """
 
 import signal
@@ -33,15 +33,15 @@ FLAGS = (
     *("--workers", "8", "--pool", f"{POOL}={POOL_SIZE}", "--output-limit", str(OUTPUT_LIMIT)),
     *("--shutdown-grace", "0.3", "--kill-grace", "0.3"),
 )
-# Kala is under load, still starting, or stopping after SIGTERM when its end comes; so often each.
+# The weights of the states in which Kala is killed: under load, still starting, or stopping after SIGTERM.
 _MOMENTS = {"at work": 7, "starting": 2, "stopping": 2}
 _LOAD_SECONDS = (0.1, 1.0)
 _START_SECONDS = (0.05, 0.8)
 _STOP_SECONDS = (0.0, 0.8)
-# In each so many lives Python warns of what it usually keeps to itself, such as files that nobody closed.
+# Every this many lives, Python shows warnings that are off by default, such as for files that were not closed.
 _WARNED_LIFE = 10
 
-# The clock goes on for so long before an era comes to rest, so that all is due by then.
+# How far the clock is set forward before the end of an era, so that all jobs are due by then.
 _TO_REST = timedelta(days=2)
 
 End = Callable[[Kala], None]
@@ -53,17 +53,17 @@ looks at what it leaves.
 
 
 def kill(kala: Kala) -> None:
-    """SIGKILL: nothing is cleared up, and all that was written reaches the disk."""
+    """Kill with SIGKILL: nothing is cleaned up, and all that was written reaches the disk."""
     kala.kill()
 
 
 class Era:
-    """Some lives on the same data, in a folder of their own."""
+    """A sequence of lives on the same data, in its own folder."""
 
     def __init__(
         self, home: Path, seed: int, *, end: End = kill, flags: tuple[str, ...] = (), library: Path | None = None
     ) -> None:
-        """`flags` are more of them for Kala; without the `library` its clock is not set."""
+        """Prepare an era. `flags` are more flags for Kala; without the `library`, the clock is not set."""
         home.mkdir()
         self.seed = seed
         self.life = 0
@@ -78,7 +78,7 @@ class Era:
         self._moment = ""
 
     def go_on(self, lives: range) -> Counter[str]:
-        """Live them all and come to rest; how many runs there are in each state then. Complaints say where."""
+        """Run all lives, the last until Kala is idle. Return how many runs there are in each state."""
         try:
             for life in lives:
                 self.life = life

@@ -1,6 +1,6 @@
-"""Compares what is on disk after each life with what clients were told, what commands left behind, and the life before.
+"""Compares the data on disk after each life with the responses, what commands recorded, and the life before.
 
-What is looked at grows with the lives on the same data, of which there are few; the outputs are read once each.
+The cost of each check grows with the lives on the same data, of which there are few. Each output is read once.
 """
 
 from collections import Counter
@@ -22,12 +22,12 @@ _LED_TO_BY = {"parent": ("succeeded",), "failure": FAILURES, "retry": FAILURES}
 
 
 class Case:
-    """All that is known after one life: what is on disk, and the runs that were deleted before."""
+    """What is known after one life: the data on disk, and the runs that were deleted before."""
 
     def __init__(
         self, now: Snapshot, notes: Iterable[Note], deleted: Iterable[Fact], steps_back: list[tuple[int, int]]
     ) -> None:
-        """`steps_back` has for each time that the clock was set back the runs between which that was."""
+        """Prepare a case. `steps_back` has, for each time that the clock was set back, the runs before and after."""
         self.now = now
         self.steps_back = steps_back
         self.notes = {note.id: note for note in notes if note.id}
@@ -44,7 +44,7 @@ class Case:
 
     @cached_property
     def led_to(self) -> Counter[tuple[str, int | None, str]]:
-        """How many runs of a job there are for a cause."""
+        """The number of runs by their cause, the run that caused them, and their job."""
         return Counter((fact.cause, fact.cause_run, fact.job_id) for fact in self.history.values())
 
     def count(self, note: Note, *causes: str, states: tuple[str, ...] = ()) -> int:
@@ -55,7 +55,7 @@ class Case:
 
 
 class Judge:
-    """Raises AssertionError for what must not be. `look` is for a Kala that was ended, `greet` for one that answers."""
+    """Raises AssertionError for a broken promise. `look` checks a Kala that has ended, `greet` one that answers."""
 
     def __init__(self, kala: Kala, clients: list[Client], evidence: Evidence) -> None:
         self._kala = kala
@@ -64,14 +64,14 @@ class Judge:
         self._before: Snapshot | None = None
         self._outputs: dict[int, bytes] = {}
         self._deleted: dict[int, Fact] = {}
-        # The last run before the clock was set back, and the first after; the latter is found at the end of the life.
+        # The last run before the clock was set back, and the first one after, which is known at the end of the life.
         self._steps_back: list[tuple[int, int]] = []
         self._new_steps_back = 0
 
-    # While Kala lives
+    # While Kala runs
 
     def greet(self) -> None:
-        """What must be so as soon as it answers."""
+        """Check what must be true as soon as Kala answers."""
         jobs = self._kala.get("/job/").body["jobs"]
         for note in self._notes():
             if note.is_there:
@@ -86,7 +86,7 @@ class Judge:
         self._new_steps_back += 1
 
     def is_quiet(self) -> bool:
-        """Whether nothing runs, waits but for its job to be enabled, or is due."""
+        """Whether nothing runs, is due, or is queued except for a disabled job."""
         return not self._kala.query(
             "SELECT 1 FROM run WHERE state = 'running' UNION ALL"
             " SELECT 1 FROM run JOIN job ON job.id = job_id WHERE state = 'queued' AND NOT disabled UNION ALL"
@@ -100,7 +100,7 @@ class Judge:
     # After its life
 
     def look(self) -> Case:
-        """What must be so on disk whenever it was ended."""
+        """Check what must be true on disk whenever Kala ended."""
         for client in self._clients:
             assert client.has_ended(PATIENCE), f"client {client.number} waits for an answer"
             assert not client.problem, client.problem
@@ -129,7 +129,7 @@ class Judge:
         return case
 
     def _settle(self, client: Client, now: Snapshot) -> None:
-        """Find out what became of the request without an answer; then all is as it was acknowledged."""
+        """Find out whether the change without a response was made. All else must be as acknowledged."""
         named = {job["name"]: job for job in now.jobs.values() if job["name"].split("-")[1] == str(client.number)}
         pending = client.pending
         self._take_ids(client, named)
@@ -165,7 +165,7 @@ class Judge:
         return sum(cause == "manual" for cause in known.values())
 
     def _no_run_changed_its_past(self, case: Case) -> None:
-        """Runs that have ended stay as they are, the others only go forward, and none vanishes."""
+        """Check that ended runs do not change, others only move forward, and none vanishes."""
         for run_id, row in (self._before.rows if self._before else {}).items():
             after = case.now.rows.get(run_id)
             if after is None:
@@ -206,10 +206,10 @@ class Judge:
         for run_id in case.now.in_state(*ENDED) - self._outputs.keys():
             self._outputs[run_id] = _checked_output(case, run_id)
 
-    # When all is quiet
+    # When Kala is idle
 
     def close(self) -> Case:
-        """What must be so after a Kala that had come to rest was stopped in good order."""
+        """Check what must be true after an idle Kala was stopped cleanly."""
         case = self.look()
         for client in self._clients:
             assert client.acknowledged, f"client {client.number} was never answered"
@@ -222,10 +222,10 @@ class Judge:
         return case
 
     def files_are_those_of_runs(self) -> bool:
-        """Whether outputs that nobody needs have gone, which takes a moment after the start."""
+        """Whether outputs without a run are gone. After a start, the pruner needs a moment for that."""
         files = {path.name for path in (self._kala.data / "output").glob("*/*.out*")}
         rows = self._kala.query("SELECT id, output_size FROM run WHERE id NOT IN (SELECT run_id FROM output)")
-        # A lost run may have an empty one: Kala was killed between making it and the first byte.
+        # A lost run may have an empty output: Kala was killed between creating the file and writing the first byte.
         needed, possible = ({f"{row['id']}.out" for row in rows if row["output_size"] >= size} for size in (1, 0))
         return needed <= files <= possible
 
@@ -270,12 +270,12 @@ def _nothing_ran_twice(case: Case) -> None:
 
 
 def _came_again(case: Case, before: int, after: int) -> bool:
-    """Whether elapsed time was gone through once more between two runs."""
+    """Whether the clock was set back between two runs, so that slots of elapsed time came again."""
     return any(after > low and before < high for low, high in case.steps_back)
 
 
 def _followers_are_there(case: Case) -> None:
-    """What follows from the end of a run is on disk together with that end."""
+    """Check that the follow-ups of a run are on disk together with its end."""
     for note, job in case.there:
         for fact in case.of_job[note.id]:
             if fact.state in FAILURES:
@@ -311,9 +311,9 @@ def _success_is_followed(case: Case, note: Note, fact: Fact) -> None:
 
 
 def _one_was_waiting(case: Case, note: Note, led_by: Fact) -> bool:
-    """Whether a run that came about alike had not started yet when a run ended: the two have one between them.
+    """Whether a run with the same cause was still waiting when a run ended, so that one follow-up is for both.
 
-    One that started before it was queued had to wait for a clock that was set back meanwhile: it was waiting, too.
+    A run that seems to have started before it was queued was waiting, too: the clock was set back in between.
     """
     cause = "parent" if led_by.state == "succeeded" else "failure"
     alike = [fact for fact in case.of_job[note.id] if fact.cause == cause]
@@ -322,7 +322,7 @@ def _one_was_waiting(case: Case, note: Note, led_by: Fact) -> bool:
 
 
 def _reunion_is_as_often_as_it_should(case: Case, note: Note) -> None:
-    """Where a parent was deleted the job waits for the next success of the others: no deletion starts a run."""
+    """Check a job whose parent was deleted: it waits for a success of the others, as no deletion starts a run."""
     assert not all(link[2] for link in case.now.links if link[1] == note.id), (
         f"all parents of {note.name} have succeeded, and it did not run"
     )
@@ -341,7 +341,7 @@ def _slots_are_accounted_for(case: Case) -> None:
 
 
 def _grid_is_accounted_for(case: Case, note: Note, job: Job) -> None:
-    """Each slot until the next one has a run, or is told to be missed; where runs may collapse, no slot has two."""
+    """Check that each past slot has a run or is recorded as missed. If slots can share a run, none has two runs."""
     facts = [fact for fact in case.of_job[note.id] if fact.cause == "schedule"]
     made = [fact for fact in facts if fact.state != "skipped"]
     start = micros(note.spec["schedule"].split("/")[1])
@@ -397,7 +397,7 @@ def _checked_output(case: Case, run_id: int) -> bytes:
 
 
 def _came_to_its_end(case: Case, note: Note, job: Job) -> None:
-    """Nothing will happen any more, and so all that was due has happened."""
+    """Check that no run is pending, so all that was due has happened."""
     queued = [fact for fact in case.of_job[note.id] if fact.state == "queued"]
     assert not queued or job["disabled"], f"{note.name} is enabled, and a run of it waits for ever"
     comes_again = job["next_due"] is not None or bool(note.parents)

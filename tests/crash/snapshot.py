@@ -1,4 +1,4 @@
-"""What a Kala that does not run has on disk, read once."""
+"""A snapshot of the data of a stopped Kala."""
 
 import json
 import re
@@ -14,17 +14,17 @@ from kala.runner.spool import path_of
 FAILURES = ("failed", "timed_out")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSED = re.compile(r"(\d+) missed slots? skipped, ")
-# Where a job's JSON and what is stored call a field by other names.
+# Fields whose names in a job's JSON and in the database differ.
 _NAMES = {"parent_jobs": "parents"}
 
 
 def micros(instant: str | None) -> int | None:
-    """An instant as the database has it."""
+    """Convert an instant to the form of the database."""
     return instant and (datetime.fromisoformat(instant) - _EPOCH) // timedelta(microseconds=1)
 
 
 class Fact(NamedTuple):
-    """What matters of a run, be it still in the database or seen by a client before it was deleted."""
+    """The relevant facts of a run, from the database or from a client that saw it before its deletion."""
 
     id: int
     job_id: str
@@ -40,7 +40,7 @@ class Fact(NamedTuple):
 
     @property
     def missed(self) -> int:
-        """How many slots it says were not made up for."""
+        """How many slots it records as missed."""
         found = _MISSED.match(self.message) if self.state == "skipped" else None
         return int(found[1]) if found else 0
 
@@ -56,7 +56,7 @@ def fact_of_json(run: dict[str, Any]) -> Fact:
 
 
 class Job:
-    """A job's row, and whether it is what a client asked for."""
+    """A job's row in the database."""
 
     def __init__(self, row: sqlite3.Row) -> None:
         self.row = row
@@ -72,12 +72,12 @@ class Job:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what stands beside the spec is what is in it."""
+        """Whether the columns beside the spec agree with the spec."""
         return all(self.row[name] == self.spec[name] for name in ("name", "owner", "disabled", "on_failure_job"))
 
 
 class Snapshot:
-    """The database at a moment when nobody writes. Empty where Kala was killed before it had made one."""
+    """The database while nothing writes to it. Empty if Kala was killed before it created the database."""
 
     def __init__(self, kala: Kala) -> None:
         self._kala = kala

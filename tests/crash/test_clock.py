@@ -1,4 +1,4 @@
-"""The clock is set while Kala runs or is down, or the whole process stands still: no slot goes away in silence."""
+"""The clock is set while Kala runs or is down, or the whole process is suspended: each slot is accounted for."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from process import Kala, api, gate, make, soon, wait
 __all__ = ("api", "gate", "library", "make", "soon", "wait")
 
 needs_compiler = pytest.mark.skipif(not COMPILER, reason="the clock that is set is made by a C compiler")
-# As long as it may take in truth, where the tests may take their time.
+# The time that an event may really take, as the tests may be slow.
 IS_PATIENT = "KALA_PATIENT" in os.environ
-# The most that Kala promises to need until it sees that its clock was set.
+# The longest time until Kala notices that its clock was set, as documented.
 PROMISED = 30.0
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 SAID = "echo $KALA_SLOT"
@@ -31,11 +31,11 @@ def clock(tmp_path) -> Clock:
 
 @pytest.fixture
 def serve(make, library, clock, tmp_path) -> Callable[..., Kala]:
-    """Starts a Kala with that clock, which looks at it at least every `looks` seconds."""
+    """Starts a Kala with that clock, which it reads at least every `looks` seconds."""
 
     def serve(looks: float = 0.5) -> Kala:
         environ = clock.environ(library)
-        if looks < PROMISED:  # twice as often as a watchdog wants to hear of it
+        if looks < PROMISED:  # Kala wakes up twice per watchdog interval
             watchdog = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": str(int(2e6 * looks))}
             environ |= watchdog
         return make(environ=environ).start()
@@ -44,14 +44,14 @@ def serve(make, library, clock, tmp_path) -> Callable[..., Kala]:
 
 
 def slots(kala: Kala, job: str) -> list[int]:
-    """The slots for which it was started, in the order of the starts."""
+    """Return the slots of a job's runs, in the order of their starts."""
     return [run["slot"] for run in kala.runs(job, states=("succeeded",))]
 
 
 def assert_sane(kala: Kala, clock: Clock | None = None, repeating: str = "") -> None:
-    """No slot ran twice, but of a `repeating` job; and no run took less than no time, or longer than the test.
+    """Check that no slot ran twice, except of a `repeating` job, and that each duration is between 0 and the test's.
 
-    Its clock is the one given.
+    Kala's clock is the one given.
     """
     if clock:
         job = kala.create(schedule=FAR)
@@ -72,9 +72,7 @@ JUMPS = pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=1)],
 
 @needs_compiler
 @JUMPS
-def test_slots_that_a_clock_set_forward_has_skipped_are_made_up_for_by_the_rule_of_their_job(
-    serve, clock, eventually, jump
-):
+def test_slots_skipped_by_setting_the_clock_forward_follow_the_jobs_missed_setting(serve, clock, eventually, jump):
     kala = serve()
     schedule = f"R/{clock.at(minutes=5)}/PT20M"
     once, skip, every = (
@@ -100,7 +98,7 @@ def test_slots_that_a_clock_set_forward_has_skipped_are_made_up_for_by_the_rule_
 @pytest.mark.parametrize(
     "looks", [2.0, pytest.param(PROMISED, marks=pytest.mark.skipif(not IS_PATIENT, reason="30 s"))]
 )
-def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clock, eventually, looks):
+def test_a_clock_set_forward_is_noticed_by_an_idle_kala(serve, clock, eventually, looks):
     kala = serve(looks)
     job = kala.create(command=SAID, schedule=f"R0/{clock.at(minutes=30)}")
     kala.settle()
@@ -112,12 +110,12 @@ def test_a_clock_set_forward_is_noticed_although_nothing_else_happens(serve, clo
 
 @needs_compiler
 @JUMPS
-def test_after_a_clock_was_set_back_elapsed_time_goes_on_at_once(serve, clock, eventually, jump):
+def test_after_setting_the_clock_back_jobs_in_elapsed_time_continue_at_once(serve, clock, eventually, jump):
     kala = serve()
     every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
     eventually(lambda: slots(kala, every_second))
     clock.set(-jump)
-    # Its START lies ahead again, so it waits for that; one whose START has passed by then goes on.
+    # The START of this job is in the future again, so the job waits for it. A job whose START has passed continues.
     repeated = kala.create(name="repeated", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
     eventually(lambda: len(slots(kala, repeated)) >= 2)
     clock.set(timedelta(minutes=10))
@@ -131,7 +129,7 @@ def test_after_a_clock_was_set_back_elapsed_time_goes_on_at_once(serve, clock, e
 
 
 @needs_compiler
-def test_a_time_of_day_that_ran_does_not_run_again_when_the_clock_is_set_back_and_forward(serve, clock, eventually):
+def test_a_time_of_day_does_not_run_again_when_the_clock_is_set_back(serve, clock, eventually):
     kala = serve()
     daily = kala.create(name="daily", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/P1D")
     eventually(lambda: slots(kala, daily))
@@ -144,7 +142,7 @@ def test_a_time_of_day_that_ran_does_not_run_again_when_the_clock_is_set_back_an
 
 @needs_compiler
 @pytest.mark.parametrize("is_down", [True, False], ids=["while it is down", "while it runs"])
-def test_a_boot_with_a_clock_a_year_ahead_lets_no_job_rest_for_a_year(serve, clock, eventually, is_down):
+def test_no_job_pauses_for_a_year_after_a_boot_with_a_clock_a_year_ahead(serve, clock, eventually, is_down):
     year = timedelta(days=365)
     kala = serve()
     every_second = kala.create(name="every second", command=SAID, schedule=f"R/{clock.at(seconds=0.5)}/PT1S")
@@ -167,7 +165,7 @@ def test_a_boot_with_a_clock_a_year_ahead_lets_no_job_rest_for_a_year(serve, clo
 @needs_compiler
 @JUMPS
 @pytest.mark.parametrize("direction", [-1, 1], ids=["back", "forward"])
-def test_a_run_takes_as_long_as_it_takes_whatever_the_clock_says(serve, clock, gate, jump, direction):
+def test_the_duration_of_a_run_does_not_depend_on_the_clock(serve, clock, gate, jump, direction):
     kala = serve()
     job = kala.create(command=f"{gate.wait}; echo end", timeout="PT20S")
     kala.runs(job, 1, ("running",))
@@ -181,7 +179,7 @@ def test_a_run_takes_as_long_as_it_takes_whatever_the_clock_says(serve, clock, g
 
 
 @needs_compiler
-def test_a_retry_waits_no_longer_because_the_clock_was_set_back(serve, clock, eventually):
+def test_a_retry_waits_no_longer_after_the_clock_was_set_back(serve, clock, eventually):
     kala = serve()
     job = kala.create(command="exit 1", retries=1, retry_delay="PT2S")
     kala.runs(job, 1)
@@ -191,7 +189,7 @@ def test_a_retry_waits_no_longer_because_the_clock_was_set_back(serve, clock, ev
 
 
 @needs_compiler
-def test_clients_and_connections_do_not_notice_that_the_clock_was_set(serve, clock, api):
+def test_setting_the_clock_does_not_affect_clients_and_connections(serve, clock, api):
     kala = serve()
     with closing(api(kala.address)) as client:
         for hours in (1, -2, 24, -48):
@@ -201,9 +199,7 @@ def test_clients_and_connections_do_not_notice_that_the_clock_was_set(serve, clo
             assert kala.create(schedule=FAR)
 
 
-def test_what_was_due_while_the_process_stood_still_is_made_up_for_once_and_what_ended_is_recorded(
-    make, soon, eventually
-):
+def test_after_a_suspension_missed_slots_run_once_and_ended_runs_are_recorded(make, soon, eventually):
     stillness = 65.0 if IS_PATIENT else 3.0
     kala = make().start()
     every_second = kala.create(name="every second", command=SAID, schedule=f"R/{soon(0.5)}/PT1S")
@@ -226,4 +222,4 @@ def test_what_was_due_while_the_process_stood_still_is_made_up_for_once_and_what
     kala.settle()
     assert_sane(kala)
     gaps = [later - sooner for sooner, later in pairwise(slots(kala, every_second))]
-    assert max(gaps) / 1e6 >= stillness - 1.5  # those between were not all made up for
+    assert max(gaps) / 1e6 >= stillness - 1.5  # not all slots in between were run

@@ -1,4 +1,4 @@
-"""The disk itself: what was synced is there after a power cut, and what was not is sometimes gone."""
+"""The simulated disk: after a power cut, synced data is there, and other data is sometimes lost."""
 
 import random
 import subprocess
@@ -29,7 +29,7 @@ os.chdir(sys.argv[1])
 
 @pytest.fixture
 def after(disk: Disk):
-    """Runs a program in the folder, and returns all that seeds leave of its files."""
+    """Runs a program in the folder, and returns the states of its files after power cuts with many seeds."""
 
     def after(program: str, *, wanted: int = 0) -> list[dict[str, bytes | None]]:
         words = [sys.executable, "-c", PRELUDE + dedent(program), str(disk.folder)]
@@ -46,18 +46,18 @@ def contents(states, name):
 
 
 @pytest.mark.parametrize("sync", ["os.fsync", "os.fdatasync"])
-def test_what_was_synced_is_always_there_with_its_name_and_the_folders_above(after, sync):
+def test_a_synced_file_is_always_there_with_its_name_and_parent_folders(after, sync):
     states = after(f"os.mkdir('one'); os.mkdir('one/two'); written('one/two/file', b'x' * 5000, {sync})")
     assert contents(states, "one/two/file") == {b"x" * 5000}
 
 
-def test_what_was_not_synced_is_sometimes_there_sometimes_not_and_sometimes_in_part(after):
+def test_unsynced_data_is_sometimes_there_in_full_in_part_or_not_at_all(after):
     found = contents(after("written('file', b'x' * 5000)"), "file")
     assert {None, b"", b"x" * 5000, bytes(5000)} <= found
     assert any(b"x" in content and b"\0" in content for content in found if content)
 
 
-def test_a_write_over_what_was_synced_is_there_or_not_and_is_torn_at_sectors(after):
+def test_an_unsynced_overwrite_is_sometimes_lost_or_torn_at_a_sector(after):
     states = after(
         """
         written('file', b'a' * 3 * 4096, os.fsync)
@@ -72,13 +72,13 @@ def test_a_write_over_what_was_synced_is_there_or_not_and_is_torn_at_sectors(aft
     assert any(len({content[at : at + SECTOR] for at in range(0, PAGE, SECTOR)}) > 1 for content in found)
 
 
-def test_what_is_written_after_a_sync_is_not_covered_by_it(after):
+def test_a_sync_does_not_cover_later_writes(after):
     states = after("file = opened('file'); os.write(file, b'a'); os.fsync(file); os.write(file, b'b')")
     assert contents(states, "file") >= {b"a", b"ab"}
     assert all(content.startswith(b"a") for content in contents(states, "file"))
 
 
-def test_a_later_file_is_sometimes_kept_where_an_earlier_one_is_not(after):
+def test_a_later_write_is_sometimes_kept_when_an_earlier_one_is_lost(after):
     states = after(
         """
         written('first', b'a', os.fsync)
@@ -91,29 +91,29 @@ def test_a_later_file_is_sometimes_kept_where_an_earlier_one_is_not(after):
     assert pairs == {(a, b) for a in (b"a", b"b") for b in (b"a", b"b")}
 
 
-def test_a_rename_that_nothing_synced_has_happened_or_not(after):
+def test_an_unsynced_rename_has_happened_or_not(after):
     states = after("written('old', b'x', os.fsync); os.rename('old', 'new')")
     assert {tuple(state.items()) for state in states} == {(("old", b"x"),), (("new", b"x"),)}
 
 
 @pytest.mark.parametrize("sync", ["os.fsync(opened('new'))", "os.fsync(opened(sys.argv[1], os.O_RDONLY))"])
-def test_a_rename_is_there_when_its_file_or_its_folder_was_synced(after, sync):
+def test_a_sync_of_the_file_or_folder_makes_a_rename_durable(after, sync):
     states = after(f"written('old', b'x', os.fsync); os.rename('old', 'new'); {sync}")
     assert [state == {"new": b"x"} for state in states] == [True] * SEEDS
 
 
-def test_fdatasync_leaves_a_rename_out(after):
+def test_fdatasync_does_not_make_a_rename_durable(after):
     states = after("written('old', b'x', os.fsync); os.rename('old', 'new'); os.fdatasync(opened('new'))")
     assert contents(states, "old") == {b"x", None}
 
 
-def test_a_rename_over_a_file_leaves_one_of_the_two_and_maybe_an_empty_one_without_a_sync_before_it(after):
+def test_a_rename_over_a_file_without_a_sync_leaves_the_old_new_or_an_empty_file(after):
     states = after("written('file', b'old', os.fsync); written('part', b'new'); os.rename('part', 'file')")
     assert contents(states, "file") >= {b"old", b"new", b""}
     assert None not in contents(states, "file")
 
 
-def test_names_change_in_the_order_in_which_they_were_changed(after):
+def test_changes_of_names_become_durable_in_order(after):
     states = after(
         """
         written('one', b'1', os.fsync)
@@ -126,7 +126,7 @@ def test_names_change_in_the_order_in_which_they_were_changed(after):
     assert found == {("one",), (), ("two",), ("three",)}
 
 
-def test_a_truncation_that_nothing_synced_has_happened_or_not(after):
+def test_an_unsynced_truncation_has_happened_or_not(after):
     states = after(
         """
         written('file', b'x' * 9000, os.fsync)
@@ -139,7 +139,7 @@ def test_a_truncation_that_nothing_synced_has_happened_or_not(after):
     assert {len(content) for content in contents(states, "file")} == {10, 9000}
 
 
-def test_all_ways_to_write_are_seen(after):
+def test_all_ways_to_write_are_logged(after):
     states = after(
         """
         written('source', b'from a file', os.fsync)
@@ -159,7 +159,7 @@ def test_all_ways_to_write_are_seen(after):
     assert b"from Python" in contents(states, "text")
 
 
-def test_a_sync_that_fails_promises_nothing_and_neither_does_the_next(after, disk):
+def test_neither_a_failed_sync_nor_the_next_one_guarantees_the_data(after, disk):
     disk.fail(("sync", "file", EIO))
     program = """
         file = opened('file')
@@ -197,7 +197,7 @@ def test_a_sync_that_fails_promises_nothing_and_neither_does_the_next(after, dis
         ("mkdir", "os.mkdir('folder')"),
     ],
 )
-def test_an_operation_fails_by_order_and_only_for_the_files_that_the_order_names(disk, operation, statement):
+def test_an_operation_fails_on_demand_for_the_matching_files_only(disk, operation, statement):
     begin = (
         "written('file', b'old'); written('other', b'old'); file = opened('file'); print('go', flush=True); input()\n"
     )
@@ -211,7 +211,7 @@ def test_an_operation_fails_by_order_and_only_for_the_files_that_the_order_names
         disk.heal()
 
 
-def test_what_the_process_starts_is_not_watched(after, disk):
+def test_child_processes_are_not_watched(after, disk):
     states = after(
         """
         import subprocess

@@ -1,4 +1,4 @@
-"""What Kala does when the system gives it no more descriptors, threads or processes: it says so, waits, and goes on."""
+"""Kala without free file descriptors, threads or processes: it logs that, waits, and continues."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from process import Kala, api, gate, make, serve, soon, wait
 __all__ = ("api", "gate", "make", "serve", "soon", "wait")
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
-# Nobody else's processes count against this one's limit, and no right of root's is left that would lift it.
+# A user without other processes that count against RLIMIT_NPROC, and without root's capabilities, which lift the limit.
 NOBODY_ELSE = [
     "setpriv",
     "--reuid",
@@ -38,7 +38,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Kala as s
 
 
 class Limit:
-    """A limit on a Kala that runs, within a `with`; before and after it is the limit of the tests themselves."""
+    """A limit on a running Kala, within a `with` block; before and after, it is the limit of the tests themselves."""
 
     def __init__(self, kala: Kala, name: str, value: int) -> None:
         self._pid, self._name, self._value = kala.process.pid, name, value
@@ -60,22 +60,22 @@ def descriptors(kala: Kala) -> int:
 
 
 def processor_seconds(kala: Kala) -> float:
-    """How long it has been computing."""
+    """Return the CPU time of a process in seconds."""
     fields = Path(f"/proc/{kala.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def waiting_to_start(kala: Kala, job: str) -> list[dict[str, Any]]:
-    """The runs of a job that were claimed and cannot be started."""
+    """Return the runs of a job that were claimed and cannot be started."""
     return [run for run in kala.history(f"job={job}&state=running") if run["waiting_for"] == "start"]
 
 
 def said(kala: Kala, lack: str) -> int:
-    """How often the log has it that a run cannot be started."""
+    """Return how often the log says that a run cannot be started."""
     return kala.log.count(f"cannot be started yet: {lack}")
 
 
-def test_without_descriptors_runs_and_new_clients_wait_until_there_are_some(serve, api, soon, eventually):
+def test_runs_and_new_clients_wait_for_free_file_descriptors(serve, api, soon, eventually):
     kala = serve()
     with ExitStack() as clients:
         old = clients.enter_context(closing(api(kala.address)))
@@ -101,20 +101,20 @@ def test_without_descriptors_runs_and_new_clients_wait_until_there_are_some(serv
 
 
 def connected(kala: Kala) -> Any:
-    """A client that has asked, and waits."""
+    """A client that has sent a request and waits for the response."""
     client = http.client.HTTPConnection(kala.address.removeprefix("http://"), timeout=30)
     client.request("GET", "/api/v1/stats/")
     return closing(client)
 
 
 def answer(client: http.client.HTTPConnection) -> tuple[int, str | None]:
-    """The status, and the error where there is one."""
+    """Return the status, and the error if there is one."""
     response = client.getresponse()
     return response.status, json.loads(response.read()).get("error")
 
 
 @pytest.mark.parametrize("room", [3, 7])
-def test_a_command_that_was_started_ends_well_however_few_descriptors_are_left(serve, api, gate, eventually, room):
+def test_a_started_command_succeeds_even_without_free_file_descriptors(serve, api, gate, eventually, room):
     kala = serve()
     with closing(api(kala.address)) as client:
         jobs = [client.create(command=f"{gate.wait}; echo $KALA_RUN_ID") for _ in range(3)]
@@ -136,7 +136,7 @@ def test_a_command_that_was_started_ends_well_however_few_descriptors_are_left(s
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder that whoever Kala runs as can reach."""
+    """A folder that the user Kala runs as can access."""
     folder = Path(tempfile.mkdtemp(prefix="kala-"))
     folder.chmod(0o777)
     yield folder
@@ -145,7 +145,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def somebody(make, home) -> Callable[..., Kala]:
-    """A Kala that runs as a user who has no other process, so that RLIMIT_NPROC counts its own threads and commands."""
+    """A Kala that runs as a user without other processes, so RLIMIT_NPROC counts only its threads and commands."""
 
     def somebody(*flags: str, threads: int = 0) -> Kala:
         kala = make("--workers", "8", *flags, home=home)
@@ -161,7 +161,7 @@ def threads(kala: Kala) -> int:
 
 
 @ROOT
-def test_without_processes_runs_wait_until_there_are_some(somebody, soon, eventually):
+def test_runs_wait_while_no_process_can_be_created(somebody, soon, eventually):
     kala = somebody().start()
     job = kala.create(command="echo $KALA_SLOT", schedule=f"R/{soon(0.5)}/PT1S")
     eventually(lambda: kala.runs(job))
@@ -197,7 +197,7 @@ def test_without_processes_runs_wait_until_there_are_some(somebody, soon, eventu
     ],
     ids=["no loop", "no starters", "no worker", "too few workers", "no server"],
 )
-def test_a_start_without_threads_is_refused_with_what_is_to_be_done(somebody, count, status, sentence):
+def test_a_start_without_threads_fails_with_a_hint(somebody, count, status, sentence):
     kala = somebody(threads=count)
     kala.launch()
     assert kala.ended() == status

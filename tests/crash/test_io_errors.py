@@ -1,4 +1,4 @@
-"""Files cannot be written or read for a while. Kala says so, loses nothing that it acknowledged, goes on by itself."""
+"""Temporary I/O errors: Kala logs them, loses nothing that it acknowledged, and recovers by itself."""
 
 import errno
 import json
@@ -46,16 +46,14 @@ def lines_of_trouble(kala) -> list[str]:
 
 
 def is_calm(kala, seconds: float, allowed: int = 2) -> None:
-    """It tells of the trouble, and does not flood the log with it: no more than one line in a second, and a few."""
+    """Check that the log has the error, with at most one line a second and a few more."""
     assert "Traceback" not in kala.log
     assert lines_of_trouble(kala), kala.log
     assert len(lines_of_trouble(kala)) <= allowed + seconds, kala.log
 
 
 @pytest.mark.parametrize("orders", DATABASE)
-def test_while_the_database_cannot_be_written_changes_are_refused_and_afterwards_it_goes_on(
-    kala, disk, gate, eventually, orders
-):
+def test_changes_are_refused_while_the_database_cannot_be_written(kala, disk, gate, eventually, orders):
     job = kala.create(name="held", command=gate.wait, schedule=FAR)
     kala.go(job)
     [run] = kala.runs(job, 1, ("running",))
@@ -67,7 +65,7 @@ def test_while_the_database_cannot_be_written_changes_are_refused_and_afterwards
     refused(kala.delete(f"/job/{job}/"))
     gate.open()
     seen = len(disk.faults())
-    eventually(lambda: len(disk.faults()) >= seen + 3)  # it goes on trying to write the end of the run
+    eventually(lambda: len(disk.faults()) >= seen + 3)  # Kala keeps trying to write the end of the run
     is_calm(kala, time.monotonic() - before)
     assert kala.process.poll() is None
     disk.heal()
@@ -97,15 +95,13 @@ def test_a_power_cut_during_errors_loses_nothing_that_was_acknowledged(kala, dis
     kala.start()
     jobs = kala.get("/job/").body["jobs"]
     assert known <= jobs.keys()
-    # Of the last one the disk may have all, as for any request whose answer was lost.
+    # The last change may be on disk, as with any request whose response was lost.
     assert len(jobs) <= len(known) + 1
 
 
-def test_while_the_database_cannot_be_read_questions_are_refused_and_afterwards_they_are_answered(
-    kala, disk, eventually
-):
+def test_queries_are_refused_while_the_database_cannot_be_read(kala, disk, eventually):
     job = kala.create(schedule=FAR)
-    kala.restart()  # what it has read before it need not read again
+    kala.restart()  # its pages may be in the cache
     disk.fail(("read", "kala.db*", EIO))
     answer = eventually(lambda: (found := kala.get(f"/job/{job}/")).status != 200 and found)
     refused(answer)
@@ -115,7 +111,7 @@ def test_while_the_database_cannot_be_read_questions_are_refused_and_afterwards_
     assert "Traceback" not in kala.log
 
 
-def test_while_the_database_cannot_take_the_log_over_nothing_is_refused_or_lost(kala, disk):
+def test_nothing_is_refused_or_lost_while_checkpoints_fail(kala, disk):
     disk.fail(("sync", "kala.db", EIO), ("write", "kala.db", EIO))
     text = "x" * 60_000
     jobs = {kala.create(command=f"echo {text}", schedule=FAR) for _ in range(90)}
@@ -132,7 +128,7 @@ def test_while_the_database_cannot_take_the_log_over_nothing_is_refused_or_lost(
 @pytest.mark.parametrize("error", [EIO, ENOSPC], ids=["EIO", "ENOSPC"])
 @pytest.mark.parametrize("operation", ["open", "mkdir", "write", "rename", "sync"])
 @pytest.mark.parametrize("command", ["seq 10000", "seq 40000"], ids=["whole", "cut"])
-def test_a_run_whose_output_cannot_be_kept_says_so_and_the_next_one_is_kept(kala, disk, operation, error, command):
+def test_a_run_says_if_its_output_cannot_be_stored_and_the_next_is_stored(kala, disk, operation, error, command):
     if operation == "rename" and "40000" in command:
         pytest.skip("an output that was cut is not renamed")
     disk.fail((operation, "output/*", error))
@@ -155,7 +151,7 @@ def test_a_run_whose_output_cannot_be_kept_says_so_and_the_next_one_is_kept(kala
     assert kala.output(run["id"])[1][:40_000] == NUMBERS[:40_000]
 
 
-def test_a_spool_that_cannot_be_removed_holds_nobody_up(kala, disk):
+def test_a_spool_that_cannot_be_removed_delays_nothing(kala, disk):
     disk.fail(("unlink", "output/*", EIO))
     before = time.monotonic()
     jobs = [kala.create(command=command) for command in ("seq 10000", "echo; sleep 1.2", "seq 40000", "true")]
@@ -171,7 +167,7 @@ def test_a_spool_that_cannot_be_removed_holds_nobody_up(kala, disk):
     kala.settle()
 
 
-def test_an_output_that_cannot_be_read_is_answered_with_503(kala, disk):
+def test_a_request_for_an_output_that_cannot_be_read_gets_503(kala, disk):
     [run] = kala.runs(kala.create(command="seq 10000"), 1)
     for operation in ("open", "read"):
         disk.fail((operation, "output/*", EIO))

@@ -1,8 +1,8 @@
-"""Kala is killed at any moment, again and again, while clients are at work, zones change, and the clock is set.
+"""Kala is killed repeatedly at random moments, while clients are at work, zones change, and the clock is set.
 
 What it acknowledged stays true.
 
-CONTRIBUTING.md tells how to have more kills, and how to come back to a complaint: KILLS, SEED and FIRST.
+CONTRIBUTING.md describes how to run more kills and how to reproduce a failure: KILLS, SEED and FIRST.
 """
 
 import os
@@ -14,19 +14,19 @@ from driver import Era
 
 __all__ = ("library",)
 
-# The data start anew after so many lives, so that looking at them does not take longer and longer.
+# The data directory is new after this many lives, as checking it takes longer with each life.
 _ERA = 50
 _FEW = 18
 _SECONDS_OF_A_LIFE = 20
 
 
 def _seeds():
-    """The one that is asked for; else one that is always the same and one that never is."""
+    """Return the requested seed, or else a fixed one and a random one."""
     return [int(os.environ["SEED"])] if os.environ.get("SEED") else [1, SystemRandom().randrange(10**6)]
 
 
 def _eras():
-    """The lives to live, in rows that begin where an era does, whatever life was asked for first."""
+    """Return the lives of each era. The first era is complete, whichever of its lives was requested."""
     first = (int(os.environ.get("FIRST") or 1) - 1) // _ERA * _ERA + 1
     end = first + int(os.environ.get("KILLS") or _FEW)
     for seed in _seeds():

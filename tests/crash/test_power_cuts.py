@@ -1,8 +1,8 @@
-"""The power goes while clients are at work. What Kala acknowledged is on the disk, and so is the output of ended runs.
+"""Power cuts while clients are at work. What Kala acknowledged is on the disk, and so is the output of ended runs.
 
-The machine comes back with its clock set, or in another time zone.
+After the cut, the machine may have another clock or time zone.
 
-`CUTS=100` in the environment asks for so many cuts; `SEED=7` for other ones.
+`CUTS=100` in the environment sets the number of cuts, `SEED=7` the seed.
 """
 
 import os
@@ -27,16 +27,16 @@ __all__ = ("api", "disk", "layer", "library", "make")
 CUTS = int(os.environ.get("CUTS") or 10)
 SEED = int(os.environ.get("SEED") or 1)
 CLIENTS = 3
-# What else the disk could have had after each cut; each is looked at without a Kala.
+# The number of other possible states of the disk that are checked after each cut, without starting Kala.
 DISKS = 10
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
-LOCAL = datetime(2099, 1, 1, 2, 30)  # noqa: DTZ001  it is in Kala's zone
+LOCAL = datetime(2099, 1, 1, 2, 30)  # noqa: DTZ001  in Kala's zone
 DAILY = f"R/{LOCAL.isoformat()}/P1D"
 LIMIT = 100_000
 
 
 class Kind:
-    """A job whose output is known."""
+    """A job with known output."""
 
     def __init__(self, command: str, output: bytes) -> None:
         self.command = command
@@ -48,7 +48,7 @@ def numbers(last: int) -> bytes:
 
 
 def cut_out(data: bytes) -> bytes:
-    """What is kept of an output that is larger than the limit."""
+    """The stored part of an output that is larger than the limit."""
     line = b"\n[kala: %d bytes omitted here]\n" % (len(data) - LIMIT)
     return data[: LIMIT // 2] + line + data[-LIMIT // 2 :]
 
@@ -63,13 +63,13 @@ KINDS = {
 
 
 class Client(threading.Thread):
-    """Creates, starts, disables, enables and deletes jobs until the power goes; `jobs` are as was acknowledged."""
+    """Creates, starts, disables, enables and deletes jobs until the power cut; `jobs` has what was acknowledged."""
 
     def __init__(self, api, seed: float) -> None:
         super().__init__(daemon=True)
         self.api = api
         self.chance = random.Random(seed)
-        # By id: whether it is disabled; None for what was asked and not answered.
+        # By id: whether the job is disabled; None after a request without a response.
         self.jobs: dict[str, bool | None] = {}
         self.deleted: set[str] = set()
         self.maybe_deleted: set[str] = set()
@@ -127,7 +127,7 @@ class Client(threading.Thread):
 
 
 class Judge:
-    """Compares a database with what clients were told."""
+    """Compares a database with the responses that clients got."""
 
     def __init__(self, clients, where: str) -> None:
         self.clients = clients
@@ -138,7 +138,7 @@ class Judge:
 
     def judge(self, folder, ended) -> None:
         with closing(sqlite3.connect(folder / "kala.db")) as database:
-            database.execute("PRAGMA synchronous = off")  # looking needs no safety, and is a lot quicker so
+            database.execute("PRAGMA synchronous = off")  # reading needs no durability, and this is much faster
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], self.says("it is damaged")
             self.jobs_are_as_acknowledged(database)
             self.nothing_is_twice(database)
@@ -174,7 +174,7 @@ class Judge:
         assert not wrong, self.says(wrong)
 
     def ended_runs_are_there(self, database, ended) -> None:
-        """Those that a client had been shown before the cut: what Kala says happened, happened."""
+        """Check the runs that a client saw before the cut: what the API showed must be on disk."""
         found = {row[0] for row in database.execute("SELECT id FROM run WHERE ended_at IS NOT NULL")}
         assert not ended - found, self.says(f"ended runs are gone: {ended - found}")
 
@@ -189,7 +189,7 @@ class Judge:
 
 
 def ended(kala) -> set[int]:
-    """The runs of which Kala says that they have ended."""
+    """Return the runs that have ended, as the API shows them."""
     return {run["id"] for run in kala.history("limit=1000") if run["ended_at"] is not None}
 
 
@@ -204,7 +204,7 @@ def creates(kala, count: int) -> list[str]:
 
 
 def jobs_after_cuts(replay, folder) -> list[set[str]]:
-    """The jobs that are there, for each of many disks."""
+    """Return the jobs on each of many possible disks."""
     found = []
     for seed in range(50):
         lay_out(replay.after_cut(random.Random(seed)), folder)
@@ -216,8 +216,8 @@ def jobs_after_cuts(replay, folder) -> list[set[str]]:
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
-def test_only_a_kala_that_was_told_so_may_lose_what_it_acknowledged(make, disk, tmp_path, durability):
-    """It may not lose the first half and have the second, though; and this shows that the disk forgets."""
+def test_acknowledged_changes_can_be_lost_only_if_the_settings_allow_it(make, disk, tmp_path, durability):
+    """A later change without an earlier one is not allowed. The test also shows that the disk loses data."""
     kala = make(environ=disk.environ)
     kala.config.write_text(f'durability = "{durability}"')
     kala.start()
@@ -232,7 +232,7 @@ def test_only_a_kala_that_was_told_so_may_lose_what_it_acknowledged(make, disk, 
     kala.start()
 
 
-def test_the_layer_misses_nothing_that_kala_writes(make, disk):
+def test_the_layer_logs_everything_that_kala_writes(make, disk):
     kala = make("--output-limit", str(LIMIT), environ=disk.environ).start()
     jobs = [kala.create(name=name, command=kind.command) for name, kind in KINDS.items()]
     runs = [kala.runs(job, 1)[0]["id"] for job in jobs]

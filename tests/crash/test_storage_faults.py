@@ -1,4 +1,4 @@
-"""What Kala does when its disk is full, turns read-only or is another program's for a while: nothing is lost for it."""
+"""A disk that is full or read-only, and a database locked by another program: nothing is lost."""
 
 import os
 import sqlite3
@@ -16,17 +16,17 @@ __all__ = ("gate", "make", "serve", "soon", "wait")
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk for it")
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
-# What a small disk has no room for, though it may have for a slot or two.
+# The size of a job that a small disk has no room for, though it may have for a slot or two.
 LARGE = {"name": "large", "command": "/bin/true", "schedule": FAR, "env": {"FILLER": "x" * 50_000}}
 SMALL = {"name": "small", "command": "/bin/true", "schedule": FAR}
-# Exit statuses: systemd starts Kala again after the one, and not after the other (RestartPreventExitStatus=).
+# Exit statuses: systemd restarts Kala after the first, and not after the second (RestartPreventExitStatus=).
 TRY_AGAIN, USELESS = 7, 2
 CANNOT = "storage: the database cannot be written: "
 OVER = "the database is writable again"
 
 
 class Disk:
-    """A file system of its own, mounted below a test's folder."""
+    """A file system that is mounted below a test's folder."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -59,7 +59,7 @@ def small_disk(tmp_path) -> Iterator[Disk]:
 
 @pytest.fixture
 def fragile_disk(tmp_path) -> Iterator[Disk]:
-    """One that the kernel can make read-only under those who write on it, as it does after an error."""
+    """A disk that the kernel can remount read-only while files are open for writing, as it does after an error."""
     image = tmp_path / "image"
     with image.open("wb") as file:
         file.truncate(16 << 20)
@@ -71,7 +71,7 @@ def fragile_disk(tmp_path) -> Iterator[Disk]:
 
 
 class Slots:
-    """A job that is due every second, and what its commands wrote elsewhere: the slot of each run that really began."""
+    """A job that is due every second, and a file outside of Kala's data with the slot of each run that started."""
 
     def __init__(self, kala: Kala, file: Path, start: str) -> None:
         self._kala = kala
@@ -82,7 +82,7 @@ class Slots:
         return self._file.read_text().split() if self._file.exists() else []
 
     def judge(self) -> None:
-        """Every slot ran at most once, and every run that began is known as succeeded."""
+        """Check that each slot ran at most once, and that each run that started is recorded as succeeded."""
         self._kala.patch(f"/job/{self.job}/", {"disabled": True})
         ran = self.ran()
         assert len(set(ran)) == len(ran)
@@ -90,7 +90,7 @@ class Slots:
 
 
 def refused(kala: Kala, job: dict[str, object], within: float = 5.0) -> str:
-    """Why a job is not taken; that must be said in time."""
+    """Return the error for a new job, which must come in time."""
     began = time.monotonic()
     status, body = kala.post("/job/", job)
     assert time.monotonic() - began < within
@@ -100,13 +100,13 @@ def refused(kala: Kala, job: dict[str, object], within: float = 5.0) -> str:
 
 
 def told(kala: Kala) -> tuple[int, int]:
-    """How often the log has said that the database cannot be written, and that it can again."""
+    """Return how often the log says that the database cannot be written, and that it can be again."""
     return kala.log.count(CANNOT), kala.log.count(OVER)
 
 
 @pytest.fixture
 def watched(soon, tmp_path, eventually) -> Callable[[Kala], Slots]:
-    """Gives a Kala a job that is due every second, once that has run for the first time."""
+    """Creates a job that is due every second, and waits for its first run."""
 
     def watched(kala: Kala) -> Slots:
         slots = Slots(kala, tmp_path / "ran", soon(0.5))
@@ -117,7 +117,7 @@ def watched(soon, tmp_path, eventually) -> Callable[[Kala], Slots]:
 
 
 @ROOT
-def test_on_a_full_disk_nothing_is_acknowledged_and_what_ran_and_what_was_due_is_recorded_when_there_is_room(
+def test_a_full_disk_refuses_changes_and_nothing_that_ran_or_was_due_is_lost(
     serve, small_disk, gate, watched, eventually
 ):
     kala = serve(home=small_disk.place)
@@ -147,17 +147,17 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_what_ran_and_what_was_due_is
     kala.settle()
     slots.judge()
     assert told(kala) == (1, 1)
-    assert len(kala.get("/job/").body["jobs"]) == 5  # those that were acknowledged, and the one that settles
+    assert len(kala.get("/job/").body["jobs"]) == 5  # the acknowledged jobs, and the one of settle()
 
 
 @ROOT
-def test_a_disk_that_has_room_for_small_jobs_alone_does_not_flood_the_log(serve, small_disk):
+def test_a_disk_with_room_for_small_jobs_only_does_not_flood_the_log(serve, small_disk):
     kala = serve(home=small_disk.place)
     kala.settle()
     small_disk.fill()
     for _ in range(3):
         refused(kala, LARGE)
-        time.sleep(1.2)  # the engine tries again by itself meanwhile, which may go well
+        time.sleep(1.2)  # the engine retries by itself in between and may succeed
         kala.post("/job/", SMALL)
     assert told(kala)[0] == 1
     small_disk.make_room()
@@ -166,7 +166,7 @@ def test_a_disk_that_has_room_for_small_jobs_alone_does_not_flood_the_log(serve,
 
 
 @ROOT
-def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_goes_well_when_there_is_room(serve, small_disk, gate):
+def test_a_start_on_a_full_disk_fails_with_the_reason_until_there_is_room(serve, small_disk, gate):
     kala = serve(home=small_disk.place)
     job = kala.create(command=gate.wait)
     kala.runs(job, 1, ("running",))
@@ -185,16 +185,14 @@ def test_a_start_on_a_full_disk_is_refused_with_the_reason_and_goes_well_when_th
 
 @contextmanager
 def unwritable(*files: Path) -> Iterator[None]:
-    """Files that nobody can write, not even who has them open."""
+    """Files that cannot be written, even through open file descriptors."""
     subprocess.run(["chattr", "+i", *map(str, files)], check=True)
     yield
     subprocess.run(["chattr", "-i", *map(str, files)], check=True)
 
 
 @ROOT
-def test_data_that_cannot_be_written_for_a_while_is_written_as_soon_as_it_can(
-    serve, fragile_disk, gate, watched, eventually
-):
+def test_data_is_written_as_soon_as_the_disk_is_writable_again(serve, fragile_disk, gate, watched, eventually):
     kala = serve(home=fragile_disk.place)
     slots = watched(kala)
     waits = kala.create(command=gate.wait)
@@ -218,12 +216,12 @@ def test_data_that_cannot_be_written_for_a_while_is_written_as_soon_as_it_can(
 def command_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return ""
 
 
 @ROOT
-def test_a_disk_that_the_kernel_made_read_only_is_told_of_and_after_its_repair_all_is_there(serve, fragile_disk, gate):
+def test_a_disk_remounted_read_only_is_reported_and_nothing_is_lost_after_its_repair(serve, fragile_disk, gate):
     kala = serve("--shutdown-grace", "0.1", "--kill-grace", "0.1", home=fragile_disk.place)
     known = kala.create(schedule=FAR)
     waits = kala.create(command=gate.wait)
@@ -248,14 +246,14 @@ def test_a_disk_that_the_kernel_made_read_only_is_told_of_and_after_its_repair_a
 
 @contextmanager
 def held(kala: Kala, how: str) -> Iterator[None]:
-    """Another program that has the database for itself."""
+    """Another program that holds an exclusive lock on the database."""
     with closing(sqlite3.connect(kala.data / "kala.db", isolation_level=None, timeout=5)) as other:
         other.execute(f"BEGIN {how}")
         yield
         other.execute("ROLLBACK")
 
 
-def test_a_lock_of_a_moment_delays_what_is_asked_and_nothing_more(serve):
+def test_a_short_lock_only_delays_changes(serve):
     kala = serve()
     with ThreadPoolExecutor() as clients:
         with held(kala, "IMMEDIATE"):
@@ -266,9 +264,7 @@ def test_a_lock_of_a_moment_delays_what_is_asked_and_nothing_more(serve):
     assert told(kala) == (0, 0)
 
 
-def test_while_another_program_holds_the_database_changes_are_refused_in_time_and_reading_goes_on(
-    serve, watched, eventually
-):
+def test_changes_are_refused_in_time_while_another_program_locks_the_database(serve, watched, eventually):
     kala = serve()
     known = kala.create(schedule=FAR)
     slots = watched(kala)

@@ -1,4 +1,4 @@
-"""What the jobs of the crash test do: they leave evidence of their own, and print an amount that is known."""
+"""The commands of the crash test: they leave evidence outside of Kala, and print a known amount."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-# More than Kala keeps in memory becomes a file (16 KiB), more than this loses its middle.
+# The output limit: beyond it, the middle is cut. An output of more than 16 KiB becomes a file.
 OUTPUT_LIMIT = 40_000
 _PAUSES = (0, 0, 0, 0.02, 0.3, 0.8)
-# So many lines of seq: nothing, a little, a file, a file without its middle.
+# Lines of seq: no output, a little, a file, a file without its middle.
 _LINES = (0, 20, 20, 20, 4_000, 12_000)
 
 
@@ -20,7 +20,7 @@ class Work:
     fails: bool
 
     def command(self, evidence: Path) -> str:
-        """Each echo is one write to a file open for appending, so that lines of several commands do not mix."""
+        """Return the command. Each echo is one write(2) with O_APPEND, so lines of several commands do not mix."""
         steps = [
             f"echo start $KALA_RUN_ID $KALA_ATTEMPT $KALA_CAUSE ${{KALA_SLOT:--}} >> {evidence}",
             "echo run $KALA_RUN_ID",
@@ -35,7 +35,7 @@ class Work:
         return b"run %d\n" % run_id + _seq(self.lines)
 
     def kept(self, run_id: int) -> bytes:
-        """What Kala keeps of that: all, or the beginning and the end."""
+        """The stored part of the output: all, or the beginning and the end."""
         printed, half = self.printed(run_id), OUTPUT_LIMIT // 2
         if len(printed) <= OUTPUT_LIMIT:
             return printed
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 
 
 class Evidence:
-    """The file that commands write to. It lies outside Kala's data, and nothing of it is ever lost."""
+    """The file that commands write to. It is outside of Kala's data, and nothing in it is ever lost."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class Evidence:
         self.ends: set[int] = set()
 
     def read(self) -> None:
-        """Take in what was written since the last time."""
+        """Read what was written since the last call."""
         with self.path.open() as file:
             file.seek(self._offset)
             lines = file.readlines()
