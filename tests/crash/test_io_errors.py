@@ -47,8 +47,8 @@ def lines_of_trouble(kala) -> list[str]:
 
 def is_calm(kala, seconds: float, allowed: int = 2) -> None:
     """Check that the log has the error, with at most one line a second and a few more."""
+    kala.says("error: ", "warning: ")  # a thread reads the log, so a line can come after its run has ended
     assert "Traceback" not in kala.log
-    assert lines_of_trouble(kala), kala.log
     assert len(lines_of_trouble(kala)) <= allowed + seconds, kala.log
 
 
