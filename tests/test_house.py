@@ -103,3 +103,13 @@ def test_the_architecture_page_names_each_module_under_its_package():
         shown |= {f"{package}/{name}".lstrip("/") for name in re.findall(r"\w+\.py\b", line)}
     files = {str(file.relative_to(ROOT / "kala")) for file in FILES.values() if not file.stem.startswith("__")}
     assert sorted(shown) == sorted(files)
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_places_that_a_page_for_developers_names_exist(page):
+    text = (ROOT / page).read_text()
+    for path in re.findall(r"`((?:kala|tests|docs|packaging|systemd|debian|\.ci)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path
+    for names, path in re.findall(r"((?:`\w+`(?:, | and )?)+) in `(kala/[\w/]+\.py)`", text):
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"^(def |class )?{name}\b", (ROOT / path).read_text(), re.MULTILINE), (name, path)

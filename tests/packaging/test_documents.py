@@ -14,7 +14,7 @@ def pages(deb, tmp_path_factory):
 
 
 def test_each_link_leads_to_a_file_that_is_installed(pages):
-    assert {"README.md", "api.md", "CONTRIBUTING.md"} <= {page.name for page in pages}
+    assert {"README.md", "api.md", "CONTRIBUTING.md", "SECURITY.md"} <= {page.name for page in pages}
     for page in pages:
         for link in re.findall(r"\]\((?!https?:|#)(.+?)\)", page.read_text()):
             assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
