@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A job with a child that fails, and a job for that case. Needs requests."""
+"""A job with a child that fails, and an on-failure job. Needs requests."""
 
 import os
 import time

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A job that runs once, at once, and what became of it. Needs curl.
+# A job that runs once, immediately, and its result. Needs curl.
 set -eu
 jobs=${KALA_URL:-http://127.0.0.1:8000}/api/v1/job
 

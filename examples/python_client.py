@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A client in a few lines: create, change, start and look, with Kala's own words for errors. Needs requests."""
+"""A small client: create, change, start and read jobs, with Kala's error messages. Needs requests."""
 
 import os
 import time
@@ -8,11 +8,11 @@ import requests
 
 
 class KalaError(Exception):
-    """What Kala says is wrong."""
+    """An error response of Kala."""
 
 
 class Kala:
-    """The jobs of one Kala."""
+    """A client for the jobs of one Kala."""
 
     def __init__(self, url: str) -> None:
         self._jobs = f"{url}/api/v1/job"

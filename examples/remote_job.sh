@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two jobs that call a URL instead of a command: the server answers one, and does not know the other. Needs curl.
+# Two jobs that call a URL instead of running a command: one URL exists, the other does not. Needs curl.
 set -eu
 url=${KALA_URL:-http://127.0.0.1:8000}
 server=${SERVER_URL:-https://example.org}
@@ -9,7 +9,7 @@ call() {
     curl --silent --show-error --fail-with-body "$@"
 }
 
-# remote_job NAME URL: create it, wait for its run, and tell how that ended.
+# remote_job NAME URL: create a job, wait for its run, and print how the run ended.
 remote_job() {
     answer=$(call "$jobs/" -d @- <<JSON
 {
