@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import Enum, auto
 
 import msgspec
@@ -15,7 +15,6 @@ from kala.core.limits import RETRIES_AT_ONCE
 from kala.core.run import FAILURES, Outcome, Run, State, Waiting
 
 _MOMENT = timedelta(microseconds=1)
-_CALENDAR_END = datetime.max.replace(tzinfo=UTC)
 _LONGEST_DELAY = "P1Y"
 _LEAST_DELAY = timedelta(seconds=1)
 _DURATIONS = ("retry_delay", "retry_max_delay", "epsilon", "timeout", "start_deadline", "keep_for")
@@ -316,8 +315,8 @@ def _retry_delay(spec: Spec, attempt: int, now: datetime) -> timedelta:
 def _delay_as_given(spec: Spec, attempt: int, now: datetime) -> timedelta:
     if not spec.retry_delay:
         return timedelta()
-    first = _end(spec.retry_delay, now) - now
-    most = _end(spec.retry_max_delay or _LONGEST_DELAY, now) - now
+    first = _after(spec.retry_delay, now) - now
+    most = _after(spec.retry_max_delay or _LONGEST_DELAY, now) - now
     try:
         return min(first * spec.retry_backoff**attempt, most)
     except OverflowError:
@@ -325,15 +324,11 @@ def _delay_as_given(spec: Spec, attempt: int, now: datetime) -> timedelta:
 
 
 def _is_within(length: str, start: datetime, instant: datetime) -> bool:
-    return instant <= _end(length, start)
+    return instant <= _after(length, start)
 
 
-def _end(length: str, start: datetime) -> datetime:
-    """The instant that lies a duration after another, or the end of the calendar where it reaches beyond that."""
-    try:
-        return duration.parse(length, "").after(start)
-    except OverflowError:
-        return _CALENDAR_END
+def _after(length: str, start: datetime) -> datetime:
+    return duration.parse(length, "").after_clamped(start)
 
 
 def take_turns(some: Iterable[Run], others: Iterable[Run]) -> Iterator[Run]:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from kala.core import policy
 from kala.core.clock import rules_of
+from kala.core.instants import rfc3339
 from kala.core.job import Job, Overlap
 from kala.core.policy import MissedSlots, Move
 from kala.core.run import Cause, State
@@ -64,9 +65,8 @@ def _pass_slots(step: Step, move: Move, *, is_busy: bool) -> Job:
 
 def _missed(missed: MissedSlots) -> str:
     slots = "1 missed slot" if missed.count == 1 else f"{missed.count} missed slots"
-    first, last = (slot.isoformat().replace("+00:00", "Z") for slot in (missed.first, missed.last))
     why = f": {missed.why}" if missed.why else ""
-    return f"{slots} skipped, from {first} to {last}{why}"
+    return f"{slots} skipped, from {rfc3339(missed.first)} to {rfc3339(missed.last)}{why}"
 
 
 def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> bool:

@@ -98,7 +98,4 @@ class Pruner:
 
 
 def _before(now: datetime, length: str) -> datetime:
-    try:
-        return duration.parse(length, "keep_for").after(now, -1)
-    except OverflowError:
-        return _LONG_AGO
+    return duration.parse(length, "keep_for").after_clamped(now, -1)

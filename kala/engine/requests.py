@@ -6,7 +6,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from kala.core import graph, policy
-from kala.core.errors import Conflict, Invalid, KalaError, NotFound
+from kala.core.errors import Conflict, Invalid, KalaError, no_run
 from kala.core.job import Job, Spec
 from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import MOVES, Cause, Run, State
@@ -182,5 +182,5 @@ def delete_run(step: Step, run_id: int) -> None:
 def _run(step: Step, run_id: int) -> Run:
     run = step.runs.get(run_id)
     if run is None:
-        raise NotFound(f"no run has the id {run_id}")
+        raise no_run(run_id)
     return run
