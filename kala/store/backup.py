@@ -1,8 +1,8 @@
-"""A backup of a data directory in one tar file, made while Kala runs, and a data directory made from one.
+"""A backup of a data directory in one tar file, made while Kala runs, and its restore.
 
-Jobs can write in a data directory, and whoever makes a backup, or fills a directory from one, is often root. So all of
-it is done as the owner of the directory but for opening the tar file; and files are known by the database, not by what
-lies about, are regular ones, are no links, and are no larger than the database says.
+Jobs can write to a data directory, while backup and restore are often run by root. So everything except opening the tar
+file is done as the owner of the directory. A file is copied only if the database lists it, if it is a regular file and
+no link, and only up to the size in the database.
 """
 
 import os
@@ -24,13 +24,13 @@ from kala.store.store import own
 
 _DATABASE = "kala.db"
 _PART = "kala.db.part"
-# What a backup has, and all that is taken from one: a file that names other places writes nothing there.
+# The outputs in a backup. Members of an archive with other names are not extracted, so none is written elsewhere.
 _OUTPUT = re.compile(r"output/(\d{1,18})/(\d{1,18})\.out", re.ASCII)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-# Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
+# Without O_NONBLOCK, open() of a FIFO blocks until there is a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-# Outputs of runs that are files of their own: small ones are in the database.
+# The runs whose outputs are files: small outputs are in the database.
 _OUTPUTS = """
     SELECT id, output_size FROM run WHERE output_size > 0 AND NOT EXISTS (SELECT 1 FROM output WHERE run_id = run.id)
     ORDER BY id
@@ -39,10 +39,10 @@ _OUTPUT_SIZE = "SELECT output_size FROM run WHERE id = ?"
 
 
 def make(data_dir: Path, target: Path) -> None:
-    """Write the database, as it is at one moment, and the outputs to a new file, for its owner alone.
+    """Write a snapshot of the database and the outputs to a new file that only its owner can read.
 
-    Raises Invalid where there is no database, or a damaged one, whose backup nobody could restore; Conflict where the
-    file is there; Busy or OSError where it cannot be written.
+    Raises Invalid if the database is missing or damaged, as its backup could not be restored; Conflict if the file
+    exists; Busy or OSError if it cannot be written.
     """
     if not target.parent.is_dir():
         raise Invalid(f"{target}: the directory {target.parent} does not exist; create it, or use another one")
@@ -54,9 +54,9 @@ def make(data_dir: Path, target: Path) -> None:
 
 @contextmanager
 def _appearing_whole(target: Path) -> Iterator[IO[bytes]]:
-    """A new file for its owner alone: it has its name once it is safely on disk, and is gone where something fails."""
+    """Open a new file that gets its name once it is synced to disk, and is removed on an error."""
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    # Not a name made of the target's: that could be the name of another file, such as the database itself.
+    # Not derived from the name of the target, which could make it the name of another file, such as the database.
     part = f".kala-{token_hex(8)}"
     try:
         with os.fdopen(os.open(part, _NEW, 0o600, dir_fd=folder), "wb") as file:
@@ -76,7 +76,7 @@ def _write(data_dir: Path, beside: Path, file: IO[bytes]) -> None:
     database = data_dir / _DATABASE
     if not database.exists():
         raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; use the data directory of Kala")
-    # Beside the backup there is room for it; but the owner of the data cannot always write there.
+    # The folder of the backup has room for it, but the owner of the data cannot always write there.
     place = beside if os.access(beside, os.W_OK | os.X_OK) else data_dir
     with TemporaryDirectory(prefix="kala-backup.", dir=place) as folder:
         copy = Path(folder, _DATABASE)
@@ -93,7 +93,7 @@ def _copy_database(database: Path, target: Path) -> None:
     target.touch(mode=0o600)
     try:
         source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-        # All pages in one step: SQLite would begin anew whenever Kala writes between two.
+        # All pages in one step: SQLite starts over whenever Kala writes between two steps.
         with closing(source), closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
     except sqlite3.OperationalError as error:  # such as a full disk
@@ -105,13 +105,13 @@ def _copy_database(database: Path, target: Path) -> None:
 def _add_outputs(archive: tarfile.TarFile, data_dir: Path, known: sqlite3.Connection) -> None:
     for run_id, size in known.execute(_OUTPUTS):
         name = _name(run_id)
-        # One that is not there was deleted, with its run, after the database was copied.
+        # A missing output was deleted with its run after the database was copied.
         with suppress(FileNotFoundError), _open_in(data_dir, name, _READ) as content:
             _add(archive, content, name, min(size, os.fstat(content.fileno()).st_size))
 
 
 def _name(run_id: int) -> str:
-    """Return where the output of a run lies, as the engine's spool has it."""
+    """Return the path of a run's output, as the runner's spool has it."""
     return f"output/{run_id // 1000}/{run_id}.out"
 
 
@@ -123,7 +123,7 @@ def _add(archive: tarfile.TarFile, content: IO[bytes], name: str, size: int) -> 
 
 @contextmanager
 def _open_in(data_dir: Path, name: str, flags: int) -> Iterator[IO[bytes]]:
-    """A file below the data directory, by a name without `..`; no part of the name is a link."""
+    """Open a file below the data directory by a name without `..`, following no link in any part of the name."""
     *folders, last = name.split("/")
     folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -144,10 +144,10 @@ def _open_in(data_dir: Path, name: str, flags: int) -> Iterator[IO[bytes]]:
 
 
 def restore(source: Path, data_dir: Path) -> None:
-    """Fill a data directory in which Kala keeps nothing yet; the database comes last, so no half of a backup is used.
+    """Fill a data directory without data of Kala. The database comes last, so half a restore is never used.
 
-    What is made belongs to the owner of the directory. Raises Conflict where something is kept, or Kala runs there;
-    Invalid where the file is no backup.
+    All files belong to the owner of the directory. Raises Conflict if there is data or Kala runs there, and Invalid if
+    the file is not a backup.
     """
     with source.open("rb") as file:
         as_owner_of(data_dir, lambda: _fill(data_dir, file, source))
@@ -171,7 +171,7 @@ def _fill(data_dir: Path, file: IO[bytes], source: Path) -> None:
 
 
 def _kept(data_dir: Path) -> Iterator[Path]:
-    """What would be taken for a part of the backup: SQLite replays the log of another database, if it is there."""
+    """Yield the files that would mix with the backup: SQLite would replay the log of another database, for example."""
     names = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", _PART)
     yield from (path for path in (data_dir / name for name in names) if os.path.lexists(path))
     yield from (data_dir / "output").glob("[0-9]*/*.out")
@@ -201,7 +201,7 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
 
 
 def _is_known(member: tarfile.TarInfo, known: sqlite3.Connection) -> bool:
-    """Whether a file of the archive is the output of a run that the database has, and as large as that says."""
+    """Return whether a member is the output of a run in the database, and not larger than the database says."""
     match = _OUTPUT.fullmatch(member.name)
     if not match or member.name != _name(int(match[2])):
         return False
@@ -210,8 +210,8 @@ def _is_known(member: tarfile.TarInfo, known: sqlite3.Connection) -> bool:
 
 
 def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, data_dir: Path, name: str) -> None:
-    """Write a file of the archive to the data directory, safely on disk."""
-    # A sparse file would be larger than what there is of it in the archive.
+    """Write a member of the archive to the data directory, and sync it."""
+    # A sparse file can be much larger than its data in the archive.
     content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
     if content:
         with _open_in(data_dir, name, _NEW) as target:
@@ -243,5 +243,5 @@ def _known_runs(database: Path, source: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _opened(database: Path) -> sqlite3.Connection:
-    """A connection to a database that nobody changes."""
+    """Connect to a database that does not change meanwhile."""
     return sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)

@@ -1,4 +1,4 @@
-"""Which job starts which, in the database: the parents in the jobs' specs, from both ends."""
+"""Which job starts which, in the database: the parents in the jobs' specs, indexed from both ends."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,38 +9,46 @@ from peewee import Database
 from kala.store.statements import Statements
 
 _LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+# Unlink a child from all parents but these.
 _LINK_ONLY = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
 _UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?))"
 _UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN (SELECT value FROM json_each(?))"
 _UNLINK_ALL = "DELETE FROM dependency"
 _COUNT = "SELECT count(*) FROM dependency"
+# Each of these jobs with each of its children, in order of creation.
 _CHILDREN = """
     SELECT parent_id, child_id FROM dependency JOIN job ON job.id = child_id
     WHERE parent_id IN (SELECT value FROM json_each(?)) ORDER BY job.seq
 """
-# Both kinds of edges: to a child, and to an on-failure job.
+# Each of these jobs with each job that it can start: its children and its on-failure job.
 _STARTED_BY = """
     SELECT parent_id, child_id FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?1))
     UNION ALL SELECT id, on_failure_job FROM job
         WHERE id IN (SELECT value FROM json_each(?1)) AND on_failure_job != ''
 """
+# How many parents each of these jobs has, if any.
 _COUNT_PARENTS = """
     SELECT child_id, count(*) FROM dependency INDEXED BY dependency_child
     WHERE child_id IN (SELECT value FROM json_each(?)) GROUP BY child_id
 """
-# Those of some jobs that have so many children or more.
+# Those of these jobs that have at least a number of children.
 _WITH_CHILDREN = """
     SELECT value FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM dependency WHERE parent_id = value LIMIT 1 OFFSET ?1 - 1)
 """
+# A job's children within a range of positions, each after its position.
 _CHILDREN_BETWEEN = """
     SELECT job.seq, child_id FROM dependency JOIN job ON job.id = child_id
     WHERE parent_id = ? AND job.seq > ? AND job.seq <= ? ORDER BY job.seq LIMIT ?
 """
 _SEQ = "SELECT seq FROM job WHERE id = ?"
+# Note that a parent has succeeded since its child's last run.
 _SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
+# Whether every parent has succeeded since the child's last run; NULL without parents.
 _HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
+# Reset the successes of a child's parents.
 _FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
+# Reset a parent's success for all of its children.
 _OUTDATE = """
     UPDATE dependency INDEXED BY dependency_succeeded SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
 """
@@ -50,9 +58,9 @@ _DONE_WITH = "DELETE FROM put_off WHERE run_id = ?"
 
 
 class PutOff(msgspec.Struct, frozen=True):
-    """A run that succeeded, and of whose job's children not all were looked at yet.
+    """A run that succeeded, while some children of its job are still to be started.
 
-    `done` is the place in the order of creation up to which they were, `last` that of the last of them.
+    `done` and `last` are positions in the order of creation: up to where the children were handled, and of the last.
     """
 
     run_id: int
@@ -71,30 +79,30 @@ class Dependencies:
         return int(self._sql(_COUNT).fetchone()[0])
 
     def children(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
-        """Each of the jobs with each of its children, in the order of their creation."""
+        """Return each of the jobs with each of its children, in order of creation."""
         return self._rows(_CHILDREN, job_ids)
 
     def started_by(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
-        """Each of the jobs with each job that it can start: its children and its on-failure job."""
+        """Return each of the jobs with each job that it can start: its children and its on-failure job."""
         return self._rows(_STARTED_BY, job_ids)
 
     def count_parents(self, job_ids: Collection[str]) -> dict[str, int]:
-        """How many parents each of the jobs has, where it has any."""
+        """Return how many parents each of the jobs has, if any."""
         return dict(self._rows(_COUNT_PARENTS, job_ids))
 
     def with_children(self, count: int, job_ids: Collection[str]) -> list[str]:
-        """Those of the jobs that have so many children or more."""
+        """Return those of the jobs that have at least `count` children."""
         return [row[0] for row in self._sql.for_all(_WITH_CHILDREN, job_ids, count).fetchall()]
 
     def _rows(self, sql: str, job_ids: Collection[str]) -> list[tuple[Any, Any]]:
         return list(self._sql.for_all(sql, job_ids).fetchall())
 
     def children_of(self, put_off: PutOff, limit: int) -> list[tuple[int, str]]:
-        """The next children to be looked at, each with its place in the order of creation."""
+        """Return the next children to handle, each after its position in the order of creation."""
         return list(self._sql(_CHILDREN_BETWEEN, (put_off.job_id, put_off.done, put_off.last, limit)).fetchall())
 
     def put_off(self, run_id: int, job_id: str, last_done: str | None, last: str) -> None:
-        """Note that a run's children are still to be looked at: those after one, and up to another."""
+        """Note that the children after `last_done`, up to `last`, are still to be started for a run."""
         self.keep_put_off(PutOff(run_id, job_id, self._seq(last_done) if last_done else 0, self._seq(last)))
 
     def keep_put_off(self, put_off: PutOff) -> None:
@@ -108,17 +116,17 @@ class Dependencies:
         return row and PutOff(*row)
 
     def done_with(self, put_off: PutOff) -> None:
-        """All children were looked at."""
+        """Delete the note: all children were handled."""
         self._sql(_DONE_WITH, (put_off.run_id,))
 
     def link(self, child_id: str, parents: Iterable[str]) -> None:
-        """Let these, and no others, be the parents of a job."""
+        """Make these, and no others, the parents of a job."""
         parents = list(parents)
         self._sql.for_all(_LINK_ONLY, parents, child_id)
         self._sql.for_each(_LINK, [(parent, child_id) for parent in parents])
 
     def unlink(self, job_ids: Collection[str]) -> None:
-        """The jobs are gone."""
+        """Remove deleted jobs, as parents and as children."""
         self._sql.for_all(_UNLINK_CHILDREN, job_ids)
         self._sql.for_all(_UNLINK_PARENTS, job_ids)
 
@@ -130,13 +138,13 @@ class Dependencies:
         self._sql(_SUCCEEDED, (parent_id, child_id))
 
     def have_all_succeeded(self, child_id: str) -> bool:
-        """Whether the latest run of every parent has succeeded since the child's last run."""
+        """Return whether the latest run of every parent has succeeded since the child's last run."""
         return bool(self._sql(_HAVE_ALL_SUCCEEDED, (child_id,)).fetchone()[0])
 
     def forget_successes(self, child_id: str) -> None:
-        """The child runs: from here on its parents' successes count for its next run."""
+        """Reset the successes of a child's parents: the child runs, and later successes count for its next run."""
         self._sql(_FORGET_SUCCESSES, (child_id,))
 
     def outdate_successes(self, parent_id: str) -> None:
-        """The parent runs anew: that it succeeded before counts no more."""
+        """Reset a parent's earlier success: the parent runs again."""
         self._sql(_OUTDATE, (parent_id,))

@@ -1,4 +1,4 @@
-"""Reading the history of runs, newest first, at a cost that does not depend on how many there are."""
+"""The history of runs, newest first, read at a cost that does not grow with the number of runs."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -14,23 +14,25 @@ from kala.store.runs import COLUMNS, to_run
 from kala.store.statements import Statements
 from kala.store.tables import RunRow
 
-# The runs that ended in a time, so many at most.
+# Runs that ended within a period.
 _ENDED = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
+# The range of ids of all runs that ended within a period.
 _ENDED_BETWEEN = "SELECT min(id), max(id) FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ?"
-# The runs that have not ended, and started or, where they wait, were queued in a time.
+# Running runs that started, and queued runs that were queued, within a period.
 _BEGAN = """
     SELECT id FROM run INDEXED BY run_running WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
     UNION ALL SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
     LIMIT ?3
 """
-# Of a time with more runs than that, all runs are looked at that have numbers like these.
+# A period with fewer runs is searched by the ids found; one with more, by the range of ids.
 _FEW = 10_000
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
-# These have indexes of their own, because they can be few among many.
+# Repeat the WHERE of the partial indexes run_state and run_cause: SQLite uses a partial index only where the query
+# implies its condition.
 _RARE_STATES = SQL("run.state NOT IN ('queued', 'running', 'succeeded')")
 _RARE_CAUSES = SQL("run.cause != 'schedule'")
 
-# These are few among many, and have indexes of their own that do not know the order of all runs.
+# By subquery: these partial indexes are small, but do not have the order of all runs.
 _LIVE = {
     state: SQL(f"run.id IN (SELECT id FROM run INDEXED BY run_{state} WHERE state = '{state}')")
     for state in (State.QUEUED, State.RUNNING)
@@ -40,9 +42,9 @@ _ROW = RunRow.alias("run")
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; without states, those in any. `before` is the id of the run after the last one.
+    """Which runs to list; no states means all states. `before` is the id of the run after the last one.
 
-    `since` and `until` are about the end of a run, or its start where it is running, or its queueing where it waits.
+    `since` and `until` compare the end of a run, the start of a running run, or the queueing of a queued run.
     """
 
     limit: int
@@ -55,14 +57,14 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History:
-    """The run table on one connection, for reading."""
+    """Searches in the run table on one connection."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Statements(database)
 
     def search(self, wanted: RunFilter) -> list[Run]:
-        """The runs that match, newest first."""
+        """Return the runs that match, newest first."""
         conditions = list(self._conditions(wanted))
         query = _ROW.select(SQL(COLUMNS)).order_by(_ROW.id.desc()).limit(wanted.limit)
         if conditions:

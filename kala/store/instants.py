@@ -1,4 +1,4 @@
-"""Instants as the database keeps them: whole microseconds since 1970, in UTC."""
+"""Instants in the database: whole microseconds since 1970, in UTC."""
 
 from datetime import UTC, datetime, timedelta
 

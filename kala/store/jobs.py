@@ -16,7 +16,7 @@ from kala.store.instants import from_column, from_nullable, to_column, to_nullab
 from kala.store.statements import Statements
 from kala.store.tables import JobRow
 
-# One job with its children in the order of their creation.
+# The columns that _job() reads; the last one is the ids of the children, in order of creation.
 _COLUMNS = """
     job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_wall, job.claimed_until, job.next_wall,
     job.zone_rules, job.is_done,
@@ -26,52 +26,63 @@ _COLUMNS = """
         WHERE parent_id = job.id ORDER BY child.seq))
 """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
+# The jobs with these ids.
 _OF = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
-# What is due by the rules of the zone as they are now, the longest waiting first.
+# The enabled jobs due by an instant, earliest first, of those planned with these zone rules.
 _DUE = f"""
     SELECT {_COLUMNS} FROM job INDEXED BY job_due
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
     ORDER BY next_due, seq LIMIT ?
 """
-# What was planned with other rules of the zone than these.
+# Jobs planned with other zone rules. Two ranges, because an index does not serve `!=`.
 _OF_OTHER_ZONE = f"""
     SELECT {_COLUMNS} FROM job WHERE seq IN (
         SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules < ?
         UNION ALL SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules > ?
         LIMIT ?)
 """
-# What was planned with these rules, by a clock that was ahead.
+# Jobs planned with these zone rules by a clock that was ahead of an instant.
 _FROM_AHEAD = f"""
     SELECT {_COLUMNS} FROM job INDEXED BY job_claimed
     WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules = ?) LIMIT ?
 """
+# The latest instant up to which slots were claimed.
 _LAST_CLAIM = "SELECT max(claimed_until) FROM job INDEXED BY job_claimed WHERE claimed_until IS NOT NULL"
+# The earliest instant at which an enabled job is due.
 _NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
     INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_wall,
         claimed_until, next_wall, zone_rules, created_at, id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+# Write what the user decides about a job; the plan and the counts stay.
 _SAVE = """
     UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ? WHERE id = ?
 """
+# Write when a job is due next, and what that was computed from.
 _PLAN = """
     UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
     WHERE id = ?
 """
 _SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each(?))"
+# Write when a run of each of these jobs was last started.
 _COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
+# Count a run that succeeded.
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
+# Count a run that failed; `finished` counts it only if no retry follows.
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
+# The names of these jobs.
 _NAMES = "SELECT id, name FROM job WHERE id IN (SELECT value FROM json_each(?))"
+# Those of these ids that belong to a job.
 _THERE = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
 _DELETE = "DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))"
-# Without a trigger for each row SQLite clears the table page by page, which takes a tenth of the time.
+# Without a row trigger SQLite clears the table page by page, which takes a tenth of the time.
 _TRIGGER = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'totals_delete'"
 _DROP_TRIGGER = "DROP TRIGGER totals_delete"
 _DELETE_ALL = "DELETE FROM job"
+# Do at once what the dropped trigger does row by row.
 _NO_TOTALS = "UPDATE totals SET jobs = 0, disabled = 0, successes = 0, errors = 0"
-# The jobs that have parents among those that go, and keep others.
+# Remove deleted jobs from the parents of jobs that stay.
 _FORGET_PARENTS = """
     UPDATE job SET spec = json_set(spec, '$.parents', (
         SELECT json_group_array(value) FROM (
@@ -81,24 +92,28 @@ _FORGET_PARENTS = """
         AND id NOT IN (SELECT value FROM json_each(?1))
     RETURNING id
 """
+# Clear the on-failure job of a number of jobs where it is one of these.
 _FORGET_ON_FAILURE = """
     UPDATE job SET on_failure_job = '', spec = json_set(spec, '$.on_failure_job', '')
     WHERE id IN (SELECT id FROM job INDEXED BY job_on_failure
         WHERE on_failure_job != '' AND on_failure_job IN (SELECT value FROM json_each(?2)) LIMIT ?1)
     RETURNING id
 """
-# What runs and jobs name and is not there.
+# The jobs that queued runs and on-failure jobs refer to and that do not exist.
 _MISSING = """
     SELECT DISTINCT job_id FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = job_id)
     UNION SELECT on_failure_job FROM job AS caller INDEXED BY job_on_failure
         WHERE on_failure_job != '' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = caller.on_failure_job)
 """
+# The jobs with a name; two are enough to know that it is ambiguous.
 _NAMED = "SELECT id FROM job WHERE name = ? LIMIT 2"
+# A job's position in the order of creation.
 _SEQ = "SELECT seq FROM job WHERE id = ?"
 _LAST_SEQ = "SELECT max(seq) FROM job"
-# The graph of the jobs up to one, without the columns that can be large.
+# The nodes of the graph of jobs within a range of positions, without the columns that can be large.
 _NODES = "SELECT seq, id, name, disabled FROM job WHERE seq > ? AND seq <= ? ORDER BY seq"
+# The edges from the jobs within a range of positions: to the on-failure job, and to the children up to its end.
 _EDGES = """
     SELECT job.seq, job.id, failure.id, (SELECT group_concat(child_id, ' ') FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
@@ -108,7 +123,7 @@ _EDGES = """
 """
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
-# So many characters of what nobody has are told.
+# How much of an unknown id or name an error message quotes.
 _SHOWN = 100
 
 _ROW = JobRow.alias("job")
@@ -116,7 +131,7 @@ _SPEC = msgspec.json.Decoder(Spec)
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list, in the order of their creation. `after` is the place of the job before the first one."""
+    """Which jobs to list, in order of creation. `after` is the position of the job before the first one."""
 
     limit: int | None = None
     after: int = 0
@@ -127,7 +142,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """What a picture of the jobs shows of one. `seq` is its place in the order of creation."""
+    """A job in the graph of jobs. `seq` is its position in the order of creation."""
 
     seq: int
     id: str
@@ -136,7 +151,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Edges(msgspec.Struct, frozen=True):
-    """The jobs that one job starts, `on_failure_job` where it has failed."""
+    """The jobs that one job starts: its children, and `on_failure_job` after a failure."""
 
     seq: int
     id: str
@@ -168,31 +183,31 @@ class Jobs:
         return row and _job(row)
 
     def get_many(self, job_ids: Iterable[str]) -> dict[str, Job]:
-        """The jobs of these ids that are there, by id."""
+        """Return the jobs with these ids, by id; ids without a job are left out."""
         return {job.id: job for job in map(_job, self._sql.for_all(_OF, job_ids).fetchall())}
 
     def due(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
-        """The enabled jobs that are due by `now`, the longest waiting first, but none whose plan is of another zone."""
+        """Return the enabled jobs due by `now`, earliest first, except those planned with other zone rules."""
         return [_job(row) for row in self._sql(_DUE, (to_column(now), zone_rules, limit)).fetchall()]
 
     def of_other_zone(self, zone_rules: str, limit: int) -> list[Job]:
-        """Jobs whose plan was made with other rules of the zone than these."""
+        """Return jobs planned with other zone rules."""
         return [_job(row) for row in self._sql(_OF_OTHER_ZONE, (zone_rules, zone_rules, limit)).fetchall()]
 
     def from_ahead(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
-        """Jobs whose plan was made with these rules, by a clock that was ahead of `now`."""
+        """Return jobs planned with these zone rules by a clock that was ahead of `now`."""
         return [_job(row) for row in self._sql(_FROM_AHEAD, (to_column(now), zone_rules, limit)).fetchall()]
 
     def last_claim(self) -> datetime | None:
-        """The latest instant until which the slots of a job were claimed."""
+        """Return the latest instant up to which the slots of a job were claimed."""
         return from_nullable(self._sql(_LAST_CLAIM).fetchone()[0])
 
     def next_due(self) -> datetime | None:
-        """The earliest instant at which an enabled job is due."""
+        """Return the earliest instant at which an enabled job is due."""
         return from_nullable(self._sql(_NEXT_DUE).fetchone()[0])
 
     def placed(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
-        """The jobs that match, each with its place in the order of creation, read as they are taken."""
+        """Yield the jobs that match, each after its position in the order of creation."""
         columns = SQL(f"{_COLUMNS}, job.seq")
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
         return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
@@ -206,43 +221,43 @@ class Jobs:
                 yield getattr(_ROW, column) == value
 
     def seq(self, job_id: str) -> int:
-        """A job's place in the order of creation. Raises NotFound."""
+        """Return a job's position in the order of creation. Raises NotFound."""
         row = self._sql(_SEQ, (job_id,)).fetchone()
         if not row:
             raise NotFound(f"no job has the id {job_id[:_SHOWN]!r}")
         return int(row[0])
 
     def last_seq(self) -> int:
-        """The place of the newest job; 0 without jobs."""
+        """Return the position of the newest job, 0 without jobs."""
         return self._sql(_LAST_SEQ).fetchone()[0] or 0
 
     def nodes(self, after: int, last: int) -> Iterator[Node]:
-        """The jobs after one place and up to another, read as they are taken."""
+        """Yield the jobs after the position `after`, up to `last`."""
         for seq, job_id, name, disabled in self._sql(_NODES, (after, last)):
             yield Node(seq, job_id, name, bool(disabled))
 
     def edges(self, after: int, last: int) -> Iterator[Edges]:
-        """What those jobs start among the jobs up to `last`, read as they are taken."""
+        """Yield what the jobs after the position `after` start, of the jobs up to `last`."""
         for seq, job_id, on_failure_job, children in self._sql(_EDGES, (last, after)):
             yield Edges(seq, job_id, on_failure_job or "", tuple((children or "").split()))
 
     def totals(self) -> Totals:
-        """The sums over all jobs, whose cost does not grow with the jobs."""
+        """Return the sums over all jobs, at a cost that does not grow with the jobs."""
         jobs, disabled, successes, errors, last_attempt = self._sql(_TOTALS).fetchone()
         return Totals(jobs, disabled, successes, errors, from_nullable(last_attempt), self.next_due())
 
     def ids_by_name(self, name: str) -> list[str]:
-        """The ids of the jobs of that name, two at most."""
+        """Return the ids of the jobs with a name, at most two."""
         return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
 
     def found(self, given: str) -> Job:
-        """The job that has an id, or that alone has a name. Raises NotFound, and Conflict where several have it."""
+        """Return the job with an id, or with a unique name. Raises NotFound, or Conflict if the name is ambiguous."""
         job = self.get(given) or self.get(self._only_one_named(given))
         assert job, given
         return job
 
     def id_of(self, given: str, field: str = "") -> str:
-        """The id of that job. Raises as `found` does, naming the field where it was given."""
+        """Return the id of the job with an id or a unique name. Raises like found(), naming the field."""
         return given if self.there([given]) else self._only_one_named(given, field and f"{field}: ")
 
     def _only_one_named(self, name: str, prefix: str = "") -> str:
@@ -259,20 +274,20 @@ class Jobs:
         self._dependencies.link(job.id, job.spec.parents)
 
     def save(self, job: Job) -> None:
-        """Write the job's spec and place among its parents; its plan and its counts stay."""
+        """Write the job's spec and its parents; the plan and the counts stay."""
         self._sql(_SAVE, (*_decided(job), job.id))
         self._dependencies.link(job.id, job.spec.parents)
 
     def names(self, job_ids: Collection[str]) -> dict[str, str]:
-        """The names of jobs, by id."""
+        """Return the names of jobs, by id."""
         return dict(self._sql.for_all(_NAMES, job_ids).fetchall())
 
     def there(self, job_ids: Collection[str]) -> set[str]:
-        """Those of the ids that a job has."""
+        """Return those of the ids that belong to a job."""
         return {row[0] for row in self._sql.for_all(_THERE, job_ids).fetchall()}
 
     def delete(self, job_ids: Collection[str]) -> list[str]:
-        """Remove jobs; what comes back are those that had one of them as a parent, and keep others."""
+        """Delete jobs, and return the ids of the remaining jobs that had one of them as a parent."""
         changed = [row[0] for row in self._sql.for_all(_FORGET_PARENTS, job_ids).fetchall()]
         self._sql.for_all(_DELETE, job_ids)
         self._dependencies.unlink(job_ids)
@@ -285,15 +300,15 @@ class Jobs:
         self._dependencies.unlink_all()
 
     def forget_on_failure(self, gone: Collection[str], limit: int) -> list[str]:
-        """Let jobs name no on-failure job that is gone, so many of them at most; what comes back are their ids."""
+        """Clear the on-failure job of at most `limit` jobs where it is one of `gone`, and return their ids."""
         return [row[0] for row in self._sql.for_all(_FORGET_ON_FAILURE, gone, limit).fetchall()]
 
     def missing(self) -> list[str]:
-        """The ids that queued runs and on-failure jobs name and no job has."""
+        """Return the ids that queued runs or on-failure jobs refer to and no job has."""
         return [row[0] for row in self._sql(_MISSING).fetchall()]
 
     def plan(self, jobs: Iterable[Job]) -> None:
-        """Write when each job is due next, and what that was reckoned from."""
+        """Write when each job is due next, and what that was computed from."""
         self._sql.for_each(_PLAN, [(*_plan(job), job.id) for job in jobs])
 
     def set_done(self, job_ids: Sequence[str], is_done: bool) -> None:
@@ -306,7 +321,7 @@ class Jobs:
             self._sql.for_all(_COUNT_ATTEMPTS, job_ids, to_column(at))
 
     def count_ends(self, runs: Iterable[tuple[Run, bool]]) -> None:
-        """Count how runs ended, each with whether it was the last attempt; one that was cancelled counts as neither."""
+        """Count how runs ended, each given with whether it was the last attempt. A cancelled run counts as neither."""
         successes, errors = [], []
         for run, is_final in runs:
             assert run.outcome, run
@@ -325,8 +340,8 @@ def _decided(job: Job) -> tuple[object, ...]:
 
 
 def _plan(job: Job) -> tuple[object, ...]:
-    reckoned_from = (to_nullable(job.last_wall), to_nullable(job.claimed_until), to_nullable(job.next_wall))
-    return (to_nullable(job.next_due), job.slots_started, *reckoned_from, job.zone_rules)
+    computed_from = (to_nullable(job.last_wall), to_nullable(job.claimed_until), to_nullable(job.next_wall))
+    return (to_nullable(job.next_due), job.slots_started, *computed_from, job.zone_rules)
 
 
 def _job(row: Sequence[Any]) -> Job:

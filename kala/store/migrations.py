@@ -1,7 +1,7 @@
-"""How a database comes to the tables of today: numbered steps, forward only, each in one transaction.
+"""The schema, as numbered migrations: forward only, each in one transaction.
 
-A step that was released never changes; what must differ is a new step. The database's `user_version` is the number of
-the last step that it took.
+A released migration never changes; add a new one instead. The database's `user_version` is the number of the last
+migration that was applied.
 """
 
 from peewee import SqliteDatabase
@@ -162,7 +162,7 @@ _LATEST_SUCCESSES = ("CREATE INDEX dependency_succeeded ON dependency (parent_id
 
 _RETRIED = ("CREATE INDEX run_retried ON run (cause_run) WHERE cause = 'retry'",)
 
-# What a plan was reckoned from. No rules ('') are no zone's, so each plan from before is completed at the next start.
+# What a plan was computed from. No zone has the rules '', so the next start plans all older jobs again.
 _PLANS = (
     "ALTER TABLE job ADD COLUMN last_wall INTEGER",
     "ALTER TABLE job ADD COLUMN claimed_until INTEGER",
@@ -187,14 +187,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
 
 
 def migrate(database: SqliteDatabase) -> None:
-    """Take the steps that the database lacks. Raises Conflict where a newer Kala has written it."""
+    """Apply the migrations that the database lacks. Raises Conflict if a newer Kala has written the database."""
     done = database.pragma("user_version")
     if done > len(STEPS):
         raise Conflict(
             f"data_dir: {database.database} was written by a newer version of Kala (schema {done}; this version"
             f" supports {len(STEPS)}); install that version again, or restore a backup made before the upgrade"
         )
-    database.pragma("user_version", done)  # a database that cannot be written is found now, not at the first job
+    database.pragma("user_version", done)  # so that a read-only database fails here, not at the first job
     for number, statements in enumerate(STEPS[done:], start=done + 1):
         with database.atomic():
             for statement in statements:

@@ -1,7 +1,7 @@
-"""Doing something with the rights of a directory's owner, where root is asked to do it.
+"""Work as the owner of a directory when Kala runs as root.
 
-Jobs can write in the data directory. What root opens there by name may be a link to any file of the machine, and a
-database may be made to make SQLite fail. So root gives its rights up first, for good, in a process of its own.
+Jobs can write to the data directory. A name that root opens there may be a link to any file of the machine, and a
+database may be crafted to exploit SQLite. So root first drops its privileges for good, in a child process.
 """
 
 import os
@@ -17,15 +17,15 @@ from kala.core.foreign import presentable
 
 _ERRORS = {kind.__name__: kind for kind in (Invalid, Conflict, Busy, KalaError)}
 _SENTENCE_BYTES = 64 * 1024
-# What Debian calls nogroup: never root's.
+# nogroup on Debian: never root's group.
 _NO_GROUP = 65534
 
 
 def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
-    """Call `work` as the owner of `folder`, in a child process where that is another user than root, who asks.
+    """Call `work` as the owner of `folder`: in a child process if Kala runs as root and the owner is another user.
 
-    Raises what `work` raises if that is a KalaError, and its sentence as a KalaError if it is an OSError. Files that
-    are open stay open, and can be used in `work`.
+    Raises a KalaError from `work` as it is, and an OSError as a KalaError with its message. Open files stay open and
+    can be used in `work`.
     """
     owner = folder.stat() if folder.exists() else None
     if os.geteuid() != 0 or owner is None or owner.st_uid == 0:
@@ -47,7 +47,7 @@ def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
 
 
 def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> NoReturn:
-    """Never return: what called as_owner_of() goes on in the parent alone."""
+    """Exit after `work`, never return: the caller of as_owner_of() continues in the parent only."""
     try:
         _become(owner)
         work()
@@ -55,7 +55,7 @@ def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> N
         os.write(writing, f"{type(error).__name__}:{error}".encode(errors="replace"))
     except OSError as error:
         os.write(writing, f"KalaError:{describe_os_error(error)}".encode(errors="replace"))
-    except BaseException:  # noqa: BLE001 - a fault of ours is shown here, as the parent cannot
+    except BaseException:  # noqa: BLE001  a bug is reported here, as the parent cannot do it
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
@@ -65,7 +65,7 @@ def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> N
 def _become(owner: os.stat_result) -> None:
     try:
         group = pwd.getpwuid(owner.st_uid).pw_gid
-    except KeyError:  # a number without a name, such as that of a container's user
+    except KeyError:  # an id without a name, such as that of a user in a container
         group = owner.st_gid or _NO_GROUP
     os.setgroups([])
     os.setresgid(group, group, group)

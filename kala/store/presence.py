@@ -1,7 +1,7 @@
 """Whether the files that SQLite has open are still those at their paths.
 
 A process can go on writing to a file that was deleted or replaced: each write succeeds, and all of it is gone when the
-process ends (sqlite.org/howtocorrupt.html, section 4). So nothing is written any more once a file is missing.
+process ends (sqlite.org/howtocorrupt.html, section 4). So Kala stops writing once a file is missing.
 """
 
 from pathlib import Path
@@ -12,17 +12,17 @@ _Identity = tuple[int, int]
 
 
 class Presence:
-    """The files that are open, by device and inode. Belongs to the thread that writes."""
+    """The device and inode of each open file. Belongs to the writing thread."""
 
     def __init__(self, database: Path, lock: Path) -> None:
-        """Note the database and its lock, which exist from now on."""
+        """Remember the database and its lock file, which exist already."""
         self._kept = {path: _identity(path) for path in (database, lock)}
-        # SQLite opens these with its first connection and keeps them until the last one is closed.
+        # SQLite opens these with the first connection and closes them with the last one.
         self._of_connection = (Path(f"{database}-wal"), Path(f"{database}-shm"))
         self._open: dict[Path, _Identity | None] = {}
 
     def check(self) -> None:
-        """Raise Busy where a path does not lead to the file that is open; call it while a connection is."""
+        """Raise Busy if a path no longer leads to the open file. A connection must be open."""
         if not self._open:
             found = {path: _identity(path) for path in self._of_connection}
             # A file system without shared memory has neither.
@@ -35,7 +35,7 @@ class Presence:
                 )
 
     def forget_connection(self) -> None:
-        """Expect other files of the next connection: this one was closed."""
+        """Accept other -wal and -shm files from the next connection on, as the last one was closed."""
         self._open = {}
 
 

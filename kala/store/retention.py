@@ -1,4 +1,4 @@
-"""Which runs the history can do without. Each query is bounded, whatever the number of runs."""
+"""Which runs may be deleted. The cost of each query is bounded, whatever the number of runs."""
 
 from datetime import datetime
 
@@ -7,17 +7,17 @@ from peewee import Database
 from kala.store.instants import to_column
 from kala.store.statements import Statements
 
-# A job's oldest runs.
+# A job's oldest runs that have ended, each with when.
 _OLDEST_OF = """
     SELECT id, coalesce(ended_at, queued_at) FROM run INDEXED BY run_job
     WHERE job_id = ? AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
-# A job's runs beyond the newest so many.
+# A job's runs that are older than a number of its newest ones.
 _BEYOND_NEWEST = """
     SELECT id FROM run INDEXED BY run_job
     WHERE job_id = ? AND state NOT IN ('queued', 'running') ORDER BY id DESC LIMIT ? OFFSET ?
 """
-# A job's oldest runs, once the newer ones have used up so many bytes of output.
+# A job's runs that are older than the newest ones whose outputs fit into a number of bytes, oldest first.
 _BEYOND_BYTES = """
     SELECT id FROM (
         SELECT id, sum(output_size) OVER (ORDER BY id DESC) AS bytes FROM run INDEXED BY run_job
@@ -29,10 +29,12 @@ _WITH_OUTPUT = """
     SELECT id, output_size FROM run INDEXED BY run_output
     WHERE output_size > 0 AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
+# The runs in a range of ids.
 _BETWEEN = "SELECT id FROM run WHERE id BETWEEN ? AND ?"
 _OUTPUT_BYTES = "SELECT output_bytes FROM totals"
+# The jobs after a position in the order of creation.
 _JOBS_AFTER = "SELECT seq, id FROM job WHERE seq > ? ORDER BY seq LIMIT ?"
-# Runs after a given one, with whether their job is gone.
+# The runs after a run, each with whether its job was deleted.
 _RUNS_AFTER = """
     SELECT run.id, coalesce(run.ended_at, run.queued_at), job.id IS NULL FROM run LEFT JOIN job ON job.id = run.job_id
     WHERE run.id > ? AND run.state NOT IN ('queued', 'running') ORDER BY run.id LIMIT ?
@@ -40,13 +42,13 @@ _RUNS_AFTER = """
 
 
 class Retention:
-    """The run table on one connection, seen by who clears it up."""
+    """Searches for runs to delete, on one connection."""
 
     def __init__(self, database: Database) -> None:
         self._sql = Statements(database)
 
     def older_than(self, job_id: str, instant: datetime, limit: int) -> list[int]:
-        """The oldest runs of a job, as far as they ended before an instant."""
+        """Return those of the oldest runs of a job that ended before an instant."""
         oldest = self._sql(_OLDEST_OF, (job_id, limit)).fetchall()
         return [run_id for run_id, ended_at in oldest if ended_at < to_column(instant)]
 
@@ -57,7 +59,7 @@ class Retention:
         return [row[0] for row in self._sql(_BEYOND_BYTES, (job_id, kept, limit)).fetchall()]
 
     def too_much_output(self, kept: int, limit: int) -> list[int]:
-        """The oldest runs with output, as far as they must go for no more bytes to be kept in all."""
+        """Return the oldest runs with output that must go until all outputs fit into `kept` bytes."""
         excess = self.output_bytes() - kept
         found: list[int] = []
         for run_id, size in self._sql(_WITH_OUTPUT, (limit,)).fetchall() if excess > 0 else ():
@@ -68,19 +70,23 @@ class Retention:
         return found
 
     def between(self, first: int, last: int) -> set[int]:
-        """The runs that there are, of those with ids from first to last."""
+        """Return the ids of the runs from `first` to `last`."""
         return {row[0] for row in self._sql(_BETWEEN, (first, last)).fetchall()}
 
     def output_bytes(self) -> int:
-        """How many bytes of output are kept in all."""
+        """Return the size of all outputs."""
         return int(self._sql(_OUTPUT_BYTES).fetchone()[0])
 
     def jobs_after(self, seq: int, limit: int) -> list[tuple[int, str]]:
-        """The next jobs in the order of creation, each with its place in it."""
+        """Return the next jobs in the order of creation, each after its position in it."""
         return list(self._sql(_JOBS_AFTER, (seq, limit)).fetchall())
 
     def orphans_after(self, run_id: int, instant: datetime, limit: int) -> tuple[int, list[int]]:
-        """Look at the next runs: the last one seen (0 at the end), and those older than an instant without a job."""
+        """Look through the next runs for those without a job.
+
+        Return the id of the last run seen (0 at the end), and the ids of those without a job that ended before
+        `instant`.
+        """
         rows = self._sql(_RUNS_AFTER, (run_id, limit)).fetchall()
         gone = [number for number, ended_at, is_orphan in rows if is_orphan and ended_at < to_column(instant)]
         return (rows[-1][0] if rows else 0), gone

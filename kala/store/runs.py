@@ -22,24 +22,29 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _GET = f"SELECT {COLUMNS} FROM run WHERE id = ?"
+# The runs that are running, oldest first.
 _RUNNING = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
+# Move queued runs to running.
 _START = """
     UPDATE run SET state = 'running', started_at = ?
     WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued'
 """
+# Those of these runs that are running.
 _STILL_RUNNING = "SELECT id FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'"
+# Move a running run to its end.
 _FINISH = """
     UPDATE run SET state = ?, started_at = ?, ended_at = ?, duration = ?, message = ?, exit_code = ?, signal = ?,
         http_status = ?, output_size = ?, output_cut = ?
     WHERE id = ? AND state = 'running'
 """
+# Whether a queued run only needs a worker; one EXISTS for each of the two queues.
 _HAS_READY = """
     SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_ready
         WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure'))
     OR EXISTS (SELECT 1 FROM run INDEXED BY run_ready_led_to
         WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
 """
-# Queued runs that only need a worker, the more important and then the older first, so many of each of two queues.
+# Queued runs that only need a worker, by priority and then age, up to a limit from each of the two queues.
 _READY = f"""
     SELECT * FROM (SELECT {COLUMNS} FROM run INDEXED BY run_ready
         WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure')
@@ -48,24 +53,26 @@ _READY = f"""
         WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure')
         ORDER BY priority DESC, id LIMIT ?1)
 """
-# Which of some jobs have a run that is running, or that is queued and not a retry which waits for its time.
+# Those of these jobs with a run that is running or queued; a retry that waits for its time does not count.
 _LIVE = """
     SELECT value FROM json_each(?)
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
             WHERE state = 'queued' AND job_id = value AND waiting != 'retry')
 """
+# Those of these jobs with a run that is running or queued; a retry that waits for its time counts, too.
 _PENDING = """
     SELECT value FROM json_each(?)
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = value)
 """
+# Those of these jobs with a queued run for a slot.
 _WITH_SLOT_WAITING = """
     SELECT value FROM json_each(?)
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id = value AND cause = 'schedule')
 """
-# The oldest of the runs of each job that wait for their job may start, where no other is running or about to.
+# Release the oldest run of each job that waits for its job, unless another run is running or free to start.
 _RELEASE = """
     UPDATE run SET waiting = '' WHERE id IN (
         SELECT (SELECT id FROM run INDEXED BY run_queued
@@ -77,35 +84,46 @@ _RELEASE = """
         FROM json_each(?))
 """
 _WAIT_FOR_POOL = "UPDATE run SET waiting = 'pool' WHERE id = ? AND state = 'queued'"
+# Release the first run that waits for a pool, by priority and then age.
 _RELEASE_POOL = """
     UPDATE run SET waiting = '' WHERE id = (
         SELECT id FROM run INDEXED BY run_pool WHERE state = 'queued' AND waiting = 'pool' AND pool = ?
         ORDER BY priority DESC, id LIMIT 1)
 """
+# Release all runs that wait for a pool.
 _RELEASE_POOLS = "UPDATE run SET waiting = '' WHERE state = 'queued' AND waiting = 'pool'"
+# The earliest instant at which a retry may start.
 _NEXT_RETRY = "SELECT min(not_before) FROM run INDEXED BY run_retry WHERE state = 'queued' AND waiting = 'retry'"
+# The retries whose time has come, earliest first.
 _DUE_RETRIES = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_retry
     WHERE state = 'queued' AND waiting = 'retry' AND not_before <= ? ORDER BY not_before LIMIT ?
 """
+# Shorten the wait of every queued retry.
 _BRING_FORWARD = """
     UPDATE run INDEXED BY run_queued SET not_before = not_before - ? WHERE state = 'queued' AND not_before IS NOT NULL
 """
-# A retry that was queued by a clock that was ahead waits, from now on, for as long as it was to wait then.
+# Restart the delay of retries that were queued by a clock that was ahead: from now on, for its full length.
 _SHORTEN_RETRIES = """
     UPDATE run INDEXED BY run_queued SET not_before = not_before - queued_at + ?
     WHERE state = 'queued' AND not_before IS NOT NULL AND queued_at > ?
 """
+# Let a retry whose time has come wait for something else, or for a worker only.
 _END_RETRY_WAIT = "UPDATE run SET waiting = ? WHERE id = ? AND state = 'queued'"
+# The running runs of a job, oldest first.
 _RUNNING_OF = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ? ORDER BY id"
+# Delete those of these runs that have ended.
 _DELETE = "DELETE FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state NOT IN ('queued', 'running')"
+# Delete the outputs of those of these runs that were deleted.
 _DELETE_OUTPUTS = """
     DELETE FROM output WHERE run_id IN (SELECT value FROM json_each(?))
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = run_id)
 """
 _KEEP_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
 _OUTPUT = "SELECT data FROM output WHERE run_id = ?"
+# Let the queued runs of a job wait until the job is enabled.
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
+# Give the held runs of a job another reason to wait; delayed retries wait for their time again.
 _RESUME = """
     UPDATE run SET waiting = iif(not_before IS NULL, ?, 'retry')
     WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?
@@ -113,36 +131,42 @@ _RESUME = """
 _IS_QUEUED = "SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? AND cause = ? LIMIT 1"
 _COUNT_QUEUED = "SELECT count(*) FROM run INDEXED BY run_queued WHERE state = 'queued'"
 _COUNT_QUEUED_OF = f"{_COUNT_QUEUED} AND job_id = ?"
+# Whether a later run of a job has started or is queued.
 _HAS_NEWER = """
     SELECT 1 FROM run INDEXED BY run_job
     WHERE job_id = ? AND id > ? AND (started_at IS NOT NULL OR state = 'queued') LIMIT 1
 """
 _JOBS_WITH_QUEUED = "SELECT DISTINCT job_id FROM run INDEXED BY run_queued WHERE state = 'queued'"
+# The queued runs of a job, oldest first.
 _QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
 _CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
+# Cancel a number of queued runs of these jobs.
 _CANCEL_QUEUED_OF = """
     UPDATE run SET state = 'cancelled', ended_at = ?1, message = ?2
     WHERE state = 'queued' AND id IN (SELECT id FROM run INDEXED BY run_queued
         WHERE state = 'queued' AND job_id IN (SELECT value FROM json_each(?4)) LIMIT ?3)
     RETURNING id, pool
 """
-# Runs of a job that came to their ends, and were not tried again by one that started or will.
+# Runs of a job that started and ended, and that no retry followed: none started, and none is queued.
 _IS_LAST_ATTEMPT = """
     job_id = ? AND started_at IS NOT NULL AND state != 'running'
     AND NOT EXISTS (SELECT 1 FROM run AS retry INDEXED BY run_retried
         WHERE retry.cause = 'retry' AND retry.cause_run = run.id
             AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
 """
-# The newest of them before a given run; those from one to before another; and the one that is so far from the newest.
+# The newest of them before a run.
 _LAST_ATTEMPTS = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT ?
 """
+# Those from one run to before another, oldest first.
 _LAST_ATTEMPTS_FROM = f"""
     SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id >= ? AND id < ? ORDER BY id
 """
+# The one at a distance from the newest before a run.
 _NTH_LAST_ATTEMPT = f"""
     SELECT id FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?
 """
+# Larger than the id of any run.
 _BEYOND = 2**63 - 1
 
 
@@ -153,7 +177,7 @@ class Runs:
         self._sql = Statements(database)
 
     def add(self, run: Run) -> Run:
-        """Write a new run; what comes back has its id."""
+        """Insert a new run, and return the run with its id."""
         why = (run.job_id, run.job_name, run.cause, run.cause_run, to_nullable(run.slot), run.attempt)
         place = (run.state, run.waiting, to_nullable(run.not_before), run.pool, run.priority)
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
@@ -169,12 +193,12 @@ class Runs:
         return [to_run(row) for row in self._sql(_RUNNING).fetchall()]
 
     def start(self, runs: Sequence[Run], now: datetime) -> list[Run]:
-        """Move queued runs to running."""
+        """Move queued runs to running, and return them."""
         self._sql.for_all(_START, (run.id for run in runs), to_column(now))
         return [msgspec.structs.replace(run, state=State.RUNNING, started_at=now) for run in runs]
 
     def finish(self, ends: Sequence[tuple[Run, Outcome]]) -> list[Run]:
-        """Move running runs to their ends; what comes back leaves out those that have ended before."""
+        """Move running runs to their ends, and return them without those that had ended before."""
         rows = self._sql.for_all(_STILL_RUNNING, (run.id for run, _ in ends)).fetchall()
         running = {run_id for (run_id,) in rows}
         ends = [(run, outcome) for run, outcome in ends if run.id in running]
@@ -182,85 +206,88 @@ class Runs:
         return [msgspec.structs.replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
 
     def has_ready(self) -> bool:
-        """Whether a run is queued that only needs a worker."""
+        """Return whether a queued run only needs a worker."""
         return bool(self._sql(_HAS_READY).fetchone()[0])
 
     def ready(self, limit: int) -> list[Run]:
-        """The queued runs that only need a worker, oldest first: so many of each queue, the led-to ones last."""
+        """Return queued runs that only need a worker, up to `limit` from each of the two queues.
+
+        Each queue is ordered by priority and then age; runs that other runs led to come last.
+        """
         return [to_run(row) for row in self._sql(_READY, (limit,))]
 
     def busy(self, job_ids: Collection[str]) -> set[str]:
-        """Those of the jobs of which a run is queued or running."""
+        """Return those of the jobs with a run that is running or queued, except retries that wait for their time."""
         return self._having(_LIVE, job_ids)
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
-        """Those of the jobs of which a run is running or queued, retries that wait for their time included."""
+        """Return those of the jobs with a run that is running or queued, including retries that wait for their time."""
         return self._having(_PENDING, job_ids)
 
     def with_slot_waiting(self, job_ids: Collection[str]) -> set[str]:
-        """Those of the jobs of which a run for a slot is queued."""
+        """Return those of the jobs with a queued run for a slot."""
         return self._having(_WITH_SLOT_WAITING, job_ids)
 
     def _having(self, sql: str, job_ids: Collection[str]) -> set[str]:
         return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()} if job_ids else set()
 
     def release(self, job_ids: Iterable[str]) -> bool:
-        """Let the oldest of the runs that wait for each job start, unless one is in its way; say whether one may."""
+        """Release the oldest waiting run of each job that no other run blocks; return whether one was released."""
         return bool(self._sql.for_all(_RELEASE, job_ids).rowcount)
 
     def hold(self, job_id: str) -> None:
-        """Let the job's queued runs wait until the job is enabled."""
+        """Make the job's queued runs wait until the job is enabled."""
         self._sql(_HOLD, (job_id,))
 
     def resume(self, job_id: str, waiting: Waiting = Waiting.JOB) -> None:
-        """Let the runs that were held take their turns again, or be `waiting` as is said."""
+        """End hold(): the job's runs wait for their turns again, or for what `waiting` says."""
         self._sql(_RESUME, (waiting, job_id))
         self.release([job_id])
 
     def queued(self, job_id: str) -> list[Run]:
-        """The queued runs of a job, oldest first."""
+        """Return the queued runs of a job, oldest first."""
         return [to_run(row) for row in self._sql(_QUEUED, (job_id,)).fetchall()]
 
     def is_queued(self, job_id: str, cause: Cause) -> bool:
-        """Whether a run of a job that came about in this way is queued."""
+        """Return whether a run of a job with this cause is queued."""
         return self._sql(_IS_QUEUED, (job_id, cause)).fetchone() is not None
 
     def count_queued(self, job_id: str | None = None) -> int:
-        """How many runs of a job, or of all, are queued."""
+        """Return how many runs of a job, or of all jobs, are queued."""
         counted = self._sql(_COUNT_QUEUED_OF, (job_id,)) if job_id else self._sql(_COUNT_QUEUED)
         return int(counted.fetchone()[0])
 
     def is_latest(self, run_id: int, job_id: str) -> bool:
-        """Whether no later run of the job has started, or is to start."""
+        """Return whether no later run of the job has started or is queued."""
         return self._sql(_HAS_NEWER, (job_id, run_id)).fetchone() is None
 
     def jobs_with_queued(self) -> list[str]:
-        """The ids of the jobs of which a run is queued."""
+        """Return the ids of the jobs with a queued run."""
         return [row[0] for row in self._sql(_JOBS_WITH_QUEUED).fetchall()]
 
     def wait_for_pool(self, run: Run) -> None:
         self._sql(_WAIT_FOR_POOL, (run.id,))
 
     def release_pool(self, pool: str | None = None) -> None:
-        """Let the first of the runs that wait for a pool start; without a name, let all be judged anew."""
+        """Release the first run that waits for a pool or, without a name, all runs that wait for any pool."""
         if pool is None:
             self._sql(_RELEASE_POOLS)
         else:
             self._sql(_RELEASE_POOL, (pool,))
 
     def next_retry(self) -> datetime | None:
-        """The earliest instant at which a retry may start."""
+        """Return the earliest instant at which a retry may start."""
         return from_nullable(self._sql(_NEXT_RETRY).fetchone()[0])
 
     def due_retries(self, now: datetime, limit: int) -> list[Run]:
         return [to_run(row) for row in self._sql(_DUE_RETRIES, (to_column(now), limit)).fetchall()]
 
     def bring_forward(self, by: timedelta) -> None:
-        """Let retries wait for so much less."""
+        """Shorten the wait of all retries."""
         self._sql(_BRING_FORWARD, (by // timedelta(microseconds=1),))
 
     def shorten_retries(self, now: datetime, latest: datetime) -> None:
-        """Let retries that were queued by a clock ahead of `latest` wait from now on for as long as they were to."""
+        """Restart the delays of retries that were queued by a clock ahead of `latest`, beginning at `now`."""
         self._sql(_SHORTEN_RETRIES, (to_column(now), to_column(latest)))
 
     def end_retry_wait(self, run: Run, waiting: Waiting) -> None:
@@ -270,16 +297,16 @@ class Runs:
         return [to_run(row) for row in self._sql(_RUNNING_OF, (job_id,)).fetchall()]
 
     def store_outputs(self, outputs: Sequence[tuple[int, bytes]]) -> None:
-        """Write what runs, by id, have printed."""
+        """Write the outputs of runs, each given with the run's id."""
         self._sql.for_each(_KEEP_OUTPUT, outputs)
 
     def output(self, run_id: int) -> bytes | None:
-        """The output of a run, where it is small enough to be in the database."""
+        """Return the output of a run if it is in the database; a large one is a file."""
         row = self._sql(_OUTPUT, (run_id,)).fetchone()
         return row and bytes(row[0])
 
     def delete(self, run_ids: Sequence[int]) -> None:
-        """Remove runs that have ended, with their outputs in the database."""
+        """Delete runs that have ended, with their outputs in the database."""
         self._sql.for_all(_DELETE, run_ids)
         self._sql.for_all(_DELETE_OUTPUTS, run_ids)
 
@@ -289,20 +316,20 @@ class Runs:
     def cancel_queued_of(
         self, job_ids: Collection[str], now: datetime, reason: str, limit: int
     ) -> list[tuple[int, str]]:
-        """Cancel queued runs of jobs, so many at most; what comes back are their ids and pools."""
+        """Cancel at most `limit` queued runs of jobs, and return their ids and pools."""
         return sorted(self._sql.for_all(_CANCEL_QUEUED_OF, job_ids, to_column(now), reason, limit).fetchall())
 
     def last_attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
-        """The newest ends of a job's slots and starts, each as its last attempt, oldest first."""
+        """Return the newest last attempts of a job, oldest first: the run by which each slot or start ended."""
         values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
         return [to_run(row) for row in self._sql(_LAST_ATTEMPTS, values)][::-1]
 
     def last_attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
-        """The last attempts of a job, from a run on and before another, read as they are taken."""
+        """Yield the last attempts of a job, from the run `first` to before the run `before`."""
         return map(to_run, self._sql(_LAST_ATTEMPTS_FROM, (job_id, first, _BEYOND if before is None else before)))
 
     def first_last_attempt(self, job_id: str, limit: int | None, before: int | None = None) -> int:
-        """The id of the first of so many newest last attempts of a job; 0 where there are fewer."""
+        """Return the id of the oldest of the `limit` newest last attempts of a job, 0 if there are fewer."""
         if limit is None:
             return 0
         values = (job_id, _BEYOND if before is None else before, limit - 1)
@@ -317,7 +344,7 @@ def _end(run: Run, outcome: Outcome) -> tuple[object, ...]:
 
 
 def to_run(row: tuple[Any, ...]) -> Run:
-    """A run from its columns."""
+    """Build a run from its columns."""
     run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, *rest = row
     queued_at, due_at, started_at, *end = rest
     return Run(

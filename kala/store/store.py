@@ -1,4 +1,4 @@
-"""The store: one SQLite database and a folder of outputs, below one data directory that one Kala owns at a time."""
+"""The store: an SQLite database and a folder of outputs, in a data directory that one Kala locks at a time."""
 
 import errno
 import fcntl
@@ -26,11 +26,13 @@ from kala.store.statements import Statements
 
 Durability = Literal["full", "normal"]
 
-# More than the HTTP server has threads: a reader that finds none free has met a leak, and is told so after a while.
+# Well above the number of HTTP threads: running out means that readers leak. They then get an error after
+# _READER_PATIENCE seconds.
 _READERS = 256
 _READER_PATIENCE = 10
 _WRITER_PATIENCE = 5
-# What may be over at the next start, in SQLite's words, whose lower byte is the kind, and in the system's.
+# Errors that may be gone at the next start: primary result codes of SQLite (the low byte of the extended code), and
+# errno values.
 _KIND = 0xFF
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 _PASSING_ON_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -51,18 +53,18 @@ class Session:
 
 
 class Store:
-    """Core types in and out. One thread, the engine's, writes; any thread reads, without waiting for the writer."""
+    """Reads and writes core types. Only the engine's thread writes; any thread reads without waiting for the writer."""
 
     def __init__(self, data_dir: Path, durability: Durability = "full") -> None:
-        """Open, and bring up to date, what is below `data_dir`.
+        """Lock the data directory, open the database and migrate it.
 
-        Raises Conflict where another Kala has it open or a newer one wrote it, Invalid where it cannot be used, and
-        Busy where that may pass by itself, so that who starts Kala may try again.
+        Raises Conflict if another Kala uses the directory or a newer one wrote the database, Invalid if they cannot be
+        used, and Busy if a later start may succeed.
         """
         self.outputs = data_dir / "output"
         self._lock = own(data_dir, self.outputs)
         path = data_dir / "kala.db"
-        path.touch(mode=0o600)  # commands can hold secrets; SQLite gives its other files the same mode
+        path.touch(mode=0o600)  # commands can contain secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
         self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_PATIENCE)
         self._reading = PooledSqliteDatabase(
@@ -97,22 +99,22 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside reaches the disk together when it ends, or nothing does.
+        """Commit everything written inside together, or nothing.
 
-        Raises Busy where the database cannot be written, or is not the file at its path any more. The first use ties
-        the writing connection to its thread.
+        Raises Busy if the database cannot be written, or is no longer the file at its path. The first use binds the
+        writing connection to the calling thread.
         """
         with _reachable("written"), self._writing.atomic():
             yield
             self._presence.check()
 
     def prove_writable(self) -> None:
-        """Within a transaction: write something, so that it cannot end well on a disk that takes nothing."""
+        """Write something within a transaction, so that its commit fails if the disk cannot be written."""
         self._run(_WRITE_NOTHING_NEW)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What is written inside a transaction and inside this is undone alone when it raises. Raises Busy likewise."""
+        """Undo only what is written inside, within a transaction, if an exception leaves it. Raises Busy likewise."""
         with _reachable("written"):
             self._run("SAVEPOINT message")
             try:
@@ -125,26 +127,27 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent view of what is committed, for the calling thread. Raises Busy where it cannot be read."""
+        """Open a consistent view of what is committed, for the calling thread. Raises Busy if it cannot be read."""
         with _reachable("read"), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
 
     def next_due(self) -> datetime | None:
-        """The earliest instant at which a job or a retry is due, as the writer sees it."""
+        """Return the earliest instant at which a job or a retry is due, as the writer sees it."""
         instants = (self.writer.jobs.next_due(), self.writer.runs.next_retry())
         return min(filter(None, instants), default=None)
 
     def release_writer(self) -> None:
-        """Close the calling thread's writing connection; the engine's thread says this when it ends.
+        """Close the calling thread's writing connection; the engine's thread calls this when it ends.
 
-        The last connection to close takes the write-ahead log into the database, which a reading one cannot.
+        Close the readers first: the last connection to close checkpoints the write-ahead log into the database, and a
+        read-only one cannot.
         """
         self._reading.close_all()
         self._writing.close()
         self._presence.forget_connection()
 
     def close(self) -> None:
-        """Close what the calling thread wrote with, what any thread read with, and let go of the directory."""
+        """Close the calling thread's writing connection and all readers, and unlock the directory."""
         self.release_writer()
         os.close(self._lock)
 
@@ -155,10 +158,10 @@ def _reachable(wanted: str) -> Iterator[None]:
         yield
     except (DatabaseError, sqlite3.Error, MaxConnectionsExceeded) as error:
         first = _first(error)
-        # What could not be synced may be on disk all the same, and be found there after a crash.
+        # After a failed sync the change may still be on disk, and be there after a crash.
         is_unsure = wanted == "written" and _kind(first) == sqlite3.SQLITE_IOERR
         certainty = "check whether the change was made before you try again" if is_unsure else "nothing was changed"
-        # Not for certain: where the disk cannot be read, SQLite may take that for damage, too.
+        # Not certainly damaged: SQLite may also report a disk that cannot be read as corruption.
         help_ = "; if this persists, stop Kala and restore a backup" if _kind(first) == sqlite3.SQLITE_CORRUPT else ""
         raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}{help_}") from error
 
@@ -168,16 +171,17 @@ def _kind(error: BaseException) -> int:
 
 
 def _first(error: BaseException) -> BaseException:
-    """A full disk ends a transaction, and then the attempt to undo it is what fails last."""
+    """Return the original error: on a full disk SQLite has rolled back already, so our own ROLLBACK fails last."""
     while error.__context__:
         error = error.__context__
     return error
 
 
 def own(data_dir: Path, outputs: Path) -> int:
-    """Take the data directory for this process until the descriptor that comes back is closed; make it if need be.
+    """Create the data directory if needed, lock it for this process, and return a file descriptor that holds the lock.
 
-    Raises Conflict where another process has it, Invalid where it cannot be used, Busy where that may pass by itself.
+    Raises Conflict if another process holds the lock, Invalid if the directory cannot be used, Busy if a later attempt
+    may succeed.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A backup has all that Kala keeps, as of one moment, and only a whole one is restored."""
+"""A backup is a snapshot of all of Kala's data, and only a complete one is restored."""
 
 import io
 import os
@@ -20,13 +20,13 @@ from kala.store.store import Store
 
 @pytest.fixture
 def data(tmp_path):
-    """A data directory with an output and what is there only for the moment."""
+    """A data directory with an output and the output of a running job."""
     return filled(tmp_path / "data")
 
 
 def filled(folder):
     Store(folder).close()
-    know(folder, 1, 8)
+    add_run(folder, 1, 8)
     for name, content in {"0/1.out": b"printed\0", "live/2.out": b"half"}.items():
         path = folder / "output" / name
         path.parent.mkdir(exist_ok=True)
@@ -34,8 +34,8 @@ def filled(folder):
     return folder
 
 
-def know(folder, run, size):
-    """Let the database have a run with an output of that size."""
+def add_run(folder, run, size):
+    """Add a run with an output of that size to the database."""
     with closing(sqlite3.connect(folder / "kala.db")) as database, database:
         database.execute(
             "INSERT INTO run (id, job_id, job_name, cause, attempt, state, waiting, pool, priority, queued_at, due_at,"
@@ -76,11 +76,11 @@ class TestABackup:
     def test_has_the_database_and_the_outputs_of_runs_that_have_ended(self, file):
         assert names(file) == ["kala.db", "output/0/1.out"]
 
-    def test_has_each_output_where_the_engine_looks_for_it(self):
+    def test_has_each_output_where_the_runner_writes_it(self):
         for run in (0, 1, 999, 1000, 123_456):
             assert backup._name(run) == str(spool.path_of(Path("output"), run))
 
-    def test_leaves_out_files_of_runs_that_the_database_does_not_have(self, data, tmp_path):
+    def test_leaves_out_files_of_runs_that_are_not_in_the_database(self, data, tmp_path):
         (data / "output/0/7.out").write_bytes(b"planted")
         assert "output/0/7.out" not in names(backup_of(data, tmp_path))
 
@@ -90,7 +90,7 @@ class TestABackup:
             assert found.extractfile("output/0/1.out").read() == b"printed\0"
 
     @pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir])
-    def test_is_refused_where_an_output_is_no_regular_file(self, data, tmp_path, plant):
+    def test_is_refused_where_an_output_is_not_a_regular_file(self, data, tmp_path, plant):
         (data / "output/0/1.out").unlink()
         plant(data / "output/0/1.out")
         with pytest.raises(Invalid, match=r"output/0/1\.out must be a regular file; remove it"):
@@ -105,7 +105,7 @@ class TestABackup:
             backup_of(data, tmp_path)
         assert not (tmp_path / "kala.tar").exists()
 
-    def test_is_for_its_owner_alone(self, file):
+    def test_is_readable_for_its_owner_only(self, file):
         assert file.stat().st_mode & 0o777 == 0o600
 
     def test_leaves_nothing_else_behind(self, file, data):
@@ -119,7 +119,7 @@ class TestABackup:
         assert file.read_bytes() == before
 
     @pytest.mark.parametrize("name", ["kala", "kala.db-wal.tar", "kala.db.part"])
-    def test_harms_no_file_beside_it_not_even_the_database(self, data, name):
+    def test_overwrites_no_file_in_its_folder_not_even_the_database(self, data, name):
         (data / "kala.part").write_bytes(b"somebody's")
         before = tree(data)
         backup.make(data, data / name)
@@ -132,12 +132,12 @@ class TestABackup:
             backup.make(tmp_path, tmp_path / "kala.tar")
         assert tree(tmp_path) == set()
 
-    def test_is_refused_where_it_cannot_lie(self, data, tmp_path):
+    def test_is_refused_where_its_folder_does_not_exist(self, data, tmp_path):
         with pytest.raises(Invalid, match=r"the directory .*/nowhere does not exist; create it, or use another one"):
             backup.make(data, tmp_path / "nowhere/kala.tar")
 
     @pytest.mark.parametrize("damage", [4096, 0])
-    def test_of_a_damaged_database_is_refused_as_nobody_could_restore_it(self, data, tmp_path, damage):
+    def test_of_a_damaged_database_is_refused_as_it_could_not_be_restored(self, data, tmp_path, damage):
         with (data / "kala.db").open("r+b") as database:
             database.seek(damage)
             database.write(b"\xff" * 4096)
@@ -147,13 +147,13 @@ class TestABackup:
 
 
 class TestARestore:
-    def test_makes_a_directory_that_kala_can_open(self, file, tmp_path):
+    def test_creates_a_directory_that_kala_can_open(self, file, tmp_path):
         backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {"kala.db", "kala.lock", "output/0/1.out"}
         assert (tmp_path / "new/output/0/1.out").read_bytes() == b"printed\0"
         Store(tmp_path / "new").close()
 
-    def test_makes_files_for_their_owner_alone(self, file, tmp_path):
+    def test_creates_files_for_their_owner_only(self, file, tmp_path):
         backup.restore(file, tmp_path / "new")
         paths = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
         assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
@@ -165,7 +165,7 @@ class TestARestore:
             backup.restore(file, data)
 
     @pytest.mark.parametrize("left", ["kala.db-wal", "kala.db-shm", "kala.db.part", "output/7/7001.out"])
-    def test_mixes_with_nothing_that_another_kala_left(self, file, tmp_path, left):
+    def test_does_not_mix_with_the_files_of_another_kala(self, file, tmp_path, left):
         path = tmp_path / "new" / left
         path.parent.mkdir(parents=True)
         path.write_bytes(b"another's")
@@ -173,7 +173,7 @@ class TestARestore:
             backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {left}
 
-    def test_that_failed_can_be_tried_again(self, file, tmp_path):
+    def test_that_failed_can_be_retried(self, file, tmp_path):
         bad = archive(tmp_path / "bad.tar", **{"kala.db": b"nonsense", "output/3/3001.out": b"x"})
         with pytest.raises(Invalid, match="is damaged"):
             backup.restore(bad, tmp_path / "new")
@@ -187,7 +187,7 @@ class TestARestore:
             backup.restore(file, tmp_path / "new")
         store.close()
 
-    def test_writes_nothing_outside_of_its_place(self, tmp_path, data):
+    def test_writes_nothing_outside_of_the_data_directory(self, tmp_path, data):
         database = (data / "kala.db").read_bytes()
         evil = {"../evil": b"x", "/tmp/evil": b"x", "output/../../evil.out": b"x", "output/0/1.out": b"x"}
         file = archive(tmp_path / "evil.tar", **{"kala.db": database} | evil)
@@ -205,7 +205,7 @@ class TestARestore:
             ({"kala.db": b""}, "its kala.db is not a database of Kala: no such table: run"),
         ],
     )
-    def test_of_what_is_no_backup_is_refused_and_leaves_no_database(self, tmp_path, members, why):
+    def test_of_another_file_is_refused_and_leaves_no_database(self, tmp_path, members, why):
         file = archive(tmp_path / "bad.tar", **members)
         with pytest.raises(Invalid, match=why):
             backup.restore(file, tmp_path / "new")
@@ -220,7 +220,7 @@ class TestARestore:
             {"output/٠/1.out": b"x"},
         ],
     )
-    def test_takes_no_output_that_the_database_does_not_have(self, tmp_path, data, members):
+    def test_extracts_no_output_that_is_not_in_the_database(self, tmp_path, data, members):
         file = archive(tmp_path / "evil.tar", **{"kala.db": (data / "kala.db").read_bytes()} | members)
         backup.restore(file, tmp_path / "new")
         assert tree(tmp_path / "new") == {"kala.db", "kala.lock"}
@@ -248,15 +248,15 @@ class TestARestore:
         assert tree(tmp_path / "new") <= {"kala.lock"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have the rights of another")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 class TestAsRoot:
-    """Of a directory that is another user's: as jobs can write there, nothing is done with root's rights."""
+    """In a directory of another user, where jobs can write, root drops its privileges."""
 
     OWNER = 12345
 
     @pytest.fixture
     def place(self):
-        """A folder that others than root can enter, which pytest's are not."""
+        """A folder that other users can enter, unlike those of pytest."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder).chmod(0o755)
             yield Path(folder)
@@ -269,7 +269,7 @@ class TestAsRoot:
 
     @pytest.fixture
     def secret(self, place):
-        """A file of root's, for root alone."""
+        """A file that only root can read."""
         path = place / "secret"
         path.write_bytes(b"root's own")
         path.chmod(0o600)
@@ -279,14 +279,14 @@ class TestAsRoot:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self.OWNER, self.OWNER, follow_symlinks=False)
 
-    def test_a_backup_has_all_and_is_roots(self, theirs, tmp_path):
+    def test_a_backup_is_complete_and_belongs_to_root(self, theirs, tmp_path):
         file = backup_of(theirs, tmp_path)
         assert names(file) == ["kala.db", "output/0/1.out"]
         assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (0, 0o600)
         assert {path.name for path in tmp_path.iterdir()} == {"kala.tar"}
         assert {path.stat().st_uid for path in theirs.rglob("*")} == {self.OWNER}
 
-    def test_a_restored_directory_is_its_owners(self, theirs, place, tmp_path):
+    def test_a_restored_directory_belongs_to_its_owner(self, theirs, place, tmp_path):
         (place / "new").mkdir()
         self.give(place / "new")
         backup.restore(backup_of(theirs, tmp_path), place / "new")
@@ -294,7 +294,7 @@ class TestAsRoot:
         assert {path.stat().st_uid for path in (place / "new").rglob("*")} == {self.OWNER}
 
     @pytest.mark.parametrize("name", ["kala.db", "output/0/1.out"])
-    def test_a_link_gives_nothing_away_that_its_owner_may_not_read(self, theirs, secret, tmp_path, name):
+    def test_a_link_reveals_nothing_that_its_owner_may_not_read(self, theirs, secret, tmp_path, name):
         (theirs / name).unlink()
         (theirs / name).symlink_to(secret)
         with pytest.raises(KalaError):
@@ -302,7 +302,7 @@ class TestAsRoot:
         assert not (tmp_path / "kala.tar").exists()
 
     @pytest.mark.parametrize("name", ["kala.db.part", "kala.lock", "output"])
-    def test_a_restore_overwrites_nothing_that_a_link_leads_to(self, theirs, place, secret, tmp_path, name):
+    def test_a_restore_does_not_overwrite_the_target_of_a_link(self, theirs, place, secret, tmp_path, name):
         file = backup_of(theirs, tmp_path)
         (place / "new").mkdir()
         (place / "new" / name).symlink_to(secret)
@@ -311,12 +311,12 @@ class TestAsRoot:
             backup.restore(file, place / "new")
         assert secret.read_bytes() == b"root's own"
 
-    def test_what_goes_wrong_is_told_as_without_root(self, theirs, tmp_path):
+    def test_errors_are_reported_as_without_root(self, theirs, tmp_path):
         (theirs / "kala.db").unlink()
         with pytest.raises(Invalid, match=r"^data_dir: .* has no kala\.db; use the data directory of Kala$"):
             backup_of(theirs, tmp_path)
 
-    def test_the_rights_that_were_given_up_cannot_come_back(self, theirs, place):
+    def test_dropped_privileges_cannot_be_regained(self, theirs, place):
         place.chmod(0o777)
         script = f"""
 import os, pathlib

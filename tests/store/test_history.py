@@ -1,4 +1,4 @@
-"""The history of runs is listed newest first, filtered, and at a cost that does not grow with it."""
+"""The history of runs is listed newest first, filtered, and at a cost that does not grow with its length."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def add(
     *,
     took: int = 0,
 ) -> Run:
-    """A run that was queued some seconds after noon and came to a state, half of it while it waited."""
+    """A run that was queued some seconds after noon, and ended `took` seconds later after waiting for half of them."""
     at = NOON + seconds * SECOND
     queued = Run(job_id=job, job_name="backup", cause=cause, queued_at=at, due_at=at)
     if state is State.SKIPPED:
@@ -102,7 +102,7 @@ def after(seconds: float) -> datetime:
         ({"job_id": "a", "before": 6, "since": after(10), "limit": 1}, [5]),
     ],
 )
-def test_what_is_wanted_is_listed_newest_first(search, wanted, expected):
+def test_a_filter_lists_matching_runs_newest_first(search, wanted, expected):
     assert search(**wanted) == expected
 
 
@@ -114,7 +114,7 @@ def test_a_run_is_found_by_its_end_however_long_ago_it_was_queued(store):
         assert search(RunFilter(limit=9, until=after(3599))) == []
 
 
-def test_a_run_is_listed_as_it_is(store):
+def test_a_run_is_listed_as_it_was_written(store):
     with store.transaction():
         failed = add(store.writer.runs, 0, state=State.FAILED)
         assert store.writer.history.search(RunFilter(limit=1)) == [failed]
@@ -139,7 +139,7 @@ def test_a_run_is_listed_as_it_is(store):
         },
     ),
 )
-def test_every_filter_means_what_it_says_together_with_every_other(undone, made, few, wanted):
+def test_filters_can_be_combined(undone, made, few, wanted):
     with undone() as store, pytest.MonkeyPatch.context() as patched:
         patched.setattr("kala.store.history._FEW", few)
         now, known = 0, []
@@ -162,7 +162,7 @@ def test_every_filter_means_what_it_says_together_with_every_other(undone, made,
 
 @pytest.fixture
 def plans_of(store):
-    """How SQLite answers a search: the plan of each statement in it."""
+    """Returns the query plan of each statement of a search."""
     connection = store._writing.connection()
     with store.transaction():
         add(store.writer.runs, 0)
@@ -193,7 +193,7 @@ RARE = [state for state in State if state is not State.SUCCEEDED]
     ],
     ids=str,
 )
-def test_no_filter_reads_the_table_from_end_to_end_or_sorts(plans_of, wanted):
+def test_no_filter_scans_the_table_or_sorts(plans_of, wanted):
     plans = plans_of(RunFilter(limit=50, **wanted))
     assert plans
     lines = [line for plan in plans for line in plan]
@@ -201,5 +201,5 @@ def test_no_filter_reads_the_table_from_end_to_end_or_sorts(plans_of, wanted):
 
 
 @pytest.mark.parametrize("wanted", [{}, {"states": {State.SUCCEEDED}}, {"cause": Cause.SCHEDULE}], ids=str)
-def test_what_most_runs_are_is_found_from_the_newest_on_without_sorting(plans_of, wanted):
+def test_common_runs_are_found_from_the_newest_on_without_sorting(plans_of, wanted):
     assert plans_of(RunFilter(limit=50, **wanted)) == [["SCAN run"]]

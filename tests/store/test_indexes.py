@@ -1,4 +1,4 @@
-"""What Kala asks at every step is answered by an index: its cost does not grow with jobs and history."""
+"""Every statement of a step uses an index: its cost does not grow with jobs and history."""
 
 import re
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ JOB = Job(id="1", spec=SPEC, created_at=NOON, next_due=NOON)
 
 @pytest.fixture
 def plan_of(store):
-    """How SQLite answers what a function asks: the lines of its plan, with the values filled in as they were asked."""
+    """Returns the query plan of the first statement that a function executes, with its values filled in."""
     connection = store._writing.connection()
 
     def plan_of(ask) -> str:
@@ -82,7 +82,7 @@ def plan_of(store):
         ("run_job", lambda session: session.runs.is_latest(1, "1")),
     ],
 )
-def test_an_index_answers_what_is_asked(plan_of, index, ask):
+def test_a_statement_uses_its_index(plan_of, index, ask):
     assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan_of(ask))
 
 
@@ -113,7 +113,7 @@ def test_an_index_answers_what_is_asked(plan_of, index, ask):
         lambda session: session.runs.last_attempts("1", 50),
     ],
 )
-def test_no_table_is_read_from_end_to_end(plan_of, ask):
+def test_no_statement_scans_a_table(plan_of, ask):
     assert not re.search(r"^SCAN (job|run|dependency|child)$", plan_of(ask), re.MULTILINE)
 
 
@@ -130,5 +130,5 @@ def test_no_table_is_read_from_end_to_end(plan_of, ask):
         lambda session: session.runs.release_pool("gpu"),
     ],
 )
-def test_what_is_first_is_found_without_sorting(plan_of, ask):
+def test_no_statement_with_a_limit_sorts(plan_of, ask):
     assert not re.search(r"^USE TEMP B-TREE", plan_of(ask).split("CORRELATED")[0], re.MULTILINE)

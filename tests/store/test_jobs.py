@@ -1,4 +1,4 @@
-"""Jobs go into the database and come out as they were; lists are filtered, and sums kept."""
+"""Jobs are stored and read back unchanged; lists are filtered, and sums are kept."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -90,14 +90,14 @@ specs = st.builds(
 
 class TestAJob:
     @given(spec=specs, created_at=instants, next_due=st.none() | instants, slots_started=st.integers(0, 2**60))
-    def test_comes_out_as_it_went_in(self, undone, spec, created_at, next_due, slots_started):
+    def test_is_read_as_it_was_written(self, undone, spec, created_at, next_due, slots_started):
         given_job = Job(id="me", spec=spec, created_at=created_at, next_due=next_due, slots_started=slots_started)
         with undone() as store:
             add(store, given_job)
             assert store.writer.jobs.get("me") == given_job
 
     @given(before=specs, after=specs, next_due=st.none() | instants)
-    def test_is_saved_as_it_was_changed(self, undone, before, after, next_due):
+    def test_is_read_as_it_was_saved(self, undone, before, after, next_due):
         with undone() as store:
             add(store, Job(id="me", spec=before, created_at=NOON, next_due=None))
             changed = Job(id="me", spec=after, created_at=NOON, next_due=next_due, slots_started=7, is_done=True)
@@ -108,7 +108,7 @@ class TestAJob:
     def test_that_does_not_exist_is_none(self, store):
         assert store.writer.jobs.get("1") is None
 
-    def test_is_found_among_others_by_its_id(self, store):
+    def test_is_found_by_its_id_together_with_others(self, store):
         jobs = [job(name) for name in "abc"]
         add(store, *jobs)
         assert store.writer.jobs.get_many(["a", "c", "nobody"]) == {"a": jobs[0], "c": jobs[2]}
@@ -127,18 +127,18 @@ class TestAJob:
             store.writer.jobs.save(job("1", owner="ann@example.org"))
         assert store.writer.jobs.get("1").counts == Counts(successes=1, finished=1, last_success=NOON)
 
-    def test_knows_its_children_in_the_order_of_their_creation(self, store):
+    def test_has_its_children_in_order_of_creation(self, store):
         add(store, job("p"), job("z", parents=("p",)), job("a", parents=("p",)), job("m", parents=("p",)))
         assert store.writer.jobs.get("p").children == ("z", "a", "m")
         assert store.writer.dependencies.children(["p"]) == [("p", "z"), ("p", "a"), ("p", "m")]
 
-    def test_that_is_saved_with_other_parents_is_the_child_of_these_alone(self, store):
+    def test_that_is_saved_with_other_parents_is_only_their_child(self, store):
         add(store, job("p"), job("q"), job("c", parents=("p",)))
         with store.transaction():
             store.writer.jobs.save(job("c", parents=("q",)))
         assert store.writer.dependencies.children(["p", "q"]) == [("q", "c")]
 
-    def test_that_is_deleted_leaves_no_trace_in_its_parents_and_children(self, store):
+    def test_that_is_deleted_is_removed_from_its_parents_and_children(self, store):
         add(store, job("p"), job("c", parents=("p",)), job("d", parents=("c",)))
         with store.transaction():
             store.writer.jobs.delete(["c"])
@@ -146,13 +146,13 @@ class TestAJob:
         assert store.writer.jobs.get("p").children == ()
         assert store.writer.dependencies.count_parents(["d"]) == {}
 
-    def test_that_is_deleted_is_no_parent_of_a_job_that_has_another(self, store):
+    def test_that_is_deleted_is_removed_from_the_parents_of_a_job_that_has_others(self, store):
         add(store, job("p"), job("q"), job("r"), job("c", parents=("r", "p", "q")), job("d", parents=("p",)))
         with store.transaction():
             assert store.writer.jobs.delete(["p", "d"]) == ["c"]
         assert store.writer.jobs.get("c").spec == job("c", parents=("r", "q")).spec
 
-    def test_can_be_taken_from_those_whose_on_failure_job_it_is_a_few_at_a_time(self, store):
+    def test_can_be_cleared_as_on_failure_job_a_few_jobs_at_a_time(self, store):
         callers = [job("a", on_failure_job="f"), job("b", on_failure_job="g"), job("c", on_failure_job="f")]
         add(store, job("f"), job("g"), *callers)
         with store.transaction():
@@ -162,14 +162,14 @@ class TestAJob:
         assert store.writer.jobs.get("a").spec == job("a").spec
         assert store.writer.jobs.get("b") == callers[1]
 
-    def test_is_missing_where_an_on_failure_job_or_a_queued_run_names_it_alone(self, store):
+    def test_is_missing_where_only_an_on_failure_job_or_a_queued_run_refers_to_it(self, store):
         add(store, job("a", on_failure_job="f"), job("b", on_failure_job="a"))
         with store.transaction():
             for job_id in ("a", "r"):
                 store.writer.runs.add(Run(job_id=job_id, job_name="", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON))
         assert sorted(store.writer.jobs.missing()) == ["f", "r"]
 
-    def test_is_there_by_its_id(self, store):
+    def test_exists_by_its_id_only(self, store):
         add(store, job("a"))
         assert store.writer.jobs.there(["a", "job a", "b"]) == {"a"}
 
@@ -208,14 +208,14 @@ class TestTheParentsOfAJob:
             found.append(writer.dependencies.have_all_succeeded("c"))
         assert found == [False, False, False, True]
 
-    def test_have_succeeded_for_each_child_by_itself(self, writer):
+    def test_have_succeeded_for_each_child_separately(self, writer):
         writer.dependencies.remember_success("p", "d")
         assert (writer.dependencies.have_all_succeeded("d"), writer.dependencies.have_all_succeeded("c")) == (
             True,
             False,
         )
 
-    def test_have_to_succeed_anew_after_the_child_ran(self, writer):
+    def test_have_to_succeed_again_after_the_child_ran(self, writer):
         for parent in "pq":
             writer.dependencies.remember_success(parent, "c")
         writer.dependencies.remember_success("p", "d")
@@ -226,7 +226,7 @@ class TestTheParentsOfAJob:
             True,
         )
 
-    def test_are_still_known_to_have_succeeded_when_the_child_is_saved(self, writer):
+    def test_keep_their_successes_when_the_child_is_saved(self, writer):
         writer.dependencies.remember_success("p", "c")
         writer.jobs.save(job("c", parents=("q", "p"), owner="ann@example.org"))
         writer.dependencies.remember_success("q", "c")
@@ -239,7 +239,7 @@ class TestTheParentsOfAJob:
         writer.jobs.save(job("c", parents=("p", "q")))
         assert (alone, writer.dependencies.have_all_succeeded("c")) == (True, False)
 
-    def test_that_were_taken_away_and_given_back_have_not_succeeded_yet(self, writer):
+    def test_that_were_removed_and_added_again_have_not_succeeded_yet(self, writer):
         writer.dependencies.remember_success("p", "d")
         writer.jobs.save(job("d"))
         writer.jobs.save(job("d", parents=("p",)))
@@ -255,14 +255,14 @@ class TestAName:
         add(store, job("1", name="Ärzte, Große Straße 5"), job("2", name="Arzte, Grosse Strase"))
         assert listed(store, q=q) == ["1"]
 
-    def test_finds_the_jobs_that_have_it_two_at_most(self, store):
+    def test_finds_at_most_two_of_the_jobs_that_have_it(self, store):
         add(store, job("1", name="a"), job("2", name="b"), *(job(one, name="c") for one in "345"))
         named = store.writer.jobs.ids_by_name
         assert (named("a"), named("A"), named("x"), len(named("c"))) == (["1"], [], [], 2)
 
 
 class TestWhatIsDue:
-    def test_are_the_enabled_jobs_whose_time_has_come_the_longest_waiting_first(self, store):
+    def test_are_the_enabled_jobs_whose_time_has_come_earliest_first(self, store):
         add(
             store,
             job("later", NOON + SECOND),
@@ -274,7 +274,7 @@ class TestWhatIsDue:
         )
         assert [one.id for one in store.writer.jobs.due(NOON, "", 10)] == ["long", "now", "also now"]
 
-    def test_is_taken_as_far_as_asked_for(self, store):
+    def test_is_limited_to_the_number_asked_for(self, store):
         add(store, *(job(str(number), NOON + number * SECOND) for number in range(5)))
         assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, "", 2)] == ["0", "1"]
 
@@ -301,7 +301,7 @@ class TestAList:
             store.writer.jobs.set_done(["d"], is_done=True)
         return store
 
-    def test_has_all_jobs_in_the_order_of_their_creation(self, store):
+    def test_has_all_jobs_in_order_of_creation(self, store):
         assert listed(store) == ["c", "a", "d", "b"]
 
     @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ class TestAList:
     def test_has_only_what_is_wanted(self, store, wanted, expected):
         assert listed(store, **wanted) == expected
 
-    def test_goes_on_after_the_place_of_a_job(self, store):
+    def test_continues_after_the_position_of_a_job(self, store):
         assert listed(store, after=store.writer.jobs.seq("a")) == ["d", "b"]
 
     def test_cannot_start_after_a_job_that_does_not_exist(self, store):
@@ -371,7 +371,7 @@ class TestTotals:
             )
 
     def change(self, store: Store, number: int, change: tuple[str, int, bool]) -> datetime | None:
-        """Do one of the changes; what comes back is when a run was started, if it was."""
+        """Make one of the changes, and return when a run was started, if one was."""
         what, which, flag = change
         jobs, at = store.writer.jobs, NOON + which * SECOND
         names = [one.id for _, one in jobs.placed(JobFilter())]
@@ -398,5 +398,5 @@ class TestTotals:
                 jobs.delete_all()
         return None
 
-    def test_of_nothing_are_nothing(self, store):
+    def test_without_jobs_are_zero(self, store):
         assert store.writer.jobs.totals() == Totals(0, 0, 0, 0, None, None)

@@ -1,4 +1,4 @@
-"""A database that was deleted or replaced while Kala has it open is not written any more."""
+"""Kala stops writing to a database that was deleted or replaced while Kala has it open."""
 
 import shutil
 from datetime import UTC, datetime
@@ -56,12 +56,12 @@ class TestWritingIsRefused:
         with pytest.raises(Busy, match=REFUSAL):
             add(store, "after")
 
-    def test_by_a_transaction_that_changes_nothing_so_that_an_idle_kala_finds_out(self, store, folder):
+    def test_by_an_empty_transaction_so_that_an_idle_kala_notices(self, store, folder):
         (folder / "kala.db").unlink()
         with pytest.raises(Busy, match=REFUSAL), store.transaction():
             pass
 
-    def test_and_what_was_refused_is_not_in_the_file_that_is_open(self, store, folder):
+    def test_and_leaves_nothing_in_the_open_file(self, store, folder):
         folder.rename(folder.with_name("away"))
         with pytest.raises(Busy):
             add(store, "after")
@@ -70,7 +70,7 @@ class TestWritingIsRefused:
             assert session.jobs.get("after") is None
 
 
-def test_it_is_written_again_once_the_file_is_back(store, folder):
+def test_writing_works_again_once_the_file_is_back(store, folder):
     (folder / "kala.db").rename(folder / "away")
     with pytest.raises(Busy):
         add(store, "after")
@@ -80,6 +80,6 @@ def test_it_is_written_again_once_the_file_is_back(store, folder):
         assert session.jobs.get("after")
 
 
-def test_writing_goes_on_over_a_new_connection_whose_log_is_another_file(store):
+def test_writing_continues_on_a_new_connection_with_another_log_file(store):
     store.release_writer()
     add(store, "after")

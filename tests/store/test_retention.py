@@ -1,4 +1,4 @@
-"""Which runs the history can do without."""
+"""The runs that may be deleted are found, oldest first."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ SIZES = [5, 0, 7, 1, 3]
 
 @pytest.fixture
 def kept(store):
-    """Five runs of a job that ended, queued one second after another, then one that is running and one queued."""
+    """Five runs of a job that ended, queued one second after another, then a running and a queued one."""
     with store.transaction():
         runs = store.writer.runs
         store.writer.jobs.add(Job(id="1", spec=Spec(name="a", action=Command("true")), created_at=NOON, next_due=None))
@@ -29,7 +29,7 @@ def kept(store):
         yield store.writer.retention
 
 
-def test_older_runs_are_those_queued_before_an_instant_the_oldest_first(kept):
+def test_older_runs_are_those_that_ended_before_an_instant_oldest_first(kept):
     assert kept.older_than("1", NOON + 2 * SECOND, 10) == [1, 2]
     assert kept.older_than("1", NOON + 2 * SECOND, 1) == [1]
     assert kept.older_than("1", NOON + 99 * SECOND, 10) == [1, 2, 3, 4, 5]
@@ -37,14 +37,14 @@ def test_older_runs_are_those_queued_before_an_instant_the_oldest_first(kept):
 
 
 @pytest.mark.parametrize(("newest", "beyond"), [(0, {1, 2, 3, 4, 5}), (3, {1, 2}), (5, set()), (9, set())])
-def test_runs_beyond_the_newest_are_all_that_ended_before_them(kept, newest, beyond):
+def test_runs_beyond_the_newest_are_all_older_ones_that_have_ended(kept, newest, beyond):
     assert set(kept.beyond_newest("1", newest, 10)) == beyond
 
 
 @pytest.mark.parametrize(
     ("kept_bytes", "beyond"), [(0, [1, 2, 3, 4, 5]), (3, [1, 2, 3, 4]), (4, [1, 2, 3]), (11, [1]), (16, [])]
 )
-def test_runs_beyond_a_number_of_bytes_are_those_before_the_ones_that_use_them_up(kept, kept_bytes, beyond):
+def test_runs_beyond_a_number_of_bytes_are_older_than_those_that_fit(kept, kept_bytes, beyond):
     assert kept.beyond_bytes("1", kept_bytes, 10) == beyond
 
 
@@ -62,12 +62,12 @@ def test_runs_beyond_a_number_of_bytes_are_those_before_the_ones_that_use_them_u
         (0, 2, [1, 3]),
     ],
 )
-def test_runs_with_too_much_output_are_the_oldest_that_must_go(kept, kept_bytes, limit, too_many):
+def test_runs_with_too_much_output_are_the_oldest_until_the_rest_fits(kept, kept_bytes, limit, too_many):
     assert kept.output_bytes() == sum(SIZES)
     assert kept.too_much_output(kept_bytes, limit) == too_many
 
 
-def test_runs_whose_job_is_gone_are_found_by_and_by(store, kept):
+def test_runs_whose_job_was_deleted_are_found_a_few_at_a_time(store, kept):
     assert kept.orphans_after(0, NOON + 99 * SECOND, 10) == (5, [])
     store.writer.jobs.delete(["1"])
     assert kept.orphans_after(0, NOON + 2 * SECOND, 4) == (4, [1, 2])

@@ -1,4 +1,4 @@
-"""Runs go into the database, move forward there, and outlive their jobs."""
+"""Runs are stored, move forward from state to state, and outlive their jobs."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def ended(runs, **fields: object) -> Run:
 
 
 def in_state(runs, state: State) -> Run:
-    """A run that came to a state on a way that is legal."""
+    """A run that reached a state by legal moves."""
     if state is State.SKIPPED:
         return runs.add(run(state=state, outcome=Outcome(state=state, ended_at=NOON, message="no time")))
     stored = runs.add(run())
@@ -54,7 +54,7 @@ def in_state(runs, state: State) -> Run:
 
 
 def move(runs, stored: Run, state: State) -> None:
-    """Try to bring a run to another state, whatever it is in."""
+    """Try to move a run to another state, whatever its state is."""
     if state is State.RUNNING:
         runs.start([stored], NOON + SECOND)
     elif state is State.CANCELLED and stored.state is not State.RUNNING:
@@ -98,7 +98,7 @@ outcomes = st.builds(
 
 class TestARun:
     @given(new_runs)
-    def test_comes_out_as_it_went_in(self, undone, given_run):
+    def test_is_read_as_it_was_written(self, undone, given_run):
         with undone() as store:
             added = store.writer.runs.add(given_run)
             assert store.writer.runs.get(added.id) == added == msgspec.structs.replace(given_run, id=added.id)
@@ -132,7 +132,7 @@ class TestARun:
         if not is_legal:
             assert runs.get(stored.id) == stored
 
-    def test_number_is_never_given_twice(self, store):
+    def test_id_is_never_used_again(self, store):
         with store.transaction():
             first = store.writer.runs.add(run())
             store._writing.execute_sql("DELETE FROM run")
@@ -145,28 +145,28 @@ class TestARun:
 
 
 class TestTheQueue:
-    def test_has_the_more_important_first_and_then_the_older(self, runs):
+    def test_is_ordered_by_priority_and_then_age(self, runs):
         first, second, third, fourth = (runs.add(run(priority=priority)) for priority in (0, 5, -5, 5))
         assert runs.ready(10) == [second, fourth, first, third]
 
-    def test_has_what_only_needs_a_worker_oldest_first(self, runs):
+    def test_has_the_runs_that_only_need_a_worker_oldest_first(self, runs):
         queued = [runs.add(run(job)) for job in "abc"]
         runs.add(run("a", waiting=Waiting.JOB))
         started(runs, job="d")
         assert runs.ready(10) == queued
 
-    def test_is_taken_as_far_as_there_are_workers(self, runs):
+    def test_is_limited_to_the_number_of_workers(self, runs):
         queued = [runs.add(run(job)) for job in "abc"]
         assert runs.ready(2) == queued[:2]
 
-    def test_releases_the_oldest_waiting_run_of_a_job_alone(self, runs):
+    def test_releases_only_the_oldest_waiting_run_of_a_job(self, runs):
         first, _, other, third = (runs.add(run(job, waiting=Waiting.JOB)) for job in "aabc")
         assert runs.release(["a", "c", "nobody"])
         assert [one.id for one in runs.ready(10)] == [first.id, third.id]
         assert runs.get(other.id).waiting == Waiting.JOB
         assert not runs.release(["c"])
 
-    def test_of_a_job_is_told_oldest_first(self, runs):
+    def test_of_a_job_is_listed_oldest_first(self, runs):
         queued = [runs.add(run()), runs.add(run(waiting=Waiting.JOB))]
         started(runs)
         runs.add(run("2"))
@@ -185,7 +185,7 @@ class TestTheQueue:
         found = [runs.is_queued(job_id, cause) for job_id in ("1", "2") for cause in (Cause.MANUAL, Cause.PARENT)]
         assert found == [True, False, False, False]
 
-    def test_of_several_jobs_is_cancelled_so_many_at_a_time(self, runs):
+    def test_of_several_jobs_is_cancelled_a_few_runs_at_a_time(self, runs):
         kept, *others = (runs.add(run(job_id)) for job_id in "31122")
         running = started(runs)
         cancelled = [runs.cancel_queued_of(["1", "2"], NOON, "the job was deleted", 3) for _ in range(3)]
@@ -203,7 +203,7 @@ class TestTheQueue:
         assert (gone.state, gone.outcome.message, gone.outcome.ended_at) == ("cancelled", "the job was deleted", NOON)
         assert runs.queued("1") == []
 
-    def test_does_not_lose_what_is_running_already(self, runs):
+    def test_does_not_lose_a_run_that_is_running_already(self, runs):
         running = started(runs)
         runs.cancel_queued(running, NOON, "the job was deleted")
         assert runs.get(running.id) == running
@@ -216,7 +216,7 @@ class TestTheQueue:
         assert [one.id for one in runs.ready(10)] == [first.id, other.id]
         assert runs.get(second.id).waiting == Waiting.JOB
 
-    def test_resumes_behind_the_run_that_is_running(self, runs):
+    def test_resumes_behind_a_running_run(self, runs):
         started(runs)
         queued = runs.add(run(waiting=Waiting.JOB))
         runs.hold("1")
@@ -226,7 +226,7 @@ class TestTheQueue:
 
 class TestAJob:
     @pytest.mark.parametrize(
-        ("make", "is_live"),
+        ("make", "is_busy"),
         [
             (lambda runs: runs.add(run()), True),
             (lambda runs: runs.add(run(waiting=Waiting.JOB)), True),
@@ -239,9 +239,9 @@ class TestAJob:
         ],
         ids=["queued", "waiting", "in its pool", "a later retry", "running", "ended", "another job's", "none"],
     )
-    def test_is_live_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_live):
+    def test_is_busy_while_it_has_a_run_that_is_queued_or_running(self, runs, make, is_busy):
         make(runs)
-        assert runs.busy(["1", "nobody"]) == ({"1"} if is_live else set())
+        assert runs.busy(["1", "nobody"]) == ({"1"} if is_busy else set())
 
     @pytest.mark.parametrize(
         ("make", "is_waiting"),
@@ -271,18 +271,18 @@ class TestLastAttempts:
         _, second, third = ended(runs), ended(runs), ended(runs)
         assert runs.last_attempts("1", 2) == [second, third]
 
-    def test_can_be_read_further_back_from_a_run_on(self, runs):
+    def test_can_be_read_before_a_run(self, runs):
         first, second, third = ended(runs), ended(runs), ended(runs)
         assert runs.last_attempts("1", 2, before=third.id) == [first, second]
 
-    def test_have_none_of_those_that_were_tried_again(self, runs):
+    def test_leave_out_those_that_were_retried(self, runs):
         first = ended(runs)
         second = ended(runs, cause=Cause.RETRY, cause_run=first.id, attempt=1)
         assert runs.last_attempts("1", None) == [second]
         runs.add(run(cause=Cause.RETRY, cause_run=second.id, attempt=2))
         assert runs.last_attempts("1", None) == []
 
-    def test_have_one_whose_retry_never_started(self, runs):
+    def test_have_a_run_whose_retry_never_started(self, runs):
         first = ended(runs)
         retry = runs.add(run(cause=Cause.RETRY, cause_run=first.id, attempt=1))
         runs.cancel_queued(retry, NOON, "cancelled by request")
@@ -294,7 +294,7 @@ class TestLastAttempts:
 
 
 class TestAMessage:
-    def test_that_was_stored_before_there_was_a_limit_is_cut_where_it_is_read(self, runs):
+    def test_from_before_there_was_a_limit_is_cut_when_it_is_read(self, runs):
         found = ended(runs)
         runs._sql("UPDATE run SET message = ? WHERE id = ?", ("x" * 5_000_000, found.id))
         assert len(runs.get(found.id).outcome.message) == MESSAGE
@@ -313,11 +313,11 @@ class TestAPool:
     def ready(self, runs) -> list[int]:
         return [one.id for one in runs.ready(10)]
 
-    def test_lets_no_run_start_by_itself(self, runs, waiting):
+    def test_lets_no_run_start_without_being_released(self, runs, waiting):
         assert runs.ready(10) == []
         assert {runs.get(one.id).waiting for one in waiting} == {Waiting.POOL}
 
-    def test_lets_one_run_of_its_own_start_the_more_important_and_then_the_older_first(self, runs, waiting):
+    def test_releases_one_of_its_runs_by_priority_and_then_age(self, runs, waiting):
         found = []
         for _ in range(4):
             runs.release_pool("gpu")
@@ -325,13 +325,13 @@ class TestAPool:
         first, second, third, _ = (one.id for one in waiting)
         assert found == [{second}, {second, third}, {first, second, third}, {first, second, third}]
 
-    def test_has_all_its_runs_judged_anew_where_none_is_named(self, runs, waiting):
+    def test_releases_all_its_runs_where_none_is_named(self, runs, waiting):
         held = runs.add(run(waiting=Waiting.JOB))
         runs.release_pool()
         assert sorted(self.ready(runs)) == [one.id for one in waiting]
         assert runs.get(held.id) == held
 
-    def test_does_not_hold_what_is_running_already(self, runs):
+    def test_does_not_hold_a_run_that_is_running_already(self, runs):
         running = started(runs, pool="gpu")
         runs.wait_for_pool(running)
         assert runs.get(running.id) == running
@@ -342,7 +342,7 @@ class TestADelayedRetry:
         fields = {"cause": Cause.RETRY, "waiting": Waiting.RETRY, "not_before": NOON + seconds * SECOND} | fields
         return runs.add(run(**fields))
 
-    def test_does_not_start_by_itself_and_is_due_at_its_time(self, runs):
+    def test_is_not_ready_before_its_time_and_due_at_it(self, runs):
         late, early, middle = (self.delayed(runs, seconds) for seconds in (3, 1, 2))
         assert (runs.ready(10), runs.next_retry()) == ([], early.not_before)
         assert runs.due_retries(NOON, 10) == []
@@ -370,7 +370,7 @@ class TestADelayedRetry:
         assert runs.get(retry.id) == retry
         assert runs.due_retries(NOON + SECOND, 10) == [retry]
 
-    def test_that_is_resumed_lets_the_runs_beside_it_take_their_turns(self, runs):
+    def test_that_is_resumed_does_not_block_other_runs(self, runs):
         retry, manual = self.delayed(runs, 1), runs.add(run())
         runs.hold("1")
         runs.resume("1")
@@ -387,7 +387,7 @@ class TestADelayedRetry:
         assert store.next_due() == NOON + SECOND
 
     @pytest.mark.parametrize(
-        ("make", "is_pending", "is_under_way"),
+        ("make", "is_unfinished", "is_blocking"),
         [
             (lambda runs: runs.add(run()), True, True),
             (lambda runs: runs.add(run(waiting=Waiting.POOL)), True, True),
@@ -400,25 +400,25 @@ class TestADelayedRetry:
         ],
         ids=["queued", "in its pool", "running", "behind another", "retry", "held", "ended", "another job's"],
     )
-    def test_may_be_pending_and_not_in_the_way_of_another(self, runs, make, is_pending, is_under_way):
+    def test_may_be_unfinished_without_blocking_another(self, runs, make, is_unfinished, is_blocking):
         make(runs)
-        assert runs.unfinished(["1", "nobody"]) == ({"1"} if is_pending else set())
+        assert runs.unfinished(["1", "nobody"]) == ({"1"} if is_unfinished else set())
         runs.add(run(waiting=Waiting.JOB))
-        assert runs.release(["1"]) is not is_under_way
+        assert runs.release(["1"]) is not is_blocking
 
 
 class TestOutput:
     @pytest.mark.parametrize("data", [b"", b"hello\n", bytes(range(256))])
-    def test_comes_out_as_it_went_in(self, runs, data):
+    def test_is_read_as_it_was_written(self, runs, data):
         runs.store_outputs([(7, data)])
         assert runs.output(7) == data
 
-    def test_that_was_not_kept_here_is_none(self, runs):
+    def test_that_is_not_in_the_database_is_none(self, runs):
         assert runs.output(7) is None
 
 
 class TestDeletingRuns:
-    def test_takes_those_that_have_ended_with_their_output_and_leaves_the_others(self, runs):
+    def test_deletes_those_that_have_ended_with_their_output_and_no_others(self, runs):
         gone, kept = ended(runs), ended(runs)
         live = [runs.add(run()), runs.add(run(waiting=Waiting.JOB)), started(runs)]
         runs.store_outputs([(one.id, b"x") for one in (gone, kept, *live)])
@@ -427,7 +427,7 @@ class TestDeletingRuns:
         assert [runs.get(one.id) for one in (kept, *live)] == [kept, *live]
         assert [runs.output(one.id) for one in (kept, *live)] == [b"x"] * 4
 
-    def test_of_none_takes_none(self, runs):
+    def test_without_ids_deletes_none(self, runs):
         kept = ended(runs)
         runs.delete([])
         assert runs.get(kept.id) == kept

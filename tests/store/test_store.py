@@ -1,4 +1,4 @@
-"""The store opens one folder for one Kala, writes all or nothing, and lets readers see what is committed."""
+"""The store locks a data directory, writes all or nothing, and lets readers see what is committed."""
 
 import errno
 import os
@@ -63,10 +63,10 @@ class TestTheSchema:
         names = {name for (name,) in found if not name.startswith("sqlite_")}
         assert names == {model._meta.table_name for model in tables.ALL}
 
-    def test_a_database_knows_the_last_step_that_it_took(self, store):
+    def test_a_database_has_the_number_of_the_last_migration(self, store):
         assert store._writing.pragma("user_version") == len(migrations.STEPS)
 
-    def test_a_step_that_fails_leaves_nothing_behind(self, tmp_path, monkeypatch):
+    def test_a_migration_that_fails_leaves_nothing_behind(self, tmp_path, monkeypatch):
         broken = ("CREATE TABLE half (id INTEGER)", "CREATE TABLE half (id INTEGER)")
         monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, broken))
         with pytest.raises(Invalid, match="table half already exists"):
@@ -78,7 +78,7 @@ class TestTheSchema:
 
 
 class TestOpening:
-    def test_a_folder_that_does_not_exist_is_made_for_its_owner_alone(self, tmp_path):
+    def test_a_folder_that_does_not_exist_is_created_for_its_owner_only(self, tmp_path):
         Store(tmp_path / "var" / "kala").close()
         assert (tmp_path / "var" / "kala").stat().st_mode & 0o777 == 0o700
 
@@ -91,11 +91,11 @@ class TestOpening:
         )
         first.close()
 
-    def test_a_folder_is_free_again_when_its_kala_has_closed_it(self, tmp_path):
+    def test_a_folder_is_unlocked_when_its_kala_has_closed_it(self, tmp_path):
         Store(tmp_path).close()
         Store(tmp_path).close()
 
-    def test_what_was_written_is_there_when_it_is_opened_again(self, tmp_path):
+    def test_written_data_is_there_when_it_is_opened_again(self, tmp_path):
         first = Store(tmp_path)
         add(first, job(1))
         first.release_writer()
@@ -116,7 +116,7 @@ class TestOpening:
             f"{len(migrations.STEPS)}); install that version again, or restore a backup made before the upgrade"
         )
 
-    def test_a_refused_database_does_not_keep_its_folder(self, tmp_path):
+    def test_a_refused_database_does_not_leave_its_folder_locked(self, tmp_path):
         (tmp_path / "kala.db").write_bytes(b"no database" * 100)
         with suppress(Invalid):
             Store(tmp_path)
@@ -124,7 +124,7 @@ class TestOpening:
         Store(tmp_path).close()
 
     @pytest.mark.parametrize("contents", [b"no database" * 100, b"SQLite format 3\0" + b"\xff" * 4096])
-    def test_a_file_that_is_no_database_is_refused(self, tmp_path, contents):
+    def test_a_file_that_is_not_a_database_is_refused(self, tmp_path, contents):
         (tmp_path / "kala.db").write_bytes(contents)
         with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala.db cannot be used as Kala's database: "):
             Store(tmp_path)
@@ -139,14 +139,12 @@ class TestOpening:
         with pytest.raises(Invalid, match=f"^data_dir: {tmp_path}/kala: .*; use a directory that Kala can write to$"):
             Store(tmp_path / "kala")
 
-    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path):
+    def test_a_folder_that_cannot_be_created_is_refused(self, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(Invalid, match=r"file/kala: Not a directory; use a directory that Kala can write to$"):
             Store(tmp_path / "file" / "kala")
 
-    def test_a_database_that_another_program_holds_is_busy_so_that_the_start_may_be_tried_again(
-        self, tmp_path, monkeypatch
-    ):
+    def test_a_database_that_another_program_has_locked_is_busy_so_that_a_start_is_retried(self, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "_WRITER_PATIENCE", 0)
         other = sqlite3.connect(tmp_path / "kala.db", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
@@ -156,9 +154,7 @@ class TestOpening:
             Store(tmp_path)
         other.close()
 
-    def test_a_disk_without_room_for_the_folder_is_busy_so_that_the_start_may_be_tried_again(
-        self, tmp_path, monkeypatch
-    ):
+    def test_a_full_disk_is_busy_so_that_a_start_is_retried(self, tmp_path, monkeypatch):
         def full(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -176,13 +172,13 @@ class TestOpening:
 
 
 class TestWriting:
-    def test_a_reader_sees_nothing_of_what_is_not_committed_and_everything_after(self, store):
+    def test_a_reader_sees_nothing_before_the_commit_and_everything_after_it(self, store):
         with store.transaction():
             store.writer.jobs.add(job(1))
             before = ids(store)
         assert (before, ids(store)) == ([], ["1"])
 
-    def test_a_reader_keeps_its_view_while_the_writer_goes_on(self, store):
+    def test_a_reader_keeps_its_view_while_the_writer_commits(self, store):
         with store.reading() as session:
             assert session.jobs.get("1") is None
             add(store, job(1))
@@ -194,7 +190,7 @@ class TestWriting:
             raise ZeroDivisionError
         assert ids(store) == []
 
-    def test_a_savepoint_that_raises_is_undone_alone(self, store):
+    def test_only_the_savepoint_that_raises_is_undone(self, store):
         with store.transaction():
             store.writer.jobs.add(job(1))
             with suppress(ZeroDivisionError), store.savepoint():
@@ -217,14 +213,14 @@ class TestWriting:
         )
         assert ids(store) == []
 
-    def test_that_could_not_be_synced_does_not_say_that_nothing_was_changed(self, store):
+    def test_a_failed_sync_does_not_say_that_nothing_was_changed(self, store):
         fault = sqlite3.OperationalError("disk I/O error")
         fault.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         unsure = r"disk I/O error; check whether the change was made before you try again$"
         with pytest.raises(Busy, match=unsure), store.transaction():
             raise fault
 
-    def test_what_went_wrong_first_is_told_where_sqlite_has_undone_the_transaction_itself(self, store):
+    def test_the_original_error_is_reported_where_sqlite_has_rolled_back_by_itself(self, store):
         def go_wrong() -> None:
             with store.transaction():
                 store._writing.execute_sql("ROLLBACK")
@@ -233,7 +229,7 @@ class TestWriting:
         with pytest.raises(Busy, match=r"cannot be written: no such table: nowhere; nothing was changed$"):
             go_wrong()
 
-    def test_after_a_full_disk_it_writes_again(self, store):
+    def test_writing_works_again_after_a_full_disk(self, store):
         pages = store._writing.pragma("page_count")
         store._writing.pragma("max_page_count", pages)
         with suppress(Busy), store.transaction(), store.savepoint():
@@ -242,7 +238,7 @@ class TestWriting:
         add(store, job(1))
         assert ids(store) == ["1"]
 
-    def test_a_damaged_database_is_told_what_helps_where_nothing_else_does(self, tmp_path, damage):
+    def test_the_error_of_a_damaged_database_recommends_a_backup(self, tmp_path, damage):
         Store(tmp_path).close()
         damage(tmp_path / "kala.db")
         store = Store(tmp_path)
@@ -265,11 +261,11 @@ class TestWriting:
         other.close()
 
 
-def test_what_is_committed_outlives_a_power_cut_by_default(store):
+def test_a_commit_survives_a_power_cut_by_default(store):
     assert store._writing.pragma("synchronous") == 2
 
 
-def test_who_prefers_speed_may_lose_the_last_moments_to_a_power_cut(tmp_path):
+def test_normal_durability_may_lose_the_last_commits_in_a_power_cut(tmp_path):
     store = Store(tmp_path, "normal")
     assert store._writing.pragma("synchronous") == 1
     store.release_writer()
