@@ -57,7 +57,7 @@ class JobRoutes:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
             place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
-            return session.jobs.placed(msgspec.structs.replace(wanted, limit=left, after=place))
+            return session.jobs.search(msgspec.structs.replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
         yield from pages(self._store, read, _entries)

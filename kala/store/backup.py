@@ -20,14 +20,14 @@ from typing import IO
 
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.store.owner import as_owner_of
-from kala.store.store import own
+from kala.store.store import lock_data_dir
 
 _DATABASE = "kala.db"
 _PART = "kala.db.part"
 # The outputs in a backup. Members of an archive with other names are not extracted, so none is written elsewhere.
 _OUTPUT = re.compile(r"output/(\d{1,18})/(\d{1,18})\.out", re.ASCII)
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # Without O_NONBLOCK, open() of a FIFO blocks until there is a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 # The runs whose outputs are files: small outputs are in the database.
@@ -48,18 +48,18 @@ def make(data_dir: Path, target: Path) -> None:
         raise Invalid(f"{target}: the directory {target.parent} does not exist; create it, or use another one")
     if target.exists():
         raise Conflict(f"{target} already exists; use a new name")
-    with _appearing_whole(target) as file:
+    with _created_atomically(target) as file:
         as_owner_of(data_dir, lambda: _write(data_dir, target.parent, file))
 
 
 @contextmanager
-def _appearing_whole(target: Path) -> Iterator[IO[bytes]]:
+def _created_atomically(target: Path) -> Iterator[IO[bytes]]:
     """Open a new file that gets its name once it is synced to disk, and is removed on an error."""
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     # Not derived from the name of the target, which could make it the name of another file, such as the database.
     part = f".kala-{token_hex(8)}"
     try:
-        with os.fdopen(os.open(part, _NEW, 0o600, dir_fd=folder), "wb") as file:
+        with os.fdopen(os.open(part, _CREATE, 0o600, dir_fd=folder), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -81,7 +81,7 @@ def _write(data_dir: Path, beside: Path, file: IO[bytes]) -> None:
     with TemporaryDirectory(prefix="kala-backup.", dir=place) as folder:
         copy = Path(folder, _DATABASE)
         _copy_database(database, copy)
-        _check(data_dir, copy)
+        _check_database(data_dir, copy)
         with tarfile.open(fileobj=file, mode="w") as archive, _known_runs(copy, data_dir) as known:
             with copy.open("rb") as content:
                 _add(archive, content, _DATABASE, copy.stat().st_size)
@@ -131,7 +131,7 @@ def _open_in(data_dir: Path, name: str, flags: int) -> Iterator[IO[bytes]]:
             if flags & os.O_CREAT:
                 with suppress(FileExistsError):
                     os.mkdir(each, 0o700, dir_fd=folder)
-            above, folder = folder, os.open(each, _FOLDER, dir_fd=folder)
+            above, folder = folder, os.open(each, _OPEN_FOLDER, dir_fd=folder)
             os.close(above)
         descriptor = os.open(last, flags, 0o600, dir_fd=folder)
     finally:
@@ -150,14 +150,14 @@ def restore(source: Path, data_dir: Path) -> None:
     the file is not a backup.
     """
     with source.open("rb") as file:
-        as_owner_of(data_dir, lambda: _fill(data_dir, file, source))
+        as_owner_of(data_dir, lambda: _restore(data_dir, file, source))
 
 
-def _fill(data_dir: Path, file: IO[bytes], source: Path) -> None:
-    if kept := next(_kept(data_dir), None):
-        text = f"{data_dir} already contains {kept.relative_to(data_dir)}"
+def _restore(data_dir: Path, file: IO[bytes], source: Path) -> None:
+    if existing := next(_existing_data(data_dir), None):
+        text = f"{data_dir} already contains {existing.relative_to(data_dir)}"
         raise Conflict(f"data_dir: {text}; move the whole directory away first, or use another one")
-    lock = own(data_dir, data_dir / "output")
+    lock = lock_data_dir(data_dir)
     part = data_dir / _PART
     try:
         _extract(file, source, data_dir, part)
@@ -170,7 +170,7 @@ def _fill(data_dir: Path, file: IO[bytes], source: Path) -> None:
         os.close(lock)
 
 
-def _kept(data_dir: Path) -> Iterator[Path]:
+def _existing_data(data_dir: Path) -> Iterator[Path]:
     """Yield the files that would mix with the backup: SQLite would replay the log of another database, for example."""
     names = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", _PART)
     yield from (path for path in (data_dir / name for name in names) if os.path.lexists(path))
@@ -188,12 +188,12 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
             first = archive.next()
             if first is None or first.name != _DATABASE:
                 raise Invalid(f"{source} is not a backup of Kala: it does not start with {_DATABASE}")
-            _take(archive, first, data_dir, _PART)
-            _check(source, part)
+            _extract_member(archive, first, data_dir, _PART)
+            _check_database(source, part)
             with _known_runs(part, source) as known:
                 for member in archive:
                     if _is_known(member, known):
-                        _take(archive, member, data_dir, member.name)
+                        _extract_member(archive, member, data_dir, member.name)
     except (tarfile.TarError, EOFError) as error:
         raise Invalid(f"{source} is not a backup of Kala: it is not a tar file, or it is truncated") from error
     except FileExistsError as error:
@@ -209,22 +209,22 @@ def _is_known(member: tarfile.TarInfo, known: sqlite3.Connection) -> bool:
     return row is not None and member.size <= row[0]
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, data_dir: Path, name: str) -> None:
+def _extract_member(archive: tarfile.TarFile, member: tarfile.TarInfo, data_dir: Path, name: str) -> None:
     """Write a member of the archive to the data directory, and sync it."""
     # A sparse file can be much larger than its data in the archive.
     content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
     if content:
-        with _open_in(data_dir, name, _NEW) as target:
+        with _open_in(data_dir, name, _CREATE) as target:
             shutil.copyfileobj(content, target)
             target.flush()
             os.fsync(target.fileno())
 
 
-def _check(source: Path, database: Path) -> None:
+def _check_database(source: Path, database: Path) -> None:
     if not database.exists():
         raise Invalid(f"{source} is not a backup of Kala: it has no {_DATABASE}")
     try:
-        with closing(_opened(database)) as connection:
+        with closing(_connect(database)) as connection:
             [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         found = str(error)
@@ -235,13 +235,13 @@ def _check(source: Path, database: Path) -> None:
 @contextmanager
 def _known_runs(database: Path, source: Path) -> Iterator[sqlite3.Connection]:
     try:
-        with closing(_opened(database)) as connection:
+        with closing(_connect(database)) as connection:
             connection.execute(_OUTPUT_SIZE, (0,))
             yield connection
     except sqlite3.DatabaseError as error:
         raise Invalid(f"{source}: its {_DATABASE} is not a database of Kala: {error}") from error
 
 
-def _opened(database: Path) -> sqlite3.Connection:
+def _connect(database: Path) -> sqlite3.Connection:
     """Connect to a database that does not change meanwhile."""
     return sqlite3.connect(f"{database.absolute().as_uri()}?immutable=1", uri=True)

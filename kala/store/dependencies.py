@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 from peewee import Database
 
 from kala.store.statements import Statements
 
 _LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 # Unlink a child from all parents but these.
-_LINK_ONLY = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
+_UNLINK_OTHERS = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
 _UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?))"
 _UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN (SELECT value FROM json_each(?))"
 _UNLINK_ALL = "DELETE FROM dependency"
@@ -43,18 +44,18 @@ _CHILDREN_BETWEEN = """
 """
 _SEQ = "SELECT seq FROM job WHERE id = ?"
 # Note that a parent has succeeded since its child's last run.
-_SUCCEEDED = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
+_REMEMBER_SUCCESS = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
 # Whether every parent has succeeded since the child's last run; NULL without parents.
 _HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id = ?"
 # Reset the successes of a child's parents.
 _FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
 # Reset a parent's success for all of its children.
-_OUTDATE = """
+_OUTDATE_SUCCESSES = """
     UPDATE dependency INDEXED BY dependency_succeeded SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
 """
 _PUT_OFF = "INSERT OR REPLACE INTO put_off (run_id, job_id, done, last) VALUES (?, ?, ?, ?)"
 _FIRST_PUT_OFF = "SELECT run_id, job_id, done, last FROM put_off ORDER BY run_id LIMIT 1"
-_DONE_WITH = "DELETE FROM put_off WHERE run_id = ?"
+_DELETE_PUT_OFF = "DELETE FROM put_off WHERE run_id = ?"
 
 
 class PutOff(msgspec.Struct, frozen=True):
@@ -106,7 +107,7 @@ class Dependencies:
         self.keep_put_off(PutOff(run_id, job_id, self._seq(last_done) if last_done else 0, self._seq(last)))
 
     def keep_put_off(self, put_off: PutOff) -> None:
-        self._sql(_PUT_OFF, msgspec.structs.astuple(put_off))
+        self._sql(_PUT_OFF, astuple(put_off))
 
     def _seq(self, job_id: str) -> int:
         return int(self._sql(_SEQ, (job_id,)).fetchone()[0])
@@ -117,12 +118,12 @@ class Dependencies:
 
     def done_with(self, put_off: PutOff) -> None:
         """Delete the note: all children were handled."""
-        self._sql(_DONE_WITH, (put_off.run_id,))
+        self._sql(_DELETE_PUT_OFF, (put_off.run_id,))
 
     def link(self, child_id: str, parents: Iterable[str]) -> None:
         """Make these, and no others, the parents of a job."""
         parents = list(parents)
-        self._sql.for_all(_LINK_ONLY, parents, child_id)
+        self._sql.for_all(_UNLINK_OTHERS, parents, child_id)
         self._sql.for_each(_LINK, [(parent, child_id) for parent in parents])
 
     def unlink(self, job_ids: Collection[str]) -> None:
@@ -135,7 +136,7 @@ class Dependencies:
 
     def remember_success(self, parent_id: str, child_id: str) -> None:
         """Note that a parent's latest run has succeeded since its child's last run."""
-        self._sql(_SUCCEEDED, (parent_id, child_id))
+        self._sql(_REMEMBER_SUCCESS, (parent_id, child_id))
 
     def have_all_succeeded(self, child_id: str) -> bool:
         """Return whether the latest run of every parent has succeeded since the child's last run."""
@@ -147,4 +148,4 @@ class Dependencies:
 
     def outdate_successes(self, parent_id: str) -> None:
         """Reset a parent's earlier success: the parent runs again."""
-        self._sql(_OUTDATE, (parent_id,))
+        self._sql(_OUTDATE_SUCCESSES, (parent_id,))

@@ -15,17 +15,17 @@ from kala.store.statements import Statements
 from kala.store.tables import RunRow
 
 # Runs that ended within a period.
-_ENDED = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
+_ENDED_BETWEEN = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
 # The range of ids of all runs that ended within a period.
-_ENDED_BETWEEN = "SELECT min(id), max(id) FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ?"
+_ENDED_RANGE = "SELECT min(id), max(id) FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ?"
 # Running runs that started, and queued runs that were queued, within a period.
-_BEGAN = """
+_UNENDED_BETWEEN = """
     SELECT id FROM run INDEXED BY run_running WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
     UNION ALL SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
     LIMIT ?3
 """
 # A period with fewer runs is searched by the ids found; one with more, by the range of ids.
-_FEW = 10_000
+_MANY = 10_000
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 # Repeat the WHERE of the partial indexes run_state and run_cause: SQLite uses a partial index only where the query
 # implies its condition.
@@ -33,7 +33,7 @@ _RARE_STATES = SQL("run.state NOT IN ('queued', 'running', 'succeeded')")
 _RARE_CAUSES = SQL("run.cause != 'schedule'")
 
 # By subquery: these partial indexes are small, but do not have the order of all runs.
-_LIVE = {
+_UNENDED = {
     state: SQL(f"run.id IN (SELECT id FROM run INDEXED BY run_{state} WHERE state = '{state}')")
     for state in (State.QUEUED, State.RUNNING)
 }
@@ -85,8 +85,8 @@ class History:
         yield from self._times(wanted)
 
     def _states(self, states: frozenset[State]) -> Iterator[Expression | SQL]:
-        yield from (_LIVE[state] for state in states if state in _LIVE)
-        ended = [state.value for state in states if state not in _LIVE]
+        yield from (_UNENDED[state] for state in states if state in _UNENDED)
+        ended = [state.value for state in states if state not in _UNENDED]
         if ended:
             is_one = _ROW.state == ended[0] if len(ended) == 1 else _ROW.state.in_(ended)
             yield is_one if State.SUCCEEDED in states else is_one & _RARE_STATES
@@ -96,10 +96,10 @@ class History:
             return
         since = to_column(wanted.since) if wanted.since else _EARLIEST
         until = to_column(wanted.until) if wanted.until else _LATEST
-        found = [*self._sql(_ENDED, (since, until, _FEW)), *self._sql(_BEGAN, (since, until, _FEW))]
-        if len(found) < _FEW:
+        found = [*self._sql(_ENDED_BETWEEN, (since, until, _MANY)), *self._sql(_UNENDED_BETWEEN, (since, until, _MANY))]
+        if len(found) < _MANY:
             yield _ROW.id.in_(SQL("(SELECT value FROM json_each(?))", (str([run_id for (run_id,) in found]),)))
             return
         yield SQL("coalesce(run.ended_at, run.started_at, run.queued_at) BETWEEN ? AND ?", (since, until))
-        first, last = self._sql(_ENDED_BETWEEN, (since, until)).fetchone()
-        yield _ROW.id.between(first or 0, last or 0) | reduce(or_, _LIVE.values())
+        first, last = self._sql(_ENDED_RANGE, (since, until)).fetchone()
+        yield _ROW.id.between(first or 0, last or 0) | reduce(or_, _UNENDED.values())

@@ -27,7 +27,7 @@ _COLUMNS = """
 """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
 # The jobs with these ids.
-_OF = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_GET_MANY = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
 # The enabled jobs due by an instant, earliest first, of those planned with these zone rules.
 _DUE = f"""
     SELECT {_COLUMNS} FROM job INDEXED BY job_due
@@ -74,10 +74,10 @@ _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, las
 # The names of these jobs.
 _NAMES = "SELECT id, name FROM job WHERE id IN (SELECT value FROM json_each(?))"
 # Those of these ids that belong to a job.
-_THERE = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_EXISTING = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
 _DELETE = "DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))"
 # Without a row trigger SQLite clears the table page by page, which takes a tenth of the time.
-_TRIGGER = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'totals_delete'"
+_DELETE_TRIGGER = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'totals_delete'"
 _DROP_TRIGGER = "DROP TRIGGER totals_delete"
 _DELETE_ALL = "DELETE FROM job"
 # Do at once what the dropped trigger does row by row.
@@ -107,7 +107,7 @@ _MISSING = """
         WHERE on_failure_job != '' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = caller.on_failure_job)
 """
 # The jobs with a name; two are enough to know that it is ambiguous.
-_NAMED = "SELECT id FROM job WHERE name = ? LIMIT 2"
+_IDS_BY_NAME = "SELECT id FROM job WHERE name = ? LIMIT 2"
 # A job's position in the order of creation.
 _SEQ = "SELECT seq FROM job WHERE id = ?"
 _LAST_SEQ = "SELECT max(seq) FROM job"
@@ -124,7 +124,7 @@ _EDGES = """
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
 # How much of an unknown id or name an error message quotes.
-_SHOWN = 100
+_QUOTED = 100
 
 _ROW = JobRow.alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
@@ -184,7 +184,7 @@ class Jobs:
 
     def get_many(self, job_ids: Iterable[str]) -> dict[str, Job]:
         """Return the jobs with these ids, by id; ids without a job are left out."""
-        return {job.id: job for job in map(_job, self._sql.for_all(_OF, job_ids).fetchall())}
+        return {job.id: job for job in map(_job, self._sql.for_all(_GET_MANY, job_ids).fetchall())}
 
     def due(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
         """Return the enabled jobs due by `now`, earliest first, except those planned with other zone rules."""
@@ -206,7 +206,7 @@ class Jobs:
         """Return the earliest instant at which an enabled job is due."""
         return from_nullable(self._sql(_NEXT_DUE).fetchone()[0])
 
-    def placed(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
+    def search(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
         """Yield the jobs that match, each after its position in the order of creation."""
         columns = SQL(f"{_COLUMNS}, job.seq")
         query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
@@ -224,7 +224,7 @@ class Jobs:
         """Return a job's position in the order of creation. Raises NotFound."""
         row = self._sql(_SEQ, (job_id,)).fetchone()
         if not row:
-            raise NotFound(f"no job has the id {job_id[:_SHOWN]!r}")
+            raise NotFound(f"no job has the id {job_id[:_QUOTED]!r}")
         return int(row[0])
 
     def last_seq(self) -> int:
@@ -248,34 +248,34 @@ class Jobs:
 
     def ids_by_name(self, name: str) -> list[str]:
         """Return the ids of the jobs with a name, at most two."""
-        return [row[0] for row in self._sql(_NAMED, (name,)).fetchall()]
+        return [row[0] for row in self._sql(_IDS_BY_NAME, (name,)).fetchall()]
 
     def found(self, given: str) -> Job:
         """Return the job with an id, or with a unique name. Raises NotFound, or Conflict if the name is ambiguous."""
-        job = self.get(given) or self.get(self._only_one_named(given))
+        job = self.get(given) or self.get(self._id_by_name(given))
         assert job, given
         return job
 
     def id_of(self, given: str, field: str = "") -> str:
         """Return the id of the job with an id or a unique name. Raises like found(), naming the field."""
-        return given if self.there([given]) else self._only_one_named(given, field and f"{field}: ")
+        return given if self.there([given]) else self._id_by_name(given, field and f"{field}: ")
 
-    def _only_one_named(self, name: str, prefix: str = "") -> str:
+    def _id_by_name(self, name: str, prefix: str = "") -> str:
         match self.ids_by_name(name):
             case [job_id]:
                 return job_id
             case []:
-                raise NotFound(f"{prefix}no job has the id or name {name[:_SHOWN]!r}")
+                raise NotFound(f"{prefix}no job has the id or name {name[:_QUOTED]!r}")
             case _:
-                raise Conflict(f"{prefix}more than one job has the name {name[:_SHOWN]!r}; use an id")
+                raise Conflict(f"{prefix}more than one job has the name {name[:_QUOTED]!r}; use an id")
 
     def add(self, job: Job) -> None:
-        self._sql(_INSERT, (*_decided(job), *_plan(job), to_column(job.created_at), job.id))
+        self._sql(_INSERT, (*_spec_columns(job), *_plan_columns(job), to_column(job.created_at), job.id))
         self._dependencies.link(job.id, job.spec.parents)
 
     def save(self, job: Job) -> None:
         """Write the job's spec and its parents; the plan and the counts stay."""
-        self._sql(_SAVE, (*_decided(job), job.id))
+        self._sql(_SAVE, (*_spec_columns(job), job.id))
         self._dependencies.link(job.id, job.spec.parents)
 
     def names(self, job_ids: Collection[str]) -> dict[str, str]:
@@ -284,7 +284,7 @@ class Jobs:
 
     def there(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the ids that belong to a job."""
-        return {row[0] for row in self._sql.for_all(_THERE, job_ids).fetchall()}
+        return {row[0] for row in self._sql.for_all(_EXISTING, job_ids).fetchall()}
 
     def delete(self, job_ids: Collection[str]) -> list[str]:
         """Delete jobs, and return the ids of the remaining jobs that had one of them as a parent."""
@@ -294,7 +294,7 @@ class Jobs:
         return changed
 
     def delete_all(self) -> None:
-        trigger = self._sql(_TRIGGER).fetchone()[0]
+        trigger = self._sql(_DELETE_TRIGGER).fetchone()[0]
         for statement in (_DROP_TRIGGER, _DELETE_ALL, _NO_TOTALS, trigger):
             self._sql(statement)
         self._dependencies.unlink_all()
@@ -309,7 +309,7 @@ class Jobs:
 
     def plan(self, jobs: Iterable[Job]) -> None:
         """Write when each job is due next, and what that was computed from."""
-        self._sql.for_each(_PLAN, [(*_plan(job), job.id) for job in jobs])
+        self._sql.for_each(_PLAN, [(*_plan_columns(job), job.id) for job in jobs])
 
     def set_done(self, job_ids: Sequence[str], is_done: bool) -> None:
         if job_ids:
@@ -334,12 +334,12 @@ class Jobs:
         self._sql.for_each(_COUNT_ERROR, errors)
 
 
-def _decided(job: Job) -> tuple[object, ...]:
+def _spec_columns(job: Job) -> tuple[object, ...]:
     spec = job.spec
     return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, job.is_done, _encode(spec))
 
 
-def _plan(job: Job) -> tuple[object, ...]:
+def _plan_columns(job: Job) -> tuple[object, ...]:
     computed_from = (to_nullable(job.last_wall), to_nullable(job.claimed_until), to_nullable(job.next_wall))
     return (to_nullable(job.next_due), job.slots_started, *computed_from, job.zone_rules)
 

@@ -16,7 +16,7 @@ from kala.core.errors import Busy, Conflict, Invalid, KalaError, describe_os_err
 from kala.core.foreign import presentable
 
 _ERRORS = {kind.__name__: kind for kind in (Invalid, Conflict, Busy, KalaError)}
-_SENTENCE_BYTES = 64 * 1024
+_REPORT_BYTES = 64 * 1024
 # nogroup on Debian: never root's group.
 _NO_GROUP = 65534
 
@@ -37,10 +37,10 @@ def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
         _work_as(owner, work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read(_SENTENCE_BYTES).decode(errors="replace")
+        report = pipe.read(_REPORT_BYTES).decode(errors="replace")
     _, status = os.waitpid(child, 0)
-    if said or status:
-        kind, _, sentence = said.partition(":")
+    if report or status:
+        kind, _, sentence = report.partition(":")
         raise _ERRORS.get(kind, KalaError)(
             presentable(sentence) or f"{folder}: work as the owner of the directory failed"
         )
@@ -49,7 +49,7 @@ def as_owner_of(folder: Path, work: Callable[[], None]) -> None:
 def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> NoReturn:
     """Exit after `work`, never return: the caller of as_owner_of() continues in the parent only."""
     try:
-        _become(owner)
+        _drop_privileges(owner)
         work()
     except KalaError as error:
         os.write(writing, f"{type(error).__name__}:{error}".encode(errors="replace"))
@@ -62,7 +62,7 @@ def _work_as(owner: os.stat_result, work: Callable[[], None], writing: int) -> N
     os._exit(0)
 
 
-def _become(owner: os.stat_result) -> None:
+def _drop_privileges(owner: os.stat_result) -> None:
     try:
         group = pwd.getpwuid(owner.st_uid).pw_gid
     except KeyError:  # an id without a name, such as that of a user in a container

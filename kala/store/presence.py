@@ -16,17 +16,17 @@ class Presence:
 
     def __init__(self, database: Path, lock: Path) -> None:
         """Remember the database and its lock file, which exist already."""
-        self._kept = {path: _identity(path) for path in (database, lock)}
+        self._permanent = {path: _identity(path) for path in (database, lock)}
         # SQLite opens these with the first connection and closes them with the last one.
-        self._of_connection = (Path(f"{database}-wal"), Path(f"{database}-shm"))
+        self._paths_of_connection = (Path(f"{database}-wal"), Path(f"{database}-shm"))
         self._open: dict[Path, _Identity | None] = {}
 
     def check(self) -> None:
         """Raise Busy if a path no longer leads to the open file. A connection must be open."""
         if not self._open:
-            found = {path: _identity(path) for path in self._of_connection}
+            found = {path: _identity(path) for path in self._paths_of_connection}
             # A file system without shared memory has neither.
-            self._open = {**self._kept, **{path: identity for path, identity in found.items() if identity}}
+            self._open = {**self._permanent, **{path: identity for path, identity in found.items() if identity}}
         for path, identity in self._open.items():
             if not identity or _identity(path) != identity:
                 raise Busy(

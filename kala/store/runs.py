@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 from peewee import Database
 
 from kala.core.limits import MESSAGE
@@ -54,14 +54,14 @@ _READY = f"""
         ORDER BY priority DESC, id LIMIT ?1)
 """
 # Those of these jobs with a run that is running or queued; a retry that waits for its time does not count.
-_LIVE = """
+_BUSY = """
     SELECT value FROM json_each(?)
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
             WHERE state = 'queued' AND job_id = value AND waiting != 'retry')
 """
 # Those of these jobs with a run that is running or queued; a retry that waits for its time counts, too.
-_PENDING = """
+_UNFINISHED = """
     SELECT value FROM json_each(?)
     WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
         OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = value)
@@ -119,7 +119,7 @@ _DELETE_OUTPUTS = """
     DELETE FROM output WHERE run_id IN (SELECT value FROM json_each(?))
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = run_id)
 """
-_KEEP_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
+_STORE_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
 _OUTPUT = "SELECT data FROM output WHERE run_id = ?"
 # Let the queued runs of a job wait until the job is enabled.
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
@@ -167,7 +167,7 @@ _NTH_LAST_ATTEMPT = f"""
     SELECT id FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?
 """
 # Larger than the id of any run.
-_BEYOND = 2**63 - 1
+_AFTER_ALL = 2**63 - 1
 
 
 class Runs:
@@ -183,7 +183,7 @@ class Runs:
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
         end = (to_column(run.outcome.ended_at), run.outcome.message) if run.outcome else (None, "")
         cursor = self._sql(_INSERT, (*why, *place, *times, *end))
-        return msgspec.structs.replace(run, id=cursor.lastrowid)
+        return replace(run, id=cursor.lastrowid)
 
     def get(self, run_id: int) -> Run | None:
         row = self._sql(_GET, (run_id,)).fetchone()
@@ -195,15 +195,15 @@ class Runs:
     def start(self, runs: Sequence[Run], now: datetime) -> list[Run]:
         """Move queued runs to running, and return them."""
         self._sql.for_all(_START, (run.id for run in runs), to_column(now))
-        return [msgspec.structs.replace(run, state=State.RUNNING, started_at=now) for run in runs]
+        return [replace(run, state=State.RUNNING, started_at=now) for run in runs]
 
     def finish(self, ends: Sequence[tuple[Run, Outcome]]) -> list[Run]:
         """Move running runs to their ends, and return them without those that had ended before."""
         rows = self._sql.for_all(_STILL_RUNNING, (run.id for run, _ in ends)).fetchall()
         running = {run_id for (run_id,) in rows}
         ends = [(run, outcome) for run, outcome in ends if run.id in running]
-        self._sql.for_each(_FINISH, [_end(run, outcome) for run, outcome in ends])
-        return [msgspec.structs.replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
+        self._sql.for_each(_FINISH, [_end_columns(run, outcome) for run, outcome in ends])
+        return [replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
 
     def has_ready(self) -> bool:
         """Return whether a queued run only needs a worker."""
@@ -218,17 +218,17 @@ class Runs:
 
     def busy(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs with a run that is running or queued, except retries that wait for their time."""
-        return self._having(_LIVE, job_ids)
+        return self._with_a_run(_BUSY, job_ids)
 
     def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs with a run that is running or queued, including retries that wait for their time."""
-        return self._having(_PENDING, job_ids)
+        return self._with_a_run(_UNFINISHED, job_ids)
 
     def with_slot_waiting(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the jobs with a queued run for a slot."""
-        return self._having(_WITH_SLOT_WAITING, job_ids)
+        return self._with_a_run(_WITH_SLOT_WAITING, job_ids)
 
-    def _having(self, sql: str, job_ids: Collection[str]) -> set[str]:
+    def _with_a_run(self, sql: str, job_ids: Collection[str]) -> set[str]:
         return {job_id for (job_id,) in self._sql.for_all(sql, job_ids).fetchall()} if job_ids else set()
 
     def release(self, job_ids: Iterable[str]) -> bool:
@@ -298,7 +298,7 @@ class Runs:
 
     def store_outputs(self, outputs: Sequence[tuple[int, bytes]]) -> None:
         """Write the outputs of runs, each given with the run's id."""
-        self._sql.for_each(_KEEP_OUTPUT, outputs)
+        self._sql.for_each(_STORE_OUTPUT, outputs)
 
     def output(self, run_id: int) -> bytes | None:
         """Return the output of a run if it is in the database; a large one is a file."""
@@ -321,22 +321,22 @@ class Runs:
 
     def last_attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
         """Return the newest last attempts of a job, oldest first: the run by which each slot or start ended."""
-        values = (job_id, _BEYOND if before is None else before, -1 if limit is None else limit)
+        values = (job_id, _AFTER_ALL if before is None else before, -1 if limit is None else limit)
         return [to_run(row) for row in self._sql(_LAST_ATTEMPTS, values)][::-1]
 
     def last_attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
         """Yield the last attempts of a job, from the run `first` to before the run `before`."""
-        return map(to_run, self._sql(_LAST_ATTEMPTS_FROM, (job_id, first, _BEYOND if before is None else before)))
+        return map(to_run, self._sql(_LAST_ATTEMPTS_FROM, (job_id, first, _AFTER_ALL if before is None else before)))
 
     def first_last_attempt(self, job_id: str, limit: int | None, before: int | None = None) -> int:
         """Return the id of the oldest of the `limit` newest last attempts of a job, 0 if there are fewer."""
         if limit is None:
             return 0
-        values = (job_id, _BEYOND if before is None else before, limit - 1)
+        values = (job_id, _AFTER_ALL if before is None else before, limit - 1)
         return int((self._sql(_NTH_LAST_ATTEMPT, values).fetchone() or (0,))[0])
 
 
-def _end(run: Run, outcome: Outcome) -> tuple[object, ...]:
+def _end_columns(run: Run, outcome: Outcome) -> tuple[object, ...]:
     assert outcome.state in MOVES[State.RUNNING], outcome
     times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
     how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)

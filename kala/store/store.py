@@ -26,19 +26,19 @@ from kala.store.statements import Statements
 
 Durability = Literal["full", "normal"]
 
-# Well above the number of HTTP threads: running out means that readers leak. They then get an error after
-# _READER_PATIENCE seconds.
+# Well above the number of HTTP threads: running out means that readers leak. They then get an error after the timeout.
 _READERS = 256
-_READER_PATIENCE = 10
-_WRITER_PATIENCE = 5
+_READER_TIMEOUT = 10
+_WRITER_TIMEOUT = 5
 # Errors that may be gone at the next start: primary result codes of SQLite (the low byte of the extended code), and
 # errno values.
-_KIND = 0xFF
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
-_PASSING_ON_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
+_PRIMARY_BITS = 0xFF
+_TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
+_TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
 _LOCK = "kala.lock"
+_OUTPUTS = "output"
 # A write that changes nothing.
-_WRITE_NOTHING_NEW = "UPDATE totals SET jobs = jobs"
+_WRITE_UNCHANGED = "UPDATE totals SET jobs = jobs"
 
 
 class Session:
@@ -61,23 +61,23 @@ class Store:
         Raises Conflict if another Kala uses the directory or a newer one wrote the database, Invalid if they cannot be
         used, and Busy if a later start may succeed.
         """
-        self.outputs = data_dir / "output"
-        self._lock = own(data_dir, self.outputs)
+        self.outputs = data_dir / _OUTPUTS
+        self._lock = lock_data_dir(data_dir)
         path = data_dir / "kala.db"
         path.touch(mode=0o600)  # commands can contain secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
-        self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_PATIENCE)
+        self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_TIMEOUT)
         self._reading = PooledSqliteDatabase(
             f"{path.absolute().as_uri()}?mode=ro",
             uri=True,
             max_connections=_READERS,
-            timeout=_READER_PATIENCE,
+            timeout=_READER_TIMEOUT,
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
         self._presence = Presence(path, data_dir / _LOCK)
         for database in (self._writing, self._reading):
             database.register_function(folded, deterministic=True)
-        self._run = Statements(self._writing)
+        self._sql = Statements(self._writing)
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)
         try:
@@ -91,7 +91,7 @@ class Store:
             with self._writing.connection_context():
                 migrate(self._writing)
         except DatabaseError as error:
-            if _kind(_first(error)) in _PASSING:
+            if _primary_code(_root_cause(error)) in _TRANSIENT_CODES:
                 raise Busy(
                     f"data_dir: {path} cannot be used at the moment: {error}; fix this, then start Kala again"
                 ) from error
@@ -104,31 +104,31 @@ class Store:
         Raises Busy if the database cannot be written, or is no longer the file at its path. The first use binds the
         writing connection to the calling thread.
         """
-        with _reachable("written"), self._writing.atomic():
+        with _busy_on_error(write=True), self._writing.atomic():
             yield
             self._presence.check()
 
     def prove_writable(self) -> None:
         """Write something within a transaction, so that its commit fails if the disk cannot be written."""
-        self._run(_WRITE_NOTHING_NEW)
+        self._sql(_WRITE_UNCHANGED)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo only what is written inside, within a transaction, if an exception leaves it. Raises Busy likewise."""
-        with _reachable("written"):
-            self._run("SAVEPOINT message")
+        with _busy_on_error(write=True):
+            self._sql("SAVEPOINT message")
             try:
                 yield
             except BaseException:
-                self._run("ROLLBACK TO message")
-                self._run("RELEASE message")
+                self._sql("ROLLBACK TO message")
+                self._sql("RELEASE message")
                 raise
-            self._run("RELEASE message")
+            self._sql("RELEASE message")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a consistent view of what is committed, for the calling thread. Raises Busy if it cannot be read."""
-        with _reachable("read"), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
+        with _busy_on_error(write=False), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
 
     def next_due(self) -> datetime | None:
@@ -153,31 +153,33 @@ class Store:
 
 
 @contextmanager
-def _reachable(wanted: str) -> Iterator[None]:
+def _busy_on_error(*, write: bool) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, sqlite3.Error, MaxConnectionsExceeded) as error:
-        first = _first(error)
+        cause = _root_cause(error)
+        code = _primary_code(cause)
         # After a failed sync the change may still be on disk, and be there after a crash.
-        is_unsure = wanted == "written" and _kind(first) == sqlite3.SQLITE_IOERR
+        is_unsure = write and code == sqlite3.SQLITE_IOERR
         certainty = "check whether the change was made before you try again" if is_unsure else "nothing was changed"
         # Not certainly damaged: SQLite may also report a disk that cannot be read as corruption.
-        help_ = "; if this persists, stop Kala and restore a backup" if _kind(first) == sqlite3.SQLITE_CORRUPT else ""
-        raise Busy(f"storage: the database cannot be {wanted}: {first}; {certainty}{help_}") from error
+        help_ = "; if this persists, stop Kala and restore a backup" if code == sqlite3.SQLITE_CORRUPT else ""
+        wanted = "written" if write else "read"
+        raise Busy(f"storage: the database cannot be {wanted}: {cause}; {certainty}{help_}") from error
 
 
-def _kind(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & _KIND
+def _primary_code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY_BITS
 
 
-def _first(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """Return the original error: on a full disk SQLite has rolled back already, so our own ROLLBACK fails last."""
     while error.__context__:
         error = error.__context__
     return error
 
 
-def own(data_dir: Path, outputs: Path) -> int:
+def lock_data_dir(data_dir: Path) -> int:
     """Create the data directory if needed, lock it for this process, and return a file descriptor that holds the lock.
 
     Raises Conflict if another process holds the lock, Invalid if the directory cannot be used, Busy if a later attempt
@@ -185,10 +187,10 @@ def own(data_dir: Path, outputs: Path) -> int:
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        outputs.mkdir(mode=0o700, exist_ok=True)
+        (data_dir / _OUTPUTS).mkdir(mode=0o700, exist_ok=True)
         lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        if error.errno in _PASSING_ON_DISK:
+        if error.errno in _TRANSIENT_ERRNOS:
             raise Busy(f"data_dir: {data_dir}: {error.strerror}; fix this, then start Kala again") from error
         raise Invalid(f"data_dir: {data_dir}: {error.strerror}; use a directory that Kala can write to") from error
     try:

@@ -184,7 +184,7 @@ class Kala:
 
     def jobs(self) -> list[str]:
         with self.store.reading() as session:
-            return [job.id for _, job in session.jobs.placed(JobFilter())]
+            return [job.id for _, job in session.jobs.search(JobFilter())]
 
     def run(self, number: int) -> Run | None:
         with self.store.reading() as session:

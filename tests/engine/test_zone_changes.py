@@ -212,6 +212,6 @@ def test_a_plan_of_a_kala_that_did_not_keep_what_it_was_made_with_is_completed(k
     job, hourly = kala.create(schedule=DAILY), kala.create(schedule=HOURLY)
     before = kala.job(job), kala.job(hourly)
     with kala.store.transaction():
-        kala.store._run("UPDATE job SET zone_rules = '', next_wall = NULL")
+        kala.store._sql("UPDATE job SET zone_rules = '', next_wall = NULL")
     kala.restart(seconds=1)
     assert (kala.job(job), kala.job(hourly)) == before

@@ -141,7 +141,7 @@ def test_a_run_is_listed_as_it_was_written(store):
 )
 def test_filters_can_be_combined(undone, made, few, wanted):
     with undone() as store, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kala.store.history._FEW", few)
+        patched.setattr("kala.store.history._MANY", few)
         now, known = 0, []
         for seconds, job, cause, state, took in made:
             now += seconds

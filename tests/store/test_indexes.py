@@ -3,8 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
@@ -13,7 +13,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SPEC = Spec(name="backup", action=Command("true"))
 RUN = Run(id=1, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
 OUTCOME = Outcome(state=State.SUCCEEDED, ended_at=NOON)
-ENDED = msgspec.structs.replace(RUN, state=State.SUCCEEDED, outcome=OUTCOME)
+ENDED = replace(RUN, state=State.SUCCEEDED, outcome=OUTCOME)
 JOB = Job(id="1", spec=SPEC, created_at=NOON, next_due=NOON)
 
 

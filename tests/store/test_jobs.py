@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kala.core.errors import NotFound
 from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
@@ -26,7 +26,7 @@ def job(job_id: str, next_due: datetime | None = None, **fields: object) -> Job:
 def ended(job_id: str, state: State, at: datetime) -> Run:
     outcome = Outcome(state=state, ended_at=at)
     run = Run(job_id=job_id, job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
-    return msgspec.structs.replace(run, state=state, outcome=outcome)
+    return replace(run, state=state, outcome=outcome)
 
 
 def add(store: Store, *jobs: Job) -> None:
@@ -37,7 +37,7 @@ def add(store: Store, *jobs: Job) -> None:
 
 def listed(store: Store, **wanted: object) -> list[str]:
     with store.reading() as session:
-        return [one.id for _, one in session.jobs.placed(JobFilter(**wanted))]
+        return [one.id for _, one in session.jobs.search(JobFilter(**wanted))]
 
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -115,7 +115,7 @@ class TestAJob:
 
     def test_is_planned_with_others(self, store):
         add(store, job("a"), job("b"))
-        plans = [msgspec.structs.replace(job("a", NOON), slots_started=3), job("b", NOON + SECOND)]
+        plans = [replace(job("a", NOON), slots_started=3), job("b", NOON + SECOND)]
         with store.transaction():
             store.writer.jobs.plan(plans)
         assert store.writer.jobs.get_many("ab") == {"a": plans[0], "b": plans[1]}
@@ -360,7 +360,7 @@ class TestTotals:
     def test_are_the_sums_over_all_jobs_whatever_happens(self, undone, changes):
         with undone() as store:
             attempts = [at for at in map(self.change, [store] * 40, count(), changes) if at]
-            jobs = [job for _, job in store.writer.jobs.placed(JobFilter())]
+            jobs = [job for _, job in store.writer.jobs.search(JobFilter())]
             assert store.writer.jobs.totals() == Totals(
                 jobs=len(jobs),
                 disabled=sum(one.spec.disabled for one in jobs),
@@ -374,7 +374,7 @@ class TestTotals:
         """Make one of the changes, and return when a run was started, if one was."""
         what, which, flag = change
         jobs, at = store.writer.jobs, NOON + which * SECOND
-        names = [one.id for _, one in jobs.placed(JobFilter())]
+        names = [one.id for _, one in jobs.search(JobFilter())]
         if what == "add" or not names:
             jobs.add(job(str(number), at if flag else None, disabled=flag and which > 3))
             return None
@@ -382,9 +382,9 @@ class TestTotals:
         match what:
             case "save":
                 before = jobs.get(name)
-                spec = msgspec.structs.replace(before.spec, disabled=flag)
-                jobs.save(msgspec.structs.replace(before, spec=spec))
-                jobs.plan([msgspec.structs.replace(before, next_due=at)])
+                spec = replace(before.spec, disabled=flag)
+                jobs.save(replace(before, spec=spec))
+                jobs.plan([replace(before, next_due=at)])
             case "success":
                 jobs.count_ends([(ended(name, State.SUCCEEDED, at), True)])
             case "error":

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kala.core.limits import MESSAGE
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
@@ -49,7 +49,7 @@ def in_state(runs, state: State) -> Run:
     [stored] = runs.start([stored], NOON)
     if state is State.RUNNING:
         return stored
-    [finished] = runs.finish([(stored, msgspec.structs.replace(DONE, state=state))])
+    [finished] = runs.finish([(stored, replace(DONE, state=state))])
     return finished
 
 
@@ -101,7 +101,7 @@ class TestARun:
     def test_is_read_as_it_was_written(self, undone, given_run):
         with undone() as store:
             added = store.writer.runs.add(given_run)
-            assert store.writer.runs.get(added.id) == added == msgspec.structs.replace(given_run, id=added.id)
+            assert store.writer.runs.get(added.id) == added == replace(given_run, id=added.id)
 
     @given(new_runs, instants, outcomes)
     def test_keeps_how_it_ended(self, undone, given_run, started_at, outcome):
@@ -114,7 +114,7 @@ class TestARun:
 
     def test_that_has_ended_does_not_end_again(self, runs):
         over, running = ended(runs), started(runs)
-        late = msgspec.structs.replace(DONE, message="late")
+        late = replace(DONE, message="late")
         assert [one.id for one in runs.finish([(over, late), (running, late)])] == [running.id]
         assert (runs.get(over.id), runs.get(running.id).outcome) == (over, late)
 
@@ -447,7 +447,7 @@ def test_the_sum_of_all_output_is_right_whatever_happens(undone, steps):
                 continue
             chosen = known[which % len(known)]
             if what == "finish":
-                runs.finish([(chosen, msgspec.structs.replace(DONE, output_size=size))])
+                runs.finish([(chosen, replace(DONE, output_size=size))])
             else:
                 runs.delete([chosen.id])
         left = filter(None, (runs.get(one.id) for one in known))

@@ -145,7 +145,7 @@ class TestOpening:
             Store(tmp_path / "file" / "kala")
 
     def test_a_database_that_another_program_has_locked_is_busy_so_that_a_start_is_retried(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(module, "_WRITER_PATIENCE", 0)
+        monkeypatch.setattr(module, "_WRITER_TIMEOUT", 0)
         other = sqlite3.connect(tmp_path / "kala.db", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(
