@@ -6,13 +6,12 @@ from functools import reduce
 from operator import or_
 
 import msgspec
-from peewee import SQL, Database, Expression
+from peewee import SQL, Database, Expression, Table
 
 from kala.core.run import Cause, Run, State
 from kala.store.instants import to_column
 from kala.store.runs import COLUMNS, to_run
 from kala.store.statements import Statements
-from kala.store.tables import RunRow
 
 # Runs that ended within a period.
 _ENDED_BETWEEN = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
@@ -38,7 +37,7 @@ _UNENDED = {
     for state in (State.QUEUED, State.RUNNING)
 }
 
-_ROW = RunRow.alias("run")
+_RUN = Table("run").alias("run")
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,20 +65,20 @@ class History:
     def search(self, wanted: RunFilter) -> list[Run]:
         """Return the runs that match, newest first."""
         conditions = list(self._conditions(wanted))
-        query = _ROW.select(SQL(COLUMNS)).order_by(_ROW.id.desc()).limit(wanted.limit)
+        query = _RUN.select(SQL(COLUMNS)).order_by(_RUN.c.id.desc()).limit(wanted.limit)
         if conditions:
             query = query.where(*conditions)
         return [to_run(row) for row in self._sql(*query.bind(self._database).sql())]
 
     def _conditions(self, wanted: RunFilter) -> Iterator[Expression | SQL]:
         if wanted.before is not None:
-            yield _ROW.id < wanted.before
+            yield _RUN.c.id < wanted.before
         if wanted.job_id is not None:
-            yield _ROW.job_id == wanted.job_id
+            yield _RUN.c.job_id == wanted.job_id
         if wanted.states:
             yield reduce(or_, self._states(wanted.states))
         if wanted.cause:
-            yield _ROW.cause == wanted.cause.value
+            yield _RUN.c.cause == wanted.cause.value
             if wanted.cause is not Cause.SCHEDULE:
                 yield _RARE_CAUSES
         yield from self._times(wanted)
@@ -88,7 +87,7 @@ class History:
         yield from (_UNENDED[state] for state in states if state in _UNENDED)
         ended = [state.value for state in states if state not in _UNENDED]
         if ended:
-            is_one = _ROW.state == ended[0] if len(ended) == 1 else _ROW.state.in_(ended)
+            is_one = _RUN.c.state == ended[0] if len(ended) == 1 else _RUN.c.state.in_(ended)
             yield is_one if State.SUCCEEDED in states else is_one & _RARE_STATES
 
     def _times(self, wanted: RunFilter) -> Iterator[Expression | SQL]:
@@ -98,8 +97,8 @@ class History:
         until = to_column(wanted.until) if wanted.until else _LATEST
         found = [*self._sql(_ENDED_BETWEEN, (since, until, _MANY)), *self._sql(_UNENDED_BETWEEN, (since, until, _MANY))]
         if len(found) < _MANY:
-            yield _ROW.id.in_(SQL("(SELECT value FROM json_each(?))", (str([run_id for (run_id,) in found]),)))
+            yield _RUN.c.id.in_(SQL("(SELECT value FROM json_each(?))", (str([run_id for (run_id,) in found]),)))
             return
         yield SQL("coalesce(run.ended_at, run.started_at, run.queued_at) BETWEEN ? AND ?", (since, until))
         first, last = self._sql(_ENDED_RANGE, (since, until)).fetchone()
-        yield _ROW.id.between(first or 0, last or 0) | reduce(or_, _UNENDED.values())
+        yield _RUN.c.id.between(first or 0, last or 0) | reduce(or_, _UNENDED.values())

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from peewee import SQL, Database, Expression
+from peewee import SQL, Database, Expression, Table
 
 from kala.core.errors import Conflict, NotFound
 from kala.core.folding import folded
@@ -14,7 +14,6 @@ from kala.core.run import FAILURES, Run, State
 from kala.store.dependencies import Dependencies
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
-from kala.store.tables import JobRow
 
 # The columns that _job() reads; the last one is the ids of the children, in order of creation.
 _COLUMNS = """
@@ -126,7 +125,7 @@ _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 # How much of an unknown id or name an error message quotes.
 _QUOTED = 100
 
-_ROW = JobRow.alias("job")
+_JOB = Table("job").alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
 
 
@@ -209,16 +208,16 @@ class Jobs:
     def search(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
         """Yield the jobs that match, each after its position in the order of creation."""
         columns = SQL(f"{_COLUMNS}, job.seq")
-        query = _ROW.select(columns).where(*self._conditions(wanted)).order_by(_ROW.seq).limit(wanted.limit)
+        query = _JOB.select(columns).where(*self._conditions(wanted)).order_by(_JOB.c.seq).limit(wanted.limit)
         return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
 
     def _conditions(self, wanted: JobFilter) -> Iterator[Expression | SQL]:
-        yield _ROW.seq > wanted.after
+        yield _JOB.c.seq > wanted.after
         if wanted.q:
             yield SQL("instr(folded(job.name), ?) > 0", (folded(wanted.q),))
         for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
             if value is not None:
-                yield getattr(_ROW, column) == value
+                yield getattr(_JOB.c, column) == value
 
     def seq(self, job_id: str) -> int:
         """Return a job's position in the order of creation. Raises NotFound."""

@@ -1,7 +1,8 @@
 """The schema, as numbered migrations: forward only, each in one transaction.
 
 A released migration never changes; add a new one instead. The database's `user_version` is the number of the last
-migration that was applied.
+migration that was applied. Together they are the only description of the schema: what a database has now is printed by
+`sqlite3 kala.db .schema`. Instants are whole microseconds since 1970 (see `instants`).
 """
 
 from peewee import SqliteDatabase
@@ -9,6 +10,8 @@ from peewee import SqliteDatabase
 from kala.core.errors import Conflict
 
 _FIRST = (
+    # `spec` is a core.Spec in JSON; the columns that queries use repeat parts of it. `seq` is the order of creation.
+    # The index on `next_due` is the schedule: there is no other copy of it.
     """
     CREATE TABLE job (
         seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -33,6 +36,7 @@ _FIRST = (
     "CREATE INDEX job_due ON job (next_due, seq) WHERE disabled = 0 AND next_due IS NOT NULL",
     "CREATE INDEX job_on_failure ON job (on_failure_job) WHERE on_failure_job != ''",
     "CREATE INDEX job_name ON job (name)",
+    # The parents in the jobs' specs, indexed from both ends.
     """
     CREATE TABLE dependency (
         parent_id TEXT NOT NULL,
@@ -42,6 +46,7 @@ _FIRST = (
     ) WITHOUT ROWID
     """,
     "CREATE INDEX dependency_child ON dependency (child_id)",
+    # One attempt, and how it ended. A run outlives its job.
     """
     CREATE TABLE run (
         id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -79,7 +84,9 @@ _FIRST = (
     "CREATE INDEX run_state ON run (state, id) WHERE state NOT IN ('queued', 'running', 'succeeded')",
     "CREATE INDEX run_cause ON run (cause, id) WHERE cause != 'schedule'",
     "CREATE INDEX run_output ON run (id) WHERE output_size > 0",
+    # Small outputs of runs; large ones are files.
     "CREATE TABLE output (run_id INTEGER NOT NULL PRIMARY KEY, data BLOB NOT NULL)",
+    # A single row with the sums over all jobs, kept by triggers, so that reading them does not grow with the jobs.
     """
     CREATE TABLE totals (
         jobs INTEGER NOT NULL,
@@ -130,7 +137,8 @@ _FIRST = (
     """,
 )
 
-_CHILDREN_IN_STEPS = (
+_CHILDREN_IN_MIGRATIONS = (
+    # The runs of which some children are still to be started: see `dependencies.PutOff`.
     """
     CREATE TABLE put_off (
         run_id INTEGER NOT NULL PRIMARY KEY,
@@ -175,9 +183,9 @@ _PLANS = (
     "CREATE INDEX job_claimed ON job (claimed_until) WHERE claimed_until IS NOT NULL",
 )
 
-STEPS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
-    _CHILDREN_IN_STEPS,
+    _CHILDREN_IN_MIGRATIONS,
     _TWO_QUEUES,
     _BY_END,
     _LATEST_SUCCESSES,
@@ -189,13 +197,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
 def migrate(database: SqliteDatabase) -> None:
     """Apply the migrations that the database lacks. Raises Conflict if a newer Kala has written the database."""
     done = database.pragma("user_version")
-    if done > len(STEPS):
+    if done > len(MIGRATIONS):
         raise Conflict(
             f"data_dir: {database.database} was written by a newer version of Kala (schema {done}; this version"
-            f" supports {len(STEPS)}); install that version again, or restore a backup made before the upgrade"
+            f" supports {len(MIGRATIONS)}); install that version again, or restore a backup made before the upgrade"
         )
     database.pragma("user_version", done)  # so that a read-only database fails here, not at the first job
-    for number, statements in enumerate(STEPS[done:], start=done + 1):
+    for number, statements in enumerate(MIGRATIONS[done:], start=done + 1):
         with database.atomic():
             for statement in statements:
                 database.execute_sql(statement)
