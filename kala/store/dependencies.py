@@ -4,37 +4,36 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from msgspec.structs import astuple
 from peewee import Database
 
 from kala.store.statements import Statements
 
 _LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 # Unlink a child from all parents but these.
-_UNLINK_OTHERS = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN (SELECT value FROM json_each(?))"
-_UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?))"
-_UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN (SELECT value FROM json_each(?))"
+_UNLINK_OTHERS = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN [job_ids ?]"
+_UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN [job_ids ?]"
+_UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN [job_ids ?]"
 _UNLINK_ALL = "DELETE FROM dependency"
 _COUNT = "SELECT count(*) FROM dependency"
 # Each of these jobs with each of its children, in order of creation.
 _CHILDREN = """
     SELECT parent_id, child_id FROM dependency JOIN job ON job.id = child_id
-    WHERE parent_id IN (SELECT value FROM json_each(?)) ORDER BY job.seq
+    WHERE parent_id IN [job_ids ?] ORDER BY job.seq
 """
 # Each of these jobs with each job that it can start: its children and its on-failure job.
 _STARTED_BY = """
-    SELECT parent_id, child_id FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?1))
+    SELECT parent_id, child_id FROM dependency WHERE parent_id IN [job_ids ?1]
     UNION ALL SELECT id, on_failure_job FROM job
-        WHERE id IN (SELECT value FROM json_each(?1)) AND on_failure_job != ''
+        WHERE id IN [job_ids ?1] AND on_failure_job != ''
 """
 # How many parents each of these jobs has, if any.
 _COUNT_PARENTS = """
-    SELECT child_id, count(*) FROM dependency INDEXED BY dependency_child
-    WHERE child_id IN (SELECT value FROM json_each(?)) GROUP BY child_id
+    SELECT child_id, count(*) FROM dependency [index dependency_child]
+    WHERE child_id IN [job_ids ?] GROUP BY child_id
 """
 # Those of these jobs that have at least a number of children.
 _WITH_CHILDREN = """
-    SELECT value FROM json_each(?2)
+    SELECT value FROM [job_ids ?2] AS given
     WHERE EXISTS (SELECT 1 FROM dependency WHERE parent_id = value LIMIT 1 OFFSET ?1 - 1)
 """
 # A job's children within a range of positions, each after its position.
@@ -42,7 +41,6 @@ _CHILDREN_BETWEEN = """
     SELECT job.seq, child_id FROM dependency JOIN job ON job.id = child_id
     WHERE parent_id = ? AND job.seq > ? AND job.seq <= ? ORDER BY job.seq LIMIT ?
 """
-_SEQ = "SELECT seq FROM job WHERE id = ?"
 # Note that a parent has succeeded since its child's last run.
 _REMEMBER_SUCCESS = "UPDATE dependency SET has_succeeded = 1 WHERE parent_id = ? AND child_id = ?"
 # Whether every parent has succeeded since the child's last run; NULL without parents.
@@ -51,9 +49,14 @@ _HAVE_ALL_SUCCEEDED = "SELECT min(has_succeeded) FROM dependency WHERE child_id 
 _FORGET_SUCCESSES = "UPDATE dependency SET has_succeeded = 0 WHERE child_id = ? AND has_succeeded = 1"
 # Reset a parent's success for all of its children.
 _OUTDATE_SUCCESSES = """
-    UPDATE dependency INDEXED BY dependency_succeeded SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
+    UPDATE dependency [index dependency_succeeded] SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
 """
-_PUT_OFF = "INSERT OR REPLACE INTO put_off (run_id, job_id, done, last) VALUES (?, ?, ?, ?)"
+# Note that the children of a job after one (or from the first on), up to another, are still to be started.
+_PUT_OFF = """
+    INSERT INTO put_off (run_id, job_id, done, last)
+    VALUES (?, ?, coalesce((SELECT seq FROM job WHERE id = ?), 0), (SELECT seq FROM job WHERE id = ?))
+"""
+_KEEP_PUT_OFF = "UPDATE put_off SET done = ? WHERE run_id = ?"
 _FIRST_PUT_OFF = "SELECT run_id, job_id, done, last FROM put_off ORDER BY run_id LIMIT 1"
 _DELETE_PUT_OFF = "DELETE FROM put_off WHERE run_id = ?"
 
@@ -104,13 +107,11 @@ class Dependencies:
 
     def put_off(self, run_id: int, job_id: str, last_done: str | None, last: str) -> None:
         """Note that the children after `last_done`, up to `last`, are still to be started for a run."""
-        self.keep_put_off(PutOff(run_id, job_id, self._seq(last_done) if last_done else 0, self._seq(last)))
+        self._sql(_PUT_OFF, (run_id, job_id, last_done, last))
 
     def keep_put_off(self, put_off: PutOff) -> None:
-        self._sql(_PUT_OFF, astuple(put_off))
-
-    def _seq(self, job_id: str) -> int:
-        return int(self._sql(_SEQ, (job_id,)).fetchone()[0])
+        """Write up to which position the children were handled."""
+        self._sql(_KEEP_PUT_OFF, (put_off.done, put_off.run_id))
 
     def first_put_off(self) -> PutOff | None:
         row = self._sql(_FIRST_PUT_OFF).fetchone()

@@ -9,18 +9,19 @@ import msgspec
 from peewee import SQL, Database, Expression, Table
 
 from kala.core.run import Cause, Run, State
+from kala.store.dialect import id_list
 from kala.store.instants import to_column
 from kala.store.runs import COLUMNS, to_run
 from kala.store.statements import Statements
 
 # Runs that ended within a period.
-_ENDED_BETWEEN = "SELECT id FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ? LIMIT ?"
+_ENDED_BETWEEN = "SELECT id FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ? LIMIT ?"
 # The range of ids of all runs that ended within a period.
-_ENDED_RANGE = "SELECT min(id), max(id) FROM run INDEXED BY run_ended WHERE ended_at BETWEEN ? AND ?"
+_ENDED_RANGE = "SELECT min(id), max(id) FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ?"
 # Running runs that started, and queued runs that were queued, within a period.
 _UNENDED_BETWEEN = """
-    SELECT id FROM run INDEXED BY run_running WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
-    UNION ALL SELECT id FROM run INDEXED BY run_queued WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
+    SELECT id FROM run [index run_running] WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
+    UNION ALL SELECT id FROM run [index run_queued] WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
     LIMIT ?3
 """
 # A period with fewer runs is searched by the ids found; one with more, by the range of ids.
@@ -33,7 +34,7 @@ _RARE_CAUSES = SQL("run.cause != 'schedule'")
 
 # By subquery: these partial indexes are small, but do not have the order of all runs.
 _UNENDED = {
-    state: SQL(f"run.id IN (SELECT id FROM run INDEXED BY run_{state} WHERE state = '{state}')")
+    state: SQL(f"run.id IN (SELECT id FROM run [index run_{state}] WHERE state = '{state}')")
     for state in (State.QUEUED, State.RUNNING)
 }
 
@@ -97,7 +98,7 @@ class History:
         until = to_column(wanted.until) if wanted.until else _LATEST
         found = [*self._sql(_ENDED_BETWEEN, (since, until, _MANY)), *self._sql(_UNENDED_BETWEEN, (since, until, _MANY))]
         if len(found) < _MANY:
-            yield _RUN.c.id.in_(SQL("(SELECT value FROM json_each(?))", (str([run_id for (run_id,) in found]),)))
+            yield _RUN.c.id.in_(SQL("[run_ids ?]", (id_list(run_id for (run_id,) in found),)))
             return
         yield SQL("coalesce(run.ended_at, run.started_at, run.queued_at) BETWEEN ? AND ?", (since, until))
         first, last = self._sql(_ENDED_RANGE, (since, until)).fetchone()

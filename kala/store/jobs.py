@@ -12,6 +12,7 @@ from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
 from kala.core.run import FAILURES, Run, State
 from kala.store.dependencies import Dependencies
+from kala.store.dialect import trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
@@ -20,35 +21,35 @@ _COLUMNS = """
     job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_wall, job.claimed_until, job.next_wall,
     job.zone_rules, job.is_done,
     job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
-    (SELECT group_concat(child_id, ' ') FROM (
+    (SELECT [joined child_id] FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
-        WHERE parent_id = job.id ORDER BY child.seq))
+        WHERE parent_id = job.id ORDER BY child.seq) AS children)
 """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
 # The jobs with these ids.
-_GET_MANY = f"SELECT {_COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_GET_MANY = f"SELECT {_COLUMNS} FROM job WHERE id IN [job_ids ?]"
 # The enabled jobs due by an instant, earliest first, of those planned with these zone rules.
 _DUE = f"""
-    SELECT {_COLUMNS} FROM job INDEXED BY job_due
+    SELECT {_COLUMNS} FROM job [index job_due]
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
     ORDER BY next_due, seq LIMIT ?
 """
 # Jobs planned with other zone rules. Two ranges, because an index does not serve `!=`.
 _OF_OTHER_ZONE = f"""
     SELECT {_COLUMNS} FROM job WHERE seq IN (
-        SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules < ?
-        UNION ALL SELECT seq FROM job INDEXED BY job_zone WHERE zone_rules > ?
+        SELECT seq FROM job [index job_zone] WHERE zone_rules < ?
+        UNION ALL SELECT seq FROM job [index job_zone] WHERE zone_rules > ?
         LIMIT ?)
 """
 # Jobs planned with these zone rules by a clock that was ahead of an instant.
 _FROM_AHEAD = f"""
-    SELECT {_COLUMNS} FROM job INDEXED BY job_claimed
+    SELECT {_COLUMNS} FROM job [index job_claimed]
     WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules = ?) LIMIT ?
 """
 # The latest instant up to which slots were claimed.
-_LAST_CLAIM = "SELECT max(claimed_until) FROM job INDEXED BY job_claimed WHERE claimed_until IS NOT NULL"
+_LAST_CLAIM = "SELECT max(claimed_until) FROM job [index job_claimed] WHERE claimed_until IS NOT NULL"
 # The earliest instant at which an enabled job is due.
-_NEXT_DUE = "SELECT min(next_due) FROM job INDEXED BY job_due WHERE disabled = 0 AND next_due IS NOT NULL"
+_NEXT_DUE = "SELECT min(next_due) FROM job [index job_due] WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
     INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_wall,
         claimed_until, next_wall, zone_rules, created_at, id)
@@ -63,46 +64,40 @@ _PLAN = """
     UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
     WHERE id = ?
 """
-_SET_DONE = "UPDATE job SET is_done = ? WHERE id IN (SELECT value FROM json_each(?))"
+_SET_DONE = "UPDATE job SET is_done = ? WHERE id IN [job_ids ?]"
 # Write when a run of each of these jobs was last started.
-_COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN (SELECT value FROM json_each(?))"
+_COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN [job_ids ?]"
 # Count a run that succeeded.
 _COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
 # Count a run that failed; `finished` counts it only if no retry follows.
 _COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
 # The names of these jobs.
-_NAMES = "SELECT id, name FROM job WHERE id IN (SELECT value FROM json_each(?))"
+_NAMES = "SELECT id, name FROM job WHERE id IN [job_ids ?]"
 # Those of these ids that belong to a job.
-_EXISTING = "SELECT id FROM job WHERE id IN (SELECT value FROM json_each(?))"
-_DELETE = "DELETE FROM job WHERE id IN (SELECT value FROM json_each(?))"
-# Without a row trigger SQLite clears the table page by page, which takes a tenth of the time.
-_DELETE_TRIGGER = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'totals_delete'"
-_DROP_TRIGGER = "DROP TRIGGER totals_delete"
+_EXISTING = "SELECT id FROM job WHERE id IN [job_ids ?]"
+_DELETE = "DELETE FROM job WHERE id IN [job_ids ?]"
 _DELETE_ALL = "DELETE FROM job"
 # Do at once what the dropped trigger does row by row.
 _NO_TOTALS = "UPDATE totals SET jobs = 0, disabled = 0, successes = 0, errors = 0"
 # Remove deleted jobs from the parents of jobs that stay.
 _FORGET_PARENTS = """
-    UPDATE job SET spec = json_set(spec, '$.parents', (
-        SELECT json_group_array(value) FROM (
-            SELECT value FROM json_each(spec, '$.parents') WHERE value NOT IN (SELECT value FROM json_each(?1))
-            ORDER BY key)))
-    WHERE id IN (SELECT child_id FROM dependency WHERE parent_id IN (SELECT value FROM json_each(?1)))
-        AND id NOT IN (SELECT value FROM json_each(?1))
+    UPDATE job SET spec = [spec_without_parents ?1]
+    WHERE id IN (SELECT child_id FROM dependency WHERE parent_id IN [job_ids ?1])
+        AND id NOT IN [job_ids ?1]
     RETURNING id
 """
 # Clear the on-failure job of a number of jobs where it is one of these.
 _FORGET_ON_FAILURE = """
-    UPDATE job SET on_failure_job = '', spec = json_set(spec, '$.on_failure_job', '')
-    WHERE id IN (SELECT id FROM job INDEXED BY job_on_failure
-        WHERE on_failure_job != '' AND on_failure_job IN (SELECT value FROM json_each(?2)) LIMIT ?1)
+    UPDATE job SET on_failure_job = '', spec = [spec_without_on_failure_job]
+    WHERE id IN (SELECT id FROM job [index job_on_failure]
+        WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?2] LIMIT ?1)
     RETURNING id
 """
 # The jobs that queued runs and on-failure jobs refer to and that do not exist.
 _MISSING = """
-    SELECT DISTINCT job_id FROM run INDEXED BY run_queued
+    SELECT DISTINCT job_id FROM run [index run_queued]
         WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = job_id)
-    UNION SELECT on_failure_job FROM job AS caller INDEXED BY job_on_failure
+    UNION SELECT on_failure_job FROM job AS caller [index job_on_failure]
         WHERE on_failure_job != '' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = caller.on_failure_job)
 """
 # The jobs with a name; two are enough to know that it is ambiguous.
@@ -114,9 +109,9 @@ _LAST_SEQ = "SELECT max(seq) FROM job"
 _NODES = "SELECT seq, id, name, disabled FROM job WHERE seq > ? AND seq <= ? ORDER BY seq"
 # The edges from the jobs within a range of positions: to the on-failure job, and to the children up to its end.
 _EDGES = """
-    SELECT job.seq, job.id, failure.id, (SELECT group_concat(child_id, ' ') FROM (
+    SELECT job.seq, job.id, failure.id, (SELECT [joined child_id] FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
-        WHERE parent_id = job.id AND child.seq <= ?1 ORDER BY child.seq))
+        WHERE parent_id = job.id AND child.seq <= ?1 ORDER BY child.seq) AS children)
     FROM job LEFT JOIN job failure ON failure.id = job.on_failure_job AND failure.seq <= ?1
     WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
 """
@@ -214,7 +209,7 @@ class Jobs:
     def _conditions(self, wanted: JobFilter) -> Iterator[Expression | SQL]:
         yield _JOB.c.seq > wanted.after
         if wanted.q:
-            yield SQL("instr(folded(job.name), ?) > 0", (folded(wanted.q),))
+            yield SQL("[contains job.name ?]", (folded(wanted.q),))
         for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
             if value is not None:
                 yield getattr(_JOB.c, column) == value
@@ -293,9 +288,9 @@ class Jobs:
         return changed
 
     def delete_all(self) -> None:
-        trigger = self._sql(_DELETE_TRIGGER).fetchone()[0]
-        for statement in (_DROP_TRIGGER, _DELETE_ALL, _NO_TOTALS, trigger):
-            self._sql(statement)
+        with trigger_dropped(self._sql, "totals_delete"):
+            self._sql(_DELETE_ALL)
+            self._sql(_NO_TOTALS)
         self._dependencies.unlink_all()
 
     def forget_on_failure(self, gone: Collection[str], limit: int) -> list[str]:

@@ -9,24 +9,24 @@ from kala.store.statements import Statements
 
 # A job's oldest runs that have ended, each with when.
 _OLDEST_OF = """
-    SELECT id, coalesce(ended_at, queued_at) FROM run INDEXED BY run_job
+    SELECT id, coalesce(ended_at, queued_at) FROM run [index run_job]
     WHERE job_id = ? AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
 # A job's runs that are older than a number of its newest ones.
 _BEYOND_NEWEST = """
-    SELECT id FROM run INDEXED BY run_job
+    SELECT id FROM run [index run_job]
     WHERE job_id = ? AND state NOT IN ('queued', 'running') ORDER BY id DESC LIMIT ? OFFSET ?
 """
 # A job's runs that are older than the newest ones whose outputs fit into a number of bytes, oldest first.
 _BEYOND_BYTES = """
     SELECT id FROM (
-        SELECT id, sum(output_size) OVER (ORDER BY id DESC) AS bytes FROM run INDEXED BY run_job
-        WHERE job_id = ? AND state NOT IN ('queued', 'running'))
+        SELECT id, sum(output_size) OVER (ORDER BY id DESC) AS bytes FROM run [index run_job]
+        WHERE job_id = ? AND state NOT IN ('queued', 'running')) AS ended
     WHERE bytes > ? ORDER BY id LIMIT ?
 """
 # The oldest runs that have output.
 _WITH_OUTPUT = """
-    SELECT id, output_size FROM run INDEXED BY run_output
+    SELECT id, output_size FROM run [index run_output]
     WHERE output_size > 0 AND state NOT IN ('queued', 'running') ORDER BY id LIMIT ?
 """
 # The runs in a range of ids.

@@ -9,6 +9,7 @@ from peewee import Database
 
 from kala.core.limits import MESSAGE
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
+from kala.store.dialect import inserted_id
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
@@ -19,18 +20,18 @@ COLUMNS = """
 _INSERT = """
     INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority,
         queued_at, due_at, started_at, ended_at, message)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) [returning_id]
 """
 _GET = f"SELECT {COLUMNS} FROM run WHERE id = ?"
 # The runs that are running, oldest first.
-_RUNNING = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' ORDER BY id"
+_RUNNING = f"SELECT {COLUMNS} FROM run [index run_running] WHERE state = 'running' ORDER BY id"
 # Move queued runs to running.
 _START = """
     UPDATE run SET state = 'running', started_at = ?
-    WHERE id IN (SELECT value FROM json_each(?)) AND state = 'queued'
+    WHERE id IN [run_ids ?] AND state = 'queued'
 """
 # Those of these runs that are running.
-_STILL_RUNNING = "SELECT id FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'"
+_STILL_RUNNING = "SELECT id FROM run WHERE id IN [run_ids ?] AND state = 'running'"
 # Move a running run to its end.
 _FINISH = """
     UPDATE run SET state = ?, started_at = ?, ended_at = ?, duration = ?, message = ?, exit_code = ?, signal = ?,
@@ -39,84 +40,84 @@ _FINISH = """
 """
 # Whether a queued run only needs a worker; one EXISTS for each of the two queues.
 _HAS_READY = """
-    SELECT EXISTS (SELECT 1 FROM run INDEXED BY run_ready
+    SELECT EXISTS (SELECT 1 FROM run [index run_ready]
         WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure'))
-    OR EXISTS (SELECT 1 FROM run INDEXED BY run_ready_led_to
+    OR EXISTS (SELECT 1 FROM run [index run_ready_led_to]
         WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
 """
 # Queued runs that only need a worker, by priority and then age, up to a limit from each of the two queues.
 _READY = f"""
-    SELECT * FROM (SELECT {COLUMNS} FROM run INDEXED BY run_ready
+    SELECT * FROM (SELECT {COLUMNS} FROM run [index run_ready]
         WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure')
-        ORDER BY priority DESC, id LIMIT ?1)
-    UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM run INDEXED BY run_ready_led_to
+        ORDER BY priority DESC, id LIMIT ?1) AS own
+    UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM run [index run_ready_led_to]
         WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure')
-        ORDER BY priority DESC, id LIMIT ?1)
+        ORDER BY priority DESC, id LIMIT ?1) AS led_to
 """
 # Those of these jobs with a run that is running or queued; a retry that waits for its time does not count.
 _BUSY = """
-    SELECT value FROM json_each(?)
-    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
-        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+    SELECT value FROM [job_ids ?] AS given
+    WHERE EXISTS (SELECT 1 FROM run [index run_running] WHERE state = 'running' AND job_id = value)
+        OR EXISTS (SELECT 1 FROM run [index run_queued]
             WHERE state = 'queued' AND job_id = value AND waiting != 'retry')
 """
 # Those of these jobs with a run that is running or queued; a retry that waits for its time counts, too.
 _UNFINISHED = """
-    SELECT value FROM json_each(?)
-    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
-        OR EXISTS (SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = value)
+    SELECT value FROM [job_ids ?] AS given
+    WHERE EXISTS (SELECT 1 FROM run [index run_running] WHERE state = 'running' AND job_id = value)
+        OR EXISTS (SELECT 1 FROM run [index run_queued] WHERE state = 'queued' AND job_id = value)
 """
 # Those of these jobs with a queued run for a slot.
 _WITH_SLOT_WAITING = """
-    SELECT value FROM json_each(?)
-    WHERE EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+    SELECT value FROM [job_ids ?] AS given
+    WHERE EXISTS (SELECT 1 FROM run [index run_queued]
         WHERE state = 'queued' AND job_id = value AND cause = 'schedule')
 """
 # Release the oldest run of each job that waits for its job, unless another run is running or free to start.
 _RELEASE = """
     UPDATE run SET waiting = '' WHERE id IN (
-        SELECT (SELECT id FROM run INDEXED BY run_queued
+        SELECT (SELECT id FROM run [index run_queued]
             WHERE state = 'queued' AND job_id = value AND waiting = 'job'
-                AND NOT EXISTS (SELECT 1 FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = value)
-                AND NOT EXISTS (SELECT 1 FROM run INDEXED BY run_queued
+                AND NOT EXISTS (SELECT 1 FROM run [index run_running] WHERE state = 'running' AND job_id = value)
+                AND NOT EXISTS (SELECT 1 FROM run [index run_queued]
                     WHERE state = 'queued' AND job_id = value AND waiting IN ('', 'pool'))
             ORDER BY id LIMIT 1)
-        FROM json_each(?))
+        FROM [job_ids ?] AS given)
 """
 _WAIT_FOR_POOL = "UPDATE run SET waiting = 'pool' WHERE id = ? AND state = 'queued'"
 # Release the first run that waits for a pool, by priority and then age.
 _RELEASE_POOL = """
     UPDATE run SET waiting = '' WHERE id = (
-        SELECT id FROM run INDEXED BY run_pool WHERE state = 'queued' AND waiting = 'pool' AND pool = ?
+        SELECT id FROM run [index run_pool] WHERE state = 'queued' AND waiting = 'pool' AND pool = ?
         ORDER BY priority DESC, id LIMIT 1)
 """
 # Release all runs that wait for a pool.
 _RELEASE_POOLS = "UPDATE run SET waiting = '' WHERE state = 'queued' AND waiting = 'pool'"
 # The earliest instant at which a retry may start.
-_NEXT_RETRY = "SELECT min(not_before) FROM run INDEXED BY run_retry WHERE state = 'queued' AND waiting = 'retry'"
+_NEXT_RETRY = "SELECT min(not_before) FROM run [index run_retry] WHERE state = 'queued' AND waiting = 'retry'"
 # The retries whose time has come, earliest first.
 _DUE_RETRIES = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_retry
+    SELECT {COLUMNS} FROM run [index run_retry]
     WHERE state = 'queued' AND waiting = 'retry' AND not_before <= ? ORDER BY not_before LIMIT ?
 """
 # Shorten the wait of every queued retry.
 _BRING_FORWARD = """
-    UPDATE run INDEXED BY run_queued SET not_before = not_before - ? WHERE state = 'queued' AND not_before IS NOT NULL
+    UPDATE run [index run_queued] SET not_before = not_before - ? WHERE state = 'queued' AND not_before IS NOT NULL
 """
 # Restart the delay of retries that were queued by a clock that was ahead: from now on, for its full length.
 _SHORTEN_RETRIES = """
-    UPDATE run INDEXED BY run_queued SET not_before = not_before - queued_at + ?
+    UPDATE run [index run_queued] SET not_before = not_before - queued_at + ?
     WHERE state = 'queued' AND not_before IS NOT NULL AND queued_at > ?
 """
 # Let a retry whose time has come wait for something else, or for a worker only.
 _END_RETRY_WAIT = "UPDATE run SET waiting = ? WHERE id = ? AND state = 'queued'"
 # The running runs of a job, oldest first.
-_RUNNING_OF = f"SELECT {COLUMNS} FROM run INDEXED BY run_running WHERE state = 'running' AND job_id = ? ORDER BY id"
+_RUNNING_OF = f"SELECT {COLUMNS} FROM run [index run_running] WHERE state = 'running' AND job_id = ? ORDER BY id"
 # Delete those of these runs that have ended.
-_DELETE = "DELETE FROM run WHERE id IN (SELECT value FROM json_each(?)) AND state NOT IN ('queued', 'running')"
+_DELETE = "DELETE FROM run WHERE id IN [run_ids ?] AND state NOT IN ('queued', 'running')"
 # Delete the outputs of those of these runs that were deleted.
 _DELETE_OUTPUTS = """
-    DELETE FROM output WHERE run_id IN (SELECT value FROM json_each(?))
+    DELETE FROM output WHERE run_id IN [run_ids ?]
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.id = run_id)
 """
 _STORE_OUTPUT = "INSERT INTO output (run_id, data) VALUES (?, ?)"
@@ -125,46 +126,46 @@ _OUTPUT = "SELECT data FROM output WHERE run_id = ?"
 _HOLD = "UPDATE run SET waiting = 'disabled' WHERE state = 'queued' AND job_id = ?"
 # Give the held runs of a job another reason to wait; delayed retries wait for their time again.
 _RESUME = """
-    UPDATE run SET waiting = iif(not_before IS NULL, ?, 'retry')
+    UPDATE run SET waiting = CASE WHEN not_before IS NULL THEN ? ELSE 'retry' END
     WHERE state = 'queued' AND waiting = 'disabled' AND job_id = ?
 """
-_IS_QUEUED = "SELECT 1 FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? AND cause = ? LIMIT 1"
-_COUNT_QUEUED = "SELECT count(*) FROM run INDEXED BY run_queued WHERE state = 'queued'"
+_IS_QUEUED = "SELECT 1 FROM run [index run_queued] WHERE state = 'queued' AND job_id = ? AND cause = ? LIMIT 1"
+_COUNT_QUEUED = "SELECT count(*) FROM run [index run_queued] WHERE state = 'queued'"
 _COUNT_QUEUED_OF = f"{_COUNT_QUEUED} AND job_id = ?"
 # Whether a later run of a job has started or is queued.
 _HAS_NEWER = """
-    SELECT 1 FROM run INDEXED BY run_job
+    SELECT 1 FROM run [index run_job]
     WHERE job_id = ? AND id > ? AND (started_at IS NOT NULL OR state = 'queued') LIMIT 1
 """
-_JOBS_WITH_QUEUED = "SELECT DISTINCT job_id FROM run INDEXED BY run_queued WHERE state = 'queued'"
+_JOBS_WITH_QUEUED = "SELECT DISTINCT job_id FROM run [index run_queued] WHERE state = 'queued'"
 # The queued runs of a job, oldest first.
-_QUEUED = f"SELECT {COLUMNS} FROM run INDEXED BY run_queued WHERE state = 'queued' AND job_id = ? ORDER BY id"
+_QUEUED = f"SELECT {COLUMNS} FROM run [index run_queued] WHERE state = 'queued' AND job_id = ? ORDER BY id"
 _CANCEL_QUEUED = "UPDATE run SET state = 'cancelled', ended_at = ?, message = ? WHERE state = 'queued' AND id = ?"
 # Cancel a number of queued runs of these jobs.
 _CANCEL_QUEUED_OF = """
     UPDATE run SET state = 'cancelled', ended_at = ?1, message = ?2
-    WHERE state = 'queued' AND id IN (SELECT id FROM run INDEXED BY run_queued
-        WHERE state = 'queued' AND job_id IN (SELECT value FROM json_each(?4)) LIMIT ?3)
+    WHERE state = 'queued' AND id IN (SELECT id FROM run [index run_queued]
+        WHERE state = 'queued' AND job_id IN [job_ids ?4] LIMIT ?3)
     RETURNING id, pool
 """
 # Runs of a job that started and ended, and that no retry followed: none started, and none is queued.
 _IS_LAST_ATTEMPT = """
     job_id = ? AND started_at IS NOT NULL AND state != 'running'
-    AND NOT EXISTS (SELECT 1 FROM run AS retry INDEXED BY run_retried
+    AND NOT EXISTS (SELECT 1 FROM run AS retry [index run_retried]
         WHERE retry.cause = 'retry' AND retry.cause_run = run.id
             AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
 """
 # The newest of them before a run.
 _LAST_ATTEMPTS = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT ?
+    SELECT {COLUMNS} FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT ?
 """
 # Those from one run to before another, oldest first.
 _LAST_ATTEMPTS_FROM = f"""
-    SELECT {COLUMNS} FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id >= ? AND id < ? ORDER BY id
+    SELECT {COLUMNS} FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} AND id >= ? AND id < ? ORDER BY id
 """
 # The one at a distance from the newest before a run.
 _NTH_LAST_ATTEMPT = f"""
-    SELECT id FROM run INDEXED BY run_job WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?
+    SELECT id FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?
 """
 # Larger than the id of any run.
 _AFTER_ALL = 2**63 - 1
@@ -183,7 +184,7 @@ class Runs:
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
         end = (to_column(run.outcome.ended_at), run.outcome.message) if run.outcome else (None, "")
         cursor = self._sql(_INSERT, (*why, *place, *times, *end))
-        return replace(run, id=cursor.lastrowid)
+        return replace(run, id=inserted_id(cursor))
 
     def get(self, run_id: int) -> Run | None:
         row = self._sql(_GET, (run_id,)).fetchone()

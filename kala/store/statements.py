@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from peewee import Database
+
+from kala.store.dialect import id_list, translated
 
 
 class Statements:
@@ -16,18 +17,19 @@ class Statements:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def __call__(self, sql: str, values: Sequence[object] = ()) -> Any:
+    def __call__(self, statement: str, values: Sequence[object] = ()) -> Any:
         """Execute a statement, and return its cursor."""
-        return self._database.connection().execute(sql, _by_number(values) if "?1" in sql else values)
+        sql, is_numbered = translated(statement)
+        return self._database.connection().execute(sql, _by_number(values) if is_numbered else values)
 
-    def for_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    def for_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         """Execute a statement once for each row of values."""
         if rows:
-            self._database.connection().executemany(sql, rows)
+            self._database.connection().executemany(translated(statement)[0], rows)
 
-    def for_all(self, sql: str, chosen: Iterable[object], *values: object) -> Any:
-        """Execute a statement whose last value is a list, in JSON for json_each(); return its cursor."""
-        return self(sql, (*values, msgspec.json.encode(list(chosen)).decode()))
+    def for_all(self, statement: str, ids: Iterable[object], *values: object) -> Any:
+        """Execute a statement whose last value is a list of ids, and return its cursor."""
+        return self(statement, (*values, id_list(ids)))
 
 
 def _by_number(values: Sequence[object]) -> dict[str, object]:

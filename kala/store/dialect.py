@@ -1,0 +1,67 @@
+"""What databases spell differently, in the spelling of SQLite.
+
+Statements are written in SQL that SQLite and PostgreSQL share, with a marker in square brackets for each construct that
+they do not share, such as `FROM run [index run_job]`. A value is `?`, or `?1` where a statement uses it twice.
+
+Four other files are about SQLite: store.py opens connections, statements.py calls the driver, migrations.py has the
+schema, and backup.py copies the database.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import msgspec
+
+_MARKERS = {
+    # Read the table by this index: SQLite has no statistics, and would guess.
+    "index": "INDEXED BY {}",
+    # The ids in a value from id_list(), as a table with the column `value`.
+    "job_ids": "(SELECT value FROM json_each({}))",
+    "run_ids": "(SELECT value FROM json_each({}))",
+    # The values of a column of a subquery, in its order and separated by spaces.
+    "joined": "group_concat({}, ' ')",
+    # The id of an inserted row, for inserted_id(). SQLite's RETURNING takes longer than the INSERT itself.
+    "returning_id": "",
+    # Whether a column contains a folded text; store.py defines folded() on each connection.
+    "contains": "instr(folded({}), {}) > 0",
+    # The column `spec` of a job without a reference to deleted jobs.
+    "spec_without_on_failure_job": "json_set(spec, '$.on_failure_job', '')",
+    "spec_without_parents": """
+        json_set(spec, '$.parents', (SELECT json_group_array(value) FROM (
+            SELECT value FROM json_each(spec, '$.parents') WHERE value NOT IN (SELECT value FROM json_each({}))
+            ORDER BY key)))
+    """,
+}
+_MARKER = re.compile(r"\[(\w+)((?: [\w.?]+)*)\]")
+_TRIGGER = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?"
+
+
+@cache
+def translated(statement: str) -> tuple[str, bool]:
+    """Return the statement without markers, and whether its values are numbered."""
+    return _MARKER.sub(lambda found: _MARKERS[found[1]].format(*found[2].split()), statement), "?1" in statement
+
+
+def id_list(ids: Iterable[object]) -> str:
+    """Return ids as one value, for `[job_ids ?]` or `[run_ids ?]`."""
+    return msgspec.json.encode(list(ids)).decode()
+
+
+def inserted_id(cursor: Any) -> int:
+    """Return the id of the row that a statement with `[returning_id]` has inserted."""
+    return int(cursor.lastrowid)
+
+
+@contextmanager
+def trigger_dropped(execute: Callable[..., Any], name: str) -> Iterator[None]:
+    """Do without a trigger, within a transaction.
+
+    Without a row trigger SQLite clears a table page by page, which takes a tenth of the time.
+    """
+    [definition] = execute(_TRIGGER, (name,)).fetchone()
+    execute(f"DROP TRIGGER {name}")
+    yield
+    execute(definition)
