@@ -155,10 +155,8 @@ _IS_LAST_ATTEMPT = """
         WHERE retry.cause = 'retry' AND retry.cause_run = run.id
             AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
 """
-# The newest of them before a run.
-_LAST_ATTEMPTS = f"""
-    SELECT {COLUMNS} FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} AND id < ? ORDER BY id DESC LIMIT ?
-"""
+# The newest of them.
+_LAST_ATTEMPTS = f"SELECT {COLUMNS} FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} ORDER BY id DESC LIMIT ?"
 # Those from one run to before another, oldest first.
 _LAST_ATTEMPTS_FROM = f"""
     SELECT {COLUMNS} FROM run [index run_job] WHERE {_IS_LAST_ATTEMPT} AND id >= ? AND id < ? ORDER BY id
@@ -320,10 +318,9 @@ class Runs:
         """Cancel at most `limit` queued runs of jobs, and return their ids and pools."""
         return sorted(self._sql.for_all(_CANCEL_QUEUED_OF, job_ids, to_column(now), reason, limit).fetchall())
 
-    def last_attempts(self, job_id: str, limit: int | None, before: int | None = None) -> list[Run]:
+    def last_attempts(self, job_id: str, limit: int) -> list[Run]:
         """Return the newest last attempts of a job, oldest first: the run by which each slot or start ended."""
-        values = (job_id, _AFTER_ALL if before is None else before, -1 if limit is None else limit)
-        return [to_run(row) for row in self._sql(_LAST_ATTEMPTS, values)][::-1]
+        return [to_run(row) for row in self._sql(_LAST_ATTEMPTS, (job_id, limit))][::-1]
 
     def last_attempts_from(self, first: int, job_id: str, before: int | None = None) -> Iterator[Run]:
         """Yield the last attempts of a job, from the run `first` to before the run `before`."""

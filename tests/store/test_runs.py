@@ -265,7 +265,7 @@ class TestLastAttempts:
         started(runs)
         runs.add(run())
         ended(runs, job="2")
-        assert runs.last_attempts("1", None) == [first, second]
+        assert runs.last_attempts("1", 9) == [first, second]
 
     def test_are_the_newest_where_a_limit_is_set(self, runs):
         _, second, third = ended(runs), ended(runs), ended(runs)
@@ -273,24 +273,25 @@ class TestLastAttempts:
 
     def test_can_be_read_before_a_run(self, runs):
         first, second, third = ended(runs), ended(runs), ended(runs)
-        assert runs.last_attempts("1", 2, before=third.id) == [first, second]
+        assert runs.first_last_attempt("1", 2, before=third.id) == first.id
+        assert list(runs.last_attempts_from(first.id, "1", before=third.id)) == [first, second]
 
     def test_leave_out_those_that_were_retried(self, runs):
         first = ended(runs)
         second = ended(runs, cause=Cause.RETRY, cause_run=first.id, attempt=1)
-        assert runs.last_attempts("1", None) == [second]
+        assert runs.last_attempts("1", 9) == [second]
         runs.add(run(cause=Cause.RETRY, cause_run=second.id, attempt=2))
-        assert runs.last_attempts("1", None) == []
+        assert runs.last_attempts("1", 9) == []
 
     def test_have_a_run_whose_retry_never_started(self, runs):
         first = ended(runs)
         retry = runs.add(run(cause=Cause.RETRY, cause_run=first.id, attempt=1))
         runs.cancel_queued(retry, NOON, "cancelled by request")
-        assert runs.last_attempts("1", None) == [first]
+        assert runs.last_attempts("1", 9) == [first]
 
     def test_are_none_where_a_queued_run_was_cancelled(self, runs):
         runs.cancel_queued(runs.add(run()), NOON, "the job was deleted")
-        assert runs.last_attempts("1", None) == []
+        assert runs.last_attempts("1", 9) == []
 
 
 class TestAMessage:
