@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from kala.core.outputs import PER_FOLDER, output_name
+
 logger = logging.getLogger("kala.engine")
 
 _LIVE = "live"
-_PER_FOLDER = 1000
 # So much of what comes after the limit stays in memory until it is flushed.
 _HELD_BYTES = 1 << 20
 # Pieces in memory are no smaller than this, so that there are never many of them.
@@ -23,8 +24,8 @@ _PIECE_BYTES = 4096
 
 
 def path_of(folder: Path, run_id: int) -> Path:
-    """Where the output of a run that has ended lies. A folder holds a thousand of them, so that none grows slow."""
-    return folder / str(run_id // _PER_FOLDER) / f"{run_id}.out"
+    """Return the path of an ended run's output."""
+    return folder / output_name(run_id)
 
 
 def live_path_of(folder: Path, run_id: int) -> Path:
@@ -36,9 +37,9 @@ def ended(folder: Path) -> Iterator[tuple[range, list[int]]]:
     """The runs that have an output in its place, a folder at a time, each with the ids that the folder is for."""
     for path in folder.iterdir():
         if path.name.isdecimal():
-            first = int(path.name) * _PER_FOLDER
+            first = int(path.name) * PER_FOLDER
             names = (file.stem for file in path.glob("*.out"))
-            yield range(first, first + _PER_FOLDER), [int(name) for name in names if name.isdecimal()]
+            yield range(first, first + PER_FOLDER), [int(name) for name in names if name.isdecimal()]
 
 
 def clear(folder: Path) -> None:

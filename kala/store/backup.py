@@ -19,13 +19,14 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from kala.core.errors import Busy, Conflict, Invalid
+from kala.core.outputs import OUTPUTS, output_name
 from kala.store.owner import as_owner_of
 from kala.store.store import lock_data_dir
 
 _DATABASE = "kala.db"
 _PART = "kala.db.part"
 # The outputs in a backup. Members of an archive with other names are not extracted, so none is written elsewhere.
-_OUTPUT = re.compile(r"output/(\d{1,18})/(\d{1,18})\.out", re.ASCII)
+_OUTPUT = re.compile(rf"{OUTPUTS}/\d{{1,18}}/(\d{{1,18}})\.out", re.ASCII)
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 # Without O_NONBLOCK, open() of a FIFO blocks until there is a writer.
@@ -111,8 +112,7 @@ def _add_outputs(archive: tarfile.TarFile, data_dir: Path, known: sqlite3.Connec
 
 
 def _name(run_id: int) -> str:
-    """Return the path of a run's output, as the runner's spool has it."""
-    return f"output/{run_id // 1000}/{run_id}.out"
+    return f"{OUTPUTS}/{output_name(run_id)}"
 
 
 def _add(archive: tarfile.TarFile, content: IO[bytes], name: str, size: int) -> None:
@@ -174,11 +174,11 @@ def _existing_data(data_dir: Path) -> Iterator[Path]:
     """Yield the files that would mix with the backup: SQLite would replay the log of another database, for example."""
     names = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", _PART)
     yield from (path for path in (data_dir / name for name in names) if os.path.lexists(path))
-    yield from (data_dir / "output").glob("[0-9]*/*.out")
+    yield from (data_dir / OUTPUTS).glob("[0-9]*/*.out")
 
 
 def _remove_outputs(data_dir: Path) -> None:
-    for folder in (data_dir / "output").glob("[0-9]*"):
+    for folder in (data_dir / OUTPUTS).glob("[0-9]*"):
         shutil.rmtree(folder)
 
 
@@ -203,9 +203,9 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
 def _is_known(member: tarfile.TarInfo, known: sqlite3.Connection) -> bool:
     """Return whether a member is the output of a run in the database, and not larger than the database says."""
     match = _OUTPUT.fullmatch(member.name)
-    if not match or member.name != _name(int(match[2])):
+    if not match or member.name != _name(int(match[1])):
         return False
-    row = known.execute(_OUTPUT_SIZE, (int(match[2]),)).fetchone()
+    row = known.execute(_OUTPUT_SIZE, (int(match[1]),)).fetchone()
     return row is not None and member.size <= row[0]
 
 

@@ -15,6 +15,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
+from kala.core.outputs import OUTPUTS
 from kala.store.dependencies import Dependencies
 from kala.store.history import History
 from kala.store.jobs import Jobs
@@ -36,7 +37,6 @@ _PRIMARY_BITS = 0xFF
 _TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 _TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
 _LOCK = "kala.lock"
-_OUTPUTS = "output"
 # A write that changes nothing.
 _WRITE_UNCHANGED = "UPDATE totals SET jobs = jobs"
 
@@ -61,7 +61,7 @@ class Store:
         Raises Conflict if another Kala uses the directory or a newer one wrote the database, Invalid if they cannot be
         used, and Busy if a later start may succeed.
         """
-        self.outputs = data_dir / _OUTPUTS
+        self.outputs = data_dir / OUTPUTS
         self._lock = lock_data_dir(data_dir)
         path = data_dir / "kala.db"
         path.touch(mode=0o600)  # commands can contain secrets; SQLite gives its other files the same mode
@@ -187,7 +187,7 @@ def lock_data_dir(data_dir: Path) -> int:
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (data_dir / _OUTPUTS).mkdir(mode=0o700, exist_ok=True)
+        (data_dir / OUTPUTS).mkdir(mode=0o700, exist_ok=True)
         lock = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         if error.errno in _TRANSIENT_ERRNOS:

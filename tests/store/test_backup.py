@@ -76,9 +76,13 @@ class TestABackup:
     def test_has_the_database_and_the_outputs_of_runs_that_have_ended(self, file):
         assert names(file) == ["kala.db", "output/0/1.out"]
 
-    def test_has_each_output_where_the_runner_writes_it(self):
-        for run in (0, 1, 999, 1000, 123_456):
-            assert backup._name(run) == str(spool.path_of(Path("output"), run))
+    @pytest.mark.parametrize("run", [2, 999, 1000, 123_456])
+    def test_has_each_output_where_the_runner_writes_it(self, data, tmp_path, run):
+        add_run(data, run, 1)
+        path = spool.path_of(data / "output", run)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        assert str(path.relative_to(data)) in names(backup_of(data, tmp_path))
 
     def test_leaves_out_files_of_runs_that_are_not_in_the_database(self, data, tmp_path):
         (data / "output/0/7.out").write_bytes(b"planted")
