@@ -139,8 +139,8 @@ class Store:
     def release_writer(self) -> None:
         """Close the calling thread's writing connection; the engine's thread calls this when it ends.
 
-        Close the readers first: the last connection to close checkpoints the write-ahead log into the database, and a
-        read-only one cannot.
+        The readers are closed before it, because the last connection to close checkpoints the write-ahead log into the
+        database, which a read-only one cannot do.
         """
         self._reading.close_all()
         self._writing.close()
