@@ -1,4 +1,4 @@
-"""The CherryPy application: lets in who belongs, finds the route, and turns every error into one JSON sentence."""
+"""The CherryPy application: checks the caller, finds the route, and turns every error into one JSON sentence."""
 
 import errno
 import logging
@@ -27,23 +27,23 @@ _STATUS: dict[type[KalaError], int] = {
     BodyTooLarge: 413,
     Busy: 503,
 }
-# What is the machine's fault and not Kala's: descriptors, processes, memory, room on the disk or the disk itself.
+# The machine is at fault, not Kala: no file descriptor, process, memory or disk space left, or a broken disk.
 _SCARCE = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
-# What is between Kala and the client shall pass on as it comes what goes on until something happens.
+# A reverse proxy must not buffer a response that is sent as events happen; nginx obeys this header.
 _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
-    """CherryPy's request, without its error pages: what it refuses by itself becomes one of our errors."""
+    """CherryPy's request without its error pages: every error becomes a response of ours."""
 
     app: "_Application"
 
     def respond(self, path_info: str) -> None:
-        """Answer any path. Nothing of CherryPy's own pages is ever sent.
+        """Answer any path; CherryPy's own pages are never sent.
 
-        CherryPy's method looks up its settings at each slash of the path and parses headers such as Content-Type, which
-        no route asks for: 60 kB of either took up to a second of processor time.
+        CherryPy's method looks up settings at each slash of the path and parses headers such as Content-Type, which no
+        route needs: 60 kB of either took up to a second of CPU time.
         """
         response = cherrypy.serving.response
         try:
@@ -51,7 +51,7 @@ class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no typ
             guard.check(self.headers, self.app.allowed_hosts())
             query = _parse_query(self.query_string)
             response.body = self._handle(path_info, query)
-        except Exception:  # noqa: BLE001 - each becomes an answer, and a fault of ours is logged
+        except Exception:  # noqa: BLE001  each becomes a response; a bug of ours is logged
             response.body = _refuse()
         response.finalize()
 
@@ -75,16 +75,16 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         self.allowed_hosts = allowed_hosts
         self.log.access = lambda: None
         self.log.screen = False
-        # It would send tracebacks, and end an answer that broke off as if that were all.
+        # ExceptionTrapper would send tracebacks, and end a truncated response as if it were complete.
         self.wsgiapp.pipeline = [part for part in self.wsgiapp.pipeline if part[0] != "ExceptionTrapper"]
 
-    def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002 - CherryPy's signature
+    def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""
         return default
 
 
 def application(table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> cherrypy.Application:
-    """A WSGI application for the routes; `allowed_hosts` is asked at each request, as it can change."""
+    """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it."""
     return _Application(table, allowed_hosts)
 
 
@@ -120,7 +120,7 @@ def _write(answer: Answer) -> bytes | Iterator[bytes]:
     response.stream = not isinstance(body, bytes)
     if isinstance(body, bytes):
         return body
-    # The first part is there before the head is sent, so what cannot be had at all gets an answer of its own.
+    # Parts reads the first part before the headers are sent, so a failure can still become an error response.
     _hand_over(body if isinstance(body, Source) else Parts(body))
     return iter(())
 
@@ -134,7 +134,7 @@ def _hand_over(source: Source) -> None:
 
 
 def _refuse() -> bytes | Iterator[bytes]:
-    """Answer with the exception that is being handled. What is not Kala's own way of saying no is a fault of ours."""
+    """Turn the exception being handled into a response. Any that is not meant for the caller is a bug of ours."""
     error = sys.exc_info()[1]
     if isinstance(error, OSError) and error.errno in _SCARCE:
         error = Busy(f"out of system resources: {error.strerror}; try again later")

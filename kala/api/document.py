@@ -10,7 +10,7 @@ from kala.core.foreign import presentable
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body. Raises Invalid where there is none, or where it gives a name twice."""
+    """Return the JSON object in a request's body. Raise Invalid if there is none, or if a name appears twice in it."""
     if not body.strip():
         raise Invalid('body: empty; send a JSON object, such as {"name": "backup", "command": "tar cf b.tar data"}')
     try:
@@ -30,7 +30,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object. Which of two values for a name is meant nobody can tell (RFC 8259, 4)."""
+    """Build an object. Raise Invalid for a repeated name, as parsers differ in the value they take (RFC 8259, 4)."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -42,5 +42,5 @@ def _no_number(word: str) -> float:
     raise Invalid(f"body: invalid JSON: {word} is not a JSON number; use a finite number or null")
 
 
-# Not msgspec's: that keeps the last of two equal names, and its sentences about surrogates and numbers mislead.
+# Not msgspec's decoder: it keeps the last of two equal names, and its messages on surrogates and numbers mislead.
 _DECODER = json.JSONDecoder(object_pairs_hook=_each_once, parse_float=fields.Number, parse_constant=_no_number)

@@ -1,4 +1,4 @@
-"""What changes in Kala, as server-sent events (WHATWG HTML, 9.2)."""
+"""Changes in Kala as server-sent events (WHATWG HTML, 9.2)."""
 
 import re
 import time
@@ -10,21 +10,21 @@ import msgspec
 from kala.engine.feed import Feed
 from kala.server.source import Source
 
-# After how many milliseconds a client that lost its connection comes back.
+# Milliseconds after which a client that lost its connection reconnects.
 _RETRY = 2000
-# After so much silence something is said, so that nothing on the way takes the connection for a dead one.
+# Seconds without an event after which a comment is sent, so that no proxy times the connection out.
 _HEARTBEAT = 15.0
 _STILL_HERE = b": still here\n\n"
-# Events in a part: each has fewer than 200 bytes, so they fit.
+# Events read at a time: each has fewer than 200 bytes, so that they fit into PART.
 _AT_ONCE = 256
 _UNKNOWN = -1
 
 
 class EventSource(Source):
-    """Each change from now on, or from the event on that the client had last.
+    """The changes from now on, or those after the last event that the client received.
 
-    Where changes between are not known any more, or Kala was started anew, the first event is `refetch`: what the
-    client knows may be wrong. An event's id is the feed's token and the number of the change.
+    If the feed has dropped changes in between, or Kala was restarted, the first event is `refetch`: the client's data
+    may be out of date. The id of an event is the feed's token and the number of the change.
     """
 
     def __init__(self, feed: Feed, last_event_id: str = "", clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class EventSource(Source):
         self._clock = clock
         self._spoke_at = clock()
         self._seen = self._number(last_event_id) if last_event_id else feed.last
-        # With an id, a client that loses its connection before the first event comes back to this place.
+        # Send an id at once, so that a client that reconnects before the first event continues from here.
         place = b"" if self._seen == _UNKNOWN else self._id(self._seen)
         self._opening = b"retry: %d\n%b\n" % (_RETRY, place)
 
@@ -46,7 +46,7 @@ class EventSource(Source):
         return part
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
     def _news(self) -> bytes:
         changes = self._feed.since(self._seen, _AT_ONCE)

@@ -1,4 +1,4 @@
-"""One request and its answer, as the routes see them: no web framework in sight."""
+"""An HTTP request and its response, as the routes see them, without a web framework."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A request: what its path names, what its query asks, its whole body, and its headers."""
+    """A request: the parameters in its path and its query, the whole body, and the headers."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -21,7 +21,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
     def number(self, name: str, low: int, high: int | None = None) -> int | None:
-        """A whole number of at least `low`, and at most `high`, in the query, or None where it is not given."""
+        """Return a whole number from the query, at least `low` and at most `high`, or None if it is not given."""
         given = self.query.get(name)
         if given is None:
             return None
@@ -32,7 +32,7 @@ class Call(msgspec.Struct, frozen=True):
         return number
 
     def text(self, name: str) -> str | None:
-        """A text of one line in the query, or None where it is not given."""
+        """Return a single-line string from the query, or None if it is not given."""
         given = self.query.get(name)
         return None if given is None else fields.line(name, given)
 
@@ -45,7 +45,7 @@ class Call(msgspec.Struct, frozen=True):
         return _FLAGS[given.lower()]
 
     def asks_for(self, name: str, what: str) -> bool:
-        """Whether the query asks for a thing by its name, which is the only one that it can ask for there."""
+        """Return whether the query has the parameter. Raise Invalid for any value but `what`, the only one allowed."""
         given = self.query.get(name)
         if given not in (None, what):
             raise fields.refuse(name, given, what)
@@ -53,7 +53,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A response. What its client does not take at once holds no worker."""
+    """A response. A client that reads slowly holds no worker thread."""
 
     status: int = 200
     body: bytes | Iterator[bytes] | Source = b""
@@ -65,7 +65,7 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Answ
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Answer:
-    """What is wrong with a request, as one sentence. It can name what the request, or the machine, has."""
+    """Return an error response. The sentence may quote the request or the system, so it is made presentable."""
     return Answer(status, msgspec.json.encode({"error": presentable(sentence)}), headers)
 
 

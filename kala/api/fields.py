@@ -1,4 +1,4 @@
-"""Checks of single JSON values. Each returns the value in its Python form, or raises Invalid."""
+"""Checks of single JSON values. Each returns the value as a Python object, or raises Invalid."""
 
 import json
 import os
@@ -29,13 +29,13 @@ _LONGEST_LINE = 1000
 _LONGEST_COMMAND = 128 * 1024 - 1
 # Nor more than this in all, however large the stack may grow (execve(2), "Limits on size of arguments").
 _MOST_ARGUMENTS = 6 * 1024 * 1024
-# For what tells a command of its run, and for the words that come before its own: among them, for another user, the
-# names of all variables.
+# Reserved for the variables that describe the run, and for the words that Kala puts before the command: for a job with
+# a user, they contain the names of all variables.
 _ADDED = 192 * 1024
 
 
 class Number(float):
-    """A number with a fraction or an exponent, which knows how it was written."""
+    """A number with a fraction or an exponent, with its text as it was written."""
 
     written: str
 
@@ -46,16 +46,16 @@ class Number(float):
 
 
 def refuse(field: str, value: Any, wanted: str) -> Invalid:
-    """The error for a value that is not what is wanted, with the value cut to a readable length.
+    """Return the error for a value that is not `wanted`, with the value cut to a readable length.
 
-    Variables and headers are not repeated, but for a name: the caller's own log would have tokens and passwords then.
+    Leave out the values of variables and headers: they can be tokens and passwords, and callers log the error.
     """
     is_secret = _SECRET.match(field if isinstance(value, str) else f"{field}.")
     return Invalid(f"{field}: must be {wanted}" + ("" if is_secret else f", not {shown(value)}"))
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, for a sentence: on one line, cut to a readable length, and without the password of a URL."""
+    """Return a value as JSON for a sentence: on one line, cut to a readable length, without the password of a URL."""
     try:
         text = (
             value.written if isinstance(value, Number) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -75,7 +75,7 @@ def _is_encodable(value: Any) -> bool:
 
 
 def text(field: str, value: Any) -> str:
-    """Any text that can be passed on: valid Unicode without NUL."""
+    """A string that a program can be given: valid Unicode without NUL."""
     if not isinstance(value, str):
         raise refuse(field, value, "a string")
     if "\0" in value or not _is_encodable(value):
@@ -84,7 +84,7 @@ def text(field: str, value: Any) -> str:
 
 
 def line(field: str, value: Any) -> str:
-    """A text for one line: all of it can be seen, and it is not too long for a person to read."""
+    """A string of one line without invisible characters, short enough to read."""
     if not is_plain_line(text(field, value)):
         raise refuse(field, value, "one line without control, bidirectional or zero-width characters")
     if len(value) > _LONGEST_LINE:
@@ -121,7 +121,7 @@ def whole(low: int, high: int) -> Check:
 
 
 def whole_or_none(low: int, high: int) -> Check:
-    """A number for which 0 says that there is none."""
+    """A whole number, or 0 for none."""
 
     def check(field: str, value: Any) -> int:
         if type(value) is not int or (value != 0 and not low <= value <= high):
@@ -132,13 +132,13 @@ def whole_or_none(low: int, high: int) -> Check:
 
 
 def check_count(field: str, entries: Sized, most: int) -> None:
-    """Refuse what has more entries than one may give."""
+    """Raise Invalid for more than `most` entries."""
     if len(entries) > most:
         raise Invalid(f"{field}: must have at most {most:,} entries, not {len(entries):,}")
 
 
 def listed(check: Check, most: int) -> Check:
-    """A list of values that each pass `check`; repeated ones count once."""
+    """A list of values that each pass `check`. Duplicates are dropped."""
 
     def check_all(field: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -159,7 +159,7 @@ def number(low: float, high: float) -> Check:
 
 
 def choice(kind: type[StrEnum]) -> Check:
-    """One of the words of an enumeration; an empty text is its first."""
+    """One of the values of an enumeration; an empty string means the first."""
     words = [word.value for word in kind]
 
     def check(field: str, value: Any) -> StrEnum:
@@ -185,9 +185,9 @@ def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def check_environment(field: str, found: Mapping[str, str]) -> None:
-    """Refuse more variables, or more bytes of them in all, than a command can be given."""
+    """Raise Invalid for more variables, or more bytes in total, than a command can be given."""
     check_count(field, found, VARIABLES)
-    # As execve(2) counts: each with its name, two more bytes, and a pointer.
+    # As execve(2) counts: each as NAME=value with a NUL, plus a pointer.
     size, room = sum(len(f"{name}{value}".encode()) + 10 for name, value in found.items()), _room_for_variables()
     if size > room:
         raise Invalid(f"{field}: {size} bytes in total, and the system allows {room}; put long values in files")
@@ -202,13 +202,13 @@ def _variable(field: str, name: str, value: Any) -> str:
 
 @cache
 def _room_for_variables() -> int:
-    """What a job's variables may take beside the longest command and all that Kala adds (execve(2), ARG_MAX)."""
+    """Return the bytes left for variables beside the longest command and all that Kala adds (execve(2), ARG_MAX)."""
     own = sum(len(name) + len(value) + 10 for name, value in os.environb.items())
     return min(os.sysconf("SC_ARG_MAX"), _MOST_ARGUMENTS) - own - _LONGEST_COMMAND - _ADDED
 
 
 def absolute_path(field: str, value: Any) -> str:
-    """A path that means the same wherever Kala was started."""
+    """An absolute path, as Kala can be started in any directory."""
     if text(field, value) and not value.startswith("/"):
         raise refuse(field, value, "an absolute path")
     size = len(value.encode())
@@ -224,7 +224,7 @@ def umask(field: str, value: Any) -> str:
 
 
 def url(field: str, value: Any) -> str:
-    """An absolute http or https URL. One with a template in it is complete only when it is filled in."""
+    """An absolute http or https URL. Not for a URL with a template, which is complete only when it is rendered."""
     address = line(field, value)
     try:
         Url.parse(address)

@@ -1,4 +1,4 @@
-"""Which job starts which, for programs and for Graphviz."""
+"""The graph of jobs that start other jobs, as JSON and as DOT for Graphviz."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _DASHES = {"success": "", "failure": " [style=dashed]"}
 
 
 def as_json(store: Store) -> Iterator[bytes]:
-    """Nodes and edges, in parts. An edge's kind is `success` to a child, `failure` to an on-failure job."""
+    """Yield nodes and edges. The kind of an edge is `success` for a child and `failure` for an on-failure job."""
     nodes, edges = _readers(store)
     yield b'{"nodes":['
     yield from pages(store, nodes, _json_nodes)
@@ -23,7 +23,7 @@ def as_json(store: Store) -> Iterator[bytes]:
 
 
 def as_dot(store: Store) -> Iterator[bytes]:
-    """The graph in the DOT language, in parts; the edges of failure are dashed, disabled jobs dotted."""
+    """Yield the graph in the DOT language. Edges to on-failure jobs are dashed, disabled jobs dotted."""
     nodes, edges = _readers(store)
     yield b"digraph kala {\n"
     yield from pages(store, nodes, _dot_nodes, b"")
@@ -32,7 +32,7 @@ def as_dot(store: Store) -> Iterator[bytes]:
 
 
 def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
-    """Read the jobs that are there now: one that is made meanwhile would be the end of an edge, and no node."""
+    """Read only the jobs that exist now: one created between the two passes would have an edge, but no node."""
     with store.reading() as session:
         last = session.jobs.last_seq()
 
@@ -75,5 +75,5 @@ def _ends(found: list[Edges]) -> Iterator[tuple[str, str, str]]:
 
 
 def _quoted(text: str) -> str:
-    # A JSON string is a quoted string of DOT as well, as its names have no control characters.
+    # A JSON string is also a quoted string of DOT: names of jobs have no control characters to be escaped.
     return _encode(text).decode()

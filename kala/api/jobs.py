@@ -23,14 +23,14 @@ from kala.store.store import Session, Store
 
 _NEWEST = 100
 _encode = msgspec.json.Encoder().encode
-# So many of the jobs that went with another one are named in the log.
+# How many of the jobs that were deleted along with another one are named in the log.
 _NAMED = 20
 
 logger = logging.getLogger("kala.api")
 
 
 class JobRoutes:
-    """What `/api/v1/job/` does."""
+    """The handlers of `/api/v1/job/`."""
 
     def __init__(self, engine: Engine, store: Store, config: Config, groups: Groups) -> None:
         self._engine = engine
@@ -88,7 +88,7 @@ class JobRoutes:
         return self._shown(job.id)
 
     def _check(self, job: Job) -> None:
-        """What only this machine and its programs can tell of a job. Raises Invalid."""
+        """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""
         template.check(job)
         if job.spec.user:
             users.lookup(job.spec.user)
@@ -154,7 +154,7 @@ def _stats(runs: list[Run]) -> bytes:
 
 
 def _log_deleted(deleted: Mapping[str, str]) -> None:
-    """Say what is gone, above all what nobody named: the children that had no other parent."""
+    """Log the deleted jobs, above all those that the request did not name: children without another parent."""
     (job_id, name), *others = deleted.items()
     named = ", ".join(other for _, other in others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
     with_it = f", with {len(others):,} descendants that had no other parent: {named}" if others else ""

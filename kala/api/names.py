@@ -1,6 +1,6 @@
-"""The names in a JSON object of a request: each is known and given once, or refused with the one that was meant.
+"""The field names in a JSON object of a request. A name that is unknown is refused, with the one that was meant.
 
-What is not known has no effect, and a job without the schedule that somebody meant to give it runs at once.
+A field that is ignored goes unnoticed, and a job whose schedule was ignored runs at once.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 from kala.core.limits import NAMES
 
-# How alike two names are, from 0 to 1, for one of them to be a slip of the pen.
+# From which similarity on, from 0 to 1, one name counts as a misspelling of another.
 _NEAR = 0.85
 _SHOWN = 60
 
@@ -24,7 +24,7 @@ _COMMAND = "use command, the line that the shell runs"
 _REMOTE = "in a job of type 1, put it in remote_properties"
 _FAILURE = "use on_failure_job, the job to run when this one fails"
 
-# What other schedulers call what a job has here, without letters' case, - and _, and what to do instead.
+# Field names of other schedulers, in lower case and without - and _, by what to do here.
 _MEANT = {
     _SCHEDULE: "cron crontab cronexpression interval every period frequency when at runat starttime repeat rrule",
     _ZONE: "timezone tz zone location",
@@ -50,9 +50,9 @@ _MEANT_BY = {name: hint for hint, names in _MEANT.items() for name in names.spli
 def by_name(
     path: str, given: Any, known: Iterable[str], passed_over: Collection[str] = frozenset()
 ) -> dict[str, tuple[str, Any]]:
-    """The values of an object by their names in lower case, each with its name as it was given, after `path`.
+    """Return the values of an object by lower-case name, each with its name as it was given, prefixed with `path`.
 
-    Raises Invalid for what is no object, and for a name that is neither known nor passed over or that is given twice.
+    Raise Invalid if it is not an object, if a name is given twice, or if it is neither in `known` nor in `passed_over`.
     """
     if not isinstance(given, dict):
         raise fields.refuse(path or "body", given, "a JSON object")

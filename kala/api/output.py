@@ -1,4 +1,4 @@
-"""The output of a run, while it runs and afterwards, whole or in part."""
+"""The output of a run, while it runs and afterwards, as a whole or in part."""
 
 import os
 import re
@@ -19,20 +19,20 @@ from kala.store.store import Store
 
 OF_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
 _RANGES = {"Accept-Ranges": "bytes"}
-# A copy of an output that is not larger than this needs no file.
+# Up to this size, the copy of an output stays in memory.
 _IN_MEMORY = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class Outputs:
-    """Finds the output of a run where it is at the moment: with its worker, in the database, or in a file."""
+    """Finds the output of a run: still with the executor, in the database, or in a file."""
 
     def __init__(self, store: Store, executor: Executor) -> None:
         self._store = store
         self._executor = executor
 
     def parts(self, run_id: int) -> Iterator[bytes]:
-        """What is there now, from its beginning."""
+        """Yield what the run has printed until now, from the beginning."""
         under_way = self._executor.output(run_id)
         offset = 0
         while under_way:
@@ -51,37 +51,37 @@ class Outputs:
             data, run = session.runs.output(run_id), session.runs.get(run_id)
         if data is not None:
             return BytesIO(data)
-        # A file can be that of a run that a restored database does not know, and whose number came again.
+        # The file may be of an older run with the same id: a restored backup does not know the runs after it.
         if run and run.outcome and not run.outcome.output_size:
             return BytesIO()
         with _readable():
             try:
                 return path_of(self._store.outputs, run_id).open("rb")
             except FileNotFoundError:
-                return BytesIO()  # it printed nothing
+                return BytesIO()  # the run printed nothing
 
     def open(self, run_id: int) -> IO[bytes]:
-        """What is there now, as a file; of a run under way a copy, because its output goes on changing."""
+        """Return what the run has printed until now, as a file: a copy if the run is running, as its output changes."""
         live = self._executor.output(run_id)
         return _copied(live)[0] if live else self._open_ended(run_id)
 
     def follow(self, run: Run, lines: int | None = None) -> "FollowSource":
-        """What is there now, or the last lines of it, and all that comes, to the end of the run."""
+        """Return a source of the output until now, or of its last lines, and of what follows until the run ends."""
         return FollowSource(self, run.id, None if run.state is State.QUEUED else lines)
 
     def under_way(self, run_id: int) -> Output | None:
         return self._executor.output(run_id)
 
     def may_come(self, run_id: int) -> bool:
-        """Whether a run has not ended yet, as far as is committed."""
+        """Return whether the run has not ended, according to the database."""
         with self._store.reading() as session:
             run = session.runs.get(run_id)
         return run is not None and run.state in MOVES
 
 
 def _copied(live: Output) -> tuple[IO[bytes], int]:
-    """What a run has printed so far, and the offset in its output that follows."""
-    file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the reader closes it
+    """Return a copy of what the run has printed until now, and the offset at which to read on."""
+    file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  the reader closes it
     data, offset = live.read(0, PART)
     while data:
         file.write(data)
@@ -91,7 +91,7 @@ def _copied(live: Output) -> tuple[IO[bytes], int]:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Raises Busy where a file cannot be read."""
+    """Turn a read error into Busy."""
     try:
         yield
     except OSError as error:
@@ -99,10 +99,10 @@ def _readable() -> Iterator[None]:
 
 
 class FollowSource(Source):
-    """A run's output as it comes. It keeps the place of one reader; what was cut out before it came there is told."""
+    """The output of a run as it is printed, for one reader. A mark stands where output was cut before it was read."""
 
     def __init__(self, outputs: Outputs, run_id: int, lines: int | None = None) -> None:
-        """Of what was printed before, give the last `lines`, or all."""
+        """Start with the last `lines` of what was printed before, or with all of it."""
         self._outputs = outputs
         self._run_id = run_id
         self._lines = lines
@@ -147,7 +147,7 @@ class FollowSource(Source):
 
 
 def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
-    """The bytes from start to before end, in parts; then the file is closed."""
+    """Yield the bytes from `start` up to `end`, in parts; close the file afterwards."""
     with file:
         file.seek(start)
         while start < end and (part := _read(file, end - start)):
@@ -165,7 +165,7 @@ def _size(file: IO[bytes]) -> int:
 
 
 def last_lines(file: IO[bytes], count: int) -> Answer:
-    """The answer to a request for the last lines; a line that has not ended counts."""
+    """Return the response to a request for the last lines. An unfinished line counts."""
     size = _size(file)
     return _bytes(200, file, _start_of_lines(file, size, count), size, {})
 
@@ -176,7 +176,7 @@ def _end_of(file: IO[bytes], lines: int) -> Iterator[bytes]:
 
 
 def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:
-    """Where the last lines begin. Read from the end, in parts."""
+    """Return the offset of the last `count` lines. Read backwards from the end, in parts."""
     if not count:
         return size
     end = size
@@ -194,7 +194,7 @@ def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:
 
 
 def part_of(file: IO[bytes], wanted: str) -> Answer:
-    """The answer to a request for bytes with a Range header (RFC 9110, 14.2): one range, or else the whole."""
+    """Return the response to a Range header (RFC 9110, 14.2). Ignore any but a single range of bytes."""
     size = _size(file)
     match = _RANGE.fullmatch(wanted.strip())
     if not match or match[1] == match[2] == "" or (match[1] and match[2] and int(match[2]) < int(match[1])):

@@ -1,4 +1,4 @@
-"""Long answers, read from the store page by page, so that neither their size nor a slow client takes much memory."""
+"""Long responses, read from the store page by page: neither their size nor a slow client takes much memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -9,10 +9,10 @@ from kala.core.limits import PART_BYTES
 from kala.store.store import Session, Store
 
 Row = TypeVar("Row")
-# The rows after the one that was read last, or all of them, and how many have been read before.
+# Reads the rows after the last one (None: all rows). The number is how many were read before.
 Read = Callable[[Session, Row | None, int], Iterable[Row]]
-# Rows are encoded several at a time, which costs less than one by one: at first so few, then as many as are expected to
-# fill this part of a page, going by the length of those before. A page can be larger by so many.
+# Rows are encoded in batches, which costs less than one by one. The first batch has the fewest; the others are sized by
+# the length of the one before, so that this many fill a page. A page exceeds PART_BYTES by at most one batch.
 _FEWEST, _MOST = 4, 64
 _PARTS_OF_PAGE = 8
 
@@ -20,9 +20,9 @@ _PARTS_OF_PAGE = 8
 def pages(
     store: Store, read: Read[Row], encode: Callable[[list[Row]], bytes], separator: bytes = b","
 ) -> Iterator[bytes]:
-    """What the rows are encoded to, in pages of about PART_BYTES, with the separator between rows.
+    """Yield the encoded rows in pages of about PART_BYTES, with the separator between batches.
 
-    Each page is read in a transaction of its own: a slow client holds nothing of the database.
+    Read each page in a transaction of its own, so that a slow client does not hold a database connection.
     """
     last: Row | None = None
     count, at_once, between, has_more = 0, _FEWEST, b"", True
@@ -45,7 +45,7 @@ def pages(
 
 
 def long_answer(parts: Iterator[bytes], headers: Mapping[str, str] = {}) -> Answer:
-    """The answer that these parts make: whole where it is short, else sent as it is read."""
+    """Return a response of these parts: as a whole if it is short, or else streamed."""
     begun = b""
     for part in parts:
         begun += part

@@ -1,4 +1,4 @@
-"""Which function answers which path. Each path is known with and without its last slash."""
+"""The table of routes. Each path matches with and without a trailing slash."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,26 +14,26 @@ from kala.core.errors import Invalid
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What answers a request, and which parameters it takes in its query."""
+    """The handler of a request, and the query parameters and body that it accepts."""
 
     answer: Callable[[Call], Answer]
     parameters: tuple[str, ...] = ()
     has_body: bool = False
 
     def check_body(self, body: bytes) -> None:
-        """Raise Invalid for what would have no effect."""
+        """Raise Invalid for a body that would have no effect."""
         if not self.has_body and body.strip() not in _NOTHING:
             raise Invalid("body: not accepted by this request; remove it")
 
     def check(self, query: Iterable[str]) -> None:
-        """Raise Invalid for what would have no effect: a filter that is misspelt finds all, a deletion hits all."""
+        """Raise Invalid for an unknown parameter: a misspelt filter would match everything, also in a deletion."""
         for name in query:
             if name not in self.parameters:
                 right = f"use {' or '.join(self.parameters)}" if self.parameters else "this request has none"
                 raise Invalid(f"query: {fields.shown(name)} is not a parameter of this request; {right}")
 
 
-# What clients send where there is nothing to say.
+# The bodies that clients send when they have nothing to send.
 _NOTHING = (b"", b"{}", b"null")
 
 Table = list[tuple[re.Pattern[str], dict[str, Route]]]
@@ -42,7 +42,7 @@ _OF_RUNS = ("limit", "before", "state", "cause", "since", "until")
 
 
 def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
-    """The routes, the more special before the more general."""
+    """Return the routes, the more specific before the more general."""
     return [
         _route(
             "/api/v1/job",
@@ -80,7 +80,7 @@ def _route(template: str, **methods: Route | Callable[[Call], Answer]) -> tuple[
 
 
 def find(routes: Table, path: str, method: str) -> tuple[Route | None, dict[str, str], list[str]]:
-    """The function for a request and what its path names; or, where there is none, the methods that the path knows."""
+    """Return the route and the path's parameters. Without a route, return the methods that the path allows."""
     allowed: list[str] = []
     for pattern, methods in routes:
         match = pattern.fullmatch(path.removesuffix("/"))

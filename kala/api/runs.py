@@ -21,7 +21,7 @@ from kala.store.store import Session, Store
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
-# Lengths of time as people write them, such as 90s, 5m, 1h, 7d and 2w, and as ISO 8601 does.
+# Durations in short form, such as 90s, 5m, 1h, 7d and 2w, and their ISO 8601 form.
 _SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
 _LONGEST_LIST = 200
@@ -29,7 +29,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class RunRoutes:
-    """What `/api/v1/run/` does."""
+    """The handlers of `/api/v1/run/`."""
 
     def __init__(self, engine: Engine, store: Store, outputs: Outputs, executor: Executor) -> None:
         self._engine = engine
@@ -63,7 +63,7 @@ class RunRoutes:
         return json({"run": self._wire(self._run(call))})
 
     def _wire(self, run: Run) -> dict[str, Any]:
-        """The run's JSON. The database has it as running before it starts; whether it has, the executor knows."""
+        """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
         return wire.run(self._executor.as_it_stands(run))
 
     def cancel(self, call: Call) -> Answer:
@@ -115,7 +115,7 @@ def _word(call: Call, name: str, words: type[Word]) -> Word | None:
 
 
 def _states(call: Call) -> frozenset[State]:
-    """Several can be given, with commas between them."""
+    """Return the states in the query, which are separated by commas."""
     given = call.query.get("state")
     if given is None:
         return frozenset()
@@ -125,7 +125,7 @@ def _states(call: Call) -> frozenset[State]:
 
 
 def _instant(call: Call, name: str, now: datetime) -> datetime | None:
-    """A time in the query; one that begins with - is so long ago."""
+    """Return a time from the query. A value that starts with - is an age."""
     given = call.query.get(name)
     if given is None:
         return None

@@ -1,7 +1,7 @@
-"""A job as a request gives it: the JSON of a new one or of a change, checked and turned into a Spec.
+"""Jobs in requests: the JSON of a new job or of a change, checked and turned into a Spec.
 
-Field names match in any case, as in Go, and null means "not given". What Kala alone decides is passed over, so that a
-job can be sent back as it was read; any other name that is not known is refused.
+Field names match in any case, as in Go, and null means "not given". Fields that only Kala sets are ignored, so that a
+job can be sent back as it was read; any other unknown field is refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ from kala.core.limits import CODES, HEADERS, PARENTS
 
 Pairs = tuple[tuple[str, Any], ...]
 Patch = dict[str, Any]
-"""Changes of a job by field, each checked; None is for what shall be as if it had never been given."""
+"""Changes of a job by field, each checked. None resets a field to its default."""
 
 _DEFAULT_TIMEOUT = 30
 _MOST_RETRIES = 1_000_000
 _MOST_KEPT = 2**53
-# Less than that, and no shell starts; who writes 512 means something else than bytes.
+# With less memory no shell starts, and a number such as 512 is not meant in bytes.
 _LEAST_MEMORY = 2**20
-# In percent of one processor, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
+# In percent of one CPU, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
 _MOST_CPU = 100_000
 _MOST_TASKS = 2**22
 _MOST_MISSED = 1000
@@ -78,33 +78,33 @@ _REMOTE_FIELDS: dict[str, fields.Check] = {
     "timeout": fields.whole(0, _LONGEST_TIMEOUT),
     "expected_response_codes": fields.listed(fields.whole(100, 599), CODES),
 }
-# What Kala alone decides: who sends back what it got sends these along.
+# Fields that only Kala sets; a client that sends back a job as it was read sends them, too.
 _OWNED = wire.NAMES - _FIELDS.keys()
-# Fields that a Spec calls by the same name.
+# Fields whose names in JSON and in a Spec are the same.
 _ALIKE = [name for name in Spec.__struct_fields__ if name in _FIELDS]
 
 
 def parse(given: dict[str, Any], default_owner: str = "") -> Spec:
-    """What a request says of a job. Raises Invalid, naming the field, where it is not acceptable."""
+    """Return the spec that a request gives. Raise Invalid, naming the field, if it is not acceptable."""
     return _spec(_without_nulls(_checked("", given, _FIELDS)), default_owner)
 
 
 def parse_patch(given: dict[str, Any]) -> Patch:
-    """What a JSON merge patch (RFC 7396) says of a job. Raises Invalid where it would not do for a new one either."""
+    """Return the changes in a JSON merge patch (RFC 7396). Raise Invalid for values that a new job could not have."""
     return _checked("", given, _PATCH_FIELDS)
 
 
 def revise(spec: Spec, patch: Patch, default_owner: str = "") -> Spec:
-    """The spec with the changes, at little cost, as the engine waits. Raises Invalid where they do not fit together."""
+    """Return the spec with the changes. Raise Invalid if they contradict each other. Cheap, as the engine calls it."""
     values = _values(spec)
-    # These two say the same; the one that is given says it anew.
+    # Both fields set the same: if the patch changes this one, the other must not keep its old value.
     if _RESUMES in patch and (patch[_RESUMES] is True) != (spec.missed is Missed.SKIP):
         del values["missed"]
     return _spec(_merged(values, patch), default_owner)
 
 
 def _checked(path: str, given: Any, checks: Mapping[str, fields.Check]) -> dict[str, Any]:
-    """The fields that are given, each checked, or None where it is null."""
+    """Return the fields that are given, each checked; None for null."""
     values = by_name(path, given, checks, () if path else _OWNED)
     found = ((name, check, *values[name]) for name, check in checks.items() if name in values)
     return {name: None if value is None else check(field, value) for name, check, field, value in found}
@@ -115,7 +115,7 @@ def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spec(values: dict[str, Any], default_owner: str) -> Spec:
-    """The spec of checked values, once it is known that they fit together."""
+    """Return the spec of checked values. Raise Invalid if they contradict each other."""
     name = values.pop("name", "")
     if not name.strip():
         raise Invalid("name: must not be empty; give the job a name")
@@ -153,7 +153,7 @@ def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCa
 
 
 def _values(spec: Spec) -> dict[str, Any]:
-    """What a request would give for a job that is as it is."""
+    """Return the values that a request for exactly this job would give."""
     values = {name: getattr(spec, name) for name in _ALIKE}
     values |= {"parent_jobs": spec.parents, "templatedelimiters": spec.template_delimiters}
     action = spec.action
@@ -173,7 +173,7 @@ def _merged(values: Any, patch: Patch) -> dict[str, Any]:
 
 
 def _pairs(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
-    """Single headers or variables set or taken away, by what makes two names the `same`. `check` is for all of them."""
+    """Return a merge of headers or variables by name, where `same` normalizes names and `check` checks the result."""
 
     def merge(pairs: Pairs, changes: Patch) -> Pairs:
         result = dict(pairs)
@@ -185,7 +185,7 @@ def _pairs(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) 
     return merge
 
 
-# What a merge patch changes in part: null takes away one entry.
+# Fields that a merge patch changes in part: null removes one entry.
 _IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
     "remote_properties": _merged,
     "env": _pairs(partial(fields.check_environment, "env"), str),
@@ -194,7 +194,7 @@ _IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
 
 
 def _in_part(check: fields.Check) -> fields.Check:
-    """A check of named entries that lets null stand for those to be taken away."""
+    """Return a check of named entries that keeps null for those to be removed."""
     return lambda field, value: dict(check(field, value)) | {name: None for name, one in value.items() if one is None}
 
 

@@ -20,7 +20,7 @@ _MOST_SLOTS = 1000
 
 
 class SystemRoutes:
-    """What `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/` and `/api/v1/schedule/preview/` do."""
+    """The handlers of `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/` and `/api/v1/schedule/preview/`."""
 
     def __init__(self, store: Store, feed: Feed, zone: Callable[[], tzinfo]) -> None:
         self._store = store
@@ -33,7 +33,7 @@ class SystemRoutes:
         return json({"Stats": wire.stats(totals, datetime.now(UTC))})
 
     def preview(self, call: Call) -> Answer:
-        """The next slots of a schedule; nothing is stored."""
+        """Return the next slots of a schedule; store nothing."""
         given = by_name("", parse_object(call.body), ("schedule", "count"))
         field, text = given.get("schedule", ("schedule", None))
         text = fields.line(field, "" if text is None else text)
@@ -43,7 +43,7 @@ class SystemRoutes:
         return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
 
     def graph(self, call: Call) -> Answer:
-        """Which job starts which, as JSON or in the language of Graphviz."""
+        """Return the graph of jobs that start other jobs, as JSON or in the DOT language."""
         form = call.query.get("format", "json")
         if form not in ("json", "dot"):
             raise fields.refuse("format", form, "json or dot")
@@ -57,7 +57,7 @@ class SystemRoutes:
 
 
 def slots(plan: schedule.Schedule, after: datetime) -> Iterator[datetime]:
-    """The slots of a schedule later than an instant, one after the other."""
+    """Yield the slots of a schedule after an instant."""
     while (slot := plan.next_after(after)) is not None:
         yield slot
         after = slot

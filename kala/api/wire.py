@@ -1,4 +1,4 @@
-"""Kala's v1 JSON of jobs, runs and sums: the only place that knows its names, its nulls and its "never"."""
+"""Jobs, runs and totals in the JSON of API v1: the only place that knows its names, its nulls and its "never"."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 
 class _Job(msgspec.Struct, frozen=True):
-    """A job's JSON. A struct, as a list has thousands of them: a dict takes twice as long to make and to encode."""
+    """A job's JSON. A struct, as lists have thousands of them and a dict takes twice as long to build and encode."""
 
     id: str
     name: str
@@ -86,7 +86,7 @@ class _Job(msgspec.Struct, frozen=True):
 
 
 NAMES = frozenset(name.lower() for name in _Job.__struct_fields__)
-"""The names of all fields that a job is shown with, in lower case."""
+"""The names of all fields in a job's JSON, in lower case."""
 
 _NOT_REMOTE = _Remote()
 
@@ -105,7 +105,7 @@ def _remote(action: Command | HttpCall) -> _Remote:
 
 
 def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
-    """A job's JSON; its newest runs are in it where they are given."""
+    """Return a job's JSON, with its newest runs if they are given."""
     spec, action, counts = one.spec, one.spec.action, one.counts
     metadata = _Metadata(
         success_count=counts.successes,
@@ -167,7 +167,7 @@ def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
 
 
 def stat(run: Run) -> dict[str, Any]:
-    """The last attempt of a slot or start, as Kala's job stats show it; `run_id` is ours, and that attempt's.
+    """Return the last attempt of a slot or start as an entry of the job's stats; `run_id` is the id of that attempt.
 
     `execution_duration` is in nanoseconds.
     """
@@ -182,7 +182,7 @@ def stat(run: Run) -> dict[str, Any]:
 
 
 def run(one: Run) -> dict[str, Any]:
-    """A run's JSON. `duration` and `lateness` are in seconds."""
+    """Return a run's JSON. `duration` and `lateness` are in seconds."""
     outcome = one.outcome
     lateness = (one.started_at - one.slot).total_seconds() if one.slot and one.started_at else None
     return {
@@ -219,7 +219,7 @@ def _waiting_for(one: Run) -> str | None:
 
 
 def stats(totals: Totals, created: datetime) -> dict[str, Any]:
-    """The sums over all jobs, as Kala shows them, with the time at which they were taken."""
+    """Return the totals over all jobs, with the time at which they were read."""
     return {
         "active_jobs": totals.jobs - totals.disabled,
         "disabled_jobs": totals.disabled,
