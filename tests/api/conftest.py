@@ -1,4 +1,4 @@
-"""A whole Kala for the tests of its API, over real HTTP."""
+"""A complete Kala for the tests of its API, over real HTTP."""
 
 import gc
 import http.client
@@ -18,7 +18,7 @@ from kala.config import Config
 from kala.core.job import Command, Spec
 from kala.engine.messages import CreateJob, Drain
 
-# How long an answer may take, and how long what Kala does by itself. A test that passes does not wait so long.
+# Timeouts in seconds: for a response, and for what Kala does on its own. A test that passes does not wait for them.
 PATIENCE = 5
 LONG_PATIENCE = 30
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
@@ -36,13 +36,13 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The sentence that says what was wrong."""
+        """The sentence in an error response."""
         assert set(self.json) == {"error"}
         return self.json["error"]
 
 
 class Api:
-    """A program that talks to one Kala, and waits for what its runs do."""
+    """A client of one Kala, which can wait for its runs."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -50,7 +50,7 @@ class Api:
         self._connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """One request. A body that is not bytes is sent as its JSON; `Content_Type` in headers is `Content-Type`."""
+        """Send a request. A body that is not bytes is sent as JSON. `Content_Type` in headers means `Content-Type`."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -62,7 +62,7 @@ class Api:
             raise
 
     def send(self, sent: bytes, *, method: str = "", then_close: bool = False) -> Answer:
-        """What is answered to exactly these bytes, of which `%HOST%` is replaced by Kala's own address."""
+        """Send exactly these bytes, with `%HOST%` replaced by Kala's own address, and return the response."""
         with closing(socket.create_connection((self.host, self.port), PATIENCE)) as connection:
             connection.sendall(sent.replace(b"%HOST%", f"{self.host}:{self.port}".encode()))
             if then_close:
@@ -72,14 +72,14 @@ class Api:
             return Answer(response.status, response.headers, response.read())
 
     def create(self, **fields: Any) -> str:
-        """The id of a new job, which does nothing before 2099 where nothing else is said."""
+        """Create a job, by default one that is not due before 2099, and return its id."""
         given = {"name": "job", "command": "true"} | ({} if fields.get("parent_jobs") else {"schedule": FAR}) | fields
         answer = self.ask("POST", "/api/v1/job/", given)
         assert answer.status == 201, answer.body
         return answer.json["id"]
 
     def create_many(self, count: int, **fields: Any) -> list[str]:
-        """The ids of many new jobs, made without HTTP."""
+        """Create many jobs, without HTTP, and return their ids."""
         specs = [Spec(name=f"job {i}", action=Command("true"), schedule=FAR, **fields) for i in range(count)]
         made = [self.app._engine.ask(CreateJob(spec)) for spec in specs]
         assert not wait(made, LONG_PATIENCE).not_done
@@ -87,24 +87,24 @@ class Api:
 
     @staticmethod
     def call(**query: str) -> Call:
-        """A request as routes see it."""
+        """Return a request as the routes see it."""
         return Call(path={}, query=query, body=b"")
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]
 
     def jobs(self, query: str = "") -> list[str]:
-        """The ids of the jobs that a list has, in its order."""
+        """Return the ids of the jobs in a list, in its order."""
         return list(self.ask("GET", f"/api/v1/job/{query}").json["jobs"])
 
     def totals(self) -> dict[str, Any]:
-        """The sums over all jobs, without the time at which they were taken."""
+        """Return the totals over all jobs, without the time at which they were read."""
         return {
             name: value for name, value in self.ask("GET", "/api/v1/stats/").json["Stats"].items() if name != "created"
         }
 
     def await_job(self, job_id: str, **wanted: Any) -> dict[str, Any]:
-        """The job, as soon as it is as wanted."""
+        """Wait until the job has the wanted values, and return it."""
         deadline, seen = time.monotonic() + LONG_PATIENCE, 0
         while True:
             job = self.job(job_id)
@@ -116,7 +116,7 @@ class Api:
 
     @contextmanager
     def configured(self, **settings: Any):
-        """For as long as it lasts, Kala has these settings, as after a reload."""
+        """Run the block with these settings, as after a reload."""
         before = self.app._config
         self.app.reload(Config(**{name: getattr(before, name) for name in before.__struct_fields__} | settings))
         try:
@@ -125,7 +125,7 @@ class Api:
             self.app.reload(before)
 
     def renew(self) -> "Api":
-        """Without jobs, and with a new connection, as Kala closes one that was idle for long."""
+        """Delete all jobs, and use a new connection, as Kala closes connections that are idle for long."""
         self.close()
         assert self.ask("DELETE", "/api/v1/job/all/").status == 204
         return self
@@ -169,5 +169,5 @@ def api(_live):
 
 @pytest.fixture
 def still(_still):
-    """A Kala without jobs that starts no run, whatever it is given."""
+    """A Kala without jobs that never starts a run."""
     return _still.renew()

@@ -1,7 +1,6 @@
-"""What Kala must not choke on.
+"""Invalid requests.
 
-Each of these requests gets a 4xx with one sentence in JSON that says what is wrong, changes nothing, and leaves a Kala
-that answers.
+Each of them gets a 4xx with one sentence in JSON that says what is wrong, changes nothing, and leaves Kala responsive.
 """
 
 import gzip
@@ -21,7 +20,7 @@ JOB = {"name": "a", "command": "true", "schedule": FAR}
 CALL = {"url": "http://example.org/", "headers": {"Accept": ["text/plain"]}}
 DEEP = 100_000
 LONG = "9" * 400
-# The longest sentence: it may show a whole line of a job.
+# The longest sentence: it may quote a whole line of a job.
 READABLE = 1500
 HEAD = b"POST /api/v1/job/ HTTP/1.1\r\nHost: %HOST%\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -30,7 +29,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 
 
 class Untouched:
-    """A Kala with two jobs, one the parent of the other, and what shows that nothing was changed."""
+    """A Kala with two jobs, one the parent of the other, which checks that requests change nothing."""
 
     def __init__(self, still) -> None:
         self.still = still
@@ -63,7 +62,7 @@ class Untouched:
         assert len(sentence) <= READABLE
 
     def change(self, fields: dict[str, Any]) -> list[Any]:
-        """The answers to the two ways to say what a job that there is should be; a patch says only that."""
+        """Return the responses to PUT and PATCH of the existing job. A patch has only these fields."""
         path = f"/api/v1/job/{self.id}/"
         patch = {"parent_jobs": None, "schedule": FAR} | fields
         return [self.still.ask("PUT", path, JOB | fields), self.still.ask("PATCH", path, patch)]
@@ -72,13 +71,13 @@ class Untouched:
         return self.still.ask("POST", "/api/v1/job/", JOB | fields)
 
     def fill_in(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields with the ids of the two jobs in them."""
+        """Replace ME and OTHER in the fields by the ids of the two jobs."""
         return json.loads(json.dumps(fields).replace("OTHER", self.other).replace("ME", self.id))
 
 
 @pytest.fixture(scope="module")
 def _found_sound():
-    """What the test before found untouched, if it did: it will do for the next test, too."""
+    """The Kala that the previous test left untouched, if it did: the next test can use it again."""
     return []
 
 
@@ -92,7 +91,7 @@ def kala(_found_sound, request):
 
 @pytest.fixture
 def still(still, _found_sound):
-    """A Kala for tests that do change it."""
+    """A Kala for tests that change it."""
     _found_sound.clear()
     return still
 
@@ -162,7 +161,7 @@ def test_a_value_is_refused_however_deeply_it_is_nested(kala):
     kala.assert_refused(*(kala.still.ask("POST", "/api/v1/job/", body) for body in bodies))
 
 
-# A field or fields with a value that will not do, and how the sentence begins.
+# Fields with an invalid value, and the beginning of the sentence.
 Case = tuple[dict[str, Any], str]
 
 NO_TEXTS = [True, 0, 10**30, ["a"], {"a": 1}]
@@ -418,7 +417,7 @@ def named(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)
-def test_a_job_that_will_not_do_is_refused_and_the_field_is_named(kala, case):
+def test_an_invalid_job_is_refused_and_the_field_is_named(kala, case):
     fields = kala.fill_in(case[0])
     kala.assert_refused(kala.create(fields), *kala.change(fields), start=case[1])
 
@@ -432,7 +431,7 @@ def test_a_job_that_would_start_itself_is_refused(kala, fields):
     ("name", "patch"),
     [("other", {"schedule": None, "parent_jobs": ["ME"]}), ("id", {"on_failure_job": "OTHER"})],
 )
-def test_jobs_that_would_start_each_other_in_a_circle_are_refused(kala, name, patch):
+def test_jobs_that_would_start_each_other_in_a_cycle_are_refused(kala, name, patch):
     answer = kala.still.ask("PATCH", f"/api/v1/job/{getattr(kala, name)}/", kala.fill_in(patch))
     kala.assert_refused(answer, start="parent_jobs, on_failure_job: ")
 
@@ -451,13 +450,13 @@ def get(path: bytes) -> bytes:
 
 
 def with_header(line: bytes) -> bytes:
-    """A request that is answered 404 whatever the header means."""
+    """Return a request whose response is 404, whatever the header means."""
     return get(b"/nowhere")[:-2] + line + b"\r\n\r\n"
 
 
 MEBIBYTE = b"x" * 1024 * 1024
 
-# Bytes, and the status of the answer. The client sends no more after them.
+# Bytes and the status of the response. The client sends nothing more.
 REQUESTS = {
     # Bodies
     "2 MiB": (HEAD + b"Content-Length: 2097152\r\n\r\n" + MEBIBYTE * 2, 413),
@@ -570,7 +569,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("what", REQUESTS)
-def test_a_request_that_will_not_do_is_refused(kala, what):
+def test_an_invalid_request_is_refused(kala, what):
     sent, status = REQUESTS[what]
     started = time.monotonic()
     kala.assert_refused(kala.still.send(sent, then_close=len(sent) < 2**16), status=status)
@@ -626,12 +625,12 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:40])
-def test_a_query_that_will_not_do_is_refused(kala, query):
+def test_an_invalid_query_is_refused(kala, query):
     kala.assert_refused(kala.still.ask("GET", f"/api/v1/job/?{query}"), start=QUERIES[query])
 
 
 @pytest.mark.parametrize("after", ["x", "%27", UNKNOWN, "*", "x" * 1000])
-def test_after_what_is_no_job_is_404(kala, after):
+def test_after_an_unknown_job_is_404(kala, after):
     kala.assert_refused(kala.still.ask("GET", f"/api/v1/job/?after={after}"), status=404, start="after: ")
 
 
@@ -639,20 +638,20 @@ def test_after_what_is_no_job_is_404(kala, after):
     "value", ["", "0", "-1", "x", "1.5", f"{10**30}", "0" * 19 + "1" + "9" * 30, "%00", "1&before=1"]
 )
 @pytest.mark.parametrize("name", ["limit", "before"])
-def test_a_query_for_runs_that_will_not_do_is_refused(kala, name, value):
+def test_an_invalid_query_for_runs_is_refused(kala, name, value):
     value = value.replace("before", name)
     answer = kala.still.ask("GET", f"/api/v1/job/stats/{kala.id}/?{name}={value}")
     kala.assert_refused(answer, start=f"{name}: ")
 
 
 @pytest.mark.parametrize("query", ["1,2", "=", "?", "%zz=%zz", "unknown=%00", ";", "a" * 10_000, "+", "LIMIT=1"])
-def test_a_query_that_would_have_no_effect_is_refused(kala, query):
+def test_an_unknown_query_parameter_is_refused(kala, query):
     answer = kala.still.ask("GET", f"/api/v1/job/?{query}")
     kala.assert_refused(answer, start="query: ")
     assert "is not a parameter of this request; use limit or after or" in answer.error
 
 
-def test_a_filter_does_not_turn_into_a_deletion_of_all(kala):
+def test_a_filter_on_deletion_does_not_delete_all(kala):
     answer = kala.still.ask("DELETE", "/api/v1/job/all/?owner=me")
     kala.assert_refused(answer, start='query: "owner" is not a parameter of this request; this request has none')
     assert kala.still.jobs() == [kala.other, kala.id]
@@ -660,15 +659,15 @@ def test_a_filter_does_not_turn_into_a_deletion_of_all(kala):
 
 @pytest.mark.parametrize("path", ["start", "disable", "enable", "stats"])
 @pytest.mark.parametrize("job_id", ["x", "%00", "..", "%27%20OR%201", "%ff", "x" * 10_000, "%F0%9F%92%A9"])
-def test_what_is_no_job_can_be_neither_started_nor_changed_nor_deleted(kala, path, job_id):
+def test_an_unknown_job_cannot_be_started_changed_or_deleted(kala, path, job_id):
     answers = [kala.still.ask("GET" if path == "stats" else "POST", f"/api/v1/job/{path}/{job_id}/")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/") for method in ("GET", "DELETE")]
     answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/", JOB) for method in ("PUT", "PATCH")]
     kala.assert_refused(*answers, status=404, start="no job has the id or name ")
 
 
-def test_a_pipelined_request_after_a_refused_one_is_answered_or_not_seen_but_never_taken_from_its_body(kala):
-    """Smuggling: what hides in a body that one of two parsers does not see must not become a request."""
+def test_a_request_hidden_in_a_refused_body_is_never_carried_out(kala):
+    """Request smuggling: if two parsers disagree on where a body ends, its rest must not become a request."""
     hidden = b"DELETE /api/v1/job/all/ HTTP/1.1\r\nHost: %HOST%\r\n\r\n"
     for framing in (
         b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(hidden),
@@ -690,7 +689,7 @@ def test_a_pipelined_request_after_a_refused_one_is_answered_or_not_seen_but_nev
         "{{ 'x'.ljust(200000000) }}",
     ],
 )
-def test_a_template_that_would_never_end_is_refused_soon(kala, line):
+def test_an_endless_template_is_refused_soon(kala, line):
     started = time.monotonic()
     kala.assert_refused(kala.create(template(line)), start="TemplateDelimiters")
     assert time.monotonic() - started < 0.5
@@ -724,7 +723,7 @@ fuzzed = effort(75, suppress_health_check=[HealthCheck.function_scoped_fixture, 
 
 
 def assert_sensible(answer) -> None:
-    """Accepted, or refused with a sentence."""
+    """Assert that the request was accepted, or refused with a sentence."""
     assert answer.status in (200, 201) or 400 <= answer.status < 500, answer
     if answer.status >= 400 and answer.body:
         assert len(answer.error.splitlines()) == 1
@@ -732,7 +731,7 @@ def assert_sensible(answer) -> None:
 
 @fuzzed
 @given(st.dictionaries(names, values, max_size=5), st.one_of(st.just({}), near_misses))
-def test_whatever_a_job_is_said_to_be_it_is_made_or_refused(still, fields, more):
+def test_any_job_is_created_or_refused(still, fields, more):
     answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | fields | more)
     assert_sensible(answer)
     if answer.status == 201:
@@ -744,7 +743,7 @@ def test_whatever_a_job_is_said_to_be_it_is_made_or_refused(still, fields, more)
 
 @fuzzed
 @given(st.dictionaries(names, values, max_size=5))
-def test_whatever_is_to_be_changed_it_is_changed_or_refused(still, fields):
+def test_any_change_is_made_or_refused(still, fields):
     job_id = (still.jobs() or [still.create(type=1, remote_properties=CALL)])[0]
     before = still.job(job_id)
     answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", fields)
@@ -754,7 +753,7 @@ def test_whatever_is_to_be_changed_it_is_changed_or_refused(still, fields):
 
 @fuzzed
 @given(st.binary(max_size=40))
-def test_whatever_a_body_is_it_is_refused(still, body):
+def test_any_bytes_as_a_body_are_refused(still, body):
     assert_sensible(still.ask("POST", "/api/v1/job/", body))
 
 
@@ -767,7 +766,7 @@ def test_whatever_a_body_is_it_is_refused(still, body):
         st.sampled_from(["q", "limit", "after", "owner", "disabled", "done", "before"]), st.binary(max_size=8)
     ),
 )
-def test_whatever_a_path_and_query_are_they_are_answered(still, method, path, rest, query):
+def test_any_path_and_query_get_a_response(still, method, path, rest, query):
     asked = "&".join(f"{name}={quote(value)}" for name, value in query.items())
     assert_sensible(still.ask(method, f"{path}{quote(rest, safe='')}?{asked}"))
 
@@ -780,5 +779,5 @@ def test_whatever_a_path_and_query_are_they_are_answered(still, method, path, re
         st.sampled_from([*"=?;,\"'*/:@ abqB1\xff", "=?x?q?", "utf-8", "filename*", "q=", "charset="]), max_size=8
     ).map("".join),
 )
-def test_whatever_a_header_is_the_request_is_answered(still, name, value):
+def test_any_header_gets_a_response(still, name, value):
     assert_sensible(still.send(with_header(f"{name}: {value}".encode("latin-1"))))

@@ -1,4 +1,4 @@
-"""The JSON object in a body: what is one, and what is said of everything else."""
+"""The JSON object in a body: what is accepted, and the errors for everything else."""
 
 import pytest
 
@@ -16,11 +16,11 @@ class TestParsingABody:
             (b'{"a": -0, "b": 1e2, "c": [null, true]}', {"a": 0, "b": 100.0, "c": [None, True]}),
         ],
     )
-    def test_an_object_is_read(self, body, found):
+    def test_an_object_is_parsed(self, body, found):
         assert parse_object(body) == found
 
     @pytest.mark.parametrize("body", [b"", b" ", b"\r\n\t "])
-    def test_an_empty_body_is_told_what_to_hold(self, body):
+    def test_the_error_for_an_empty_body_says_what_to_send(self, body):
         with pytest.raises(Invalid, match="body: empty; send a JSON object, such as"):
             parse_object(body)
 
@@ -30,7 +30,7 @@ class TestParsingABody:
             parse_object(body)
 
     @pytest.mark.parametrize("body", [b"{", b"{}}", b"{} x", b"{'a': 1}", b'{"a": NaN}', b"\0"])
-    def test_what_is_no_json_is_refused_with_the_place(self, body):
+    def test_invalid_json_is_refused_with_line_and_column(self, body):
         with pytest.raises(Invalid, match="body: invalid JSON: "):
             parse_object(body)
 
@@ -43,7 +43,7 @@ class TestParsingABody:
             (b'{"a": ' + b"9" * 5000 + b"}", "body: contains a number with thousands of digits; "),
         ],
     )
-    def test_what_is_wrong_is_told(self, body, sentence):
+    def test_the_error_says_what_is_wrong(self, body, sentence):
         with pytest.raises(Invalid) as refusal:
             parse_object(body)
         assert str(refusal.value).startswith(sentence)
@@ -62,11 +62,11 @@ class TestParsingABody:
             parse_object(body)
         assert str(refusal.value) == f"{name}: appears more than once in an object; use it once"
 
-    def test_what_json_can_say_and_a_field_may_not_be_is_left_to_the_field(self):
+    def test_values_are_left_to_the_checks_of_the_fields(self):
         found = parse_object(rb'{"a": "\ud800", "b": 1e400, "c": 1.0}')
         assert (found["a"], found["b"].written, found["c"].written) == ("\ud800", "1e400", "1.0")
 
     @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-    def test_nesting_without_end_is_refused(self, opening):
+    def test_endless_nesting_is_refused(self, opening):
         with pytest.raises(Invalid, match="body: nested too deeply"):
             parse_object(b'{"a":' + opening * 100_000)

@@ -1,4 +1,4 @@
-"""What changes is told to whoever follows it: in order, without a gap, and after it is on disk."""
+"""Changes are sent to every client of the event stream: in order, without a gap, and after the commit."""
 
 import contextlib
 import http.client
@@ -12,7 +12,7 @@ from kala.api.events import EventSource
 from kala.engine.feed import Change, Feed
 from kala.server.source import PART
 
-PATIENCE = 10  # How long a test waits for what must happen. A test that passes does not wait so long.
+PATIENCE = 10  # seconds; a test that passes does not wait for it
 
 
 class Event(NamedTuple):
@@ -58,7 +58,7 @@ class Clock:
 
 
 def read(source):
-    """All that the source has at the moment."""
+    """Read everything that the source has at the moment."""
     parts = b"".join(iter(source.read, b""))
     assert not parts or parts.endswith(b"\n\n")
     return Reader(*parts.decode().split("\n")[:-1])
@@ -75,14 +75,14 @@ def feed():
     return made
 
 
-# What a source says
+# The source
 
 
-def test_its_first_line_tells_when_to_come_back(feed):
+def test_the_first_line_sets_the_reconnection_time(feed):
     assert EventSource(feed).read().startswith(b"retry: 2000\n")
 
 
-def test_a_new_follower_hears_what_changes_from_now_on_in_its_order(feed):
+def test_a_new_client_receives_the_changes_from_now_on_in_order(feed):
     source = EventSource(feed)
     feed.publish([Change("job", "a", "created"), Change("run", "7", "running")])
     feed.publish([Change("run", "7", "succeeded")])
@@ -94,46 +94,46 @@ def test_a_new_follower_hears_what_changes_from_now_on_in_its_order(feed):
     assert read(source).events == []
 
 
-def test_an_event_is_written_as_the_standard_has_it(feed):
+def test_an_event_is_written_as_the_standard_says(feed):
     source = EventSource(feed)
     source.read()
     feed.publish([Change("job", "a\nb", "created")])
     assert source.read() == f'id: {feed.token}-4\nevent: job\ndata: {{"id":"a\\nb","what":"created"}}\n\n'.encode()
 
 
-def test_a_follower_that_comes_back_hears_what_it_missed(feed):
+def test_a_reconnected_client_receives_what_it_missed(feed):
     feed.publish(changes(5))
     told = read(EventSource(feed, f"{feed.token}-6"))
     assert [event.id for event in told.events] == [f"{feed.token}-7", f"{feed.token}-8"]
 
 
-def test_a_follower_that_lost_its_connection_before_the_first_event_misses_nothing_either(feed):
+def test_a_connection_lost_before_the_first_event_misses_nothing(feed):
     opened = read(EventSource(feed))
     feed.publish(changes(1))
     assert [event.id for event in read(EventSource(feed, opened.last_id)).events] == [f"{feed.token}-4"]
 
 
 @pytest.mark.parametrize("unknown", ["0123abcd-2", "{token}-4", "{token}-x", "{token}", "{token}-1\n", "0", "\xe9"])
-def test_who_comes_from_another_time_is_told_to_fetch_anew(feed, unknown):
+def test_an_unknown_event_id_leads_to_refetch(feed, unknown):
     source = EventSource(feed, unknown.replace("{token}", feed.token))
     assert read(source).events == [(f"{feed.token}-3", "refetch", {})]
     feed.publish(changes(1))
     assert [event.name for event in read(source).events] == ["run"]
 
 
-def test_after_a_restart_numbers_are_not_taken_for_the_old_ones(feed):
+def test_an_id_from_before_a_restart_leads_to_refetch(feed):
     again = Feed()
     again.publish(changes(9))
     assert [event.name for event in read(EventSource(again, f"{feed.token}-3")).events] == ["refetch"]
 
 
-def test_who_was_away_for_too_long_is_told_to_fetch_anew(feed):
+def test_a_client_that_was_away_too_long_gets_refetch(feed):
     feed.publish(changes(10_000))
     assert [event.name for event in read(EventSource(feed, f"{feed.token}-2")).events] == ["refetch"]
     assert len(read(EventSource(feed, f"{feed.token}-3")).events) == 10_000
 
 
-def test_who_reads_too_slowly_is_told_to_fetch_anew_and_goes_on(feed):
+def test_a_client_that_reads_too_slowly_gets_refetch_and_goes_on(feed):
     source = EventSource(feed)
     feed.publish(changes(10_001))
     assert read(source).events == [(f"{feed.token}-10004", "refetch", {})]
@@ -141,7 +141,7 @@ def test_who_reads_too_slowly_is_told_to_fetch_anew_and_goes_on(feed):
     assert [event.id for event in read(source).events] == [f"{feed.token}-10005"]
 
 
-def test_much_that_changed_comes_in_parts_that_fit(feed):
+def test_many_changes_come_in_parts_of_limited_size(feed):
     source = EventSource(feed)
     feed.publish([Change("subject", "12345678-1234-1234-1234-123456789012", "timed_out")] * 10_000)
     parts = list(iter(source.read, b""))
@@ -149,7 +149,7 @@ def test_much_that_changed_comes_in_parts_that_fit(feed):
     assert b"".join(parts).count(b"event: ") == 10_000
 
 
-def test_silence_is_broken_every_15_seconds(feed):
+def test_a_comment_is_sent_after_15_seconds_without_an_event(feed):
     clock = Clock()
     source = EventSource(feed, clock=clock)
     source.read()
@@ -161,7 +161,7 @@ def test_silence_is_broken_every_15_seconds(feed):
     assert set(heard) == {b"", b": still here\n\n"}
 
 
-def test_an_event_is_a_sign_of_life_too(feed):
+def test_an_event_puts_off_the_next_comment(feed):
     clock = Clock()
     source = EventSource(feed, clock=clock)
     source.read()
@@ -174,7 +174,7 @@ def test_an_event_is_a_sign_of_life_too(feed):
     assert read(source).comments == ["still here"]
 
 
-# What the feed adds for it
+# The feed
 
 
 def test_a_feed_wakes_its_listeners_after_a_change_can_be_read(feed):
@@ -198,7 +198,7 @@ class Follower:
         self.response = self._connection.getresponse()
 
     def until(self, name, what, subject=None):
-        """What it is told, up to the first such event, about this subject or any."""
+        """Read up to the first such event, about this subject or any, and return the events."""
         lines = []
         while True:
             lines.append(self.response.readline().decode().removesuffix("\n"))
@@ -218,19 +218,19 @@ def follow(api):
         yield lambda **headers: stack.enter_context(contextlib.closing(Follower(api, **headers)))
 
 
-def test_the_answer_is_a_stream_of_events(follow):
+def test_the_response_is_an_event_stream(follow):
     headers = follow().response.headers
     assert headers["Content-Type"] == "text/event-stream"
     assert headers["Cache-Control"] == "no-store"
 
 
-def test_head_gets_only_the_head(api):
+def test_head_gets_only_the_headers(api):
     answer = api.ask("HEAD", "/api/v1/events")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Content-Type"] == "text/event-stream"
 
 
-def test_an_event_comes_when_what_it_tells_is_on_disk(api, follow):
+def test_an_event_comes_after_its_change_is_committed(api, follow):
     follower = follow()
     job_id = api.create(schedule="")
     told = follower.until("job", "created")
@@ -246,7 +246,7 @@ def test_a_run_is_followed_from_its_start_to_its_end(api, follow):
     assert follower.until("run", "succeeded", run_id)
 
 
-def test_over_http_a_follower_that_comes_back_hears_what_it_missed(api, follow):
+def test_over_http_a_reconnected_client_receives_what_it_missed(api, follow):
     follower = follow()
     api.create()
     known = follower.until("job", "created")[-1].id
@@ -265,7 +265,7 @@ def test_an_event_comes_within_a_fraction_of_a_second(api, follow):
     assert sorted(took)[2] < 0.1
 
 
-def test_more_followers_than_workers_hinder_nobody(api, follow):
+def test_more_clients_than_workers_block_nothing(api, follow):
     followers = [follow() for _ in range(50)]
     job_id = api.create()
     assert {follower.until("job", "created")[-1].data["id"] for follower in followers} == {job_id}

@@ -1,7 +1,7 @@
-"""Nothing that comes from outside reaches a log, a message, an event or an answer raw, and no password does at all.
+"""Foreign text reaches a log, a message, an event or a response only escaped, and passwords not at all.
 
-Text that would forge a line, clear a screen or give away a login is put into every field, as a caller may send it and
-as an older Kala may have stored it. Then all that Kala wrote and answered is looked at.
+Text that would forge a line, clear a screen or leak a login is put into every field, as a client may send it and as an
+older Kala may have stored it. Then everything that Kala logged and sent is checked.
 """
 
 import io
@@ -40,7 +40,7 @@ LOGIN = f"http://user:{PASSWORD}@127.0.0.1:9/x"
 FORGED = "2027-11-27T00:00:00.000+00:00 backup: run 7 succeeded"
 HOSTILE = f"\x1b[2J\r{FORGED}\n{FORGED}\t\x9b31m\u202egpj\u200b {LOGIN} \x7f"
 HOSTILE_PATH = f"/no/{HOSTILE}"
-# As a value of each kind that a field may want.
+# The hostile text in a value of each type that a field may have.
 HOSTILE_VALUES = [
     HOSTILE,
     LOGIN,
@@ -56,7 +56,7 @@ PATIENCE = 60
 
 
 class Records(logging.Handler):
-    """Each form that the log can have, of each record."""
+    """Formats each record in every format of the log."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Records(logging.Handler):
 
 
 class Server:
-    """Answers each request with a hostile head, in one of several ways, by its path."""
+    """Answers each request with hostile headers, in one of several ways, chosen by the path."""
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -112,13 +112,13 @@ class Server:
                 connection.sendall(self._answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)  # to close it would not wake the thread
+        self._socket.shutdown(socket.SHUT_RDWR)  # close() would not wake accept() in the thread
         self._socket.close()
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """All that Kala said, by where it did."""
+    """The lines that Kala wrote, by where it wrote them."""
     kala = logging.getLogger("kala")
     level = kala.level
     kala.setLevel(logging.DEBUG)
@@ -135,7 +135,7 @@ def said(tmp_path_factory):
 
 
 class Told:
-    """Gives a Kala what is hostile, by each way in, and gathers what comes out."""
+    """Sends hostile text to a Kala by each way in, and collects what comes out."""
 
     def __init__(self, app: App, server: Server) -> None:
         self._app, self._server = app, server
@@ -187,13 +187,13 @@ class Told:
         for pattern, methods in table(Mock(), Mock(), Mock()):
             path = re.sub(r"\(\?P<\w+>.+?\)", quoted, pattern.pattern)
             for method, route in methods.items():
-                # With a parameter that is not known, no path does what it is there for.
+                # With an unknown parameter no route carries out its request.
                 for query in (f"{quoted}=1", *(f"{name}={quoted}" for name in route.parameters)):
                     self._ask(method, f"{path}?{query}")
         self._ask("GET", f"/{quoted}")
 
     def _store_jobs(self) -> None:
-        """As an older Kala could have stored them."""
+        """Store jobs that only an older Kala would have accepted."""
         texts = [name for name in Spec.__struct_fields__ if Spec.__annotations__[name] is str]
         wanted = {"name": "a job", "action": Command("true"), "overlap": Overlap.ALLOW}
         changes = [
@@ -231,14 +231,14 @@ WHERE = ("text", "journal", "json", "journald", "answers", "messages", "events")
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_something_hostile_came_that_far_in_each_of_the_places(said, where):
-    """Else the other tests would look at nothing."""
+def test_hostile_text_reaches_each_place(said, where):
+    """Otherwise the other tests would check nothing."""
     assert len(said[where]) > 20
     assert where == "events" or [line for line in said[where] if "\\u202e" in line.replace("\\\\", "\\")]
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_there_is_no_character_that_a_terminal_would_act_on(said, where):
+def test_no_character_is_left_that_a_terminal_would_act_on(said, where):
     assert [line for line in said[where] if any(unicodedata.category(one) in UNSAFE for one in line)] == []
 
 
@@ -255,5 +255,5 @@ def test_no_password_is_shown(said, where):
 @pytest.mark.parametrize(
     ("where", "longest"), [("messages", MESSAGE), ("answers", 2 * MESSAGE), ("text", LOG_LINE + 100)]
 )
-def test_nothing_is_longer_than_it_may_be(said, where, longest):
+def test_no_line_exceeds_its_limit(said, where, longest):
     assert max(map(len, said[where])) <= longest

@@ -1,4 +1,4 @@
-"""Who may call: programs, and Kala's own pages; not what another web site made a visitor's browser send."""
+"""Who may call: programs and Kala's own pages, but no request that another web site made a browser send."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ BODY = json.dumps({"name": "evil", "command": "true", "schedule": "R/2099-01-01T
 
 
 def post(*headers: str, host: str | None = "%HOST%") -> bytes:
-    """A request that makes a job, if it is let in. %HOST% stands for Kala's own address."""
+    """Return a request that creates a job if it is allowed. %HOST% stands for Kala's own address."""
     lines = ["POST /api/v1/job/ HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *headers]
     return "\r\n".join([*lines, f"Content-Length: {len(BODY)}", "", ""]).encode("latin-1") + BODY
 
@@ -67,18 +67,18 @@ class TestOrigin:
         assert_refused(still, post("Origin: http://%HOST%", "Origin: http://evil.example"), 403, "Origin: ")
 
     @pytest.mark.parametrize("name", ["Origin", "origin", "ORIGIN"])
-    def test_an_origin_is_seen_however_its_name_is_written(self, still, name):
+    def test_an_origin_header_is_checked_in_any_case(self, still, name):
         assert_refused(still, post(f"{name}: http://evil.example"), 403, "Origin: ")
 
     @pytest.mark.parametrize("origin", ["http://%HOST%", "https://%HOST%", "HTTP://%HOST%"])
-    def test_kalas_own_origin_is_let_in(self, still, origin):
+    def test_kalas_own_origin_is_allowed(self, still, origin):
         assert_let_in(still, post(f"Origin: {origin}"))
 
-    def test_kalas_own_origin_is_the_name_that_it_is_called_by_whatever_its_case(self, still):
+    def test_kalas_own_origin_is_its_host_in_any_case(self, still):
         host = f"LocalHost:{still.port}"
         assert_let_in(still, post(f"Origin: http://localhost:{still.port}", host=host))
 
-    def test_its_address_and_its_name_are_two_origins(self, still):
+    def test_its_address_and_its_name_are_different_origins(self, still):
         assert_refused(still, post(f"Origin: http://localhost:{still.port}"), 403, "Origin: ")
 
     def test_a_program_has_no_origin(self, still):
@@ -89,21 +89,21 @@ class TestFetchMetadata:
     @pytest.mark.parametrize(
         "site", ["cross-site", "same-site", "Cross-Site", "", "nonsense", "same-origin, cross-site"]
     )
-    def test_what_another_site_sent_is_refused(self, still, site):
+    def test_a_request_from_another_site_is_refused(self, still, site):
         assert_refused(still, post(f"Sec-Fetch-Site: {site}"), 403, "Sec-Fetch-Site: ")
 
     @pytest.mark.parametrize("site", ["same-origin", "none"])
-    def test_what_kalas_own_pages_or_a_persons_address_bar_sent_is_let_in(self, still, site):
+    def test_a_request_from_kalas_own_pages_or_the_address_bar_is_allowed(self, still, site):
         assert_let_in(still, post(f"Sec-Fetch-Site: {site}"))
 
-    def test_a_foreign_site_cannot_be_hidden_by_a_second_header(self, still):
+    def test_another_site_cannot_be_hidden_by_a_second_header(self, still):
         sent = post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin")
         assert_refused(still, sent, 403, "Sec-Fetch-Site: ")
 
-    def test_kalas_own_origin_does_not_excuse_a_foreign_site(self, still):
+    def test_kalas_own_origin_does_not_excuse_another_site(self, still):
         assert_refused(still, post("Origin: http://%HOST%", "Sec-Fetch-Site: cross-site"), 403, "Sec-Fetch-Site: ")
 
-    def test_a_foreign_origin_is_not_excused_by_the_same_site(self, still):
+    def test_another_origin_is_not_excused_by_the_same_site(self, still):
         sent = post("Origin: http://evil.example", "Sec-Fetch-Site: same-origin")
         assert_refused(still, sent, 403, "Origin: ")
 
@@ -168,21 +168,21 @@ class TestHost:
             f"{socket.gethostname().upper()}.:8000",
         ],
     )
-    def test_an_address_localhost_and_the_machines_name_are_let_in(self, still, host):
+    def test_an_address_localhost_and_the_host_name_are_allowed(self, still, host):
         assert_let_in(still, post(host=host))
 
     @pytest.mark.parametrize("host", ["kala.example", "Kala.Example", "kala.example:443", "KALA.EXAMPLE.:8000"])
-    def test_an_allowed_name_is_let_in_as_soon_as_it_is_allowed(self, still, host):
+    def test_a_name_is_accepted_as_soon_as_it_is_allowed(self, still, host):
         assert_refused(still, post(host=host), 403, "Host: ")
         with still.configured(allowed_hosts=("scheduler.example", "kala.example")):
             assert_let_in(still, post(f"Origin: https://{host.lower()}", host=host))
 
-    def test_a_name_below_an_allowed_one_is_refused(self, still):
+    def test_a_subdomain_of_an_allowed_name_is_refused(self, still):
         with still.configured(allowed_hosts=("kala.example",)):
             assert_refused(still, post(host="evil.kala.example"), 403, "Host: ")
             assert_refused(still, post(host="evilkala.example"), 403, "Host: ")
 
-    def test_a_host_is_needed(self, still):
+    def test_a_host_is_required(self, still):
         assert_refused(still, post(host=None), 400, "Host: missing")
         assert_refused(still, post(host=""), 400, "Host: missing")
 
@@ -193,7 +193,7 @@ class TestHost:
     def test_two_hosts_are_refused(self, still, second):
         assert_refused(still, post(f"Host: {second}"), 400, "Host: given more than once")
 
-    def test_another_hosts_url_in_the_request_line_is_refused(self, still):
+    def test_a_url_of_another_host_in_the_request_line_is_refused(self, still):
         sent = post().replace(b"POST /", b"POST http://evil.example/")
         answer = still.send(sent)
         assert answer.status == 400
@@ -220,7 +220,7 @@ class TestHost:
 @pytest.mark.parametrize(
     "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}]
 )
-def test_every_route_is_guarded_and_a_refused_request_does_nothing(still, method, path, headers):
+def test_every_route_is_guarded_and_a_refused_request_has_no_effect(still, method, path, headers):
     job_id = still.create()
     before = still.ask("GET", f"/api/v1/job/{job_id}/").body
     answer = still.ask(method, path.format(id=job_id), BODY, **headers)
@@ -230,7 +230,7 @@ def test_every_route_is_guarded_and_a_refused_request_does_nothing(still, method
     assert still.ask("GET", f"/api/v1/job/{job_id}/").body == before
 
 
-def test_the_error_shows_no_more_than_a_hundred_characters_of_what_was_sent():
+def test_the_error_shows_at_most_100_characters_of_the_header():
     for headers in ({"Host": "x" * 1000}, {"Host": "localhost", "Origin": "x" * 1000}):
         with pytest.raises(Forbidden) as refusal:
             guard.check(headers, ())
@@ -248,7 +248,7 @@ class TestAJobsOwnCall:
         assert_refused(still, post(header), 403, "Kala-Job: sent by an HTTP job; to start other jobs, use parent_jobs")
 
     @pytest.mark.parametrize("status", [301, 307])
-    def test_that_a_server_redirects_here_changes_nothing(self, api, status):
+    def test_is_refused_after_a_redirect_to_here(self, api, status):
         kept = api.create(name="kept")
         with redirecting(status, f"http://{api.host}:{api.port}/api/v1/job/all/") as url:
             hook = api.create(type=1, schedule=None, remote_properties={"url": url, "method": "DELETE"})

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: how they are made, shown, changed, listed, started and deleted."""
+"""Jobs over HTTP: how they are created, shown, changed, listed, started and deleted."""
 
 import gzip
 import http.client
@@ -39,7 +39,7 @@ REMOTE = {
 
 
 def soon(ask):
-    """The answer to `ask(schedule)` with one that starts in a moment; in a longer one where that has passed by then."""
+    """Return the response to `ask(schedule)` with a start in a moment, or later if that start has passed meanwhile."""
     for seconds in (0.05, 0.5, 3):
         answer = ask(f"R0/{(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}")
         if answer.status < 400:
@@ -48,7 +48,7 @@ def soon(ask):
 
 
 def create_soon(api) -> str:
-    """The id of a job that is due in a moment."""
+    """Create a job that is due in a moment, and return its id."""
     return soon(
         lambda start: api.ask("POST", "/api/v1/job/", {"name": "a", "command": "true", "schedule": start})
     ).json["id"]
@@ -58,14 +58,14 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-class TestMakingAJob:
-    def test_the_answer_is_its_id_a_uuid(self, still):
+class TestCreatingAJob:
+    def test_the_response_is_its_id_a_uuid(self, still):
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"})
         assert answer.status == 201
         assert list(answer.json) == ["id"]
         assert str(uuid.UUID(answer.json["id"])) == answer.json["id"]
 
-    def test_what_is_not_given_has_its_default(self, still):
+    def test_a_field_that_is_not_given_has_its_default(self, still):
         job_id = still.create(name="backup", command="tar cf b.tar data")
         assert still.ask("GET", f"/api/v1/job/{job_id}/").json == {
             "job": {
@@ -122,7 +122,7 @@ class TestMakingAJob:
             }
         }
 
-    def test_all_that_is_given_is_kept(self, still):
+    def test_every_field_is_kept(self, still):
         first, second, third = still.create(), still.create(), still.create()
         given = {
             "name": "päckchen \N{SNOWMAN}",
@@ -144,7 +144,7 @@ class TestMakingAJob:
         job = still.job(still.create(type=1, command=None, remote_properties=REMOTE))
         assert (job["type"], job["command"], job["remote_properties"]) == (1, "", REMOTE)
 
-    def test_a_remote_job_gets_half_a_minute_and_expects_200_where_it_says_nothing(self, still):
+    def test_a_remote_job_by_default_gets_30_seconds_and_expects_200(self, still):
         for empty in ({}, {"method": "", "timeout": 0, "expected_response_codes": []}):
             job = still.job(still.create(type=1, remote_properties={"url": "http://example.org", **empty}))
             assert job["remote_properties"] == {
@@ -170,13 +170,13 @@ class TestMakingAJob:
             "",
         ],
     )
-    def test_any_content_type_will_do(self, still, content_type):
+    def test_any_content_type_is_accepted(self, still, content_type):
         body = {"name": "ä", "command": "true", "schedule": FAR}
         answer = still.ask("POST", "/api/v1/job/", body, Content_Type=content_type)
         assert answer.status == 201
         assert still.job(answer.json["id"])["name"] == "ä"
 
-    def test_a_chunked_body_will_do(self, still):
+    def test_a_chunked_body_is_accepted(self, still):
         body = json.dumps({"name": "a", "command": "true", "schedule": FAR}).encode()
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
         head = b"POST /api/v1/job/ HTTP/1.1\r\nHost: %HOST%\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -202,7 +202,7 @@ class TestMakingAJob:
             (b'{"name": "a", "command": "true", "COMMAND": "b"}', "COMMAND: also given as command; use it once"),
         ],
     )
-    def test_of_two_values_for_a_name_neither_is_taken(self, still, body, sentence):
+    def test_a_field_given_twice_is_refused(self, still, body, sentence):
         assert still.ask("POST", "/api/v1/job/", body).error == sentence
         assert still.jobs() == []
 
@@ -219,7 +219,7 @@ class TestMakingAJob:
             (b'"epsilon": "P0.5D"', "epsilon: 'P0.5D' has a fraction of a day or month, "),
         ],
     )
-    def test_a_value_that_will_not_do_is_told_as_it_was_written(self, still, given, sentence):
+    def test_an_invalid_value_is_shown_as_it_was_written(self, still, given, sentence):
         answer = still.ask("POST", "/api/v1/job/", b'{"name": "a", "command": "true", %s}' % given)
         assert (answer.status, answer.error[: len(sentence)]) == (400, sentence)
 
@@ -243,7 +243,7 @@ class TestMakingAJob:
         job = still.job(still.create(type=1, remote_properties=given))
         assert job["remote_properties"]["headers"] == {"X": ["b", "a", "b"]}
 
-    def test_a_user_that_is_none_of_this_machine_is_refused(self, still, monkeypatch):
+    def test_a_user_unknown_to_this_machine_is_refused(self, still, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true", "user": "nobody-of-this-name"})
         reason = 'user: "nobody-of-this-name" is not a user on this machine'
@@ -253,7 +253,7 @@ class TestMakingAJob:
         "given",
         [{"colour": "red"}, {"cron": None}, {"remote_properties": {"tls": {"verify": False}}}, {"command ": "false"}],
     )
-    def test_a_field_that_there_is_not_is_refused_and_no_job_is_made(self, still, given):
+    def test_an_unknown_field_is_refused_and_no_job_is_created(self, still, given):
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | given)
         assert answer.status == 400
         assert ": unknown field; " in answer.error
@@ -272,11 +272,11 @@ class TestMakingAJob:
             ),
         ],
     )
-    def test_a_misspelt_field_is_refused_as_without_it_the_job_is_another(self, still, given, sentence):
+    def test_a_misspelt_field_is_refused_and_the_right_one_suggested(self, still, given, sentence):
         answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | given)
         assert (answer.status, answer.json) == (400, {"error": sentence})
 
-    def test_fields_that_are_kalas_own_are_ignored(self, still):
+    def test_fields_that_only_kala_sets_are_ignored(self, still):
         own = {
             "id": UNKNOWN,
             "dependent_jobs": [UNKNOWN],
@@ -328,13 +328,13 @@ class TestMakingAJob:
 
 
 class TestRunningAJob:
-    def test_a_job_without_a_schedule_runs_once_at_once_and_is_done(self, api):
+    def test_a_job_without_a_schedule_runs_once_immediately_and_is_done(self, api):
         job = api.await_job(api.create(schedule=None), is_done=True)
         (run,) = job["stats"]
         assert run["success"] is True
         assert (job["success_count"], job["error_count"], job["next_run_at"]) == (1, 0, NEVER)
 
-    def test_its_counts_stand_at_the_top_and_in_its_metadata(self, api):
+    def test_its_counts_are_at_the_top_level_and_in_its_metadata(self, api):
         job = api.await_job(api.create(schedule=None, command="false", retries=1), is_done=True)
         counts = {name: job[name] for name in COUNTS}
         assert job["metadata"] == counts | {"number_of_finished_runs": 1}
@@ -345,13 +345,13 @@ class TestRunningAJob:
         job = api.await_job(create_soon(api), is_done=True)
         assert job["success_count"] == 1
 
-    def test_start_runs_it_now_and_its_schedule_stays(self, api):
+    def test_start_runs_it_now_and_keeps_its_schedule(self, api):
         job_id = api.create()
         assert api.ask("POST", f"/api/v1/job/start/{job_id}/").status == 204
         job = api.await_job(job_id, success_count=1)
         assert (job["next_run_at"], job["is_done"]) == ("2099-01-01T00:00:00Z", False)
 
-    def test_start_answers_before_the_run_has_ended(self, api):
+    def test_start_responds_before_the_run_ends(self, api):
         job_id = api.create(command="sleep 5")
         assert api.ask("POST", f"/api/v1/job/start/{job_id}/").status == 204
         assert api.job(job_id)["metadata"]["number_of_finished_runs"] == 0
@@ -363,7 +363,7 @@ class TestRunningAJob:
         assert "is disabled; enable it" in answer.error
         assert api.job(job_id)["last_attempted_run"] == NEVER
 
-    def test_disable_and_enable_may_be_said_twice(self, still):
+    def test_disable_and_enable_are_idempotent(self, still):
         job_id = still.create()
         for what, is_disabled, next_run_at in (("disable", True, NEVER), ("enable", False, "2099-01-01T00:00:00Z")):
             for _ in range(2):
@@ -391,7 +391,7 @@ class TestRunningAJob:
 class TestCallingAUrl:
     @pytest.fixture
     def hook(self):
-        """A server that keeps the requests it gets, and answers with the status that their path names."""
+        """A server that keeps its requests, and answers with the status in their path."""
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def answer(self):
@@ -401,7 +401,7 @@ class TestCallingAUrl:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+            do_GET = do_POST = answer  # noqa: N815  the names that http.server looks for
 
             def log_message(self, *_):
                 pass
@@ -427,12 +427,12 @@ class TestCallingAUrl:
         job = api.await_job(api.create(type=1, schedule=None, remote_properties=properties), is_done=True)
         assert (job["success_count"], job["error_count"], len(hook.got)) == (0, 1, 1)
 
-    def test_the_password_in_its_url_is_shown_in_the_job_alone(self, api, caplog):
+    def test_the_password_in_its_url_is_shown_only_in_the_job(self, api, caplog):
         caplog.set_level("INFO", "kala.runs")
         url = "http://user:TopSecret@127.0.0.1:9/x"
         job_id = api.create(type=1, schedule=None, remote_properties={"url": url})
         api.await_job(job_id, is_done=True)
-        api.create()  # the engine has written its log of the step before
+        api.create()  # the engine has logged the step before
         answers = [api.ask("GET", path).body for path in ("/api/v1/run/", f"/api/v1/job/{job_id}/runs/")]
         shown = "GET http://user:***@127.0.0.1:9/x: Connection refused"
         assert all(shown.encode() in answer for answer in answers)
@@ -449,14 +449,14 @@ class TestCallingAUrl:
 
 
 class TestReplacingAJob:
-    def test_put_answers_with_the_job_as_it_is_now(self, still):
+    def test_put_responds_with_the_new_state_of_the_job(self, still):
         job_id = still.create()
         answer = still.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "b", "command": "false", "schedule": FAR})
         assert answer.status == 200
         assert answer.json == still.ask("GET", f"/api/v1/job/{job_id}/").json
         assert (answer.json["job"]["id"], answer.json["job"]["name"]) == (job_id, "b")
 
-    def test_put_sets_what_is_not_given_to_its_default(self, still):
+    def test_put_resets_fields_that_are_not_given(self, still):
         plain = still.job(still.create())
         job_id = still.create(name="b", owner="me@b", retries=3, epsilon="PT1H", disabled=True)
         still.ask("PUT", f"/api/v1/job/{job_id}/", {"name": "job", "command": "true", "schedule": FAR})
@@ -477,7 +477,7 @@ class TestReplacingAJob:
         assert (after["is_done"], after["next_run_at"]) == (False, "2099-01-01T00:00:00Z")
 
     @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-    def test_what_get_returned_changes_nothing(self, api, method):
+    def test_putting_back_what_get_returned_changes_nothing(self, api, method):
         first = api.create()
         last = api.create(schedule=None, command="false", retries=1, on_failure_job=first)
         api.await_job(last, is_done=True)
@@ -494,18 +494,18 @@ class TestReplacingAJob:
             assert api.ask(method, f"/api/v1/job/{job_id}/", json.loads(before)["job"]).body == before
             assert api.ask("GET", f"/api/v1/job/{job_id}/").body == before
 
-    def test_a_start_that_has_passed_may_stay_but_not_come_anew(self, api):
+    def test_a_start_in_the_past_may_stay_but_not_be_set(self, api):
         old, new = create_soon(api), api.create()
         job = api.await_job(old, is_done=True)
         assert api.ask("PUT", f"/api/v1/job/{old}/", job | {"name": "b"}).status == 200
         assert api.ask("PATCH", f"/api/v1/job/{new}/", {"schedule": job["schedule"]}).status == 400
 
-    def test_a_new_schedule_counts_at_once(self, api):
+    def test_a_new_schedule_takes_effect_immediately(self, api):
         job_id = api.create()
         soon(lambda start: api.ask("PATCH", f"/api/v1/job/{job_id}/", {"schedule": start}))
         assert api.await_job(job_id, is_done=True)["success_count"] == 1
 
-    def test_a_job_that_loses_its_schedule_is_not_due_any_more(self, still):
+    def test_a_job_that_loses_its_schedule_is_no_longer_due(self, still):
         job_id = still.create()
         job = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"schedule": None}).json["job"]
         assert (job["schedule"], job["next_run_at"]) == ("", NEVER)
@@ -528,7 +528,7 @@ class TestReplacingAJob:
 
 
 class TestPatchingAJob:
-    def test_an_owner_that_is_taken_away_becomes_the_default_one(self, still):
+    def test_a_removed_owner_becomes_the_default_one(self, still):
         job_id = still.create(owner="me@b")
         with still.configured(default_owner="ops@b"):
             answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", {"owner": None})
@@ -547,7 +547,7 @@ class TestPatchingAJob:
             ({"id": UNKNOWN, "stats": 1, "is_done": True, "metadata": {"success_count": 5}}, {}),
         ],
     )
-    def test_only_what_is_given_changes(self, still, patch, changed):
+    def test_only_given_fields_change(self, still, patch, changed):
         job_id = still.create(owner="me@b", retries=2, epsilon="PT1H")
         before = still.job(job_id)
         if "schedule" in changed:
@@ -613,7 +613,7 @@ class TestDeletingJobs:
         assert still.ask("DELETE", f"/api/v1/job/{gone}/").status == 404
         assert still.jobs() == [left]
 
-    def test_a_child_without_another_parent_goes_with_its_parent(self, still):
+    def test_a_child_without_another_parent_is_deleted_with_its_parent(self, still):
         first, second = still.create(), still.create()
         only, both = still.create(parent_jobs=[first]), still.create(parent_jobs=[first, second])
         still.ask("DELETE", f"/api/v1/job/{first}/")
@@ -626,13 +626,13 @@ class TestDeletingJobs:
         still.ask("DELETE", f"/api/v1/job/{still.create(parent_jobs=[parent])}/")
         assert still.job(parent)["dependent_jobs"] is None
 
-    def test_a_deleted_on_failure_job_is_no_longer_named(self, still):
+    def test_a_deleted_on_failure_job_is_no_longer_referenced(self, still):
         cleaner = still.create()
         job_id = still.create(on_failure_job=cleaner)
         still.ask("DELETE", f"/api/v1/job/{cleaner}/")
         assert still.job(job_id)["on_failure_job"] == ""
 
-    def test_all_of_them_can_go_at_once(self, still):
+    def test_all_jobs_can_be_deleted_at_once(self, still):
         still.create(parent_jobs=[still.create()])
         assert still.ask("DELETE", "/api/v1/job/all/").status == 204
         assert still.ask("GET", "/api/v1/job/").json == {"jobs": {}}
@@ -640,14 +640,14 @@ class TestDeletingJobs:
 
 
 class TestListingJobs:
-    def test_a_list_has_each_job_as_get_has_it_under_its_id_in_the_order_of_creation(self, still):
+    def test_a_list_has_each_job_by_id_in_the_order_of_creation(self, still):
         ids = [still.create(name=name) for name in "cab"]
         assert still.ask("GET", "/api/v1/job/").json == {"jobs": {job_id: still.job(job_id) for job_id in ids}}
         assert still.jobs() == ids
 
     @pytest.fixture
     def some(self, still):
-        """Jobs by their names: what each filter is to find."""
+        """The ids of jobs by name, for the filters to find."""
         made = {
             "Nightly backup": still.create(name="Nightly backup", owner="ann@example.org"),
             "backup 100%": still.create(name="backup 100%", owner="bob@example.org", disabled=True),
@@ -689,12 +689,12 @@ class TestListingJobs:
     def test_filters_narrow_a_list(self, still, some, query, names):
         assert still.jobs(query) == [some[name] for name in names]
 
-    def test_a_filter_of_the_name_compares_text_beyond_ascii(self, still):
+    def test_a_filter_by_name_ignores_case_beyond_ascii(self, still):
         job_id = still.create(name="Übung")
         still.create(name="Uebung")
         assert still.jobs("?q=%C3%9Cb") == [job_id]
 
-    def test_after_goes_on_where_a_page_ended(self, still):
+    def test_after_continues_where_a_page_ended(self, still):
         ids = still.create_many(7)
         found, query = [], "?limit=3"
         while page := still.jobs(query):
@@ -702,7 +702,7 @@ class TestListingJobs:
             query = f"?limit=3&after={page[-1]}"
         assert found == ids
 
-    def test_after_and_filters_go_together(self, still, some):
+    def test_after_can_be_combined_with_filters(self, still, some):
         assert still.jobs(f"?q=report&after={some['report_a']}") == [some["report b"]]
 
     def test_after_an_unknown_job_is_404(self, still):
@@ -711,24 +711,24 @@ class TestListingJobs:
         assert answer.error.startswith(f"after: no job has the id or name '{UNKNOWN}'")
 
     @pytest.mark.parametrize("count", [999, 1000, 1001, 2000, 2500])
-    def test_a_long_list_is_complete_however_it_is_cut_into_parts(self, still, count):
+    def test_a_long_list_is_complete_whatever_the_size_of_its_parts(self, still, count):
         ids = still.create_many(count)
         assert still.jobs() == ids
         assert still.jobs("?limit=1001") == ids[:1001]
         assert still.jobs(f"?limit=1500&after={ids[0]}") == ids[1:1501]
 
-    def test_a_long_list_reaches_a_client_that_knows_no_chunks(self, still):
+    def test_a_long_list_reaches_a_client_without_chunked_encoding(self, still):
         ids = still.create_many(1500)
         answer = still.send(b"GET /api/v1/job/ HTTP/1.0\r\nHost: %HOST%\r\n\r\n")
         assert "Transfer-Encoding" not in answer.headers
         assert list(answer.json["jobs"]) == ids
 
-    def test_head_of_a_long_list_is_an_answer_without_a_body(self, still):
+    def test_head_of_a_long_list_has_no_body(self, still):
         still.create_many(1500)
         assert still.ask("HEAD", "/api/v1/job/").body == b""
         assert still.ask("GET", "/api/v1/stats/").status == 200
 
-    def test_a_client_that_leaves_within_a_long_list_costs_nothing(self, still):
+    def test_a_client_that_disconnects_within_a_long_list_leaks_nothing(self, still):
         ids = still.create_many(2500)
         for _ in range(5):
             connection = http.client.HTTPConnection(still.host, still.port, timeout=5)
@@ -737,8 +737,8 @@ class TestListingJobs:
             connection.close()
         assert still.jobs("?limit=3") == ids[:3]
 
-    def test_a_list_stays_whole_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
-        monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than two jobs have
+    def test_a_list_stays_valid_when_jobs_are_deleted_while_it_is_sent(self, still, monkeypatch):
+        monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than the length of two jobs
         monkeypatch.setattr(paging, "_FEWEST", 1)
         ids = still.create_many(7)
         routes = job_routes.JobRoutes(still.app._engine, still.app._store, still.app._config, Groups(Path()))
@@ -750,27 +750,27 @@ class TestListingJobs:
         assert still.jobs() == ids[:2] + ids[4:]
 
 
-def test_a_body_that_is_compressed_is_not_understood(still):
+def test_a_compressed_body_is_refused(still):
     answer = still.ask("POST", "/api/v1/job/", gzip.compress(b"{}"), Content_Encoding="gzip")
     assert answer.status == 400
 
 
 class TestStartingAJob:
-    def test_tells_where_its_run_is(self, still):
+    def test_returns_the_location_of_its_run(self, still):
         job_id = still.create()
         places = [still.ask("POST", f"/api/v1/job/start/{job_id}/").headers["Location"] for _ in range(2)]
         runs = [still.ask("GET", place).json["run"] for place in places]
         assert [run["cause"] for run in runs] == ["manual", "manual"]
         assert [f"/api/v1/run/{run['id']}/" for run in runs] == places
 
-    def test_answers_with_the_run_where_that_is_asked_for(self, still):
+    def test_returns_the_run_on_request(self, still):
         job_id = still.create()
         answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=run")
         run = answer.json["run"]
         assert (answer.status, run["job_id"], run["cause"]) == (201, job_id, "manual")
         assert answer.headers["Location"] == f"/api/v1/run/{run['id']}/"
 
-    def test_answers_with_nothing_else_and_starts_nothing_where_that_is_asked_for(self, still):
+    def test_is_refused_with_any_other_value_of_return(self, still):
         job_id = still.create()
         answer = still.ask("POST", f"/api/v1/job/start/{job_id}/?return=job")
         assert (answer.status, answer.error) == (400, 'return: must be run, not "job"')
@@ -787,7 +787,7 @@ class TestDeletingAParent:
         still.create(name="nephew", parent_jobs=[parent, still.create(name="other")])
         return [parent, child, grandchild]
 
-    def test_answers_with_what_went_with_it_where_that_is_asked_for(self, still, family):
+    def test_returns_the_deleted_jobs_on_request(self, still, family):
         answer = still.ask("DELETE", f"/api/v1/job/{family[0]}/?return=deleted")
         names = ["parent", "child", "grandchild"]
         assert answer.status == 200
@@ -795,14 +795,14 @@ class TestDeletingAParent:
             "deleted": [{"id": job_id, "name": name} for job_id, name in zip(family, names, strict=True)]
         }
 
-    def test_tells_the_log_what_went_with_it(self, still, family, caplog):
+    def test_logs_the_jobs_deleted_with_it(self, still, family, caplog):
         caplog.set_level("INFO", "kala.api")
         assert still.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204
         assert [record.message for record in caplog.records] == [
             "parent deleted, with 2 descendants that had no other parent: child, grandchild"
         ]
 
-    def test_names_some_of_many_in_the_log(self, still, caplog):
+    def test_logs_the_names_of_only_some_of_many(self, still, caplog):
         parent = still.create(name="parent")
         for number in range(21):
             still.create(name=f"child {number}", parent_jobs=[parent])
@@ -811,7 +811,7 @@ class TestDeletingAParent:
         assert caplog.records[0].message.endswith("child 18, child 19, …")
         assert "with 21 descendants that" in caplog.records[0].message
 
-    def test_is_told_alone_where_nothing_went_with_it(self, still, family, caplog):
+    def test_logs_only_its_name_if_nothing_was_deleted_with_it(self, still, family, caplog):
         caplog.set_level("INFO", "kala.api")
         answer = still.ask("DELETE", f"/api/v1/job/{family[2]}/?return=deleted")
         assert answer.json == {"deleted": [{"id": family[2], "name": "grandchild"}]}

@@ -1,4 +1,4 @@
-"""Names in a request: what is said of one that there is not, or that is there twice."""
+"""Field names in a request: the errors for unknown and repeated ones."""
 
 import pytest
 
@@ -15,20 +15,20 @@ def refusal(*given: object, known: tuple[str, ...] = KNOWN, path: str = "") -> s
     return str(error.value)
 
 
-class TestANameThatIsKnown:
-    def test_is_found_in_any_case_and_told_as_it_was_given(self):
+class TestAKnownName:
+    def test_is_found_in_any_case_and_returned_as_it_was_given(self):
         assert by_name("", {"Command": 1}, KNOWN) == {"command": ("Command", 1)}
         assert by_name("a", {"Command": 1}, KNOWN) == {"command": ("a.Command", 1)}
 
-    def test_is_refused_where_it_is_given_twice(self):
+    def test_is_refused_if_given_twice(self):
         assert refusal({"command": 1, "COMMAND": 2}) == "COMMAND: also given as command; use it once"
 
-    def test_is_refused_where_it_is_given_twice_even_if_it_has_no_effect(self):
+    def test_is_refused_if_given_twice_even_if_ignored(self):
         with pytest.raises(Invalid, match=r"^ID: also given as id; use it once$"):
             by_name("", {"id": 1, "ID": 2}, KNOWN, {"id"})
 
 
-class TestANameThatIsNotKnown:
+class TestAnUnknownName:
     @pytest.mark.parametrize(
         ("name", "advice"),
         [
@@ -62,12 +62,12 @@ class TestANameThatIsNotKnown:
             ("url", "in a job of type 1, put it in remote_properties"),
         ],
     )
-    def test_of_another_scheduler_is_refused_with_what_does_it_here(self, name, advice):
+    def test_of_another_scheduler_is_refused_with_its_counterpart_here(self, name, advice):
         with pytest.raises(Invalid) as error:
             parse({"name": "a", "command": "true", name: "x"})
         assert str(error.value) == f"{name}: unknown field; {advice}"
 
-    def test_of_another_scheduler_is_none_of_a_job_itself(self):
+    def test_of_another_scheduler_is_not_a_field_of_a_job(self):
         from kala.api.names import _MEANT_BY, _plain
         from kala.api.spec import _FIELDS
 

@@ -1,4 +1,4 @@
-"""A job is named by its id or, where no other has the same, by its name: in paths, queries and bodies."""
+"""A job is identified by its id or, if that is unique, by its name: in paths, queries and bodies."""
 
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ def job_id(still) -> str:
         ("GET", "/api/v1/job/?after={name}", None, 200),
     ],
 )
-def test_a_name_does_in_a_path_and_a_query_unless_several_have_it_or_none(still, method, path, body, status):
+def test_a_name_in_a_path_or_query_identifies_a_job_unless_ambiguous_or_unknown(still, method, path, body, status):
     url = path.format(name=quote(NAME))
     assert still.ask(method, url, body).status == status
     if status == 204 and method == "DELETE":
@@ -46,7 +46,7 @@ def test_a_name_does_in_a_path_and_a_query_unless_several_have_it_or_none(still,
     assert answer.error.endswith("no job has the id or name 'nobody'")
 
 
-def test_a_name_that_is_the_id_of_another_job_stands_for_that_one(still, job_id):
+def test_a_name_that_is_the_id_of_another_job_means_that_job(still, job_id):
     other = still.create(name=job_id)
     assert still.ask("DELETE", f"/api/v1/job/{job_id}/").status == 204
     assert still.jobs() == [other]

@@ -1,4 +1,4 @@
-"""Long answers are complete, and never in memory as a whole."""
+"""Long responses are complete, and never in memory as a whole."""
 
 import json
 import tracemalloc
@@ -21,7 +21,7 @@ def create_large(still, count):
 
 
 def most_memory(read):
-    """What `read` takes at its peak, in bytes."""
+    """Return the peak memory use of `read`, in bytes."""
     tracemalloc.start()
     try:
         read()
@@ -36,7 +36,7 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(paging, "_FEWEST", 2)
 
 
-def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
+def test_a_list_of_large_jobs_comes_in_parts_of_limited_size(still):
     ids = create_large(still, 150)
     parts = []
 
@@ -49,13 +49,13 @@ def test_a_list_of_large_jobs_is_made_in_parts_of_a_bounded_size(still):
     assert still.jobs() == ids
 
 
-def test_a_graph_of_large_jobs_reads_none_of_what_is_large(still):
+def test_a_graph_of_large_jobs_reads_no_large_columns(still):
     create_large(still, 60)
     assert most_memory(lambda: list(graph.as_json(still.app._store))) < LARGE
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_graph_is_the_same_however_it_is_cut_into_parts(still, monkeypatch):
+def test_a_graph_is_the_same_whatever_the_size_of_its_parts(still, monkeypatch):
     parents = still.create_many(5)
     rescue = still.create(name="rescue", disabled=True)
     children = [still.create(parent_jobs=[parents[0], parents[i % 5]], on_failure_job=rescue) for i in range(7)]
@@ -69,7 +69,7 @@ def test_a_graph_is_the_same_however_it_is_cut_into_parts(still, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_job_that_is_made_while_its_graph_is_sent_is_not_the_end_of_an_edge(still):
+def test_a_job_created_while_the_graph_is_sent_is_not_in_an_edge(still):
     parent = still.create()
     others = still.create_many(9)
     parts = graph.as_json(still.app._store)
@@ -81,7 +81,7 @@ def test_a_job_that_is_made_while_its_graph_is_sent_is_not_the_end_of_an_edge(st
 
 
 @pytest.mark.parametrize("size", [1, 300, PART_BYTES])
-def test_the_stats_of_a_job_are_the_same_however_they_are_cut_into_parts(api, monkeypatch, size):
+def test_the_stats_of_a_job_are_the_same_whatever_the_size_of_their_parts(api, monkeypatch, size):
     job = api.create(command="false")
     for _ in range(7):
         api.ask("POST", f"/api/v1/job/start/{job}/")

@@ -1,4 +1,4 @@
-"""Whatever bytes come over a connection, each answer is HTTP with JSON in it, and the next client is served as ever."""
+"""Whatever bytes a client sends, each response is HTTP with JSON in it, and the next client is served as usual."""
 
 import json
 import re
@@ -21,7 +21,7 @@ JOB = b'{"name": "a", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1
 CHUNKS = b"%x;a=b\r\n%b\r\n5\r\n     \r\n0\r\nTrailer: x\r\n\r\n" % (len(JOB), JOB)
 UNKNOWN = b"00000000-0000-4000-8000-000000000000"
 GOOD = b"GET /api/v1/stats/ HTTP/1.1\r\n%bConnection: close\r\n\r\n" % HOST
-# Of the server's own faults, those that are said on purpose.
+# The server errors that are intended.
 MEANT = (501, 503, 505)
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [ -~]*")
 HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\t -~]*)")
@@ -32,7 +32,7 @@ def with_body(method: bytes, path: bytes, body: bytes, *headers: bytes) -> bytes
     return b"%b %b HTTP/1.1\r\n%b%b%b\r\n%b" % (method, path, HOST, b"".join(headers), length, body)
 
 
-# After each of these the connection stays open.
+# The connection stays open after each of these.
 PROPER = [
     b"GET /api/v1/job/?limit=3&q=a HTTP/1.1\r\n%bAccept: */*\r\nUser-Agent: curl/8.0\r\n\r\n" % HOST,
     b"GET /api/v1/stats HTTP/1.0\r\n%bConnection: keep-alive\r\n\r\n" % HOST,
@@ -77,25 +77,25 @@ def change_line(sent: bytes, start: int, change: Callable[[bytes], bytes]) -> by
     return b"".join(lines)
 
 
-# What can happen to what is sent, between two of its places, with something foreign.
+# Ways to damage the bytes between two positions, with foreign bytes.
 DAMAGES: list[Callable[[bytes, int, int, bytes], bytes]] = [
     flip,
     lambda sent, _, end, __: sent[:end],
     lambda sent, start, end, _: sent[:start] + sent[end:],
-    lambda sent, start, end, _: sent[:end] + sent[start:],  # twice what is between
+    lambda sent, start, end, _: sent[:end] + sent[start:],  # the bytes in between twice
     lambda sent, start, _, foreign: sent[:start] + foreign + sent[start:],
     lambda sent, start, end, foreign: sent[:start] + foreign + sent[end:],
     lambda sent, start, _, __: change_line(sent, start, lambda line: line * 2),
     lambda sent, start, _, __: change_line(sent, start, lambda line: line.replace(b"\r", b"")),
     lambda sent, start, _, foreign: change_line(sent, start, lambda line: foreign + line),
 ]
-places = st.integers(0, 400) | st.integers(0, 100_000)  # one beyond the end goes round
+places = st.integers(0, 400) | st.integers(0, 100_000)  # a position beyond the end wraps around
 damages = st.tuples(st.sampled_from(DAMAGES), places, places, st.sampled_from(NUISANCES) | st.binary(max_size=20))
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> bytes:
-    """Some requests, one after the other, and what is left of them."""
+    """Some requests, one after the other, damaged."""
     sent = b"".join(draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=3)))
     for damage, *between, foreign in draw(st.lists(damages, max_size=4)):
         start, end = sorted(place % (len(sent) + 1) for place in between)
@@ -104,7 +104,7 @@ def conversations(draw: st.DrawFn) -> bytes:
 
 
 def answers(received: bytes, *, may_lack_bodies: bool) -> list[tuple[int, dict[bytes, bytes], bytes]]:
-    """What a strict client makes of all that came; fails where that is not HTTP. An answer to HEAD has no body."""
+    """Parse the responses as a strict client does; fail if they are not HTTP. A response to HEAD has no body."""
     found = []
     while received:
         head, end, received = received.partition(b"\r\n\r\n")
@@ -125,7 +125,7 @@ def body_of(status: int, headers: dict[bytes, bytes], received: bytes, *, may_la
     if status < 200 or status in (204, 304):
         assert b"content-length" not in headers
         return b"", received
-    length = int(headers[b"content-length"])  # nothing that is asked for here is long enough to be sent in chunks
+    length = int(headers[b"content-length"])  # no response here is long enough to be chunked
     if may_lack and (not received or received.startswith(b"HTTP/1.1 ")):
         return b"", received
     assert len(received) >= length, received
@@ -141,21 +141,21 @@ def assert_sensible(status: int, headers: dict[bytes, bytes], body: bytes) -> No
 
 
 class Line:
-    """A connection on which bytes are sent in pieces, and left in one way or another."""
+    """A connection that sends bytes in pieces, and is closed in one way or another."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def say(self, sent: bytes, pieces: int) -> None:
-        """Small pieces first, then the rest at once. A server that has heard enough may have closed."""
+        """Send small pieces first, then the rest at once. The server may close the connection before the end."""
         with suppress(ConnectionError):
             for place in range(pieces):
                 self.socket.sendall(sent[place : place + 1])
             self.socket.sendall(sent[pieces:])
 
     def hear_out(self) -> bytes:
-        """All that comes until the server closes, which it does soon after the client said that it has no more."""
+        """Read until the server closes, which it does soon after the client has shut down its side."""
         received = b""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
@@ -179,7 +179,7 @@ def ask(address: tuple[str, int], sent: bytes) -> bytes:
 
 
 def held() -> set[str]:
-    """The threads that there are, and what is open but for the database, whose readers keep their connections."""
+    """Return the threads and the open files, except those of the database, whose readers keep their connections."""
     names = {thread.name for thread in threading.enumerate()}
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
@@ -189,7 +189,7 @@ def held() -> set[str]:
 
 @pytest.fixture
 def address(still, caplog):
-    """Where a Kala listens that afterwards holds nothing that it did not hold before."""
+    """The address of a Kala. After the tests it must hold no thread or descriptor more than before."""
     address = (still.host, still.port)
     assert answers(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
     before = held()
@@ -205,7 +205,7 @@ raw = effort(120, suppress_health_check=[HealthCheck.function_scoped_fixture, He
 
 @raw
 @given(conversations(), st.sampled_from([0, 0, 0, 1, 40, 300]))
-def test_each_answer_to_whatever_is_sent_is_well_formed_and_the_next_client_is_served(address, caplog, sent, pieces):
+def test_any_bytes_get_well_formed_responses_and_the_next_client_is_served(address, caplog, sent, pieces):
     with closing(Line(address)) as line:
         line.say(sent, pieces)
         received = line.hear_out()
@@ -221,7 +221,7 @@ def test_each_answer_to_whatever_is_sent_is_well_formed_and_the_next_client_is_s
         st.tuples(conversations(), st.sampled_from([0, 1, 40]), st.sampled_from([Line.close, Line.reset])), max_size=3
     )
 )
-def test_who_leaves_without_hearing_the_answer_costs_nobody_else_anything(address, caplog, visits):
+def test_a_client_that_disconnects_without_reading_leaks_nothing(address, caplog, visits):
     for sent, pieces, leave in visits:
         line = Line(address)
         line.say(sent, pieces)
@@ -232,7 +232,7 @@ def test_who_leaves_without_hearing_the_answer_costs_nobody_else_anything(addres
 
 @raw
 @given(st.binary(max_size=200))
-def test_bytes_of_no_meaning_get_a_refusal_or_none(address, caplog, sent):
+def test_random_bytes_get_an_error_response_or_none(address, caplog, sent):
     for status, headers, body in answers(ask(address, sent), may_lack_bodies=False):
         assert_sensible(status, headers, body)
         assert status >= 400
@@ -242,8 +242,8 @@ def test_bytes_of_no_meaning_get_a_refusal_or_none(address, caplog, sent):
 @effort(40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PROPER), min_size=1, max_size=6), st.integers(0, 300))
 @example(PROPER, 0)
-def test_requests_that_are_as_they_should_be_are_answered_each_in_their_order(address, requests, pieces):
-    """Whatever comes after what: no body is taken for a request, and no request for a body."""
+def test_valid_requests_are_answered_in_order(address, requests, pieces):
+    """In any order, no body is taken for a request, and no request for a body."""
 
     def alone(one: bytes) -> list[int]:
         return [status for status, *_ in answers(ask(address, one), may_lack_bodies=one.startswith(b"HEAD"))]

@@ -1,4 +1,4 @@
-"""What Kala shows of a job can be given back to it, and what is given is taken as a whole or not at all."""
+"""What Kala shows of a job can be sent back to it, and a job is accepted as a whole or not at all."""
 
 import json
 from datetime import UTC, datetime
@@ -70,7 +70,7 @@ kinds = st.one_of(
     st.fixed_dictionaries({"type": st.just(1), "remote_properties": remote}),
 )
 names_and_plans = st.fixed_dictionaries({"name": line.filter(str.strip), "schedule": schedules})
-# Every field that a job can have, each with a value that will do; those of Kala's own are of no account.
+# Every field that a job can have, with valid values; those that only Kala sets are ignored.
 jobs = st.builds(
     lambda *parts: {name: value for part in parts for name, value in part.items()},
     st.fixed_dictionaries({}, optional=kalas_own),
@@ -87,7 +87,7 @@ usual = effort(25, suppress_health_check=[HealthCheck.function_scoped_fixture, H
 
 
 def as_others_spell_it(job: dict[str, Any], change: int) -> dict[str, Any]:
-    """The same job, with names in other cases and in another order, and with what is not given as null."""
+    """The same job, with names in other cases and in another order, and with null for fields that are not given."""
     spell = [str.lower, str.upper, str.title, str][change % 4]
     absent = {name: None for name in decided if name not in job}
     given = [(spell(name), value) for name, value in {**job, **absent}.items()]
@@ -102,7 +102,7 @@ def shown(still, job_id: str) -> bytes:
 
 @usual
 @given(jobs, st.integers(0, 100))
-def test_a_job_is_shown_as_it_was_given_however_that_was_spelt(still, job, change):
+def test_a_job_is_shown_as_it_was_given_whatever_the_case_of_its_names(still, job, change):
     ids = [still.ask("POST", "/api/v1/job/", one).json["id"] for one in (job, as_others_spell_it(job, change))]
     first, second = (json.loads(shown(still, job_id))["job"] for job_id in ids)
     assert first | {"id": ""} == second | {"id": ""}
@@ -115,7 +115,7 @@ def test_a_job_is_shown_as_it_was_given_however_that_was_spelt(still, job, chang
 
 @usual
 @given(jobs, jobs)
-def test_what_get_shows_of_a_job_makes_any_other_its_equal(still, job, other):
+def test_putting_what_get_returned_makes_another_job_equal(still, job, other):
     one, two = (still.ask("POST", "/api/v1/job/", given).json["id"] for given in (job, other))
     before = shown(still, one)
     for method in ("PUT", "PATCH"):
@@ -127,7 +127,7 @@ def test_what_get_shows_of_a_job_makes_any_other_its_equal(still, job, other):
 
 @usual
 @given(jobs, st.sampled_from([*decided, "name", "schedule", "command", "type", "remote_properties", "pool"]), anything)
-def test_one_wrong_value_in_a_job_and_nothing_of_it_is_taken(still, job, name, value):
+def test_one_wrong_value_in_a_job_and_nothing_is_stored(still, job, name, value):
     job_id = still.ask("POST", "/api/v1/job/", PLAIN).json["id"]
     path, before = f"/api/v1/job/{job_id}/", shown(still, job_id)
     for method in ("PUT", "PATCH"):
@@ -145,7 +145,7 @@ def test_one_wrong_value_in_a_job_and_nothing_of_it_is_taken(still, job, name, v
 
 @usual
 @given(st.sampled_from(["POST", "PUT", "PATCH"]), anything | st.dictionaries(st.sampled_from(list(decided)), anything))
-def test_whatever_json_is_said_to_be_a_job_it_is_one_or_refused(still, method, value):
+def test_any_json_is_a_job_or_refused(still, method, value):
     job_id = (still.jobs() or [still.ask("POST", "/api/v1/job/", PLAIN).json["id"]])[0]
     before = shown(still, job_id)
     body = json.dumps(value).encode()
@@ -156,7 +156,7 @@ def test_whatever_json_is_said_to_be_a_job_it_is_one_or_refused(still, method, v
         assert shown(still, job_id) == before
 
 
-instants = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 given there
+instants = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  given there
 outcomes = st.builds(
     Outcome,
     state=st.sampled_from([state for state in State if state not in MOVES]),
@@ -189,7 +189,7 @@ runs = st.builds(
 
 
 @given(runs)
-def test_a_run_is_shown_with_every_fact_in_a_form_that_can_be_read_back(run):
+def test_every_field_of_a_run_can_be_read_back(run):
     found = json.loads(msgspec.json.encode(wire.run(run)))
     for name in ("slot", "queued_at", "started_at", "not_before"):
         given_at = getattr(run, name)

@@ -1,4 +1,4 @@
-"""Which paths there are, which methods they know, and how they answer, whatever is behind them."""
+"""The paths, their methods, and what is common to all responses."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
-def test_each_route_answers_with_and_without_its_last_slash(still, route, slash):
+def test_each_route_matches_with_and_without_a_trailing_slash(still, route, slash):
     method, path, body, status = route
     answer = still.ask(method, path.format(id=still.create()) + slash, body)
     assert answer.status == status
@@ -57,7 +57,7 @@ def test_a_204_has_no_body(still, method, path):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(("method", "path", "body"), [route[:3] for route in ROUTES if "{id}" in route[1]])
-def test_an_unknown_id_is_404_and_the_error_names_it(still, method, path, body, slash):
+def test_an_unknown_id_is_404_and_named_in_the_error(still, method, path, body, slash):
     answer = still.ask(method, path.format(id=UNKNOWN) + slash, body)
     assert answer.status == 404
     assert answer.error == f"no job has the id or name '{UNKNOWN}'"
@@ -65,7 +65,7 @@ def test_an_unknown_id_is_404_and_the_error_names_it(still, method, path, body, 
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("path", ALLOWED)
-def test_a_method_that_a_path_does_not_know_is_405_with_those_that_it_does(still, path, slash):
+def test_a_method_that_a_path_does_not_allow_is_405_with_those_that_it_does(still, path, slash):
     url = path.format(id=still.create()) + slash
     for method in {*METHODS} - {*ALLOWED[path].split(", ")}:
         answer = still.ask(method, url)
@@ -88,7 +88,7 @@ def test_a_percent_encoded_path_is_the_same_path(still):
     assert still.ask("GET", "/api/v1/%6aob/").status == 200
 
 
-def test_a_wrong_method_does_nothing(still):
+def test_a_wrong_method_has_no_effect(still):
     job_id = still.create()
     for method in ("GET", "PUT", "DELETE"):
         still.ask(method, f"/api/v1/job/disable/{job_id}/")
@@ -96,7 +96,7 @@ def test_a_wrong_method_does_nothing(still):
 
 
 @pytest.mark.parametrize("path", [route[1] for route in ROUTES if route[0] == "GET"])
-def test_head_answers_like_get_without_a_body(still, path):
+def test_head_is_like_get_without_a_body(still, path):
     path = path.format(id=still.create())
     head, get = still.ask("HEAD", path), still.ask("GET", path)
     assert head.status == 200
@@ -111,7 +111,7 @@ def test_head_of_an_unknown_job_is_404_without_a_body(still):
     assert (answer.status, answer.body) == (404, b"")
 
 
-def test_head_of_what_can_only_be_posted_is_405_and_does_nothing(still):
+def test_head_of_a_route_with_only_post_is_405_and_has_no_effect(still):
     job_id = still.create()
     answer = still.ask("HEAD", f"/api/v1/job/disable/{job_id}/")
     assert (answer.status, answer.headers["Allow"], answer.body) == (405, "POST", b"")
@@ -141,7 +141,7 @@ def test_a_body_that_would_have_no_effect_is_refused(still, method, path):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b" null\n"])
-def test_a_body_that_says_nothing_is_accepted_everywhere(still, body):
+def test_an_empty_body_is_accepted_everywhere(still, body):
     assert still.ask("POST", f"/api/v1/job/disable/{still.create()}/", body).status == 204
 
 
@@ -152,7 +152,7 @@ def test_a_cookie_of_another_program_on_this_host_does_no_harm(still, cookie):
     assert still.ask("GET", "/api/v1/stats/", Cookie=cookie).status == 200
 
 
-def test_what_the_machine_cannot_give_now_is_503_with_the_reason(still, monkeypatch):
+def test_a_lack_of_system_resources_is_503_with_the_reason(still, monkeypatch):
     def starved(_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -173,7 +173,7 @@ def test_what_the_machine_cannot_give_now_is_503_with_the_reason(still, monkeypa
         ({"shedule": "R/2099-01-01T00:00:00Z/P1D"}, "shedule: unknown field; did you mean schedule?"),
     ],
 )
-def test_a_preview_of_what_no_job_would_take_is_refused(still, body, sentence):
+def test_a_preview_of_an_invalid_schedule_is_refused(still, body, sentence):
     answer = still.ask("POST", "/api/v1/schedule/preview/", body)
     assert answer.status == 400
     assert answer.error.startswith(sentence)

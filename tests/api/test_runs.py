@@ -20,7 +20,7 @@ BROKEN_OFF = "a response was cut short: storage: cannot read the output: Input/o
 
 @pytest.fixture
 def run(api):
-    """The JSON of the one run of a job that has printed three lines and ended."""
+    """The JSON of an ended run that has printed three lines."""
     job = api.create(command="printf 'one\\ntwo\\nthree'")
     assert api.ask("POST", f"/api/v1/job/start/{job}/").status == 204
     api.await_job(job, success_count=1)
@@ -42,7 +42,7 @@ def queued(still):
     [("GET", NOBODY), ("DELETE", NOBODY), ("GET", f"{NOBODY}/output"), ("POST", f"{NOBODY}/cancel")],
 )
 @pytest.mark.parametrize("name", ["4711", "x", "-1", "1.0", "%C2%B2", "9" * 30])
-def test_a_run_that_is_not_there_is_named_in_the_answer(api, method, path, name):
+def test_an_unknown_run_is_named_in_the_error(api, method, path, name):
     answer = api.ask(method, path.replace("4711", name))
     assert answer.status == 404
     assert "no run has the id" in answer.error
@@ -67,19 +67,19 @@ def test_a_run_that_is_not_there_is_named_in_the_answer(api, method, path, name)
         "state=failed,odd",
     ],
 )
-def test_a_filter_that_means_nothing_is_named_in_the_answer(api, query):
+def test_an_invalid_filter_is_named_in_the_error(api, query):
     answer = api.ask("GET", f"/api/v1/run/?{query}")
     assert answer.status == 400
     assert answer.error.startswith(query.partition("=")[0])
 
 
-def test_a_plus_in_a_time_needs_no_escape(api, run):
+def test_a_plus_in_a_time_need_not_be_percent_encoded(api, run):
     for plus in ("+", "%2B"):
         answer = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since=2020-01-01T00:00:00{plus}02:00")
         assert answer.json["runs"] == [run]
 
 
-def test_times_include_their_own_instant_and_nothing_beyond(api, run):
+def test_since_and_until_are_inclusive(api, run):
     at = run["ended_at"]
     assert api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since={at}&until={at}").json["runs"] == [run]
     assert api.ask("GET", f"/api/v1/run/?since=2090-01-01T00:00:00Z&job={run['job_id']}").json["runs"] == []
@@ -87,7 +87,7 @@ def test_times_include_their_own_instant_and_nothing_beyond(api, run):
 
 
 @pytest.mark.parametrize("ago", ["-1h", "-PT1H", "-3600s", "-60m", "-1d", "-2w", "-P1M", "-99999w", "-P9999Y"])
-def test_a_time_can_be_given_as_so_long_ago(api, run, ago):
+def test_a_time_can_be_given_as_an_age(api, run, ago):
     path = f"/api/v1/run/?job={run['job_id']}"
     assert api.ask("GET", f"{path}&since={ago}").json["runs"] == [run]
     assert api.ask("GET", f"{path}&until={ago}").json["runs"] == []
@@ -99,7 +99,7 @@ def test_runs_in_one_of_several_states_are_listed(api, run):
     assert api.ask("GET", f"{path}timed_out,lost,queued").json["runs"] == []
 
 
-def test_a_run_is_the_same_alone_and_in_a_list(api, run):
+def test_a_run_is_the_same_on_its_own_and_in_a_list(api, run):
     assert api.ask("GET", f"/api/v1/run/{run['id']}").json == {"run": run}
     assert api.ask("GET", f"/api/v1/run/?job={run['job_id']}").json == {"runs": [run], "next_before": None}
     page = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&limit=1").json
@@ -108,7 +108,7 @@ def test_a_run_is_the_same_alone_and_in_a_list(api, run):
     assert following == {"runs": [], "next_before": None}
 
 
-def test_a_queued_run_is_cancelled_once_and_deleted_only_then(still, queued):
+def test_a_queued_run_can_be_cancelled_once_and_deleted_only_then(still, queued):
     path = f"/api/v1/run/{queued['id']}"
     assert (queued["state"], queued["cause"], queued["lateness"]) == ("queued", "manual", None)
     assert still.ask("DELETE", path).status == 409
@@ -121,7 +121,7 @@ def test_a_queued_run_is_cancelled_once_and_deleted_only_then(still, queued):
     assert still.ask("GET", path).status == 404
 
 
-def test_a_run_that_was_claimed_and_has_not_started_says_so(api, monkeypatch):
+def test_a_claimed_run_that_has_not_started_is_shown_as_such(api, monkeypatch):
     tried, is_enough, spawn = threading.Event(), threading.Event(), command.spawn
 
     def lacking(*arguments, **options):
@@ -145,7 +145,7 @@ def test_a_run_that_was_claimed_and_has_not_started_says_so(api, monkeypatch):
 
 
 def _while_none_is_tried(read):
-    """What is read between two tries of a start: for the moment of a try the run counts as started."""
+    """Return what `read` returns between two attempts to start: during an attempt the run counts as started."""
     deadline = time.monotonic() + 10
     while (runs := read())[0]["started_at"]:
         assert time.monotonic() < deadline
@@ -165,14 +165,14 @@ def _while_none_is_tried(read):
         ("lines=0-1", 200, (b"one\ntwo\nthree", None)),
     ],
 )
-def test_a_range_gives_a_part_of_an_output(api, run, wanted, status, part):
+def test_a_range_returns_a_part_of_an_output(api, run, wanted, status, part):
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
     assert (answer.status, (answer.body, answer.headers["Content-Range"])) == (status, part)
     assert answer.headers["Accept-Ranges"] == "bytes"
 
 
 @pytest.mark.parametrize("wanted", ["bytes=13-", "bytes=-0"])
-def test_a_range_that_has_nothing_is_told_in_a_sentence(api, run, wanted):
+def test_a_range_beyond_the_output_is_an_error(api, run, wanted):
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
     assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */13")
     assert answer.error == f"Range: '{wanted}' starts after the end of the output, which is 13 bytes long"
@@ -186,17 +186,17 @@ def test_a_range_whose_end_is_before_its_start_is_ignored(api, run):
 @pytest.mark.parametrize(
     ("count", "body"), [("0", b""), ("1", b"three"), ("2", b"two\nthree"), ("3", b"one\ntwo\nthree"), ("9" * 9, None)]
 )
-def test_the_last_lines_of_an_output_can_be_asked_for(api, run, count, body):
+def test_tail_returns_the_last_lines_of_an_output(api, run, count, body):
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}")
     assert answer.body == (b"one\ntwo\nthree" if body is None else body)
 
 
 @pytest.mark.parametrize(("count", "body"), [("0", b""), ("2", b"two\nthree"), ("9", b"one\ntwo\nthree")])
-def test_following_the_last_lines_of_an_ended_run_gives_these(api, run, count, body):
+def test_following_an_ended_run_with_tail_returns_its_last_lines(api, run, count, body):
     assert api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}&follow=1").body == body
 
 
-def test_following_the_last_lines_of_a_run_under_way_gives_these_and_then_what_comes(api, tmp_path):
+def test_following_a_running_run_with_tail_returns_its_last_lines_and_what_follows(api, tmp_path):
     gate = tmp_path / "gate"
     job = api.create(command=f"seq 100000; until [ -e {gate} ]; do sleep 0.02; done; echo late; echo end")
     api.ask("POST", f"/api/v1/job/start/{job}/")
@@ -213,7 +213,7 @@ def test_following_the_last_lines_of_a_run_under_way_gives_these_and_then_what_c
         assert response.read() == b"late\nend\n"
 
 
-def test_the_last_lines_of_a_run_that_has_not_begun_are_all_that_come(still, queued):
+def test_following_a_queued_run_with_tail_ends_when_the_run_is_cancelled(still, queued):
     path = f"/api/v1/run/{queued['id']}"
     with closing(HTTPConnection(still.host, still.port, timeout=10)) as follower:
         follower.request("GET", f"{path}/output?tail=2&follow=1")
@@ -229,7 +229,7 @@ def test_a_page_of_more_than_1000_runs_is_refused(still):
     assert answer.error == 'limit: must be a whole number between 1 and 1000, not "1001"'
 
 
-def test_an_output_is_never_taken_for_a_page(api, run):
+def test_an_output_is_never_rendered_as_a_page(api, run):
     for query in ("", "?follow=1", "?tail=1"):
         answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
         assert answer.headers["Content-Type"] == "application/octet-stream"
@@ -238,7 +238,7 @@ def test_an_output_is_never_taken_for_a_page(api, run):
 
 @pytest.fixture
 def breaks_after(monkeypatch):
-    """Makes outputs unreadable after so many reads of a byte."""
+    """Make outputs unreadable after a number of reads of one byte each."""
 
     def breaks_after(reads):
         def read(file, size):
@@ -258,14 +258,14 @@ def breaks_after(monkeypatch):
 
 
 @pytest.mark.parametrize("query", ["", "?tail=1"])
-def test_an_output_that_cannot_be_read_is_told_in_a_sentence(api, run, breaks_after, query):
+def test_an_unreadable_output_is_an_error(api, run, breaks_after, query):
     breaks_after(0)
     answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
     assert (answer.status, answer.error) == (503, "storage: cannot read the output: Input/output error")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}])
-def test_an_output_that_cannot_be_read_to_its_end_does_not_look_whole(api, run, breaks_after, caplog, headers):
+def test_a_truncated_output_does_not_look_complete(api, run, breaks_after, caplog, headers):
     breaks_after(2)
     with pytest.raises(IncompleteRead) as broken:
         api.ask("GET", f"/api/v1/run/{run['id']}/output", **headers)
@@ -274,7 +274,7 @@ def test_an_output_that_cannot_be_read_to_its_end_does_not_look_whole(api, run, 
     assert line == "a response was cut short: storage: cannot read the output: Input/output error"
 
 
-def test_a_followed_output_that_cannot_be_read_breaks_off_with_a_sentence_in_the_log(api, run, breaks_after, caplog):
+def test_an_unreadable_followed_output_is_truncated_and_logged(api, run, breaks_after, caplog):
     breaks_after(2)
     with pytest.raises(IncompleteRead) as broken:
         api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1")
@@ -282,7 +282,7 @@ def test_a_followed_output_that_cannot_be_read_breaks_off_with_a_sentence_in_the
     assert [record.getMessage() for record in caplog.records if record.levelno >= WARNING] == [BROKEN_OFF]
 
 
-def test_so_does_that_of_a_run_under_way(api, monkeypatch, caplog):
+def test_an_unreadable_output_of_a_running_run_is_truncated_and_logged(api, monkeypatch, caplog):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
@@ -296,7 +296,7 @@ def test_so_does_that_of_a_run_under_way(api, monkeypatch, caplog):
     assert [record.getMessage() for record in caplog.records if record.levelno >= WARNING] == [BROKEN_OFF]
 
 
-def test_a_run_that_printed_nothing_does_not_show_what_lies_in_its_place(api):
+def test_a_run_that_printed_nothing_does_not_show_an_old_file_in_its_place(api):
     job = api.create(command="true")
     api.ask("POST", f"/api/v1/job/start/{job}/")
     api.await_job(job, success_count=1)
@@ -307,11 +307,11 @@ def test_a_run_that_printed_nothing_does_not_show_what_lies_in_its_place(api):
     assert api.ask("GET", f"/api/v1/run/{run['id']}/output").body == b""
 
 
-def test_following_an_ended_run_gives_what_it_printed(api, run):
+def test_following_an_ended_run_returns_its_output(api, run):
     assert api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1").body == b"one\ntwo\nthree"
 
 
-def test_a_follower_of_a_queued_run_is_let_go_when_that_is_cancelled(still, queued):
+def test_following_a_queued_run_ends_when_the_run_is_cancelled(still, queued):
     answers = []
     path = f"/api/v1/run/{queued['id']}"
     asked = f"GET {path}/output?follow=1 HTTP/1.0\r\nHost: %HOST%\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""A job as a request gives it, without HTTP."""
+"""Jobs in requests, without HTTP."""
 
 import json
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ CALL = HttpCall(
     expected_codes=(201, 202),
 )
 
-# Specs, as a request can say them
+# Specs that a request can give
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=20)
@@ -116,7 +116,7 @@ patches = st.fixed_dictionaries(
 
 
 def shown(spec: Spec) -> dict:
-    """A job's JSON as a client reads it, of a job that has this spec."""
+    """Return the JSON of a job with this spec, as a client reads it."""
     job = Job(id="1", spec=spec, created_at=NOON, next_due=None)
     return json.loads(msgspec.json.encode(wire.job(job)))
 
@@ -214,7 +214,7 @@ class TestParsingASpec:
         assert parsed(**given).missed is missed
 
     @pytest.mark.parametrize("missed", ["once", "all"])
-    def test_to_resume_at_the_next_scheduled_time_and_to_make_up_for_slots_is_refused(self, missed):
+    def test_to_resume_at_the_next_scheduled_time_and_to_run_missed_slots_is_refused(self, missed):
         with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: true sets missed to skip"):
             parsed(resume_at_next_scheduled_time=True, missed=missed)
 
@@ -287,7 +287,7 @@ class TestParsingASpec:
             ("keep_bytes", 2**53 + 1),
         ],
     )
-    def test_an_odd_value_is_refused_with_the_name_of_its_field(self, field, value):
+    def test_an_invalid_value_is_refused_with_the_name_of_its_field(self, field, value):
         with pytest.raises(Invalid) as refusal:
             parsed(**{field: value})
         assert str(refusal.value).startswith(f"{field}: ")
@@ -296,7 +296,7 @@ class TestParsingASpec:
         ("given", "place"),
         [({"env": {"A": 5}}, "env.A"), ({"env": {"A": "\0"}}, "env.A"), ({"retry_on": [1, 256]}, r"retry_on\[1\]")],
     )
-    def test_an_odd_value_inside_another_is_named_by_its_place(self, given, place):
+    def test_an_invalid_nested_value_is_named_by_its_path(self, given, place):
         with pytest.raises(Invalid, match=f"^{place}: "):
             parsed(**given)
 
@@ -318,7 +318,7 @@ class TestParsingASpec:
             {"working_directory": "/"},
         ],
     )
-    def test_what_is_at_the_edge_is_accepted_and_shown_as_it_was_given(self, given):
+    def test_a_value_at_its_limit_is_accepted_and_shown_as_it_was_given(self, given):
         [(field, value)] = given.items()
         assert (shown(parsed(**given))[field] or {}) == (value or {})
 
@@ -333,7 +333,7 @@ class TestParsingASpec:
         }
         assert parsed(type=1, remote_properties=properties).action == CALL
 
-    def test_a_url_with_a_template_in_it_need_not_be_complete_yet(self):
+    def test_a_url_with_a_template_need_not_be_complete(self):
         spec = parsed(type=1, remote_properties={"url": "{{ owner }}"}, TemplateDelimiters="{{ }}")
         assert spec.action == HttpCall("{{ owner }}")
 
@@ -346,38 +346,38 @@ class TestParsingASpec:
         assert parse(MINIMAL | {"owner": owner}, "me@b").owner == owner
 
     @pytest.mark.parametrize("name", [None, "", " ", "\N{NO-BREAK SPACE}"])
-    def test_a_name_is_needed(self, name):
+    def test_a_name_is_required(self, name):
         with pytest.raises(Invalid, match="name: must not be empty"):
             parsed(name=name)
 
     @pytest.mark.parametrize("command", [None, "", " \n\t"])
-    def test_a_command_is_needed(self, command):
+    def test_a_command_is_required(self, command):
         with pytest.raises(Invalid, match="command: must not be empty"):
             parsed(command=command)
 
     @pytest.mark.parametrize("properties", [None, {}, {"url": None}, {"url": ""}, {"method": "GET"}])
-    def test_a_remote_job_needs_a_url(self, properties):
+    def test_a_remote_job_requires_a_url(self, properties):
         with pytest.raises(Invalid, match=r"remote_properties\.url: must not be empty"):
             parsed(type=1, remote_properties=properties)
 
     @pytest.mark.parametrize("properties", [[], "http://a", 1, True])
-    def test_remote_properties_are_an_object(self, properties):
+    def test_remote_properties_must_be_an_object(self, properties):
         with pytest.raises(Invalid, match=r"remote_properties: must be a JSON object, not "):
             parsed(remote_properties=properties)
 
-    def test_a_wrong_value_is_named_as_the_request_spelt_it(self):
+    def test_an_invalid_value_is_named_as_the_request_spelt_it(self):
         with pytest.raises(Invalid, match=r"^Retries: "):
             parsed(Retries="many")
         with pytest.raises(Invalid, match=r"^remote_properties\.TimeOut: "):
             parsed(remote_properties={"TimeOut": "long"})
 
     @given(any_spec)
-    def test_what_a_job_shows_is_what_it_was_made_of(self, spec):
+    def test_parsing_a_jobs_json_gives_its_spec(self, spec):
         assert parse(shown(spec), "default@owner") == spec
 
 
 class TestManyNames:
-    def test_cannot_be_gathered_by_many_changes(self):
+    def test_cannot_be_collected_by_many_changes(self):
         full = parsed(env={f"A{number}": "" for number in range(1000)})
         assert merge(full, {"env": {"A0": "1", "A1": None, "B": "2"}}).env[-1] == ("B", "2")
         with pytest.raises(Invalid, match=r"^env: must have at most 1,000 entries, not 1,001$"):
@@ -386,7 +386,7 @@ class TestManyNames:
         with pytest.raises(Invalid, match=r"^remote_properties.headers: must have at most 100 entries, not 101$"):
             merge(call, {"remote_properties": {"headers": {f"X{number}": ["1"] for number in range(99)}}})
 
-    def test_are_refused_and_only_the_first_is_looked_at(self):
+    def test_are_refused_and_only_the_first_is_checked(self):
         with pytest.raises(Invalid, match=r"^body: must have at most 100 entries, not 100,002$"):
             parsed(**{f"tmeout{number}": 1 for number in range(100_000)})
         with pytest.raises(Invalid, match=r"^remote_properties: must have at most 100 entries, not 101$"):
@@ -403,22 +403,22 @@ class TestMerging:
         assert merge(spec, {}) == spec
 
     @given(any_spec)
-    def test_what_a_job_shows_changes_nothing(self, spec):
+    def test_a_jobs_own_json_changes_nothing(self, spec):
         assert merge(spec, shown(spec)) == spec
 
     @given(any_spec, patches)
-    def test_a_patch_twice_is_a_patch_once(self, spec, patch):
+    def test_a_patch_is_idempotent(self, spec, patch):
         once = merge(spec, patch)
         assert merge(once, patch) == once
 
     @given(specs(commands).map(lambda spec: msgspec.structs.replace(spec, env=())), any_spec)
-    def test_what_another_job_shows_makes_an_equal_of_it(self, spec, other):
+    def test_the_json_of_another_job_makes_an_equal_of_it(self, spec, other):
         assert merge(spec, shown(other)) == other
 
     @given(any_spec, patches)
-    def test_it_means_what_rfc_7396_says(self, spec, patch):
+    def test_merging_follows_rfc_7396(self, spec, patch):
         def merged(target, patch):
-            """The procedure of its section 2, for names in any case."""
+            """Do as RFC 7396 says in section 2, for names in any case."""
             if not isinstance(patch, dict):
                 return patch
             result = dict(target) if isinstance(target, dict) else {}
@@ -445,7 +445,7 @@ class TestMerging:
             ({}, CALL.headers),
         ],
     )
-    def test_single_headers_can_be_set_and_taken_away(self, patch, headers):
+    def test_single_headers_can_be_set_and_removed(self, patch, headers):
         spec = Spec(name="a", action=CALL)
         found = merge(spec, {"remote_properties": {"headers": patch}})
         assert found.action == msgspec.structs.replace(CALL, headers=headers)
@@ -460,7 +460,7 @@ class TestMerging:
             ({"remote_properties": {"headers": {"X": 5}}}, "remote_properties.headers.X"),
         ],
     )
-    def test_what_would_not_do_for_a_new_job_will_not_do_here(self, patch, field):
+    def test_a_value_that_a_new_job_cannot_have_is_refused(self, patch, field):
         with pytest.raises(Invalid, match=f"^{field}: "):
             merge(Spec(name="a", action=Command("true")), patch)
 
@@ -486,12 +486,12 @@ class TestMerging:
             ("skip", {"resume_at_next_scheduled_time": False, "missed": "all"}, "all"),
         ],
     )
-    def test_of_the_two_that_say_what_becomes_of_missed_slots_the_one_that_is_given_counts(self, before, patch, after):
+    def test_missed_and_resume_at_next_scheduled_time_replace_each_other(self, before, patch, after):
         merged = merge(parsed(missed=before), patch)
         assert shown(merged)["missed"] == after
         assert shown(merged)["resume_at_next_scheduled_time"] is (after == "skip")
 
-    def test_the_two_that_say_what_becomes_of_missed_slots_may_not_contradict_each_other(self):
+    def test_missed_and_resume_at_next_scheduled_time_must_not_contradict(self):
         with pytest.raises(Invalid, match=r"^resume_at_next_scheduled_time: "):
             merge(parsed(missed="skip"), {"resume_at_next_scheduled_time": True, "missed": "all"})
 
@@ -507,10 +507,10 @@ class TestMerging:
             ({}, {"A": "1", "b": "2"}),
         ],
     )
-    def test_single_variables_can_be_set_and_taken_away_by_their_exact_names(self, patch, env):
+    def test_single_variables_can_be_set_and_removed_by_exact_name(self, patch, env):
         assert shown(merge(parsed(env={"A": "1", "b": "2"}), {"env": patch}))["env"] == env
 
-    def test_variables_are_together_no_more_than_a_command_can_be_given(self):
+    def test_merged_variables_must_not_exceed_what_a_command_can_be_given(self):
         spec = parsed()
         for number in range(8):
             spec = merge(spec, {"env": {f"A{number}": "x" * 100_000}})
@@ -522,7 +522,7 @@ class TestMerging:
         assert len(spec.env) >= 8
 
     @given(any_spec, patches)
-    def test_the_spec_itself_is_left_as_it_was(self, spec, patch):
+    def test_the_original_spec_is_unchanged(self, spec, patch):
         before = msgspec.json.encode(spec)
         merge(spec, patch)
         assert msgspec.json.encode(spec) == before

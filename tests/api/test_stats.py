@@ -1,4 +1,4 @@
-"""What became of runs: the sums over all jobs, and the runs of one job."""
+"""Statistics: the totals over all jobs, and the runs of one job."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +11,8 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-class TestTheSums:
-    def test_without_jobs_they_are_zero_and_their_times_never(self, still):
+class TestTotals:
+    def test_without_jobs_they_are_zero_and_their_times_are_never(self, still):
         stats = still.ask("GET", "/api/v1/stats/").json
         created = stats["Stats"].pop("created")
         assert stats == {
@@ -28,7 +28,7 @@ class TestTheSums:
         }
         assert abs(datetime.now(UTC) - instant(created)) < timedelta(seconds=5)
 
-    def test_they_count_jobs_disabled_ones_apart(self, still):
+    def test_they_count_disabled_jobs_separately(self, still):
         still.create()
         still.create()
         still.create(disabled=True)
@@ -41,7 +41,7 @@ class TestTheSums:
         still.create(schedule="R/2099-02-01T00:00:00Z/PT1H")
         assert still.totals()["next_run_at"] == "2099-02-01T00:00:00Z"
 
-    def test_they_count_what_succeeded_and_every_attempt_that_failed(self, api):
+    def test_they_count_successful_runs_and_every_failed_attempt(self, api):
         good = api.create(schedule=None)
         bad = api.create(schedule=None, command="false", retries=2)
         api.await_job(good, is_done=True)
@@ -83,7 +83,7 @@ class TestTheRunsOfAJob:
         assert 50_000_000 <= duration < 5_000_000_000
         assert run_id > 0
 
-    def test_a_slot_that_was_tried_again_is_one_with_its_retries_and_its_last_attempt(self, api):
+    def test_a_retried_slot_is_one_entry_with_its_retries_and_last_attempt(self, api):
         job_id = api.create(schedule=None, command="false", retries=2)
         api.await_job(job_id, is_done=True)
         [stat] = api.ask("GET", f"/api/v1/job/stats/{job_id}").json["job_stats"]
@@ -92,7 +92,7 @@ class TestTheRunsOfAJob:
         assert (stat["number_of_retries"], stat["success"], stat["run_id"]) == (2, False, runs[0]["id"])
         assert (stat["ran_at"], stat["execution_duration"]) == (runs[0]["started_at"], round(runs[0]["duration"] * 1e9))
 
-    def test_each_start_is_one_oldest_first(self, api):
+    def test_each_start_is_one_entry_oldest_first(self, api):
         job_id = api.create()
         started = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"] for _ in range(3)]
         api.await_job(job_id, success_count=3)
@@ -100,7 +100,7 @@ class TestTheRunsOfAJob:
         assert [stat["run_id"] for stat in stats] == started
         assert api.job(job_id)["metadata"]["number_of_finished_runs"] == 3
 
-    def test_in_a_list_a_job_carries_none(self, api):
+    def test_a_job_in_a_list_has_none(self, api):
         job_id = api.create(schedule=None)
         api.await_job(job_id, is_done=True)
         assert api.job(job_id)["stats"]
@@ -115,7 +115,7 @@ class TestTheRunsOfAJob:
 
 @pytest.fixture(scope="class")
 def often(_live):
-    """A Kala, in it a job that was started 105 times, and the ids of its runs."""
+    """A Kala, a job in it that was started 105 times, and the ids of its runs."""
     api = _live.renew()
     job_id = api.create()
     runs = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"] for _ in range(105)]
@@ -124,13 +124,13 @@ def often(_live):
 
 
 class TestALongHistory:
-    def test_a_job_carries_its_newest_hundred_and_its_stats_have_all(self, often):
+    def test_a_job_has_its_newest_100_and_its_stats_have_all(self, often):
         api, job_id, runs = often
         every = api.ask("GET", f"/api/v1/job/stats/{job_id}/").json["job_stats"]
         assert [stat["run_id"] for stat in every] == runs
         assert api.job(job_id)["stats"] == every[5:]
 
-    def test_limit_gives_the_newest_and_before_those_that_came_earlier(self, often):
+    def test_limit_returns_the_newest_and_before_the_earlier_ones(self, often):
         api, job_id, runs = often
         found, query = [], "?limit=20"
         while page := api.ask("GET", f"/api/v1/job/stats/{job_id}/{query}").json["job_stats"]:

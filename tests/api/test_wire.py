@@ -1,4 +1,4 @@
-"""Jobs, runs and sums as Kala's v1 JSON shows them, without HTTP."""
+"""Jobs, runs and totals in the JSON of API v1, without HTTP."""
 
 import json
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ MINIMAL = {"name": "a", "command": "true"}
 
 
 def shown(spec: Spec) -> dict:
-    """A job's JSON as a client reads it, of a job that has this spec."""
+    """Return the JSON of a job with this spec, as a client reads it."""
     job = Job(id="1", spec=spec, created_at=NOON, next_due=None)
     return json.loads(msgspec.json.encode(wire.job(job)))
 
@@ -28,7 +28,7 @@ def parsed(**given: object) -> Spec:
 
 
 class TestShowingAJob:
-    def test_counts_and_times_stand_at_the_top_and_in_the_metadata(self):
+    def test_counts_and_times_are_at_the_top_level_and_in_the_metadata(self):
         counts = Counts(5, 4, 3, NOON, None, NOON)
         job = Job(id="1", spec=parse(MINIMAL), created_at=NOON, next_due=NOON, counts=counts)
         found = json.loads(msgspec.json.encode(wire.job(job)))
@@ -47,11 +47,11 @@ class TestShowingAJob:
         ("disabled", "next_due", "shown_at"),
         [(False, NOON, "2030-01-01T12:00:00.123456Z"), (False, None, NEVER), (True, NOON, NEVER), (True, None, NEVER)],
     )
-    def test_the_next_run_is_never_for_a_job_that_is_disabled_or_not_due(self, disabled, next_due, shown_at):
+    def test_the_next_run_of_a_disabled_job_or_one_that_is_not_due_is_never(self, disabled, next_due, shown_at):
         job = Job(id="1", spec=parsed(disabled=disabled), created_at=NOON, next_due=next_due)
         assert json.loads(msgspec.json.encode(wire.job(job)))["next_run_at"] == shown_at
 
-    def test_lists_are_null_where_they_are_empty(self):
+    def test_empty_lists_are_null(self):
         job = Job(id="1", spec=parsed(parent_jobs=["p"]), created_at=NOON, next_due=None, children=("c",))
         found = shown(parsed())
         assert [found[name] for name in ("parent_jobs", "dependent_jobs", "stats")] == [None] * 3
@@ -65,7 +65,7 @@ class TestShowingRuns:
     )
 
     @pytest.mark.parametrize("state", [state for state in State if state not in (State.QUEUED, State.RUNNING)])
-    def test_only_a_run_that_succeeded_is_a_success(self, state):
+    def test_only_a_succeeded_run_is_a_success(self, state):
         outcome = Outcome(state=state, ended_at=NOON, duration=1_500_000_000)
         run = msgspec.structs.replace(self.RUN, state=state, outcome=outcome)
         assert json.loads(msgspec.json.encode(wire.stat(run))) == {
@@ -77,12 +77,12 @@ class TestShowingRuns:
             "run_id": 7,
         }
 
-    def test_a_run_that_never_started_ran_never_and_took_nothing(self):
+    def test_a_run_that_never_started_has_no_start_and_no_duration(self):
         found = json.loads(msgspec.json.encode(wire.stat(msgspec.structs.replace(self.RUN, started_at=None))))
         assert (found["ran_at"], found["execution_duration"]) == (NEVER, 0)
 
 
-def test_the_sums_tell_active_jobs_from_disabled_ones_and_never_where_there_is_no_time():
+def test_the_totals_count_active_jobs_and_show_missing_times_as_never():
     totals = Totals(jobs=5, disabled=2, successes=3, errors=4, last_attempt=None, next_due=NOON)
     assert json.loads(msgspec.json.encode(wire.stats(totals, NOON))) == {
         "active_jobs": 3,
