@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,7 +10,7 @@ import cherrypy
 from cherrypy import _cprequest
 
 from kala.api import guard, routes
-from kala.api.exchange import Answer, Call, refusal
+from kala.api.http import Request, Response, error_response
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.request import STREAM
@@ -28,7 +27,7 @@ _STATUS: dict[type[KalaError], int] = {
     Busy: 503,
 }
 # The machine is at fault, not Kala: no file descriptor, process, memory or disk space left, or a broken disk.
-_SCARCE = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
+_RESOURCE_ERRNOS = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
 _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
 # A reverse proxy must not buffer a response that is sent as events happen; nginx obeys this header.
 _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
@@ -51,19 +50,19 @@ class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no typ
             guard.check(self.headers, self.app.allowed_hosts())
             query = _parse_query(self.query_string)
             response.body = self._handle(path_info, query)
-        except Exception:  # noqa: BLE001  each becomes a response; a bug of ours is logged
-            response.body = _refuse()
+        except Exception as error:  # noqa: BLE001  each becomes a response; a bug of ours is logged
+            response.body = _write(_response_to(error))
         response.finalize()
 
     def _handle(self, path: str, query: dict[str, str]) -> bytes | Iterator[bytes]:
         method = "GET" if self.method == "HEAD" else self.method
-        route, named, allowed = routes.find(self.app.table, path, method)
+        route, parameters, allowed = routes.find(self.app.table, path, method)
         if route is None:
             return _write(_no_route(path, self.method, allowed))
         route.check(query)
         body = read_body(self.wsgi_environ)
         route.check_body(body)
-        return _write(route.answer(Call(named, query, body, self.headers)))
+        return _write(route.handler(Request(parameters, query, body, self.headers)))
 
 
 class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
@@ -101,31 +100,32 @@ def _parse_query(text: str) -> dict[str, str]:
     return query
 
 
-def _no_route(path: str, method: str, allowed: list[str]) -> Answer:
+def _no_route(path: str, method: str, allowed: list[str]) -> Response:
     path, method = path[:100], method[:20]
     if not allowed:
-        return refusal(404, f"nothing found at {path!r}; the API is under /api/v1/")
+        return error_response(404, f"nothing found at {path!r}; the API is under /api/v1/")
     sentence = f"{method} is not allowed at {path!r}; use {' or '.join(allowed)}"
-    return refusal(405, sentence, {"Allow": ", ".join(allowed)})
+    return error_response(405, sentence, {"Allow": ", ".join(allowed)})
 
 
-def _write(answer: Answer) -> bytes | Iterator[bytes]:
-    response = cherrypy.serving.response
-    body, headers = answer.body, answer.headers
+def _write(response: Response) -> bytes | Iterator[bytes]:
+    """Fill in CherryPy's response, and return the body for it."""
+    body, headers = response.body, response.headers
     if isinstance(body, Source):
         headers = {**_LIVE_HEADERS, **headers}
-    response.status = answer.status
-    response.headers["Content-Type"] = "application/json"
-    response.headers.update(headers)
-    response.stream = not isinstance(body, bytes)
+    target = cherrypy.serving.response
+    target.status = response.status
+    target.headers["Content-Type"] = "application/json"
+    target.headers.update(headers)
+    target.stream = not isinstance(body, bytes)
     if isinstance(body, bytes):
         return body
     # Parts reads the first part before the headers are sent, so a failure can still become an error response.
-    _hand_over(body if isinstance(body, Source) else Parts(body))
+    _start_stream(body if isinstance(body, Source) else Parts(body))
     return iter(())
 
 
-def _hand_over(source: Source) -> None:
+def _start_stream(source: Source) -> None:
     request = cherrypy.serving.request
     if request.method == "HEAD":
         source.close()
@@ -133,15 +133,12 @@ def _hand_over(source: Source) -> None:
         request.wsgi_environ[STREAM](source)
 
 
-def _refuse() -> bytes | Iterator[bytes]:
-    """Turn the exception being handled into a response. Any that is not meant for the caller is a bug of ours."""
-    error = sys.exc_info()[1]
-    if isinstance(error, OSError) and error.errno in _SCARCE:
+def _response_to(error: Exception) -> Response:
+    """Return the response to a request that failed. An error that is not meant for the caller is a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
         status = _STATUS[type(error)]
-        answer = refusal(status, str(error), _HEADERS.get(status, {}))
-    else:
-        logger.error("a request failed with an internal error", exc_info=error)
-        answer = refusal(500, "internal error; see Kala's log")
-    return _write(answer)
+        return error_response(status, str(error), _HEADERS.get(status, {}))
+    logger.error("a request failed with an internal error", exc_info=error)
+    return error_response(500, "internal error; see Kala's log")

@@ -25,7 +25,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise Invalid("body: contains a number with thousands of digits; use a smaller number") from None
     if not isinstance(value, dict):
-        raise fields.refuse("body", value, "a JSON object")
+        raise fields.invalid("body", value, "a JSON object")
     return value
 
 

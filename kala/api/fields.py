@@ -45,7 +45,7 @@ class Number(float):
         return number
 
 
-def refuse(field: str, value: Any, wanted: str) -> Invalid:
+def invalid(field: str, value: Any, wanted: str) -> Invalid:
     """Return the error for a value that is not `wanted`, with the value cut to a readable length.
 
     Leave out the values of variables and headers: they can be tokens and passwords, and callers log the error.
@@ -62,7 +62,7 @@ def shown(value: Any) -> str:
         )
     except RecursionError:
         return "a deeply nested value"
-    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in masked(text)[: _SHOWN + 1])
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in masked(text)[: _SHOWN + 1])
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
@@ -77,16 +77,16 @@ def _is_encodable(value: Any) -> bool:
 def text(field: str, value: Any) -> str:
     """A string that a program can be given: valid Unicode without NUL."""
     if not isinstance(value, str):
-        raise refuse(field, value, "a string")
+        raise invalid(field, value, "a string")
     if "\0" in value or not _is_encodable(value):
-        raise refuse(field, value, "a string without NUL characters or lone surrogates")
+        raise invalid(field, value, "a string without NUL characters or lone surrogates")
     return value
 
 
 def line(field: str, value: Any) -> str:
     """A string of one line without invisible characters, short enough to read."""
     if not is_plain_line(text(field, value)):
-        raise refuse(field, value, "one line without control, bidirectional or zero-width characters")
+        raise invalid(field, value, "one line without control, bidirectional or zero-width characters")
     if len(value) > _LONGEST_LINE:
         raise Invalid(f"{field}: must be at most {_LONGEST_LINE} characters long, not {len(value)}")
     return str(value)
@@ -101,14 +101,14 @@ def command(field: str, value: Any) -> str:
 
 def flag(field: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise refuse(field, value, "true or false")
+        raise invalid(field, value, "true or false")
     return value
 
 
 def _not_whole(field: str, value: Any, wanted: str) -> Invalid:
     if isinstance(value, float) and value.is_integer():
-        return refuse(field, value, f"{wanted}, written in digits only")
-    return refuse(field, value, wanted)
+        return invalid(field, value, f"{wanted}, written in digits only")
+    return invalid(field, value, wanted)
 
 
 def whole(low: int, high: int) -> Check:
@@ -142,9 +142,9 @@ def listed(check: Check, most: int) -> Check:
 
     def check_all(field: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise refuse(field, value, "a list")
+            raise invalid(field, value, "a list")
         check_count(field, value, most)
-        return tuple(dict.fromkeys(check(f"{field}[{index}]", one) for index, one in enumerate(value)))
+        return tuple(dict.fromkeys(check(f"{field}[{index}]", item) for index, item in enumerate(value)))
 
     return check_all
 
@@ -152,7 +152,7 @@ def listed(check: Check, most: int) -> Check:
 def number(low: float, high: float) -> Check:
     def check(field: str, value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise refuse(field, value, f"a number between {low:g} and {high:g}")
+            raise invalid(field, value, f"a number between {low:g} and {high:g}")
         return float(value)
 
     return check
@@ -164,7 +164,7 @@ def choice(kind: type[StrEnum]) -> Check:
 
     def check(field: str, value: Any) -> StrEnum:
         if value not in ("", *words):
-            raise refuse(field, value, f"{', '.join(words[:-1])} or {words[-1]}")
+            raise invalid(field, value, f"{', '.join(words[:-1])} or {words[-1]}")
         return kind(value or words[0])
 
     return check
@@ -173,13 +173,13 @@ def choice(kind: type[StrEnum]) -> Check:
 def variables(field: str, value: Any) -> tuple[tuple[str, str], ...]:
     """Environment variables, by their names (POSIX 8.1)."""
     if not isinstance(value, dict):
-        raise refuse(field, value, 'an object of strings, such as {"LANG": "C.UTF-8"}')
+        raise invalid(field, value, 'an object of strings, such as {"LANG": "C.UTF-8"}')
     check_count(field, value, VARIABLES)
     for name in value:
         if not _VARIABLE.fullmatch(name) or len(name) > VARIABLE_NAME:
             wanted = f"a variable name of up to {VARIABLE_NAME} letters, digits and _ that does not start with a digit"
-            raise refuse(field, name, wanted)
-    found = {name: _variable(f"{field}.{name}", name, one) for name, one in value.items() if one is not None}
+            raise invalid(field, name, wanted)
+    found = {name: _variable(f"{field}.{name}", name, given) for name, given in value.items() if given is not None}
     check_environment(field, found)
     return tuple(found.items())
 
@@ -210,7 +210,7 @@ def _room_for_variables() -> int:
 def absolute_path(field: str, value: Any) -> str:
     """An absolute path, as Kala can be started in any directory."""
     if text(field, value) and not value.startswith("/"):
-        raise refuse(field, value, "an absolute path")
+        raise invalid(field, value, "an absolute path")
     size = len(value.encode())
     if size > PATH:
         raise Invalid(f"{field}: must be at most {PATH:,} bytes long, not {size:,}")
@@ -219,7 +219,7 @@ def absolute_path(field: str, value: Any) -> str:
 
 def umask(field: str, value: Any) -> str:
     if text(field, value) and not _UMASK.fullmatch(value):
-        raise refuse(field, value, 'a file mode mask in octal digits, such as "027"')
+        raise invalid(field, value, 'a file mode mask in octal digits, such as "027"')
     return str(value)
 
 
@@ -229,14 +229,14 @@ def url(field: str, value: Any) -> str:
     try:
         Url.parse(address)
     except ValueError:
-        raise refuse(field, value, "a complete http or https URL, such as https://example.org/hook") from None
+        raise invalid(field, value, "a complete http or https URL, such as https://example.org/hook") from None
     return address
 
 
 def method(field: str, value: Any) -> str:
     """An HTTP method; an empty one is GET, as in Go."""
     if not _TOKEN.fullmatch(text(field, value) or "GET"):
-        raise refuse(field, value, "an HTTP method, such as GET or POST")
+        raise invalid(field, value, "an HTTP method, such as GET or POST")
     if value.upper() == "CONNECT":
         raise Invalid(f"{field}: {shown(value)} is not supported; use a method such as GET or POST")
     return line(field, value).upper() or "GET"
@@ -245,7 +245,7 @@ def method(field: str, value: Any) -> str:
 def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """HTTP headers as Go writes them: `{"Accept": ["text/plain", "text/html"]}`."""
     if not isinstance(value, dict):
-        raise refuse(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
+        raise invalid(field, value, 'an object of lists, such as {"Accept": ["text/plain"]}')
     check_count(field, value, HEADERS)
     given = {name: values for name, values in value.items() if values is not None}
     for name, times in Counter(map(str.lower, given)).items():
@@ -256,7 +256,7 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _token(field: str, name: str) -> str:
     if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_LINE:
-        raise refuse(field, name, "an HTTP header name")
+        raise invalid(field, name, "an HTTP header name")
     if name.lower() in OWN_HEADERS:
         raise Invalid(f"{field}.{name}: set by Kala; remove it")
     return name
@@ -264,12 +264,12 @@ def _token(field: str, name: str) -> str:
 
 def _values(field: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        raise refuse(field, value, 'a list of one or more values, such as ["text/plain"]')
+        raise invalid(field, value, 'a list of one or more values, such as ["text/plain"]')
     check_count(field, value, HEADERS)
-    return tuple(_value(f"{field}[{index}]", one) for index, one in enumerate(value))
+    return tuple(_value(f"{field}[{index}]", item) for index, item in enumerate(value))
 
 
 def _value(field: str, value: Any) -> str:
     if not line(field, value).isascii() or value.startswith(" "):
-        raise refuse(field, value, "ASCII text that does not start with a space")
+        raise invalid(field, value, "ASCII text that does not start with a space")
     return str(value)

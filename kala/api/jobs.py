@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import spec, wire
 from kala.api.document import parse_object
-from kala.api.exchange import Answer, Call, json, no_content
-from kala.api.paging import long_answer, pages
+from kala.api.http import Request, Response, json, no_content
+from kala.api.paging import long_response, pages
 from kala.config import Config
-from kala.core.foreign import presentable
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
@@ -24,7 +24,7 @@ from kala.store.store import Session, Store
 _NEWEST = 100
 _encode = msgspec.json.Encoder().encode
 # How many of the jobs that were deleted along with another one are named in the log.
-_NAMED = 20
+_NAMES_IN_LOG = 20
 
 logger = logging.getLogger("kala.api")
 
@@ -38,20 +38,20 @@ class JobRoutes:
         self._groups = groups
         self.config = config
 
-    def create(self, call: Call) -> Answer:
-        asked = spec.parse(parse_object(call.body), self.config.default_owner)
+    def create(self, request: Request) -> Response:
+        asked = spec.parse(parse_object(request.body), self.config.default_owner)
         self._check(Job(id="", spec=asked, created_at=datetime.now(UTC), next_due=None))
         return json({"id": self._engine.call(CreateJob(asked)).id}, 201)
 
-    def search(self, call: Call) -> Answer:
+    def search(self, request: Request) -> Response:
         wanted = JobFilter(
-            limit=call.number("limit", 1),
-            q=call.text("q") or "",
-            owner=call.text("owner"),
-            disabled=call.flag("disabled"),
-            done=call.flag("done"),
+            limit=request.number("limit", 1),
+            q=request.text("q") or "",
+            owner=request.text("owner"),
+            disabled=request.flag("disabled"),
+            done=request.flag("done"),
         )
-        return long_answer(self._list(wanted, call.text("after") or ""))
+        return long_response(self._list(wanted, request.text("after") or ""))
 
     def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
@@ -63,27 +63,27 @@ class JobRoutes:
         yield from pages(self._store, read, _entries)
         yield b"}}"
 
-    def get(self, call: Call) -> Answer:
-        return self._shown(call.path["id"])
+    def get(self, request: Request) -> Response:
+        return self._shown(request.path["id"])
 
-    def _shown(self, given: str) -> Answer:
+    def _shown(self, given: str) -> Response:
         with self._store.reading() as session:
             job = session.jobs.found(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
         return json({"job": wire.job(job, runs)})
 
-    def replace(self, call: Call) -> Answer:
-        asked = spec.parse(parse_object(call.body), self.config.default_owner)
-        return self._update(call, lambda _: asked)
+    def replace(self, request: Request) -> Response:
+        asked = spec.parse(parse_object(request.body), self.config.default_owner)
+        return self._update(request, lambda _: asked)
 
-    def patch(self, call: Call) -> Answer:
-        patch, owner = spec.parse_patch(parse_object(call.body)), self.config.default_owner
-        return self._update(call, lambda before: spec.revise(before, patch, owner))
+    def patch(self, request: Request) -> Response:
+        patch, owner = spec.parse_patch(parse_object(request.body)), self.config.default_owner
+        return self._update(request, lambda before: spec.revise(before, patch, owner))
 
-    def _update(self, call: Call, revise: Callable[[Spec], Spec]) -> Answer:
+    def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
         with self._store.reading() as session:
-            job = session.jobs.found(call.path["id"])
-        self._check(msgspec.structs.replace(job, spec=revise(job.spec)))
+            job = session.jobs.found(request.path["id"])
+        self._check(replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job.id, revise))
         return self._shown(job.id)
 
@@ -95,52 +95,52 @@ class JobRoutes:
         if self.config.missing_limits == "refuse":
             self._groups.check(job.spec)
 
-    def delete(self, call: Call) -> Answer:
-        shows_deleted = call.asks_for("return", "deleted")
-        deleted = self._engine.call(DeleteJob(call.path["id"]))
+    def delete(self, request: Request) -> Response:
+        shows_deleted = request.asks_for("return", "deleted")
+        deleted = self._engine.call(DeleteJob(request.path["id"]))
         _log_deleted(deleted)
         if not shows_deleted:
             return no_content()
         return json({"deleted": [{"id": job_id, "name": name} for job_id, name in deleted.items()]})
 
-    def delete_all(self, _: Call) -> Answer:
+    def delete_all(self, _: Request) -> Response:
         self._engine.call(DeleteAllJobs())
         logger.info("all jobs deleted", extra={"fields": {"action": "all_jobs_deleted"}})
         return no_content()
 
-    def start(self, call: Call) -> Answer:
-        shows_run = call.asks_for("return", "run")
-        run = self._engine.call(StartJob(call.path["id"]))
+    def start(self, request: Request) -> Response:
+        shows_run = request.asks_for("return", "run")
+        run = self._engine.call(StartJob(request.path["id"]))
         place = {"Location": f"/api/v1/run/{run.id}/"}
-        return json({"run": wire.run(run)}, 201, place) if shows_run else Answer(204, headers=place)
+        return json({"run": wire.run(run)}, 201, place) if shows_run else Response(204, headers=place)
 
-    def disable(self, call: Call) -> Answer:
-        return self._set_disabled(call, is_disabled=True)
+    def disable(self, request: Request) -> Response:
+        return self._set_disabled(request, is_disabled=True)
 
-    def enable(self, call: Call) -> Answer:
-        return self._set_disabled(call, is_disabled=False)
+    def enable(self, request: Request) -> Response:
+        return self._set_disabled(request, is_disabled=False)
 
-    def _set_disabled(self, call: Call, *, is_disabled: bool) -> Answer:
-        change = UpdateJob(call.path["id"], lambda before: msgspec.structs.replace(before, disabled=is_disabled))
+    def _set_disabled(self, request: Request, *, is_disabled: bool) -> Response:
+        change = UpdateJob(request.path["id"], lambda before: replace(before, disabled=is_disabled))
         self._engine.call(change)
         return no_content()
 
-    def stats(self, call: Call) -> Answer:
+    def stats(self, request: Request) -> Response:
         with self._store.reading() as session:
-            job_id = session.jobs.id_of(call.path["id"])
-        return long_answer(self._stats(job_id, call.number("limit", 1), call.number("before", 1)))
+            job_id = session.jobs.id_of(request.path["id"])
+        return long_response(self._stats(job_id, request.number("limit", 1), request.number("before", 1)))
 
     def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
         def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:
-            first = last.id + 1 if last else session.runs.first_last_attempt(job_id, limit, before)
-            return session.runs.last_attempts_from(first, job_id, before)
+            start = last.id + 1 if last else session.runs.first_last_attempt(job_id, limit, before)
+            return session.runs.last_attempts_from(start, job_id, before)
 
         stats = pages(self._store, read, _stats)
-        some = next(stats, None)
-        if some is None:
+        first = next(stats, None)
+        if first is None:
             yield b'{"job_stats":null}'
             return
-        yield b'{"job_stats":[' + some
+        yield b'{"job_stats":[' + first
         yield from stats
         yield b"]}"
 
@@ -156,7 +156,7 @@ def _stats(runs: list[Run]) -> bytes:
 def _log_deleted(deleted: Mapping[str, str]) -> None:
     """Log the deleted jobs, above all those that the request did not name: children without another parent."""
     (job_id, name), *others = deleted.items()
-    named = ", ".join(other for _, other in others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    named = ", ".join(other for _, other in others[:_NAMES_IN_LOG]) + (", …" if len(others) > _NAMES_IN_LOG else "")
     with_it = f", with {len(others):,} descendants that had no other parent: {named}" if others else ""
     fields = {"action": "job_deleted", "job_id": job_id, "job_name": name, "with_it": len(others)}
-    logger.info("%s deleted%s", presentable(name), presentable(with_it), extra={"fields": fields})
+    logger.info("%s deleted%s", name, with_it, extra={"fields": fields})

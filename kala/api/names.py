@@ -14,7 +14,7 @@ from kala.core.foreign import presentable
 from kala.core.limits import NAMES
 
 # From which similarity on, from 0 to 1, one name counts as a misspelling of another.
-_NEAR = 0.85
+_MIN_SIMILARITY = 0.85
 _SHOWN = 60
 
 _SCHEDULE = "use schedule, in the form R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"
@@ -55,7 +55,7 @@ def by_name(
     Raise Invalid if it is not an object, if a name is given twice, or if it is neither in `known` nor in `passed_over`.
     """
     if not isinstance(given, dict):
-        raise fields.refuse(path or "body", given, "a JSON object")
+        raise fields.invalid(path or "body", given, "a JSON object")
     fields.check_count(path or "body", given, NAMES)
     known = list(known)
     prefix = f"{path}." if path else ""
@@ -75,10 +75,10 @@ def _shown(name: str) -> str:
 
 
 def _advice(name: str, known: Collection[str], prefix: str) -> str:
-    plain = {_plain(one): one for one in known}
+    plain = {_plain(field): field for field in known}
     if hint := not prefix and _MEANT_BY.get(_plain(name)):
         return hint
-    if near := difflib.get_close_matches(_plain(name[:_SHOWN]), plain, 1, _NEAR):
+    if near := difflib.get_close_matches(_plain(name[:_SHOWN]), plain, 1, _MIN_SIMILARITY):
         return f"did you mean {prefix}{plain[near[0]]}?"
     return "remove it"
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from kala.api.exchange import Answer, refusal
+from kala.api.http import Response, error_response
 from kala.core.errors import Busy
 from kala.core.run import MOVES, Run, State
 from kala.runner.executor import Executor
@@ -17,10 +17,10 @@ from kala.runner.spool import path_of
 from kala.server.source import PART, Parts, Source
 from kala.store.store import Store
 
-OF_BYTES = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
+BINARY_HEADERS = {"Content-Type": "application/octet-stream", "X-Content-Type-Options": "nosniff"}
 _RANGES = {"Accept-Ranges": "bytes"}
 # Up to this size, the copy of an output stays in memory.
-_IN_MEMORY = 1024 * 1024
+_MAX_IN_MEMORY = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -33,10 +33,10 @@ class Outputs:
 
     def parts(self, run_id: int) -> Iterator[bytes]:
         """Yield what the run has printed until now, from the beginning."""
-        under_way = self._executor.output(run_id)
+        live = self._executor.output(run_id)
         offset = 0
-        while under_way:
-            data, offset = under_way.read(offset, PART)
+        while live:
+            data, offset = live.read(offset, PART)
             if not data:
                 return
             yield data
@@ -54,7 +54,7 @@ class Outputs:
         # The file may be of an older run with the same id: a restored backup does not know the runs after it.
         if run and run.outcome and not run.outcome.output_size:
             return BytesIO()
-        with _readable():
+        with _read_errors_as_busy():
             try:
                 return path_of(self._store.outputs, run_id).open("rb")
             except FileNotFoundError:
@@ -69,10 +69,10 @@ class Outputs:
         """Return a source of the output until now, or of its last lines, and of what follows until the run ends."""
         return FollowSource(self, run.id, None if run.state is State.QUEUED else lines)
 
-    def under_way(self, run_id: int) -> Output | None:
+    def live(self, run_id: int) -> Output | None:
         return self._executor.output(run_id)
 
-    def may_come(self, run_id: int) -> bool:
+    def is_unfinished(self, run_id: int) -> bool:
         """Return whether the run has not ended, according to the database."""
         with self._store.reading() as session:
             run = session.runs.get(run_id)
@@ -81,7 +81,7 @@ class Outputs:
 
 def _copied(live: Output) -> tuple[IO[bytes], int]:
     """Return a copy of what the run has printed until now, and the offset at which to read on."""
-    file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  the reader closes it
+    file = SpooledTemporaryFile(_MAX_IN_MEMORY)  # noqa: SIM115  the reader closes it
     data, offset = live.read(0, PART)
     while data:
         file.write(data)
@@ -90,7 +90,7 @@ def _copied(live: Output) -> tuple[IO[bytes], int]:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _read_errors_as_busy() -> Iterator[None]:
     """Turn a read error into Busy."""
     try:
         yield
@@ -108,17 +108,17 @@ class FollowSource(Source):
         self._lines = lines
         self._live: Output | None = None
         self._offset = 0
-        self._begun: Parts | None = None
+        self._start: Parts | None = None
         self._rest: Iterator[bytes] | None = None
-        if lines is not None and (live := outputs.under_way(run_id)):
+        if lines is not None and (live := outputs.live(run_id)):
             file, self._offset = _copied(live)
-            self._live, self._begun = live, Parts(_end_of(file, lines))
+            self._live, self._start = live, Parts(_end_of(file, lines))
 
     def read(self) -> bytes | None:
-        if self._begun:
-            if part := self._begun.read():
+        if self._start:
+            if part := self._start.read():
                 return part
-            self._begun = None
+            self._start = None
         if self._rest is None and self._live is None:
             self._find()
         if self._rest is not None:
@@ -126,8 +126,8 @@ class FollowSource(Source):
         return self._read_live(self._live) if self._live else b""
 
     def _find(self) -> None:
-        self._live = self._outputs.under_way(self._run_id)
-        if self._live is None and not self._outputs.may_come(self._run_id):
+        self._live = self._outputs.live(self._run_id)
+        if self._live is None and not self._outputs.is_unfinished(self._run_id):
             self._rest = self._ended()
 
     def _ended(self) -> Iterator[bytes]:
@@ -137,13 +137,13 @@ class FollowSource(Source):
 
     def _read_live(self, live: Output) -> bytes | None:
         has_ended = live.is_closed
-        with _readable():
+        with _read_errors_as_busy():
             data, self._offset = live.read(self._offset, PART)
         return data or (None if has_ended else b"")
 
     def close(self) -> None:
-        if self._begun:
-            self._begun.close()
+        if self._start:
+            self._start.close()
 
 
 def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
@@ -156,7 +156,7 @@ def slice_of(file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
 
 
 def _read(file: IO[bytes], size: int) -> bytes:
-    with _readable():
+    with _read_errors_as_busy():
         return file.read(min(PART, size))
 
 
@@ -164,7 +164,7 @@ def _size(file: IO[bytes]) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def last_lines(file: IO[bytes], count: int) -> Answer:
+def last_lines(file: IO[bytes], count: int) -> Response:
     """Return the response to a request for the last lines. An unfinished line counts."""
     size = _size(file)
     return _bytes(200, file, _start_of_lines(file, size, count), size, {})
@@ -193,7 +193,7 @@ def _start_of_lines(file: IO[bytes], size: int, count: int) -> int:
     return 0
 
 
-def part_of(file: IO[bytes], wanted: str) -> Answer:
+def part_of(file: IO[bytes], wanted: str) -> Response:
     """Return the response to a Range header (RFC 9110, 14.2). Ignore any but a single range of bytes."""
     size = _size(file)
     match = _RANGE.fullmatch(wanted.strip())
@@ -204,10 +204,10 @@ def part_of(file: IO[bytes], wanted: str) -> Answer:
     if first >= size:
         file.close()
         sentence = f"Range: {wanted[:80]!r} starts after the end of the output, which is {size} bytes long"
-        return refusal(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"})
+        return error_response(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"})
     return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 
-def _bytes(status: int, file: IO[bytes], start: int, end: int, headers: dict[str, str]) -> Answer:
-    headers = OF_BYTES | headers | {"Content-Length": str(end - start)}
-    return Answer(status, slice_of(file, start, end), headers)
+def _bytes(status: int, file: IO[bytes], start: int, end: int, headers: dict[str, str]) -> Response:
+    headers = BINARY_HEADERS | headers | {"Content-Length": str(end - start)}
+    return Response(status, slice_of(file, start, end), headers)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
-from kala.api.exchange import Answer
+from kala.api.http import Response
 from kala.core.limits import PART_BYTES
 from kala.store.store import Session, Store
 
@@ -13,8 +13,8 @@ Row = TypeVar("Row")
 Read = Callable[[Session, Row | None, int], Iterable[Row]]
 # Rows are encoded in batches, which costs less than one by one. The first batch has the fewest; the others are sized by
 # the length of the one before, so that this many fill a page. A page exceeds PART_BYTES by at most one batch.
-_FEWEST, _MOST = 4, 64
-_PARTS_OF_PAGE = 8
+_MIN_ROWS, _MAX_ROWS = 4, 64
+_BATCHES_PER_PAGE = 8
 
 
 def pages(
@@ -25,17 +25,17 @@ def pages(
     Read each page in a transaction of its own, so that a slow client does not hold a database connection.
     """
     last: Row | None = None
-    count, at_once, between, has_more = 0, _FEWEST, b"", True
+    count, batch_size, between, has_more = 0, _MIN_ROWS, b"", True
     while has_more:
         page: list[bytes] = []
         size = 0
         with store.reading() as session:
             rows = iter(read(session, last, count))
-            while batch := list(islice(rows, at_once)):
+            while batch := list(islice(rows, batch_size)):
                 page.append(text := encode(batch))
                 last, count, size = batch[-1], count + len(batch), size + len(text)
-                fitting = PART_BYTES * len(batch) // (_PARTS_OF_PAGE * (len(text) or 1))
-                at_once = max(_FEWEST, min(_MOST, fitting))
+                fitting = PART_BYTES * len(batch) // (_BATCHES_PER_PAGE * (len(text) or 1))
+                batch_size = max(_MIN_ROWS, min(_MAX_ROWS, fitting))
                 if size >= PART_BYTES:
                     break
             has_more = bool(batch)
@@ -44,16 +44,16 @@ def pages(
             between = separator
 
 
-def long_answer(parts: Iterator[bytes], headers: Mapping[str, str] = {}) -> Answer:
+def long_response(parts: Iterator[bytes], headers: Mapping[str, str] = {}) -> Response:
     """Return a response of these parts: as a whole if it is short, or else streamed."""
-    begun = b""
+    start = b""
     for part in parts:
-        begun += part
-        if len(begun) >= PART_BYTES:
-            return Answer(body=_from(begun, parts), headers=headers)
-    return Answer(body=begun, headers=headers)
+        start += part
+        if len(start) >= PART_BYTES:
+            return Response(body=_prepended(start, parts), headers=headers)
+    return Response(body=start, headers=headers)
 
 
-def _from(begun: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
-    yield begun
+def _prepended(start: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
+    yield start
     yield from parts

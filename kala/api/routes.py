@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from kala.api import fields
-from kala.api.exchange import Answer, Call
+from kala.api.http import Request, Response
 from kala.api.jobs import JobRoutes
 from kala.api.runs import RunRoutes
 from kala.api.system import SystemRoutes
@@ -16,29 +16,29 @@ from kala.core.errors import Invalid
 class Route(msgspec.Struct, frozen=True):
     """The handler of a request, and the query parameters and body that it accepts."""
 
-    answer: Callable[[Call], Answer]
+    handler: Callable[[Request], Response]
     parameters: tuple[str, ...] = ()
     has_body: bool = False
 
     def check_body(self, body: bytes) -> None:
         """Raise Invalid for a body that would have no effect."""
-        if not self.has_body and body.strip() not in _NOTHING:
+        if not self.has_body and body.strip() not in _EMPTY_BODIES:
             raise Invalid("body: not accepted by this request; remove it")
 
     def check(self, query: Iterable[str]) -> None:
         """Raise Invalid for an unknown parameter: a misspelt filter would match everything, also in a deletion."""
         for name in query:
             if name not in self.parameters:
-                right = f"use {' or '.join(self.parameters)}" if self.parameters else "this request has none"
-                raise Invalid(f"query: {fields.shown(name)} is not a parameter of this request; {right}")
+                hint = f"use {' or '.join(self.parameters)}" if self.parameters else "this request has none"
+                raise Invalid(f"query: {fields.shown(name)} is not a parameter of this request; {hint}")
 
 
 # The bodies that clients send when they have nothing to send.
-_NOTHING = (b"", b"{}", b"null")
+_EMPTY_BODIES = (b"", b"{}", b"null")
 
 Table = list[tuple[re.Pattern[str], dict[str, Route]]]
 
-_OF_RUNS = ("limit", "before", "state", "cause", "since", "until")
+_RUN_FILTERS = ("limit", "before", "state", "cause", "since", "until")
 
 
 def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
@@ -61,8 +61,8 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
         _route("/api/v1/job/start/{id}", POST=Route(jobs.start, ("return",))),
         _route("/api/v1/job/disable/{id}", POST=jobs.disable),
         _route("/api/v1/job/enable/{id}", POST=jobs.enable),
-        _route("/api/v1/job/{id}/runs", GET=Route(runs.of_job, _OF_RUNS)),
-        _route("/api/v1/run", GET=Route(runs.search, ("job", *_OF_RUNS))),
+        _route("/api/v1/job/{id}/runs", GET=Route(runs.of_job, _RUN_FILTERS)),
+        _route("/api/v1/run", GET=Route(runs.search, ("job", *_RUN_FILTERS))),
         _route("/api/v1/run/{id}", GET=runs.get, DELETE=runs.delete),
         _route("/api/v1/run/{id}/output", GET=Route(runs.output, ("follow", "tail"))),
         _route("/api/v1/run/{id}/cancel", POST=runs.cancel),
@@ -73,9 +73,9 @@ def table(jobs: JobRoutes, runs: RunRoutes, system: SystemRoutes) -> Table:
     ]
 
 
-def _route(template: str, **methods: Route | Callable[[Call], Answer]) -> tuple[re.Pattern[str], dict[str, Route]]:
+def _route(template: str, **methods: Route | Callable[[Request], Response]) -> tuple[re.Pattern[str], dict[str, Route]]:
     pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", template)
-    routes = {method: one if isinstance(one, Route) else Route(one) for method, one in methods.items()}
+    routes = {method: to if isinstance(to, Route) else Route(to) for method, to in methods.items()}
     return re.compile(pattern), routes
 
 

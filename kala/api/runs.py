@@ -6,10 +6,11 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import fields, wire
-from kala.api.exchange import Answer, Call, json, no_content
-from kala.api.output import OF_BYTES, Outputs, last_lines, part_of
+from kala.api.http import Request, Response, json, no_content
+from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
 from kala.core import duration
 from kala.core.errors import Invalid, no_run
 from kala.core.run import Cause, Run, State
@@ -37,57 +38,57 @@ class RunRoutes:
         self._outputs = outputs
         self._executor = executor
 
-    def search(self, call: Call) -> Answer:
-        return self._page(call, call.query.get("job"))
+    def search(self, request: Request) -> Response:
+        return self._page(request, request.query.get("job"))
 
-    def of_job(self, call: Call) -> Answer:
-        return self._page(call, call.path["id"])
+    def of_job(self, request: Request) -> Response:
+        return self._page(request, request.path["id"])
 
-    def _page(self, call: Call, job: str | None) -> Answer:
+    def _page(self, request: Request, job: str | None) -> Response:
         now = datetime.now(UTC)
         wanted = RunFilter(
-            limit=call.number("limit", 1, _LARGEST_PAGE) or _PAGE,
-            before=call.number("before", 1),
-            states=_states(call),
-            cause=_word(call, "cause", Cause),
-            since=_instant(call, "since", now),
-            until=_instant(call, "until", now),
+            limit=request.number("limit", 1, _LARGEST_PAGE) or _PAGE,
+            before=request.number("before", 1),
+            states=_states(request),
+            cause=_word(request, "cause", Cause),
+            since=_instant(request, "since", now),
+            until=_instant(request, "until", now),
         )
         with self._store.reading() as session:
-            job_id = None if job is None else _job_id(session, job, is_query="job" in call.query)
-            runs = session.history.search(msgspec.structs.replace(wanted, job_id=job_id))
+            job_id = None if job is None else _job_id(session, job, is_query="job" in request.query)
+            runs = session.history.search(replace(wanted, job_id=job_id))
         following = runs[-1].id if len(runs) == wanted.limit else None
         return json({"runs": list(map(self._wire, runs)), "next_before": following})
 
-    def get(self, call: Call) -> Answer:
-        return json({"run": self._wire(self._run(call))})
+    def get(self, request: Request) -> Response:
+        return json({"run": self._wire(self._run(request))})
 
     def _wire(self, run: Run) -> dict[str, Any]:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
         return wire.run(self._executor.as_it_stands(run))
 
-    def cancel(self, call: Call) -> Answer:
-        self._engine.call(CancelRun(_run_id(call)))
+    def cancel(self, request: Request) -> Response:
+        self._engine.call(CancelRun(_run_id(request)))
         return no_content()
 
-    def delete(self, call: Call) -> Answer:
-        self._engine.call(DeleteRun(_run_id(call)))
+    def delete(self, request: Request) -> Response:
+        self._engine.call(DeleteRun(_run_id(request)))
         return no_content()
 
-    def output(self, call: Call) -> Answer:
-        run = self._run(call)
-        lines, wanted = call.number("tail", 0), call.headers.get("Range", "")
-        if call.flag("follow"):
-            return Answer(body=self._outputs.follow(run, lines), headers=OF_BYTES)
+    def output(self, request: Request) -> Response:
+        run = self._run(request)
+        lines, wanted = request.number("tail", 0), request.headers.get("Range", "")
+        if request.flag("follow"):
+            return Response(body=self._outputs.follow(run, lines), headers=BINARY_HEADERS)
         if lines is not None:
             return last_lines(self._outputs.open(run.id), lines)
         if wanted:
             return part_of(self._outputs.open(run.id), wanted)
-        return Answer(body=self._outputs.parts(run.id), headers=OF_BYTES | {"Accept-Ranges": "bytes"})
+        return Response(body=self._outputs.parts(run.id), headers=BINARY_HEADERS | {"Accept-Ranges": "bytes"})
 
-    def _run(self, call: Call) -> Run:
+    def _run(self, request: Request) -> Run:
         with self._store.reading() as session:
-            run = session.runs.get(_run_id(call))
+            run = session.runs.get(_run_id(request))
         if run is None:
             raise no_run(call.path["id"])
         return run
@@ -100,38 +101,38 @@ def _job_id(session: Session, given: str, *, is_query: bool) -> str:
     return session.jobs.id_of(given, "job" if is_query else "")
 
 
-def _run_id(call: Call) -> int:
-    given = call.path["id"]
+def _run_id(request: Request) -> int:
+    given = request.path["id"]
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise no_run(given)
     return int(given)
 
 
-def _word(call: Call, name: str, words: type[Word]) -> Word | None:
-    given = call.query.get(name)
+def _word(request: Request, name: str, words: type[Word]) -> Word | None:
+    given = request.query.get(name)
     if given == "":
-        raise fields.refuse(name, given, f"one of {', '.join(words)}")
+        raise fields.invalid(name, given, f"one of {', '.join(words)}")
     return None if given is None else words(fields.choice(words)(name, given))
 
 
-def _states(call: Call) -> frozenset[State]:
+def _states(request: Request) -> frozenset[State]:
     """Return the states in the query, which are separated by commas."""
-    given = call.query.get("state")
+    given = request.query.get("state")
     if given is None:
         return frozenset()
     if len(given) > _LONGEST_LIST or "" in given.split(","):
-        raise fields.refuse("state", given, f"a comma-separated list of {', '.join(State)}")
-    return frozenset(State(fields.choice(State)("state", one)) for one in given.split(","))
+        raise fields.invalid("state", given, f"a comma-separated list of {', '.join(State)}")
+    return frozenset(State(fields.choice(State)("state", word)) for word in given.split(","))
 
 
-def _instant(call: Call, name: str, now: datetime) -> datetime | None:
+def _instant(request: Request, name: str, now: datetime) -> datetime | None:
     """Return a time from the query. A value that starts with - is an age."""
-    given = call.query.get(name)
+    given = request.query.get(name)
     if given is None:
         return None
     instant = _ago(given[1:], now) if given.startswith("-") else _rfc_3339(given)
     if instant is None:
-        raise fields.refuse(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or an age, such as -1h")
+        raise fields.invalid(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or an age, such as -1h")
     return instant
 
 

@@ -195,7 +195,7 @@ _IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
 
 def _in_part(check: fields.Check) -> fields.Check:
     """Return a check of named entries that keeps null for those to be removed."""
-    return lambda field, value: dict(check(field, value)) | {name: None for name, one in value.items() if one is None}
+    return lambda field, value: dict(check(field, value)) | {name: None for name in value if value[name] is None}
 
 
 _PATCH_FIELDS = _FIELDS | {

@@ -7,9 +7,9 @@ from itertools import islice
 from kala.api import fields, graph, wire
 from kala.api.document import parse_object
 from kala.api.events import EventSource
-from kala.api.exchange import Answer, Call, json
+from kala.api.http import Request, Response, json
 from kala.api.names import by_name
-from kala.api.paging import long_answer
+from kala.api.paging import long_response
 from kala.core import schedule
 from kala.engine.feed import Feed
 from kala.store.store import Store
@@ -27,14 +27,14 @@ class SystemRoutes:
         self._feed = feed
         self._zone = zone
 
-    def stats(self, _: Call) -> Answer:
+    def stats(self, _: Request) -> Response:
         with self._store.reading() as session:
             totals = session.jobs.totals()
         return json({"Stats": wire.stats(totals, datetime.now(UTC))})
 
-    def preview(self, call: Call) -> Answer:
+    def preview(self, request: Request) -> Response:
         """Return the next slots of a schedule; store nothing."""
-        given = by_name("", parse_object(call.body), ("schedule", "count"))
+        given = by_name("", parse_object(request.body), ("schedule", "count"))
         field, text = given.get("schedule", ("schedule", None))
         text = fields.line(field, "" if text is None else text)
         field, count = given.get("count", ("count", None))
@@ -42,18 +42,18 @@ class SystemRoutes:
         plan = schedule.parse(text, self._zone())
         return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
 
-    def graph(self, call: Call) -> Answer:
+    def graph(self, request: Request) -> Response:
         """Return the graph of jobs that start other jobs, as JSON or in the DOT language."""
-        form = call.query.get("format", "json")
-        if form not in ("json", "dot"):
-            raise fields.refuse("format", form, "json or dot")
-        return (
-            long_answer(graph.as_dot(self._store), _DOT) if form == "dot" else long_answer(graph.as_json(self._store))
-        )
+        wanted = request.query.get("format", "json")
+        if wanted not in ("json", "dot"):
+            raise fields.invalid("format", wanted, "json or dot")
+        if wanted == "dot":
+            return long_response(graph.as_dot(self._store), _DOT)
+        return long_response(graph.as_json(self._store))
 
-    def events(self, call: Call) -> Answer:
-        source = EventSource(self._feed, call.headers.get("Last-Event-ID", ""))
-        return Answer(body=source, headers={"Content-Type": "text/event-stream"})
+    def events(self, request: Request) -> Response:
+        source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""))
+        return Response(body=source, headers={"Content-Type": "text/event-stream"})
 
 
 def slots(plan: schedule.Schedule, after: datetime) -> Iterator[datetime]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from kala.api.exchange import Call
+from kala.api.http import Request
 from kala.app import App
 from kala.config import Config
 from kala.core.job import Command, Spec
@@ -24,7 +24,7 @@ LONG_PATIENCE = 30
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: http.client.HTTPMessage
     body: bytes
@@ -49,19 +49,19 @@ class Api:
         self.host, self.port = app._server.address
         self._connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
         """Send a request. A body that is not bytes is sent as JSON. `Content_Type` in headers means `Content-Type`."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             self._connection.request(method, path, data, named)
             response = self._connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
+            return Response(response.status, response.headers, response.read())
         except BaseException:
             self._connection.close()
             raise
 
-    def send(self, sent: bytes, *, method: str = "", then_close: bool = False) -> Answer:
+    def send(self, sent: bytes, *, method: str = "", then_close: bool = False) -> Response:
         """Send exactly these bytes, with `%HOST%` replaced by Kala's own address, and return the response."""
         with closing(socket.create_connection((self.host, self.port), PATIENCE)) as connection:
             connection.sendall(sent.replace(b"%HOST%", f"{self.host}:{self.port}".encode()))
@@ -69,14 +69,14 @@ class Api:
                 connection.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(connection, method=method or sent.partition(b" ")[0].decode("latin-1"))
             response.begin()
-            return Answer(response.status, response.headers, response.read())
+            return Response(response.status, response.headers, response.read())
 
     def create(self, **fields: Any) -> str:
         """Create a job, by default one that is not due before 2099, and return its id."""
         given = {"name": "job", "command": "true"} | ({} if fields.get("parent_jobs") else {"schedule": FAR}) | fields
-        answer = self.ask("POST", "/api/v1/job/", given)
-        assert answer.status == 201, answer.body
-        return answer.json["id"]
+        response = self.ask("POST", "/api/v1/job/", given)
+        assert response.status == 201, response.body
+        return response.json["id"]
 
     def create_many(self, count: int, **fields: Any) -> list[str]:
         """Create many jobs, without HTTP, and return their ids."""
@@ -86,9 +86,9 @@ class Api:
         return [future.result().id for future in made]
 
     @staticmethod
-    def call(**query: str) -> Call:
+    def request(**query: str) -> Request:
         """Return a request as the routes see it."""
-        return Call(path={}, query=query, body=b"")
+        return Request(path={}, query=query, body=b"")
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]
@@ -155,8 +155,8 @@ def _live(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def _still(tmp_path_factory):
-    with _running(tmp_path_factory.mktemp("still")) as api:
+def _idle(tmp_path_factory):
+    with _running(tmp_path_factory.mktemp("idle_api")) as api:
         api.app._engine.call(Drain())
         yield api
 
@@ -168,6 +168,6 @@ def api(_live):
 
 
 @pytest.fixture
-def still(_still):
+def idle_api(_idle):
     """A Kala without jobs that never starts a run."""
-    return _still.renew()
+    return _idle.renew()

@@ -31,30 +31,30 @@ LENGTH = b"Content-Length: %d\r\n" % len(BODY)
 class Untouched:
     """A Kala with two jobs, one the parent of the other, which checks that requests change nothing."""
 
-    def __init__(self, still) -> None:
-        self.still = still
-        self.other = still.create(name="other")
-        self.id = still.create(name="job", parent_jobs=[self.other], owner="me@b", retries=2)
+    def __init__(self, idle_api) -> None:
+        self.idle_api = idle_api
+        self.other = idle_api.create(name="other")
+        self.id = idle_api.create(name="job", parent_jobs=[self.other], owner="me@b", retries=2)
         self._before = self._state()
         self.is_sound = False
 
     def _state(self) -> tuple[bytes, dict[str, Any]]:
-        answer = self.still.ask("GET", "/api/v1/job/")
-        assert answer.status == 200
-        return answer.body, self.still.totals()
+        response = self.idle_api.ask("GET", "/api/v1/job/")
+        assert response.status == 200
+        return response.body, self.idle_api.totals()
 
-    def assert_refused(self, *answers, status: int = 400, start: str = "") -> None:
+    def assert_refused(self, *responses, status: int = 400, start: str = "") -> None:
         self.is_sound = False
-        for answer in answers:
-            self._assert_is_sentence(answer, status, start)
+        for response in responses:
+            self._assert_is_sentence(response, status, start)
         assert self._state() == self._before
         self.is_sound = True
 
     @staticmethod
-    def _assert_is_sentence(answer, status: int, start: str) -> None:
-        assert answer.status == status, answer.body[:READABLE]
-        assert answer.headers["Content-Type"] == "application/json"
-        sentence = answer.error
+    def _assert_is_sentence(response, status: int, start: str) -> None:
+        assert response.status == status, response.body[:READABLE]
+        assert response.headers["Content-Type"] == "application/json"
+        sentence = response.error
         assert sentence.startswith(start)
         assert sentence == sentence.strip() != ""
         assert len(sentence.splitlines()) == 1
@@ -65,10 +65,10 @@ class Untouched:
         """Return the responses to PUT and PATCH of the existing job. A patch has only these fields."""
         path = f"/api/v1/job/{self.id}/"
         patch = {"parent_jobs": None, "schedule": FAR} | fields
-        return [self.still.ask("PUT", path, JOB | fields), self.still.ask("PATCH", path, patch)]
+        return [self.idle_api.ask("PUT", path, JOB | fields), self.idle_api.ask("PATCH", path, patch)]
 
     def create(self, fields: dict[str, Any]) -> Any:
-        return self.still.ask("POST", "/api/v1/job/", JOB | fields)
+        return self.idle_api.ask("POST", "/api/v1/job/", JOB | fields)
 
     def fill_in(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Replace ME and OTHER in the fields by the ids of the two jobs."""
@@ -83,17 +83,17 @@ def _found_sound():
 
 @pytest.fixture
 def kala(_found_sound, request):
-    kala = _found_sound.pop() if _found_sound else Untouched(request.getfixturevalue("still"))
+    kala = _found_sound.pop() if _found_sound else Untouched(request.getfixturevalue("idle_api"))
     yield kala
     if kala.is_sound:
         _found_sound.append(kala)
 
 
 @pytest.fixture
-def still(still, _found_sound):
+def idle_api(idle_api, _found_sound):
     """A Kala for tests that change it."""
     _found_sound.clear()
-    return still
+    return idle_api
 
 
 BODIES = {
@@ -153,12 +153,12 @@ BODIES = {
 @pytest.mark.parametrize("what", BODIES)
 def test_a_body_that_is_not_one_json_object_is_refused(kala, what):
     paths = {"POST": "/api/v1/job/", "PUT": f"/api/v1/job/{kala.id}/", "PATCH": f"/api/v1/job/{kala.id}/"}
-    kala.assert_refused(*(kala.still.ask(method, path, BODIES[what]) for method, path in paths.items()))
+    kala.assert_refused(*(kala.idle_api.ask(method, path, BODIES[what]) for method, path in paths.items()))
 
 
 def test_a_value_is_refused_however_deeply_it_is_nested(kala):
     bodies = [b'{"name":' + b"[" * depth + b"]" * depth + b"}" for depth in range(900, 1010, 3)]
-    kala.assert_refused(*(kala.still.ask("POST", "/api/v1/job/", body) for body in bodies))
+    kala.assert_refused(*(kala.idle_api.ask("POST", "/api/v1/job/", body) for body in bodies))
 
 
 # Fields with an invalid value, and the beginning of the sentence.
@@ -432,8 +432,8 @@ def test_a_job_that_would_start_itself_is_refused(kala, fields):
     [("other", {"schedule": None, "parent_jobs": ["ME"]}), ("id", {"on_failure_job": "OTHER"})],
 )
 def test_jobs_that_would_start_each_other_in_a_cycle_are_refused(kala, name, patch):
-    answer = kala.still.ask("PATCH", f"/api/v1/job/{getattr(kala, name)}/", kala.fill_in(patch))
-    kala.assert_refused(answer, start="parent_jobs, on_failure_job: ")
+    response = kala.idle_api.ask("PATCH", f"/api/v1/job/{getattr(kala, name)}/", kala.fill_in(patch))
+    kala.assert_refused(response, start="parent_jobs, on_failure_job: ")
 
 
 def request(fields: dict[str, Any]) -> bytes:
@@ -572,7 +572,7 @@ REQUESTS = {
 def test_an_invalid_request_is_refused(kala, what):
     sent, status = REQUESTS[what]
     started = time.monotonic()
-    kala.assert_refused(kala.still.send(sent, then_close=len(sent) < 2**16), status=status)
+    kala.assert_refused(kala.idle_api.send(sent, then_close=len(sent) < 2**16), status=status)
     assert time.monotonic() - started < 2
 
 
@@ -626,12 +626,12 @@ QUERIES = {
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:40])
 def test_an_invalid_query_is_refused(kala, query):
-    kala.assert_refused(kala.still.ask("GET", f"/api/v1/job/?{query}"), start=QUERIES[query])
+    kala.assert_refused(kala.idle_api.ask("GET", f"/api/v1/job/?{query}"), start=QUERIES[query])
 
 
 @pytest.mark.parametrize("after", ["x", "%27", UNKNOWN, "*", "x" * 1000])
 def test_after_an_unknown_job_is_404(kala, after):
-    kala.assert_refused(kala.still.ask("GET", f"/api/v1/job/?after={after}"), status=404, start="after: ")
+    kala.assert_refused(kala.idle_api.ask("GET", f"/api/v1/job/?after={after}"), status=404, start="after: ")
 
 
 @pytest.mark.parametrize(
@@ -640,30 +640,30 @@ def test_after_an_unknown_job_is_404(kala, after):
 @pytest.mark.parametrize("name", ["limit", "before"])
 def test_an_invalid_query_for_runs_is_refused(kala, name, value):
     value = value.replace("before", name)
-    answer = kala.still.ask("GET", f"/api/v1/job/stats/{kala.id}/?{name}={value}")
-    kala.assert_refused(answer, start=f"{name}: ")
+    response = kala.idle_api.ask("GET", f"/api/v1/job/stats/{kala.id}/?{name}={value}")
+    kala.assert_refused(response, start=f"{name}: ")
 
 
 @pytest.mark.parametrize("query", ["1,2", "=", "?", "%zz=%zz", "unknown=%00", ";", "a" * 10_000, "+", "LIMIT=1"])
 def test_an_unknown_query_parameter_is_refused(kala, query):
-    answer = kala.still.ask("GET", f"/api/v1/job/?{query}")
-    kala.assert_refused(answer, start="query: ")
-    assert "is not a parameter of this request; use limit or after or" in answer.error
+    response = kala.idle_api.ask("GET", f"/api/v1/job/?{query}")
+    kala.assert_refused(response, start="query: ")
+    assert "is not a parameter of this request; use limit or after or" in response.error
 
 
 def test_a_filter_on_deletion_does_not_delete_all(kala):
-    answer = kala.still.ask("DELETE", "/api/v1/job/all/?owner=me")
-    kala.assert_refused(answer, start='query: "owner" is not a parameter of this request; this request has none')
-    assert kala.still.jobs() == [kala.other, kala.id]
+    response = kala.idle_api.ask("DELETE", "/api/v1/job/all/?owner=me")
+    kala.assert_refused(response, start='query: "owner" is not a parameter of this request; this request has none')
+    assert kala.idle_api.jobs() == [kala.other, kala.id]
 
 
 @pytest.mark.parametrize("path", ["start", "disable", "enable", "stats"])
 @pytest.mark.parametrize("job_id", ["x", "%00", "..", "%27%20OR%201", "%ff", "x" * 10_000, "%F0%9F%92%A9"])
 def test_an_unknown_job_cannot_be_started_changed_or_deleted(kala, path, job_id):
-    answers = [kala.still.ask("GET" if path == "stats" else "POST", f"/api/v1/job/{path}/{job_id}/")]
-    answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/") for method in ("GET", "DELETE")]
-    answers += [kala.still.ask(method, f"/api/v1/job/{job_id}/", JOB) for method in ("PUT", "PATCH")]
-    kala.assert_refused(*answers, status=404, start="no job has the id or name ")
+    responses = [kala.idle_api.ask("GET" if path == "stats" else "POST", f"/api/v1/job/{path}/{job_id}/")]
+    responses += [kala.idle_api.ask(method, f"/api/v1/job/{job_id}/") for method in ("GET", "DELETE")]
+    responses += [kala.idle_api.ask(method, f"/api/v1/job/{job_id}/", JOB) for method in ("PUT", "PATCH")]
+    kala.assert_refused(*responses, status=404, start="no job has the id or name ")
 
 
 def test_a_request_hidden_in_a_refused_body_is_never_carried_out(kala):
@@ -677,7 +677,7 @@ def test_a_request_hidden_in_a_refused_body_is_never_carried_out(kala):
         b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
         b"X: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ):
-        kala.assert_refused(kala.still.send(HEAD + framing + hidden))
+        kala.assert_refused(kala.idle_api.send(HEAD + framing + hidden))
 
 
 @pytest.mark.parametrize(
@@ -722,39 +722,39 @@ values = st.recursive(
 fuzzed = effort(75, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-def assert_sensible(answer) -> None:
+def assert_sensible(response) -> None:
     """Assert that the request was accepted, or refused with a sentence."""
-    assert answer.status in (200, 201) or 400 <= answer.status < 500, answer
-    if answer.status >= 400 and answer.body:
-        assert len(answer.error.splitlines()) == 1
+    assert response.status in (200, 201) or 400 <= response.status < 500, response
+    if response.status >= 400 and response.body:
+        assert len(response.error.splitlines()) == 1
 
 
 @fuzzed
 @given(st.dictionaries(names, values, max_size=5), st.one_of(st.just({}), near_misses))
-def test_any_job_is_created_or_refused(still, fields, more):
-    answer = still.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | fields | more)
-    assert_sensible(answer)
-    if answer.status == 201:
-        path = f"/api/v1/job/{answer.json['id']}/"
-        before = still.ask("GET", path).body
-        assert still.ask("PUT", path, json.loads(before)["job"]).body == before
-        assert still.ask("DELETE", path).status == 204
+def test_any_job_is_created_or_refused(idle_api, fields, more):
+    response = idle_api.ask("POST", "/api/v1/job/", {"name": "a", "command": "true"} | fields | more)
+    assert_sensible(response)
+    if response.status == 201:
+        path = f"/api/v1/job/{response.json['id']}/"
+        before = idle_api.ask("GET", path).body
+        assert idle_api.ask("PUT", path, json.loads(before)["job"]).body == before
+        assert idle_api.ask("DELETE", path).status == 204
 
 
 @fuzzed
 @given(st.dictionaries(names, values, max_size=5))
-def test_any_change_is_made_or_refused(still, fields):
-    job_id = (still.jobs() or [still.create(type=1, remote_properties=CALL)])[0]
-    before = still.job(job_id)
-    answer = still.ask("PATCH", f"/api/v1/job/{job_id}/", fields)
-    assert_sensible(answer)
-    assert still.job(job_id) == (answer.json["job"] if answer.status == 200 else before)
+def test_any_change_is_made_or_refused(idle_api, fields):
+    job_id = (idle_api.jobs() or [idle_api.create(type=1, remote_properties=CALL)])[0]
+    before = idle_api.job(job_id)
+    response = idle_api.ask("PATCH", f"/api/v1/job/{job_id}/", fields)
+    assert_sensible(response)
+    assert idle_api.job(job_id) == (response.json["job"] if response.status == 200 else before)
 
 
 @fuzzed
 @given(st.binary(max_size=40))
-def test_any_bytes_as_a_body_are_refused(still, body):
-    assert_sensible(still.ask("POST", "/api/v1/job/", body))
+def test_any_bytes_as_a_body_are_refused(idle_api, body):
+    assert_sensible(idle_api.ask("POST", "/api/v1/job/", body))
 
 
 @fuzzed
@@ -766,9 +766,9 @@ def test_any_bytes_as_a_body_are_refused(still, body):
         st.sampled_from(["q", "limit", "after", "owner", "disabled", "done", "before"]), st.binary(max_size=8)
     ),
 )
-def test_any_path_and_query_get_a_response(still, method, path, rest, query):
+def test_any_path_and_query_get_a_response(idle_api, method, path, rest, query):
     asked = "&".join(f"{name}={quote(value)}" for name, value in query.items())
-    assert_sensible(still.ask(method, f"{path}{quote(rest, safe='')}?{asked}"))
+    assert_sensible(idle_api.ask(method, f"{path}{quote(rest, safe='')}?{asked}"))
 
 
 @fuzzed
@@ -779,5 +779,5 @@ def test_any_path_and_query_get_a_response(still, method, path, rest, query):
         st.sampled_from([*"=?;,\"'*/:@ abqB1\xff", "=?x?q?", "utf-8", "filename*", "q=", "charset="]), max_size=8
     ).map("".join),
 )
-def test_any_header_gets_a_response(still, name, value):
-    assert_sensible(still.send(with_header(f"{name}: {value}".encode("latin-1"))))
+def test_any_header_gets_a_response(idle_api, name, value):
+    assert_sensible(idle_api.send(with_header(f"{name}: {value}".encode("latin-1"))))

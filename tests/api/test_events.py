@@ -225,9 +225,9 @@ def test_the_response_is_an_event_stream(follow):
 
 
 def test_head_gets_only_the_headers(api):
-    answer = api.ask("HEAD", "/api/v1/events")
-    assert (answer.status, answer.body) == (200, b"")
-    assert answer.headers["Content-Type"] == "text/event-stream"
+    response = api.ask("HEAD", "/api/v1/events")
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers["Content-Type"] == "text/event-stream"
 
 
 def test_an_event_comes_after_its_change_is_committed(api, follow):

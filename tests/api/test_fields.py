@@ -53,29 +53,29 @@ class TestRefusing:
         ],
     )
     def test_the_error_names_the_field_the_valid_values_and_the_value_as_json(self, value, shown):
-        assert str(fields.refuse("name", value, "a string")) == f"name: must be a string, not {shown}"
+        assert str(fields.invalid("name", value, "a string")) == f"name: must be a string, not {shown}"
 
     @pytest.mark.parametrize("field", ["env.TOKEN", "remote_properties.headers.Authorization[0]", "ENV.token"])
     def test_a_variable_or_header_is_named_but_its_value_is_not_repeated(self, field):
-        assert str(fields.refuse(field, "TopSecret", "a string")) == f"{field}: must be a string"
+        assert str(fields.invalid(field, "TopSecret", "a string")) == f"{field}: must be a string"
 
     @pytest.mark.parametrize("field", ["env", "remote_properties.headers"])
     def test_nor_are_all_of_them_if_they_are_not_an_object(self, field):
-        assert str(fields.refuse(field, ["TOKEN=TopSecret"], "an object")) == f"{field}: must be an object"
+        assert str(fields.invalid(field, ["TOKEN=TopSecret"], "an object")) == f"{field}: must be an object"
 
     @pytest.mark.parametrize("field", ["env", "environment.x", "remote_properties.headers", "command"])
     def test_any_other_value_is_repeated(self, field):
-        assert str(fields.refuse(field, "a", "a string")) == f'{field}: must be a string, not "a"'
+        assert str(fields.invalid(field, "a", "a string")) == f'{field}: must be a string, not "a"'
 
     @given(JSON)
     def test_any_json_value_can_be_shown_on_one_short_line(self, value):
-        sentence = str(fields.refuse("name", value, "what it should be"))
+        sentence = str(fields.invalid("name", value, "what it should be"))
         assert len(sentence) < 120
         assert "\n" not in sentence
 
     @pytest.mark.parametrize("depth", [10, 500, 900, 990])
     def test_a_value_nested_too_deeply_to_be_shown_is_refused_like_any_other(self, depth):
-        assert len(str(fields.refuse("name", nested(depth), "a string"))) < 120
+        assert len(str(fields.invalid("name", nested(depth), "a string"))) < 120
 
 
 class TestText:

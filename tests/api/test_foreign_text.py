@@ -24,7 +24,7 @@ from journald import Journald
 
 from kala.api import spec, wire
 from kala.api.events import EventSource
-from kala.api.exchange import refusal
+from kala.api.http import error_response
 from kala.api.routes import table
 from kala.app import App
 from kala.config import Config
@@ -139,7 +139,7 @@ class Told:
 
     def __init__(self, app: App, server: Server) -> None:
         self._app, self._server = app, server
-        self.answers: list[str] = []
+        self.responses: list[str] = []
 
     def all(self, records: Records) -> dict[str, list[str]]:
         self._send_jobs()
@@ -154,7 +154,7 @@ class Told:
         lines = {form: stream.getvalue().split("\n") for form, stream in records.forms.items()}
         return lines | {
             "journald": [line for field in records.fields for line in field.split("\n")],
-            "answers": self.answers,
+            "responses": self.responses,
             "messages": messages,
             "events": [line for part in events for line in part.split("\n")],
         }
@@ -164,11 +164,11 @@ class Told:
             data = b"" if body is None else json.dumps(body).encode()
             head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
             connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        head, _, text = answer.partition(b"\r\n\r\n")
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, text = response.partition(b"\r\n\r\n")
         if int(head.split()[1]) >= 400:
-            self.answers.append(text.decode())
-            self.answers.append(json.loads(text)["error"])
+            self.responses.append(text.decode())
+            self.responses.append(json.loads(text)["error"])
 
     def _send_jobs(self) -> None:
         job = {"name": "a job", "command": "true"}
@@ -214,7 +214,7 @@ class Told:
     def _create(self, specs: list[Spec]) -> None:
         made = [self._app._engine.ask(CreateJob(spec)) for spec in specs]
         wait(made, PATIENCE)
-        self.answers += [refusal(400, str(one.exception())).body.decode() for one in made if one.exception()]
+        self.responses += [error_response(400, str(one.exception())).body.decode() for one in made if one.exception()]
 
     def _run_messages(self) -> list[str]:
         deadline = time.monotonic() + PATIENCE
@@ -227,7 +227,7 @@ class Told:
             time.sleep(0.05)
 
 
-WHERE = ("text", "journal", "json", "journald", "answers", "messages", "events")
+WHERE = ("text", "journal", "json", "journald", "responses", "messages", "events")
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -253,7 +253,7 @@ def test_no_password_is_shown(said, where):
 
 
 @pytest.mark.parametrize(
-    ("where", "longest"), [("messages", MESSAGE), ("answers", 2 * MESSAGE), ("text", LOG_LINE + 100)]
+    ("where", "longest"), [("messages", MESSAGE), ("responses", 2 * MESSAGE), ("text", LOG_LINE + 100)]
 )
 def test_no_line_exceeds_its_limit(said, where, longest):
     assert max(map(len, said[where])) <= longest

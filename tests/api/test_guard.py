@@ -20,17 +20,17 @@ def post(*headers: str, host: str | None = "%HOST%") -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(BODY)}", "", ""]).encode("latin-1") + BODY
 
 
-def assert_refused(still, sent: bytes, status: int, error: str) -> None:
-    answer = still.send(sent)
-    assert answer.status == status
-    assert answer.error.startswith(error)
-    assert still.jobs() == []
+def assert_refused(idle_api, sent: bytes, status: int, error: str) -> None:
+    response = idle_api.send(sent)
+    assert response.status == status
+    assert response.error.startswith(error)
+    assert idle_api.jobs() == []
 
 
-def assert_let_in(still, sent: bytes) -> None:
-    answer = still.send(sent)
-    assert answer.status == 201, answer.body
-    assert still.jobs() == [answer.json["id"]]
+def assert_let_in(idle_api, sent: bytes) -> None:
+    response = idle_api.send(sent)
+    assert response.status == 201, response.body
+    assert idle_api.jobs() == [response.json["id"]]
 
 
 class TestOrigin:
@@ -60,52 +60,52 @@ class TestOrigin:
             "http://evil.example" * 1000,
         ],
     )
-    def test_another_origin_is_refused(self, still, origin):
-        assert_refused(still, post(f"Origin: {origin}"), 403, "Origin: ")
+    def test_another_origin_is_refused(self, idle_api, origin):
+        assert_refused(idle_api, post(f"Origin: {origin}"), 403, "Origin: ")
 
-    def test_two_origins_are_refused(self, still):
-        assert_refused(still, post("Origin: http://%HOST%", "Origin: http://evil.example"), 403, "Origin: ")
+    def test_two_origins_are_refused(self, idle_api):
+        assert_refused(idle_api, post("Origin: http://%HOST%", "Origin: http://evil.example"), 403, "Origin: ")
 
     @pytest.mark.parametrize("name", ["Origin", "origin", "ORIGIN"])
-    def test_an_origin_header_is_checked_in_any_case(self, still, name):
-        assert_refused(still, post(f"{name}: http://evil.example"), 403, "Origin: ")
+    def test_an_origin_header_is_checked_in_any_case(self, idle_api, name):
+        assert_refused(idle_api, post(f"{name}: http://evil.example"), 403, "Origin: ")
 
     @pytest.mark.parametrize("origin", ["http://%HOST%", "https://%HOST%", "HTTP://%HOST%"])
-    def test_kalas_own_origin_is_allowed(self, still, origin):
-        assert_let_in(still, post(f"Origin: {origin}"))
+    def test_kalas_own_origin_is_allowed(self, idle_api, origin):
+        assert_let_in(idle_api, post(f"Origin: {origin}"))
 
-    def test_kalas_own_origin_is_its_host_in_any_case(self, still):
-        host = f"LocalHost:{still.port}"
-        assert_let_in(still, post(f"Origin: http://localhost:{still.port}", host=host))
+    def test_kalas_own_origin_is_its_host_in_any_case(self, idle_api):
+        host = f"LocalHost:{idle_api.port}"
+        assert_let_in(idle_api, post(f"Origin: http://localhost:{idle_api.port}", host=host))
 
-    def test_its_address_and_its_name_are_different_origins(self, still):
-        assert_refused(still, post(f"Origin: http://localhost:{still.port}"), 403, "Origin: ")
+    def test_its_address_and_its_name_are_different_origins(self, idle_api):
+        assert_refused(idle_api, post(f"Origin: http://localhost:{idle_api.port}"), 403, "Origin: ")
 
-    def test_a_program_has_no_origin(self, still):
-        assert_let_in(still, post())
+    def test_a_program_has_no_origin(self, idle_api):
+        assert_let_in(idle_api, post())
 
 
 class TestFetchMetadata:
     @pytest.mark.parametrize(
         "site", ["cross-site", "same-site", "Cross-Site", "", "nonsense", "same-origin, cross-site"]
     )
-    def test_a_request_from_another_site_is_refused(self, still, site):
-        assert_refused(still, post(f"Sec-Fetch-Site: {site}"), 403, "Sec-Fetch-Site: ")
+    def test_a_request_from_another_site_is_refused(self, idle_api, site):
+        assert_refused(idle_api, post(f"Sec-Fetch-Site: {site}"), 403, "Sec-Fetch-Site: ")
 
     @pytest.mark.parametrize("site", ["same-origin", "none"])
-    def test_a_request_from_kalas_own_pages_or_the_address_bar_is_allowed(self, still, site):
-        assert_let_in(still, post(f"Sec-Fetch-Site: {site}"))
+    def test_a_request_from_kalas_own_pages_or_the_address_bar_is_allowed(self, idle_api, site):
+        assert_let_in(idle_api, post(f"Sec-Fetch-Site: {site}"))
 
-    def test_another_site_cannot_be_hidden_by_a_second_header(self, still):
+    def test_another_site_cannot_be_hidden_by_a_second_header(self, idle_api):
         sent = post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin")
-        assert_refused(still, sent, 403, "Sec-Fetch-Site: ")
+        assert_refused(idle_api, sent, 403, "Sec-Fetch-Site: ")
 
-    def test_kalas_own_origin_does_not_excuse_another_site(self, still):
-        assert_refused(still, post("Origin: http://%HOST%", "Sec-Fetch-Site: cross-site"), 403, "Sec-Fetch-Site: ")
+    def test_kalas_own_origin_does_not_excuse_another_site(self, idle_api):
+        assert_refused(idle_api, post("Origin: http://%HOST%", "Sec-Fetch-Site: cross-site"), 403, "Sec-Fetch-Site: ")
 
-    def test_another_origin_is_not_excused_by_the_same_site(self, still):
+    def test_another_origin_is_not_excused_by_the_same_site(self, idle_api):
         sent = post("Origin: http://evil.example", "Sec-Fetch-Site: same-origin")
-        assert_refused(still, sent, 403, "Origin: ")
+        assert_refused(idle_api, sent, 403, "Origin: ")
 
 
 class TestHost:
@@ -146,8 +146,8 @@ class TestHost:
             "x" * 10_000,
         ],
     )
-    def test_a_name_that_is_not_kalas_is_refused(self, still, host):
-        assert_refused(still, post(host=host), 403, "Host: ")
+    def test_a_name_that_is_not_kalas_is_refused(self, idle_api, host):
+        assert_refused(idle_api, post(host=host), 403, "Host: ")
 
     @pytest.mark.parametrize(
         "host",
@@ -168,37 +168,37 @@ class TestHost:
             f"{socket.gethostname().upper()}.:8000",
         ],
     )
-    def test_an_address_localhost_and_the_host_name_are_allowed(self, still, host):
-        assert_let_in(still, post(host=host))
+    def test_an_address_localhost_and_the_host_name_are_allowed(self, idle_api, host):
+        assert_let_in(idle_api, post(host=host))
 
     @pytest.mark.parametrize("host", ["kala.example", "Kala.Example", "kala.example:443", "KALA.EXAMPLE.:8000"])
-    def test_a_name_is_accepted_as_soon_as_it_is_allowed(self, still, host):
-        assert_refused(still, post(host=host), 403, "Host: ")
-        with still.configured(allowed_hosts=("scheduler.example", "kala.example")):
-            assert_let_in(still, post(f"Origin: https://{host.lower()}", host=host))
+    def test_a_name_is_accepted_as_soon_as_it_is_allowed(self, idle_api, host):
+        assert_refused(idle_api, post(host=host), 403, "Host: ")
+        with idle_api.configured(allowed_hosts=("scheduler.example", "kala.example")):
+            assert_let_in(idle_api, post(f"Origin: https://{host.lower()}", host=host))
 
-    def test_a_subdomain_of_an_allowed_name_is_refused(self, still):
-        with still.configured(allowed_hosts=("kala.example",)):
-            assert_refused(still, post(host="evil.kala.example"), 403, "Host: ")
-            assert_refused(still, post(host="evilkala.example"), 403, "Host: ")
+    def test_a_subdomain_of_an_allowed_name_is_refused(self, idle_api):
+        with idle_api.configured(allowed_hosts=("kala.example",)):
+            assert_refused(idle_api, post(host="evil.kala.example"), 403, "Host: ")
+            assert_refused(idle_api, post(host="evilkala.example"), 403, "Host: ")
 
-    def test_a_host_is_required(self, still):
-        assert_refused(still, post(host=None), 400, "Host: missing")
-        assert_refused(still, post(host=""), 400, "Host: missing")
+    def test_a_host_is_required(self, idle_api):
+        assert_refused(idle_api, post(host=None), 400, "Host: missing")
+        assert_refused(idle_api, post(host=""), 400, "Host: missing")
 
-    def test_http_10_does_not_excuse_a_missing_host(self, still):
-        assert_refused(still, post(host=None).replace(b"HTTP/1.1", b"HTTP/1.0"), 400, "Host: missing")
+    def test_http_10_does_not_excuse_a_missing_host(self, idle_api):
+        assert_refused(idle_api, post(host=None).replace(b"HTTP/1.1", b"HTTP/1.0"), 400, "Host: missing")
 
     @pytest.mark.parametrize("second", ["%HOST%", "evil.example"])
-    def test_two_hosts_are_refused(self, still, second):
-        assert_refused(still, post(f"Host: {second}"), 400, "Host: given more than once")
+    def test_two_hosts_are_refused(self, idle_api, second):
+        assert_refused(idle_api, post(f"Host: {second}"), 400, "Host: given more than once")
 
-    def test_a_url_of_another_host_in_the_request_line_is_refused(self, still):
+    def test_a_url_of_another_host_in_the_request_line_is_refused(self, idle_api):
         sent = post().replace(b"POST /", b"POST http://evil.example/")
-        answer = still.send(sent)
-        assert answer.status == 400
-        assert answer.error
-        assert still.jobs() == []
+        response = idle_api.send(sent)
+        assert response.status == 400
+        assert response.error
+        assert idle_api.jobs() == []
 
 
 @pytest.mark.parametrize(
@@ -220,14 +220,14 @@ class TestHost:
 @pytest.mark.parametrize(
     "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}]
 )
-def test_every_route_is_guarded_and_a_refused_request_has_no_effect(still, method, path, headers):
-    job_id = still.create()
-    before = still.ask("GET", f"/api/v1/job/{job_id}/").body
-    answer = still.ask(method, path.format(id=job_id), BODY, **headers)
-    assert answer.status == 403
-    assert answer.error
-    assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
-    assert still.ask("GET", f"/api/v1/job/{job_id}/").body == before
+def test_every_route_is_guarded_and_a_refused_request_has_no_effect(idle_api, method, path, headers):
+    job_id = idle_api.create()
+    before = idle_api.ask("GET", f"/api/v1/job/{job_id}/").body
+    response = idle_api.ask(method, path.format(id=job_id), BODY, **headers)
+    assert response.status == 403
+    assert response.error
+    assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+    assert idle_api.ask("GET", f"/api/v1/job/{job_id}/").body == before
 
 
 def test_the_error_shows_at_most_100_characters_of_the_header():
@@ -244,8 +244,10 @@ def test_without_a_host_there_is_nothing_to_check():
 
 class TestAJobsOwnCall:
     @pytest.mark.parametrize("header", ["Kala-Job: 5d5be920-c716-4c99-60e1-055cad95b40f", "kala-job: x", "KALA-JOB:"])
-    def test_is_refused_as_any_server_can_redirect_it_here(self, still, header):
-        assert_refused(still, post(header), 403, "Kala-Job: sent by an HTTP job; to start other jobs, use parent_jobs")
+    def test_is_refused_as_any_server_can_redirect_it_here(self, idle_api, header):
+        assert_refused(
+            idle_api, post(header), 403, "Kala-Job: sent by an HTTP job; to start other jobs, use parent_jobs"
+        )
 
     @pytest.mark.parametrize("status", [301, 307])
     def test_is_refused_after_a_redirect_to_here(self, api, status):

@@ -9,7 +9,7 @@ from kala.core.errors import Invalid
 KNOWN = ("command", "retry_delay")
 
 
-def refusal(*given: object, known: tuple[str, ...] = KNOWN, path: str = "") -> str:
+def error_for(*given: object, known: tuple[str, ...] = KNOWN, path: str = "") -> str:
     with pytest.raises(Invalid) as error:
         by_name(path, *given, known)
     return str(error.value)
@@ -21,7 +21,7 @@ class TestAKnownName:
         assert by_name("a", {"Command": 1}, KNOWN) == {"command": ("a.Command", 1)}
 
     def test_is_refused_if_given_twice(self):
-        assert refusal({"command": 1, "COMMAND": 2}) == "COMMAND: also given as command; use it once"
+        assert error_for({"command": 1, "COMMAND": 2}) == "COMMAND: also given as command; use it once"
 
     def test_is_refused_if_given_twice_even_if_ignored(self):
         with pytest.raises(Invalid, match=r"^ID: also given as id; use it once$"):
@@ -40,12 +40,12 @@ class TestAnUnknownName:
         ],
     )
     def test_is_refused_with_the_nearest_one(self, name, advice):
-        assert refusal({name: None}) == f"{name}: unknown field; {advice}"
-        assert refusal({name: None}, path="a") == f"a.{name}: unknown field; {advice.replace('mean ', 'mean a.')}"
+        assert error_for({name: None}) == f"{name}: unknown field; {advice}"
+        assert error_for({name: None}, path="a") == f"a.{name}: unknown field; {advice.replace('mean ', 'mean a.')}"
 
     def test_is_shown_on_one_short_line(self):
-        assert refusal({"\x1b[2J\n\ud800": 1}) == r"\x1b[2J\n\ud800: unknown field; remove it"
-        assert len(refusal({"x" * 100_000: 1})) < 100
+        assert error_for({"\x1b[2J\n\ud800": 1}) == r"\x1b[2J\n\ud800: unknown field; remove it"
+        assert len(error_for({"x" * 100_000: 1})) < 100
 
     @pytest.mark.parametrize(
         ("name", "advice"),

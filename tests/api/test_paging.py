@@ -14,9 +14,11 @@ LARGE = 100_000
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 
 
-def create_large(still, count):
+def create_large(idle_api, count):
     line = Command("echo " + "x" * LARGE)
-    asked = [still.app._engine.ask(CreateJob(Spec(name=f"job {i}", action=line, schedule=FAR))) for i in range(count)]
+    asked = [
+        idle_api.app._engine.ask(CreateJob(Spec(name=f"job {i}", action=line, schedule=FAR))) for i in range(count)
+    ]
     return [future.result().id for future in asked]
 
 
@@ -33,48 +35,48 @@ def most_memory(read):
 @pytest.fixture
 def small_pages(monkeypatch):
     monkeypatch.setattr(paging, "PART_BYTES", 300)
-    monkeypatch.setattr(paging, "_FEWEST", 2)
+    monkeypatch.setattr(paging, "_MIN_ROWS", 2)
 
 
-def test_a_list_of_large_jobs_comes_in_parts_of_limited_size(still):
-    ids = create_large(still, 150)
+def test_a_list_of_large_jobs_comes_in_parts_of_limited_size(idle_api):
+    ids = create_large(idle_api, 150)
     parts = []
 
     def read():
-        parts.extend(len(part) for part in still.app._jobs.search(still.call()).body)
+        parts.extend(len(part) for part in idle_api.app._jobs.search(idle_api.request()).body)
 
     assert most_memory(read) < 10 * PART_BYTES
     assert sum(parts) > 150 * LARGE
     assert max(parts) < PART_BYTES + 4 * LARGE
-    assert still.jobs() == ids
+    assert idle_api.jobs() == ids
 
 
-def test_a_graph_of_large_jobs_reads_no_large_columns(still):
-    create_large(still, 60)
-    assert most_memory(lambda: list(graph.as_json(still.app._store))) < LARGE
+def test_a_graph_of_large_jobs_reads_no_large_columns(idle_api):
+    create_large(idle_api, 60)
+    assert most_memory(lambda: list(graph.as_json(idle_api.app._store))) < LARGE
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_graph_is_the_same_whatever_the_size_of_its_parts(still, monkeypatch):
-    parents = still.create_many(5)
-    rescue = still.create(name="rescue", disabled=True)
-    children = [still.create(parent_jobs=[parents[0], parents[i % 5]], on_failure_job=rescue) for i in range(7)]
-    small = still.ask("GET", "/api/v1/graph/").body, still.ask("GET", "/api/v1/graph/?format=dot").body
+def test_a_graph_is_the_same_whatever_the_size_of_its_parts(idle_api, monkeypatch):
+    parents = idle_api.create_many(5)
+    rescue = idle_api.create(name="rescue", disabled=True)
+    children = [idle_api.create(parent_jobs=[parents[0], parents[i % 5]], on_failure_job=rescue) for i in range(7)]
+    small = idle_api.ask("GET", "/api/v1/graph/").body, idle_api.ask("GET", "/api/v1/graph/?format=dot").body
     assert [node["id"] for node in json.loads(small[0])["nodes"]] == [*parents, rescue, *children]
     edges = json.loads(small[0])["edges"]
     assert [edge["to"] for edge in edges if edge["from"] == parents[0]] == children
     assert [edge["from"] for edge in edges if edge["kind"] == "failure"] == children
     monkeypatch.setattr(paging, "PART_BYTES", PART_BYTES)
-    assert (still.ask("GET", "/api/v1/graph/").body, still.ask("GET", "/api/v1/graph/?format=dot").body) == small
+    assert (idle_api.ask("GET", "/api/v1/graph/").body, idle_api.ask("GET", "/api/v1/graph/?format=dot").body) == small
 
 
 @pytest.mark.usefixtures("small_pages")
-def test_a_job_created_while_the_graph_is_sent_is_not_in_an_edge(still):
-    parent = still.create()
-    others = still.create_many(9)
-    parts = graph.as_json(still.app._store)
+def test_a_job_created_while_the_graph_is_sent_is_not_in_an_edge(idle_api):
+    parent = idle_api.create()
+    others = idle_api.create_many(9)
+    parts = graph.as_json(idle_api.app._store)
     sent = next(parts) + next(parts)
-    still.create(parent_jobs=[parent])
+    idle_api.create(parent_jobs=[parent])
     whole = json.loads(sent + b"".join(parts))
     assert [node["id"] for node in whole["nodes"]] == [parent, *others]
     assert whole["edges"] == []

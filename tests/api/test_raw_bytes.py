@@ -103,7 +103,7 @@ def conversations(draw: st.DrawFn) -> bytes:
     return sent
 
 
-def answers(received: bytes, *, may_lack_bodies: bool) -> list[tuple[int, dict[bytes, bytes], bytes]]:
+def responses(received: bytes, *, may_lack_bodies: bool) -> list[tuple[int, dict[bytes, bytes], bytes]]:
     """Parse the responses as a strict client does; fail if they are not HTTP. A response to HEAD has no body."""
     found = []
     while received:
@@ -188,10 +188,10 @@ def held() -> set[str]:
 
 
 @pytest.fixture
-def address(still, caplog):
+def address(idle_api, caplog):
     """The address of a Kala. After the tests it must hold no thread or descriptor more than before."""
-    address = (still.host, still.port)
-    assert answers(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
+    address = (idle_api.host, idle_api.port)
+    assert responses(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
     before = held()
     yield address
     deadline = time.monotonic() + PATIENCE
@@ -209,9 +209,9 @@ def test_any_bytes_get_well_formed_responses_and_the_next_client_is_served(addre
     with closing(Line(address)) as line:
         line.say(sent, pieces)
         received = line.hear_out()
-    for answer in answers(received, may_lack_bodies=b"HEAD" in sent):
-        assert_sensible(*answer)
-    assert answers(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
+    for response in responses(received, may_lack_bodies=b"HEAD" in sent):
+        assert_sensible(*response)
+    assert responses(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
     assert not caplog.records
 
 
@@ -226,14 +226,14 @@ def test_a_client_that_disconnects_without_reading_leaks_nothing(address, caplog
         line = Line(address)
         line.say(sent, pieces)
         leave(line)
-    assert answers(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
+    assert responses(ask(address, GOOD), may_lack_bodies=False)[0][0] == 200
     assert not caplog.records
 
 
 @raw
 @given(st.binary(max_size=200))
 def test_random_bytes_get_an_error_response_or_none(address, caplog, sent):
-    for status, headers, body in answers(ask(address, sent), may_lack_bodies=False):
+    for status, headers, body in responses(ask(address, sent), may_lack_bodies=False):
         assert_sensible(status, headers, body)
         assert status >= 400
     assert not caplog.records
@@ -246,9 +246,9 @@ def test_valid_requests_are_answered_in_order(address, requests, pieces):
     """In any order, no body is taken for a request, and no request for a body."""
 
     def alone(one: bytes) -> list[int]:
-        return [status for status, *_ in answers(ask(address, one), may_lack_bodies=one.startswith(b"HEAD"))]
+        return [status for status, *_ in responses(ask(address, one), may_lack_bodies=one.startswith(b"HEAD"))]
 
     with closing(Line(address)) as line:
         line.say(b"".join(requests), pieces)
-        together = answers(line.hear_out(), may_lack_bodies=True)
+        together = responses(line.hear_out(), may_lack_bodies=True)
     assert [status for status, *_ in together] == [status for one in requests for status in alone(one)]

@@ -94,66 +94,66 @@ def as_others_spell_it(job: dict[str, Any], change: int) -> dict[str, Any]:
     return dict(given[change % len(given) :] + given[: change % len(given)])
 
 
-def shown(still, job_id: str) -> bytes:
-    answer = still.ask("GET", f"/api/v1/job/{job_id}/")
-    assert answer.status == 200
-    return answer.body
+def shown(idle_api, job_id: str) -> bytes:
+    response = idle_api.ask("GET", f"/api/v1/job/{job_id}/")
+    assert response.status == 200
+    return response.body
 
 
 @usual
 @given(jobs, st.integers(0, 100))
-def test_a_job_is_shown_as_it_was_given_whatever_the_case_of_its_names(still, job, change):
-    ids = [still.ask("POST", "/api/v1/job/", one).json["id"] for one in (job, as_others_spell_it(job, change))]
-    first, second = (json.loads(shown(still, job_id))["job"] for job_id in ids)
+def test_a_job_is_shown_as_it_was_given_whatever_the_case_of_its_names(idle_api, job, change):
+    ids = [idle_api.ask("POST", "/api/v1/job/", one).json["id"] for one in (job, as_others_spell_it(job, change))]
+    first, second = (json.loads(shown(idle_api, job_id))["job"] for job_id in ids)
     assert first | {"id": ""} == second | {"id": ""}
     for name in (*decided, "name", "schedule"):
         if job.get(name):
             expected = list(dict.fromkeys(job[name])) if name == "retry_on" else job[name]
             assert first[name] == expected, name
-    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+    assert idle_api.ask("DELETE", "/api/v1/job/all/").status == 204
 
 
 @usual
 @given(jobs, jobs)
-def test_putting_what_get_returned_makes_another_job_equal(still, job, other):
-    one, two = (still.ask("POST", "/api/v1/job/", given).json["id"] for given in (job, other))
-    before = shown(still, one)
+def test_putting_what_get_returned_makes_another_job_equal(idle_api, job, other):
+    one, two = (idle_api.ask("POST", "/api/v1/job/", given).json["id"] for given in (job, other))
+    before = shown(idle_api, one)
     for method in ("PUT", "PATCH"):
-        assert still.ask(method, f"/api/v1/job/{one}/", json.loads(before)["job"]).body == before
-    assert still.ask("PUT", f"/api/v1/job/{two}/", json.loads(before)["job"]).status == 200
-    assert shown(still, two).replace(two.encode(), one.encode()) == before
-    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+        assert idle_api.ask(method, f"/api/v1/job/{one}/", json.loads(before)["job"]).body == before
+    assert idle_api.ask("PUT", f"/api/v1/job/{two}/", json.loads(before)["job"]).status == 200
+    assert shown(idle_api, two).replace(two.encode(), one.encode()) == before
+    assert idle_api.ask("DELETE", "/api/v1/job/all/").status == 204
 
 
 @usual
 @given(jobs, st.sampled_from([*decided, "name", "schedule", "command", "type", "remote_properties", "pool"]), anything)
-def test_one_wrong_value_in_a_job_and_nothing_is_stored(still, job, name, value):
-    job_id = still.ask("POST", "/api/v1/job/", PLAIN).json["id"]
-    path, before = f"/api/v1/job/{job_id}/", shown(still, job_id)
+def test_one_wrong_value_in_a_job_and_nothing_is_stored(idle_api, job, name, value):
+    job_id = idle_api.ask("POST", "/api/v1/job/", PLAIN).json["id"]
+    path, before = f"/api/v1/job/{job_id}/", shown(idle_api, job_id)
     for method in ("PUT", "PATCH"):
-        answer = still.ask(method, path, {**job, name: value})
-        assert answer.status in (200, 400), answer
-        now = shown(still, job_id)
-        assert now == (before if answer.status == 400 else answer.body)
-        assert still.ask("PUT", path, json.loads(now)["job"]).body == now
+        response = idle_api.ask(method, path, {**job, name: value})
+        assert response.status in (200, 400), response
+        now = shown(idle_api, job_id)
+        assert now == (before if response.status == 400 else response.body)
+        assert idle_api.ask("PUT", path, json.loads(now)["job"]).body == now
         before = now
-    made = still.ask("POST", "/api/v1/job/", {**job, name: value})
+    made = idle_api.ask("POST", "/api/v1/job/", {**job, name: value})
     assert made.status in (201, 400), made
-    assert still.totals()["jobs"] == (2 if made.status == 201 else 1)
-    assert still.ask("DELETE", "/api/v1/job/all/").status == 204
+    assert idle_api.totals()["jobs"] == (2 if made.status == 201 else 1)
+    assert idle_api.ask("DELETE", "/api/v1/job/all/").status == 204
 
 
 @usual
 @given(st.sampled_from(["POST", "PUT", "PATCH"]), anything | st.dictionaries(st.sampled_from(list(decided)), anything))
-def test_any_json_is_a_job_or_refused(still, method, value):
-    job_id = (still.jobs() or [still.ask("POST", "/api/v1/job/", PLAIN).json["id"]])[0]
-    before = shown(still, job_id)
+def test_any_json_is_a_job_or_refused(idle_api, method, value):
+    job_id = (idle_api.jobs() or [idle_api.ask("POST", "/api/v1/job/", PLAIN).json["id"]])[0]
+    before = shown(idle_api, job_id)
     body = json.dumps(value).encode()
     for path in ("/api/v1/job/", f"/api/v1/job/{job_id}/", "/api/v1/schedule/preview"):
-        answer = still.ask(method, path, body)
-        assert answer.status in (200, 400, 405), answer
-    if answer.status != 200 and method != "PATCH":
-        assert shown(still, job_id) == before
+        response = idle_api.ask(method, path, body)
+        assert response.status in (200, 400, 405), response
+    if response.status != 200 and method != "PATCH":
+        assert shown(idle_api, job_id) == before
 
 
 instants = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  given there

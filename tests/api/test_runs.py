@@ -29,11 +29,11 @@ def run(api):
 
 
 @pytest.fixture
-def queued(still):
+def queued(idle_api):
     """The JSON of a run that does not start."""
-    job = still.create()
-    assert still.ask("POST", f"/api/v1/job/start/{job}/").status == 204
-    [run] = still.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
+    job = idle_api.create()
+    assert idle_api.ask("POST", f"/api/v1/job/start/{job}/").status == 204
+    [run] = idle_api.ask("GET", f"/api/v1/run/?job={job}").json["runs"]
     return run
 
 
@@ -43,9 +43,9 @@ def queued(still):
 )
 @pytest.mark.parametrize("name", ["4711", "x", "-1", "1.0", "%C2%B2", "9" * 30])
 def test_an_unknown_run_is_named_in_the_error(api, method, path, name):
-    answer = api.ask(method, path.replace("4711", name))
-    assert answer.status == 404
-    assert "no run has the id" in answer.error
+    response = api.ask(method, path.replace("4711", name))
+    assert response.status == 404
+    assert "no run has the id" in response.error
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_an_unknown_run_is_named_in_the_error(api, method, path, name):
     ],
 )
 def test_an_invalid_filter_is_named_in_the_error(api, query):
-    answer = api.ask("GET", f"/api/v1/run/?{query}")
-    assert answer.status == 400
-    assert answer.error.startswith(query.partition("=")[0])
+    response = api.ask("GET", f"/api/v1/run/?{query}")
+    assert response.status == 400
+    assert response.error.startswith(query.partition("=")[0])
 
 
 def test_a_plus_in_a_time_need_not_be_percent_encoded(api, run):
     for plus in ("+", "%2B"):
-        answer = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since=2020-01-01T00:00:00{plus}02:00")
-        assert answer.json["runs"] == [run]
+        response = api.ask("GET", f"/api/v1/run/?job={run['job_id']}&since=2020-01-01T00:00:00{plus}02:00")
+        assert response.json["runs"] == [run]
 
 
 def test_since_and_until_are_inclusive(api, run):
@@ -108,17 +108,17 @@ def test_a_run_is_the_same_on_its_own_and_in_a_list(api, run):
     assert following == {"runs": [], "next_before": None}
 
 
-def test_a_queued_run_can_be_cancelled_once_and_deleted_only_then(still, queued):
+def test_a_queued_run_can_be_cancelled_once_and_deleted_only_then(idle_api, queued):
     path = f"/api/v1/run/{queued['id']}"
     assert (queued["state"], queued["cause"], queued["lateness"]) == ("queued", "manual", None)
-    assert still.ask("DELETE", path).status == 409
-    assert still.ask("GET", f"{path}/output").body == b""
-    assert still.ask("POST", f"{path}/cancel").status == 204
-    assert still.ask("POST", f"{path}/cancel").status == 409
-    cancelled = still.ask("GET", path).json["run"]
+    assert idle_api.ask("DELETE", path).status == 409
+    assert idle_api.ask("GET", f"{path}/output").body == b""
+    assert idle_api.ask("POST", f"{path}/cancel").status == 204
+    assert idle_api.ask("POST", f"{path}/cancel").status == 409
+    cancelled = idle_api.ask("GET", path).json["run"]
     assert (cancelled["state"], cancelled["waiting_for"], cancelled["started_at"]) == ("cancelled", None, None)
-    assert still.ask("DELETE", path).status == 204
-    assert still.ask("GET", path).status == 404
+    assert idle_api.ask("DELETE", path).status == 204
+    assert idle_api.ask("GET", path).status == 404
 
 
 def test_a_claimed_run_that_has_not_started_is_shown_as_such(api, monkeypatch):
@@ -166,29 +166,29 @@ def _while_none_is_tried(read):
     ],
 )
 def test_a_range_returns_a_part_of_an_output(api, run, wanted, status, part):
-    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
-    assert (answer.status, (answer.body, answer.headers["Content-Range"])) == (status, part)
-    assert answer.headers["Accept-Ranges"] == "bytes"
+    response = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
+    assert (response.status, (response.body, response.headers["Content-Range"])) == (status, part)
+    assert response.headers["Accept-Ranges"] == "bytes"
 
 
 @pytest.mark.parametrize("wanted", ["bytes=13-", "bytes=-0"])
 def test_a_range_beyond_the_output_is_an_error(api, run, wanted):
-    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
-    assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */13")
-    assert answer.error == f"Range: '{wanted}' starts after the end of the output, which is 13 bytes long"
+    response = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range=wanted)
+    assert (response.status, response.headers["Content-Range"]) == (416, "bytes */13")
+    assert response.error == f"Range: '{wanted}' starts after the end of the output, which is 13 bytes long"
 
 
 def test_a_range_whose_end_is_before_its_start_is_ignored(api, run):
-    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range="bytes=5-2")
-    assert (answer.status, answer.body) == (200, b"one\ntwo\nthree")
+    response = api.ask("GET", f"/api/v1/run/{run['id']}/output", Range="bytes=5-2")
+    assert (response.status, response.body) == (200, b"one\ntwo\nthree")
 
 
 @pytest.mark.parametrize(
     ("count", "body"), [("0", b""), ("1", b"three"), ("2", b"two\nthree"), ("3", b"one\ntwo\nthree"), ("9" * 9, None)]
 )
 def test_tail_returns_the_last_lines_of_an_output(api, run, count, body):
-    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}")
-    assert answer.body == (b"one\ntwo\nthree" if body is None else body)
+    response = api.ask("GET", f"/api/v1/run/{run['id']}/output?tail={count}")
+    assert response.body == (b"one\ntwo\nthree" if body is None else body)
 
 
 @pytest.mark.parametrize(("count", "body"), [("0", b""), ("2", b"two\nthree"), ("9", b"one\ntwo\nthree")])
@@ -213,27 +213,27 @@ def test_following_a_running_run_with_tail_returns_its_last_lines_and_what_follo
         assert response.read() == b"late\nend\n"
 
 
-def test_following_a_queued_run_with_tail_ends_when_the_run_is_cancelled(still, queued):
+def test_following_a_queued_run_with_tail_ends_when_the_run_is_cancelled(idle_api, queued):
     path = f"/api/v1/run/{queued['id']}"
-    with closing(HTTPConnection(still.host, still.port, timeout=10)) as follower:
+    with closing(HTTPConnection(idle_api.host, idle_api.port, timeout=10)) as follower:
         follower.request("GET", f"{path}/output?tail=2&follow=1")
         response = follower.getresponse()
-        still.ask("POST", f"{path}/cancel")
+        idle_api.ask("POST", f"{path}/cancel")
         assert response.read() == b""
 
 
-def test_a_page_of_more_than_1000_runs_is_refused(still):
-    assert still.ask("GET", "/api/v1/run/?limit=1000").status == 200
-    answer = still.ask("GET", "/api/v1/run/?limit=1001")
-    assert answer.status == 400
-    assert answer.error == 'limit: must be a whole number between 1 and 1000, not "1001"'
+def test_a_page_of_more_than_1000_runs_is_refused(idle_api):
+    assert idle_api.ask("GET", "/api/v1/run/?limit=1000").status == 200
+    response = idle_api.ask("GET", "/api/v1/run/?limit=1001")
+    assert response.status == 400
+    assert response.error == 'limit: must be a whole number between 1 and 1000, not "1001"'
 
 
 def test_an_output_is_never_rendered_as_a_page(api, run):
     for query in ("", "?follow=1", "?tail=1"):
-        answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
-        assert answer.headers["Content-Type"] == "application/octet-stream"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        response = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
+        assert response.headers["Content-Type"] == "application/octet-stream"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def breaks_after(monkeypatch):
             return file.read(1)
 
         def broken(file, size):
-            with output._readable():
+            with output._read_errors_as_busy():
                 if not left:
                     raise OSError(5, "Input/output error")
             return read(file, size)
@@ -260,8 +260,8 @@ def breaks_after(monkeypatch):
 @pytest.mark.parametrize("query", ["", "?tail=1"])
 def test_an_unreadable_output_is_an_error(api, run, breaks_after, query):
     breaks_after(0)
-    answer = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
-    assert (answer.status, answer.error) == (503, "storage: cannot read the output: Input/output error")
+    response = api.ask("GET", f"/api/v1/run/{run['id']}/output{query}")
+    assert (response.status, response.error) == (503, "storage: cannot read the output: Input/output error")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-9"}])
@@ -311,12 +311,12 @@ def test_following_an_ended_run_returns_its_output(api, run):
     assert api.ask("GET", f"/api/v1/run/{run['id']}/output?follow=1").body == b"one\ntwo\nthree"
 
 
-def test_following_a_queued_run_ends_when_the_run_is_cancelled(still, queued):
-    answers = []
+def test_following_a_queued_run_ends_when_the_run_is_cancelled(idle_api, queued):
+    responses = []
     path = f"/api/v1/run/{queued['id']}"
     asked = f"GET {path}/output?follow=1 HTTP/1.0\r\nHost: %HOST%\r\n\r\n".encode()
-    follower = threading.Thread(target=lambda: answers.append(still.send(asked)), daemon=True)
+    follower = threading.Thread(target=lambda: responses.append(idle_api.send(asked)), daemon=True)
     follower.start()
-    assert still.ask("POST", f"{path}/cancel").status == 204
+    assert idle_api.ask("POST", f"{path}/cancel").status == 204
     follower.join(5)
-    assert [(answer.status, answer.body) for answer in answers] == [(200, b"")]
+    assert [(response.status, response.body) for response in responses] == [(200, b"")]

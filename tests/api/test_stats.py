@@ -12,8 +12,8 @@ def instant(text: str) -> datetime:
 
 
 class TestTotals:
-    def test_without_jobs_they_are_zero_and_their_times_are_never(self, still):
-        stats = still.ask("GET", "/api/v1/stats/").json
+    def test_without_jobs_they_are_zero_and_their_times_are_never(self, idle_api):
+        stats = idle_api.ask("GET", "/api/v1/stats/").json
         created = stats["Stats"].pop("created")
         assert stats == {
             "Stats": {
@@ -28,18 +28,18 @@ class TestTotals:
         }
         assert abs(datetime.now(UTC) - instant(created)) < timedelta(seconds=5)
 
-    def test_they_count_disabled_jobs_separately(self, still):
-        still.create()
-        still.create()
-        still.create(disabled=True)
-        totals = still.totals()
+    def test_they_count_disabled_jobs_separately(self, idle_api):
+        idle_api.create()
+        idle_api.create()
+        idle_api.create(disabled=True)
+        totals = idle_api.totals()
         assert (totals["jobs"], totals["active_jobs"], totals["disabled_jobs"]) == (3, 2, 1)
 
-    def test_the_next_run_is_the_earliest_of_the_jobs_that_are_not_disabled(self, still):
-        still.create(schedule="R/2098-01-01T00:00:00Z/PT1H", disabled=True)
-        still.create(schedule="R/2099-03-01T00:00:00Z/PT1H")
-        still.create(schedule="R/2099-02-01T00:00:00Z/PT1H")
-        assert still.totals()["next_run_at"] == "2099-02-01T00:00:00Z"
+    def test_the_next_run_is_the_earliest_of_the_jobs_that_are_not_disabled(self, idle_api):
+        idle_api.create(schedule="R/2098-01-01T00:00:00Z/PT1H", disabled=True)
+        idle_api.create(schedule="R/2099-03-01T00:00:00Z/PT1H")
+        idle_api.create(schedule="R/2099-02-01T00:00:00Z/PT1H")
+        assert idle_api.totals()["next_run_at"] == "2099-02-01T00:00:00Z"
 
     def test_they_count_successful_runs_and_every_failed_attempt(self, api):
         good = api.create(schedule=None)
@@ -66,8 +66,8 @@ class TestTotals:
 
 
 class TestTheRunsOfAJob:
-    def test_a_job_that_never_ran_has_null(self, still):
-        assert still.ask("GET", f"/api/v1/job/stats/{still.create()}/").json == {"job_stats": None}
+    def test_a_job_that_never_ran_has_null(self, idle_api):
+        assert idle_api.ask("GET", f"/api/v1/job/stats/{idle_api.create()}/").json == {"job_stats": None}
 
     def test_a_run_has_its_job_time_attempt_end_and_duration_in_nanoseconds(self, api):
         before = datetime.now(UTC)

@@ -17,7 +17,7 @@ import pytest
 
 from kala.api import stream
 from kala.api.application import application
-from kala.api.exchange import Answer
+from kala.api.http import Response
 from kala.api.routes import Route
 from kala.core.errors import Busy
 from kala.server.server import Server, listen
@@ -84,7 +84,7 @@ class Stage:
         self.sources = SimpleQueue()
         table = [
             (re.compile("/stream"), {"GET": Route(self._stream)}),
-            (re.compile("/now"), {"GET": Route(lambda _: Answer(body=b"now"))}),
+            (re.compile("/now"), {"GET": Route(lambda _: Response(body=b"now"))}),
         ]
         options = {"threads": 1} | options
         app = application(table, lambda: ())
@@ -95,7 +95,7 @@ class Stage:
 
     def _stream(self, _):
         length = {} if self.length is None else {"Content-Length": str(self.length)}
-        return Answer(body=self.sources.get_nowait(), headers={"Content-Type": "text/plain"} | length)
+        return Response(body=self.sources.get_nowait(), headers={"Content-Type": "text/plain"} | length)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from kala.server.source import Source
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
-class Call(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True):
     """A request: the parameters in its path and its query, the whole body, and the headers."""
 
     path: Mapping[str, str]
@@ -27,8 +27,8 @@ class Call(msgspec.Struct, frozen=True):
             return None
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else -1
         if number < low or (high is not None and number > high):
-            right = f"a whole number of at least {low}" if high is None else f"a whole number between {low} and {high}"
-            raise fields.refuse(name, given, right)
+            wanted = f"a whole number of at least {low}" if high is None else f"a whole number between {low} and {high}"
+            raise fields.invalid(name, given, wanted)
         return number
 
     def text(self, name: str) -> str | None:
@@ -41,18 +41,18 @@ class Call(msgspec.Struct, frozen=True):
         if given is None:
             return None
         if given.lower() not in _FLAGS:
-            raise fields.refuse(name, given, "true or false")
+            raise fields.invalid(name, given, "true or false")
         return _FLAGS[given.lower()]
 
-    def asks_for(self, name: str, what: str) -> bool:
-        """Return whether the query has the parameter. Raise Invalid for any value but `what`, the only one allowed."""
+    def asks_for(self, name: str, only: str) -> bool:
+        """Return whether the query has the parameter. Raise Invalid for any value but the `only` one allowed."""
         given = self.query.get(name)
-        if given not in (None, what):
-            raise fields.refuse(name, given, what)
+        if given not in (None, only):
+            raise fields.invalid(name, given, only)
         return given is not None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """A response. A client that reads slowly holds no worker thread."""
 
     status: int = 200
@@ -60,14 +60,14 @@ class Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Answer:
-    return Answer(status, msgspec.json.encode(value), headers)
+def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Response:
+    return Response(status, msgspec.json.encode(value), headers)
 
 
-def refusal(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Answer:
+def error_response(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Response:
     """Return an error response. The sentence may quote the request or the system, so it is made presentable."""
-    return Answer(status, msgspec.json.encode({"error": presentable(sentence)}), headers)
+    return Response(status, msgspec.json.encode({"error": presentable(sentence)}), headers)
 
 
-def no_content() -> Answer:
-    return Answer(204)
+def no_content() -> Response:
+    return Response(204)
