@@ -19,6 +19,7 @@ from kala.server.source import Parts, Source
 logger = logging.getLogger("kala.api")
 
 _STATUS: dict[type[KalaError], int] = {
+    KalaError: 500,
     Invalid: 400,
     Forbidden: 403,
     NotFound: 404,
@@ -138,7 +139,12 @@ def _response_to(error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
-        status = _STATUS[type(error)]
+        status = _status(error)
         return error_response(status, str(error), _HEADERS.get(status, {}))
     logger.error("a request failed with an internal error", exc_info=error)
     return error_response(500, "internal error; see Kala's log")
+
+
+def _status(error: KalaError) -> int:
+    """Return the status of the nearest kind that the table has."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
