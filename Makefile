@@ -60,7 +60,7 @@ test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 
 .PHONY: fuzz
 fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
 	$(BIN)/python -m pytest --hypothesis-profile long --timeout 7200 $(or $(FUZZ),tests/core tests/engine/test_machine.py \
-		tests/engine/test_model.py tests/api/test_raw_bytes.py tests/api/test_round_trips.py tests/api/test_wire.py)
+		tests/engine/test_model.py tests/api/test_raw_bytes.py tests/api/test_round_trips.py tests/api/test_job_input.py)
 
 .PHONY: lint
 lint: $(VENV)/dev  ## ruff and mypy

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import msgspec
 import pytest
 
-from kala.api import spec, wire
+from kala.api import job_input, views
 from kala.api.document import parse_object
 from kala.api.routes import table
 from kala.config import KEYS, RELOADABLE, Config
@@ -47,7 +47,7 @@ def test_the_api_page_has_a_heading_for_each_route_and_no_other():
 def job_json():
     run = Run(id=1, job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOW, due_at=NOW)
     job = Job(id="1", spec=Spec(name="a", action=Command("true")), created_at=NOW, next_due=None)
-    return msgspec.json.decode(msgspec.json.encode(wire.job(job, [run])))
+    return msgspec.json.decode(msgspec.json.encode(views.job_view(job, [run])))
 
 
 def test_the_api_page_tells_each_field_of_a_job_once():
@@ -93,7 +93,7 @@ def test_the_links_on_a_page_lead_somewhere(page):
 
 @pytest.mark.parametrize(("page", "body"), BODIES, ids=[page for page, _ in BODIES])
 def test_a_job_shown_on_a_page_is_one_that_kala_takes(page, body):
-    policy.check(spec.parse(parse_object(body.encode())), UTC)
+    policy.check(job_input.parse(parse_object(body.encode())), UTC)
 
 
 def headings(page):

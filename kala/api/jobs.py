@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec.structs import replace
 
-from kala.api import spec, wire
+from kala.api import job_input, views
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json, no_content
 from kala.api.paging import long_response, pages
@@ -39,9 +39,9 @@ class JobRoutes:
         self.config = config
 
     def create(self, request: Request) -> Response:
-        asked = spec.parse(parse_object(request.body), self.config.default_owner)
-        self._check(Job(id="", spec=asked, created_at=datetime.now(UTC), next_due=None))
-        return json({"id": self._engine.call(CreateJob(asked)).id}, 201)
+        spec = job_input.parse(parse_object(request.body), self.config.default_owner)
+        self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
+        return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
 
     def search(self, request: Request) -> Response:
         wanted = JobFilter(
@@ -64,28 +64,28 @@ class JobRoutes:
         yield b"}}"
 
     def get(self, request: Request) -> Response:
-        return self._shown(request.path["id"])
+        return self._show(request.path["id"])
 
-    def _shown(self, given: str) -> Response:
+    def _show(self, given: str) -> Response:
         with self._store.reading() as session:
             job = session.jobs.found(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
-        return json({"job": wire.job(job, runs)})
+        return json({"job": views.job_view(job, runs)})
 
     def replace(self, request: Request) -> Response:
-        asked = spec.parse(parse_object(request.body), self.config.default_owner)
-        return self._update(request, lambda _: asked)
+        spec = job_input.parse(parse_object(request.body), self.config.default_owner)
+        return self._update(request, lambda _: spec)
 
     def patch(self, request: Request) -> Response:
-        patch, owner = spec.parse_patch(parse_object(request.body)), self.config.default_owner
-        return self._update(request, lambda before: spec.revise(before, patch, owner))
+        patch, owner = job_input.parse_patch(parse_object(request.body)), self.config.default_owner
+        return self._update(request, lambda before: job_input.revise(before, patch, owner))
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
         with self._store.reading() as session:
             job = session.jobs.found(request.path["id"])
         self._check(replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job.id, revise))
-        return self._shown(job.id)
+        return self._show(job.id)
 
     def _check(self, job: Job) -> None:
         """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""
@@ -112,7 +112,7 @@ class JobRoutes:
         shows_run = request.asks_for("return", "run")
         run = self._engine.call(StartJob(request.path["id"]))
         place = {"Location": f"/api/v1/run/{run.id}/"}
-        return json({"run": wire.run(run)}, 201, place) if shows_run else Response(204, headers=place)
+        return json({"run": views.run_view(run)}, 201, place) if shows_run else Response(204, headers=place)
 
     def disable(self, request: Request) -> Response:
         return self._set_disabled(request, is_disabled=True)
@@ -146,11 +146,11 @@ class JobRoutes:
 
 
 def _entries(placed: list[tuple[int, Job]]) -> bytes:
-    return _encode({job.id: wire.job(job) for _, job in placed})[1:-1]
+    return _encode({job.id: views.job_view(job) for _, job in placed})[1:-1]
 
 
 def _stats(runs: list[Run]) -> bytes:
-    return _encode([wire.stat(run) for run in runs])[1:-1]
+    return _encode([views.stat_view(run) for run in runs])[1:-1]
 
 
 def _log_deleted(deleted: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from kala.api import fields, wire
+from kala.api import fields, views
 from kala.api.http import Request, Response, json, no_content
 from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
 from kala.core import duration
@@ -58,14 +58,14 @@ class RunRoutes:
             job_id = None if job is None else _job_id(session, job, is_query="job" in request.query)
             runs = session.history.search(replace(wanted, job_id=job_id))
         following = runs[-1].id if len(runs) == wanted.limit else None
-        return json({"runs": list(map(self._wire, runs)), "next_before": following})
+        return json({"runs": list(map(self._view, runs)), "next_before": following})
 
     def get(self, request: Request) -> Response:
-        return json({"run": self._wire(self._run(request))})
+        return json({"run": self._view(self._run(request))})
 
-    def _wire(self, run: Run) -> dict[str, Any]:
+    def _view(self, run: Run) -> dict[str, Any]:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
-        return wire.run(self._executor.as_it_stands(run))
+        return views.run_view(self._executor.as_it_stands(run))
 
     def cancel(self, request: Request) -> Response:
         self._engine.call(CancelRun(_run_id(request)))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
-from kala.api import fields, graph, wire
+from kala.api import fields, job_graph, views
 from kala.api.document import parse_object
 from kala.api.events import EventSource
 from kala.api.http import Request, Response, json
@@ -30,7 +30,7 @@ class SystemRoutes:
     def stats(self, _: Request) -> Response:
         with self._store.reading() as session:
             totals = session.jobs.totals()
-        return json({"Stats": wire.stats(totals, datetime.now(UTC))})
+        return json({"Stats": views.totals_view(totals, datetime.now(UTC))})
 
     def preview(self, request: Request) -> Response:
         """Return the next slots of a schedule; store nothing."""
@@ -48,8 +48,8 @@ class SystemRoutes:
         if wanted not in ("json", "dot"):
             raise fields.invalid("format", wanted, "json or dot")
         if wanted == "dot":
-            return long_response(graph.as_dot(self._store), _DOT)
-        return long_response(graph.as_json(self._store))
+            return long_response(job_graph.as_dot(self._store), _DOT)
+        return long_response(job_graph.as_json(self._store))
 
     def events(self, request: Request) -> Response:
         source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""))

@@ -22,7 +22,7 @@ import msgspec
 import pytest
 from journald import Journald
 
-from kala.api import spec, wire
+from kala.api import job_input, views
 from kala.api.events import EventSource
 from kala.api.http import error_response
 from kala.api.routes import table
@@ -173,9 +173,9 @@ class Told:
     def _send_jobs(self) -> None:
         job = {"name": "a job", "command": "true"}
         for value in HOSTILE_VALUES:
-            for name in spec._FIELDS:
+            for name in job_input._FIELDS:
                 self._ask("POST", "/api/v1/job/", job | {name: value})
-            for name in spec._REMOTE_FIELDS:
+            for name in job_input._REMOTE_FIELDS:
                 self._ask("POST", "/api/v1/job/", job | {"type": 1, "remote_properties": {"url": LOGIN, name: value}})
             self._ask("POST", "/api/v1/job/", job | {str(value)[:60]: 1})
             self._ask("POST", "/api/v1/job/", value)
@@ -222,7 +222,7 @@ class Told:
             with self._app._store.reading() as session:
                 runs = session.history.search(RunFilter(limit=100_000))
             if all(run.state not in MOVES or run.waiting for run in runs):
-                return [json.loads(msgspec.json.encode(wire.run(run)))["message"] for run in runs]
+                return [json.loads(msgspec.json.encode(views.run_view(run)))["message"] for run in runs]
             assert time.monotonic() < deadline, [run for run in runs if run.state in MOVES]
             time.sleep(0.05)
 

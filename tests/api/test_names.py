@@ -2,8 +2,8 @@
 
 import pytest
 
+from kala.api.job_input import parse
 from kala.api.names import by_name
-from kala.api.spec import parse
 from kala.core.errors import Invalid
 
 KNOWN = ("command", "retry_delay")
@@ -68,7 +68,7 @@ class TestAnUnknownName:
         assert str(error.value) == f"{name}: unknown field; {advice}"
 
     def test_of_another_scheduler_is_not_a_field_of_a_job(self):
+        from kala.api.job_input import _FIELDS
         from kala.api.names import _MEANT_BY, _plain
-        from kala.api.spec import _FIELDS
 
         assert not _MEANT_BY.keys() & {_plain(name) for name in _FIELDS}

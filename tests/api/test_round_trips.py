@@ -9,7 +9,7 @@ from effort import effort
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from kala.api import wire
+from kala.api import views
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 
 PLAIN = {"name": "a", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
@@ -190,7 +190,7 @@ runs = st.builds(
 
 @given(runs)
 def test_every_field_of_a_run_can_be_read_back(run):
-    found = json.loads(msgspec.json.encode(wire.run(run)))
+    found = json.loads(msgspec.json.encode(views.run_view(run)))
     for name in ("slot", "queued_at", "started_at", "not_before"):
         given_at = getattr(run, name)
         assert found[name] is given_at is None or datetime.fromisoformat(found[name]) == given_at

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from kala.api import fields, wire
+from kala.api import fields, views
 from kala.api.names import by_name
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Missed, Overlap, ParentsMode, Spec
@@ -19,22 +19,22 @@ Patch = dict[str, Any]
 """Changes of a job by field, each checked. None resets a field to its default."""
 
 _DEFAULT_TIMEOUT = 30
-_MOST_RETRIES = 1_000_000
-_MOST_KEPT = 2**53
+_MAX_RETRIES = 1_000_000
+_MAX_KEPT = 2**53
 # With less memory no shell starts, and a number such as 512 is not meant in bytes.
-_LEAST_MEMORY = 2**20
+_MIN_MEMORY = 2**20
 # In percent of one CPU, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
-_MOST_CPU = 100_000
-_MOST_TASKS = 2**22
-_MOST_MISSED = 1000
-_HIGHEST_PRIORITY = 1000
-_LONGEST_TIMEOUT = 24 * 60 * 60
+_MAX_CPU = 100_000
+_MAX_TASKS = 2**22
+_MAX_MISSED = 1000
+_MAX_PRIORITY = 1000
+_MAX_TIMEOUT = 24 * 60 * 60
 
-_RESUMES = "resume_at_next_scheduled_time"
+_RESUME = "resume_at_next_scheduled_time"
 
 _FIELDS: dict[str, fields.Check] = {
     "name": fields.line,
-    "type": fields.whole(wire.COMMAND, wire.HTTP_CALL),
+    "type": fields.whole(views.COMMAND, views.HTTP_CALL),
     "command": fields.command,
     "remote_properties": lambda field, value: _without_nulls(_checked(field, value, _REMOTE_FIELDS)),
     "schedule": fields.line,
@@ -42,7 +42,7 @@ _FIELDS: dict[str, fields.Check] = {
     "on_failure_job": fields.line,
     "owner": fields.line,
     "disabled": fields.flag,
-    "retries": fields.whole(0, _MOST_RETRIES),
+    "retries": fields.whole(0, _MAX_RETRIES),
     "retry_on": fields.listed(fields.whole(0, 255), CODES),
     "retry_delay": fields.line,
     "retry_backoff": fields.number(1, 1000),
@@ -51,37 +51,37 @@ _FIELDS: dict[str, fields.Check] = {
     "timeout": fields.line,
     "overlap": fields.choice(Overlap),
     "missed": fields.choice(Missed),
-    "missed_limit": fields.whole(1, _MOST_MISSED),
+    "missed_limit": fields.whole(1, _MAX_MISSED),
     "start_deadline": fields.line,
     "parents_mode": fields.choice(ParentsMode),
     "pool": fields.line,
-    "priority": fields.whole(-_HIGHEST_PRIORITY, _HIGHEST_PRIORITY),
+    "priority": fields.whole(-_MAX_PRIORITY, _MAX_PRIORITY),
     "env": fields.variables,
     "working_directory": fields.absolute_path,
     "shell": fields.absolute_path,
     "umask": fields.umask,
     "user": fields.line,
-    "memory_max": fields.whole_or_none(_LEAST_MEMORY, _MOST_KEPT),
-    "cpu_quota": fields.whole(0, _MOST_CPU),
-    "tasks_max": fields.whole(0, _MOST_TASKS),
+    "memory_max": fields.whole_or_none(_MIN_MEMORY, _MAX_KEPT),
+    "cpu_quota": fields.whole(0, _MAX_CPU),
+    "tasks_max": fields.whole(0, _MAX_TASKS),
     "keep_for": fields.line,
-    "keep_runs": fields.whole(0, _MOST_KEPT),
-    "keep_bytes": fields.whole(0, _MOST_KEPT),
+    "keep_runs": fields.whole(0, _MAX_KEPT),
+    "keep_bytes": fields.whole(0, _MAX_KEPT),
     "templatedelimiters": fields.line,
-    "resume_at_next_scheduled_time": fields.flag,
+    _RESUME: fields.flag,
 }
 _REMOTE_FIELDS: dict[str, fields.Check] = {
     "url": fields.line,
     "method": fields.method,
     "body": fields.text,
     "headers": fields.headers,
-    "timeout": fields.whole(0, _LONGEST_TIMEOUT),
+    "timeout": fields.whole(0, _MAX_TIMEOUT),
     "expected_response_codes": fields.listed(fields.whole(100, 599), CODES),
 }
 # Fields that only Kala sets; a client that sends back a job as it was read sends them, too.
-_OWNED = wire.NAMES - _FIELDS.keys()
+_READ_ONLY = views.JOB_FIELDS - _FIELDS.keys()
 # Fields whose names in JSON and in a Spec are the same.
-_ALIKE = [name for name in Spec.__struct_fields__ if name in _FIELDS]
+_SAME_NAMES = [name for name in Spec.__struct_fields__ if name in _FIELDS]
 
 
 def parse(given: dict[str, Any], default_owner: str = "") -> Spec:
@@ -98,14 +98,14 @@ def revise(spec: Spec, patch: Patch, default_owner: str = "") -> Spec:
     """Return the spec with the changes. Raise Invalid if they contradict each other. Cheap, as the engine calls it."""
     values = _values(spec)
     # Both fields set the same: if the patch changes this one, the other must not keep its old value.
-    if _RESUMES in patch and (patch[_RESUMES] is True) != (spec.missed is Missed.SKIP):
+    if _RESUME in patch and (patch[_RESUME] is True) != (spec.missed is Missed.SKIP):
         del values["missed"]
     return _spec(_merged(values, patch), default_owner)
 
 
 def _checked(path: str, given: Any, checks: Mapping[str, fields.Check]) -> dict[str, Any]:
     """Return the fields that are given, each checked; None for null."""
-    values = by_name(path, given, checks, () if path else _OWNED)
+    values = by_name(path, given, checks, () if path else _READ_ONLY)
     found = ((name, check, *values[name]) for name, check in checks.items() if name in values)
     return {name: None if value is None else check(field, value) for name, check, field, value in found}
 
@@ -119,10 +119,10 @@ def _spec(values: dict[str, Any], default_owner: str) -> Spec:
     name = values.pop("name", "")
     if not name.strip():
         raise Invalid("name: must not be empty; give the job a name")
-    resumes = values.pop(_RESUMES, False)
+    resumes = values.pop(_RESUME, False)
     if resumes and values.setdefault("missed", Missed.SKIP) is not Missed.SKIP:
-        raise Invalid(f"{_RESUMES}: true sets missed to skip; use only one of the two")
-    action = _action(values.pop("type", wire.COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
+        raise Invalid(f"{_RESUME}: true sets missed to skip; use only one of the two")
+    action = _action(values.pop("type", views.COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
     if isinstance(action, HttpCall) and not values.get("templatedelimiters"):
         fields.url("remote_properties.url", action.url)
     return Spec(
@@ -136,7 +136,7 @@ def _spec(values: dict[str, Any], default_owner: str) -> Spec:
 
 
 def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCall:
-    if kind == wire.COMMAND:
+    if kind == views.COMMAND:
         if not command.strip():
             raise Invalid('command: must not be empty; set it, or use "type": 1 and remote_properties to call a URL')
         return Command(command)
@@ -154,25 +154,25 @@ def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCa
 
 def _values(spec: Spec) -> dict[str, Any]:
     """Return the values that a request for exactly this job would give."""
-    values = {name: getattr(spec, name) for name in _ALIKE}
+    values = {name: getattr(spec, name) for name in _SAME_NAMES}
     values |= {"parent_jobs": spec.parents, "templatedelimiters": spec.template_delimiters}
     action = spec.action
     if isinstance(action, Command):
-        return values | {"type": wire.COMMAND, "command": action.line}
+        return values | {"type": views.COMMAND, "command": action.line}
     remote = {name: getattr(action, name) for name in ("url", "method", "body", "headers", "timeout")}
     remote["expected_response_codes"] = action.expected_codes
-    return values | {"type": wire.HTTP_CALL, "remote_properties": remote}
+    return values | {"type": views.HTTP_CALL, "remote_properties": remote}
 
 
 def _merged(values: Any, patch: Patch) -> dict[str, Any]:
     before, changes = dict(values), dict(patch)
-    for name, merge in _IN_PARTS.items():
+    for name, merge in _MERGES.items():
         if changes.get(name) is not None:
             changes[name] = merge(before.get(name, ()), changes[name])
     return _without_nulls(before | changes)
 
 
-def _pairs(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
+def _pair_merge(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) -> Callable[[Pairs, Patch], Pairs]:
     """Return a merge of headers or variables by name, where `same` normalizes names and `check` checks the result."""
 
     def merge(pairs: Pairs, changes: Patch) -> Pairs:
@@ -186,21 +186,21 @@ def _pairs(check: Callable[[dict[str, Any]], None], same: Callable[[str], str]) 
 
 
 # Fields that a merge patch changes in part: null removes one entry.
-_IN_PARTS: dict[str, Callable[[Any, Patch], Any]] = {
+_MERGES: dict[str, Callable[[Any, Patch], Any]] = {
     "remote_properties": _merged,
-    "env": _pairs(partial(fields.check_environment, "env"), str),
-    "headers": _pairs(partial(fields.check_count, "remote_properties.headers", most=HEADERS), str.lower),
+    "env": _pair_merge(partial(fields.check_environment, "env"), str),
+    "headers": _pair_merge(partial(fields.check_count, "remote_properties.headers", most=HEADERS), str.lower),
 }
 
 
-def _in_part(check: fields.Check) -> fields.Check:
+def _keeping_nulls(check: fields.Check) -> fields.Check:
     """Return a check of named entries that keeps null for those to be removed."""
     return lambda field, value: dict(check(field, value)) | {name: None for name in value if value[name] is None}
 
 
 _PATCH_FIELDS = _FIELDS | {
     "remote_properties": lambda field, value: _checked(
-        field, value, _REMOTE_FIELDS | {"headers": _in_part(fields.headers)}
+        field, value, _REMOTE_FIELDS | {"headers": _keeping_nulls(fields.headers)}
     ),
-    "env": _in_part(fields.variables),
+    "env": _keeping_nulls(fields.variables),
 }

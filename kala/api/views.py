@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kala.core.job import Command, HttpCall, Job, Missed, Overlap, ParentsMode
+from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode
 from kala.core.run import Run, State
 from kala.store.jobs import Totals
 
@@ -85,7 +85,7 @@ class _Job(msgspec.Struct, frozen=True):
     is_done: bool
 
 
-NAMES = frozenset(name.lower() for name in _Job.__struct_fields__)
+JOB_FIELDS = frozenset(name.lower() for name in _Job.__struct_fields__)
 """The names of all fields in a job's JSON, in lower case."""
 
 _NOT_REMOTE = _Remote()
@@ -104,10 +104,8 @@ def _remote(action: Command | HttpCall) -> _Remote:
     )
 
 
-def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
-    """Return a job's JSON, with its newest runs if they are given."""
-    spec, action, counts = one.spec, one.spec.action, one.counts
-    metadata = _Metadata(
+def _metadata(counts: Counts) -> _Metadata:
+    return _Metadata(
         success_count=counts.successes,
         last_success=counts.last_success or NEVER,
         error_count=counts.errors,
@@ -115,8 +113,13 @@ def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
         last_attempted_run=counts.last_attempt or NEVER,
         number_of_finished_runs=counts.finished,
     )
+
+
+def job_view(job: Job, runs: Iterable[Run] | None = None) -> _Job:
+    """Return a job's JSON, with its newest runs if they are given."""
+    spec, action, metadata = job.spec, job.spec.action, _metadata(job.counts)
     return _Job(
-        id=one.id,
+        id=job.id,
         name=spec.name,
         command=action.line if isinstance(action, Command) else "",
         owner=spec.owner,
@@ -153,20 +156,20 @@ def job(one: Job, runs: Iterable[Run] | None = None) -> _Job:
         type=COMMAND if isinstance(action, Command) else HTTP_CALL,
         remote_properties=_remote(action),
         TemplateDelimiters=spec.template_delimiters,
-        dependent_jobs=one.children or None,
-        next_run_at=(not spec.disabled and one.next_due) or NEVER,
+        dependent_jobs=job.children or None,
+        next_run_at=(not spec.disabled and job.next_due) or NEVER,
         success_count=metadata.success_count,
         last_success=metadata.last_success,
         error_count=metadata.error_count,
         last_error=metadata.last_error,
         last_attempted_run=metadata.last_attempted_run,
         metadata=metadata,
-        stats=[stat(run) for run in runs or ()] or None,
-        is_done=one.is_done,
+        stats=[stat_view(run) for run in runs or ()] or None,
+        is_done=job.is_done,
     )
 
 
-def stat(run: Run) -> dict[str, Any]:
+def stat_view(run: Run) -> dict[str, Any]:
     """Return the last attempt of a slot or start as an entry of the job's stats; `run_id` is the id of that attempt.
 
     `execution_duration` is in nanoseconds.
@@ -181,25 +184,25 @@ def stat(run: Run) -> dict[str, Any]:
     }
 
 
-def run(one: Run) -> dict[str, Any]:
+def run_view(run: Run) -> dict[str, Any]:
     """Return a run's JSON. `duration` and `lateness` are in seconds."""
-    outcome = one.outcome
-    lateness = (one.started_at - one.slot).total_seconds() if one.slot and one.started_at else None
+    outcome = run.outcome
+    lateness = (run.started_at - run.slot).total_seconds() if run.slot and run.started_at else None
     return {
-        "id": one.id,
-        "job_id": one.job_id,
-        "job_name": one.job_name,
-        "cause": one.cause,
-        "cause_run_id": one.cause_run,
-        "state": one.state,
-        "waiting_for": _waiting_for(one),
-        "not_before": one.not_before,
-        "pool": one.pool,
-        "priority": one.priority,
-        "attempt": one.attempt,
-        "slot": one.slot,
-        "queued_at": one.queued_at,
-        "started_at": one.started_at,
+        "id": run.id,
+        "job_id": run.job_id,
+        "job_name": run.job_name,
+        "cause": run.cause,
+        "cause_run_id": run.cause_run,
+        "state": run.state,
+        "waiting_for": _waiting_for(run),
+        "not_before": run.not_before,
+        "pool": run.pool,
+        "priority": run.priority,
+        "attempt": run.attempt,
+        "slot": run.slot,
+        "queued_at": run.queued_at,
+        "started_at": run.started_at,
         "ended_at": outcome.ended_at if outcome else None,
         "lateness": lateness,
         "duration": outcome.duration / 1e9 if outcome else None,
@@ -212,13 +215,13 @@ def run(one: Run) -> dict[str, Any]:
     }
 
 
-def _waiting_for(one: Run) -> str | None:
-    if one.state is State.QUEUED:
-        return one.waiting or "worker"
-    return "start" if one.state is State.RUNNING and one.started_at is None else None
+def _waiting_for(run: Run) -> str | None:
+    if run.state is State.QUEUED:
+        return run.waiting or "worker"
+    return "start" if run.state is State.RUNNING and run.started_at is None else None
 
 
-def stats(totals: Totals, created: datetime) -> dict[str, Any]:
+def totals_view(totals: Totals, created: datetime) -> dict[str, Any]:
     """Return the totals over all jobs, with the time at which they were read."""
     return {
         "active_jobs": totals.jobs - totals.disabled,

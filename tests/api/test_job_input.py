@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.api import wire
-from kala.api.spec import parse, parse_patch, revise
+from kala.api import views
+from kala.api.job_input import parse, parse_patch, revise
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 
@@ -118,7 +118,7 @@ patches = st.fixed_dictionaries(
 def shown(spec: Spec) -> dict:
     """Return the JSON of a job with this spec, as a client reads it."""
     job = Job(id="1", spec=spec, created_at=NOON, next_due=None)
-    return json.loads(msgspec.json.encode(wire.job(job)))
+    return json.loads(msgspec.json.encode(views.job_view(job)))
 
 
 def parsed(**given: object) -> Spec:
