@@ -6,11 +6,14 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from samples import FAR, JOB
 
 from kala.api.http import Request
 from kala.app import App
@@ -21,7 +24,8 @@ from kala.engine.messages import CreateJob, Drain
 # Timeouts in seconds: for a response, and for what Kala does on its own. A test that passes does not wait for them.
 PATIENCE = 5
 LONG_PATIENCE = 30
-FAR = "R/2099-01-01T00:00:00Z/PT1H"
+# The longest sentence: it may quote a whole line of a job.
+MAX_SENTENCE = 1500
 
 
 class Response(NamedTuple):
@@ -33,6 +37,12 @@ class Response(NamedTuple):
     def json(self) -> Any:
         assert self.headers["Content-Type"] == "application/json"
         return json.loads(self.body)
+
+    def assert_sensible(self) -> None:
+        """Assert that the request was accepted, or refused with a sentence."""
+        assert self.status in (200, 201) or 400 <= self.status < 500, self
+        if self.status >= 400 and self.body:
+            assert len(self.error.splitlines()) == 1
 
     @property
     def error(self) -> str:
@@ -77,6 +87,19 @@ class Api:
         response = self.ask("POST", "/api/v1/job/", given)
         assert response.status == 201, response.body
         return response.json["id"]
+
+    def create_soon(self) -> str:
+        """Create a job that is due in a moment, and return its id."""
+        return self.soon(lambda start: self.ask("POST", "/api/v1/job/", JOB | {"schedule": start})).json["id"]
+
+    @staticmethod
+    def soon(ask: Callable[[str], Response]) -> Response:
+        """Return the response to `ask(schedule)` with a start in a moment, or later if that has passed meanwhile."""
+        for seconds in (0.05, 0.5, 3):
+            response = ask(f"R0/{(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}")
+            if response.status < 400:
+                break
+        return response
 
     def create_many(self, count: int, **fields: Any) -> list[str]:
         """Create many jobs, without HTTP, and return their ids."""
@@ -134,6 +157,53 @@ class Api:
         self._connection.close()
 
 
+class Untouched:
+    """A Kala with two jobs, one the parent of the other, which checks that requests change nothing."""
+
+    def __init__(self, api) -> None:
+        self.api = api
+        self.other = api.create(name="other")
+        self.id = api.create(name="job", parent_jobs=[self.other], owner="me@b", retries=2)
+        self._before = self._state()
+        self.is_sound = False
+
+    def _state(self) -> tuple[bytes, dict[str, Any]]:
+        response = self.api.ask("GET", "/api/v1/job/")
+        assert response.status == 200
+        return response.body, self.api.totals()
+
+    def assert_refused(self, *responses, status: int = 400, start: str = "") -> None:
+        self.is_sound = False
+        for response in responses:
+            self._assert_is_sentence(response, status, start)
+        assert self._state() == self._before
+        self.is_sound = True
+
+    @staticmethod
+    def _assert_is_sentence(response, status: int, start: str) -> None:
+        assert response.status == status, response.body[:MAX_SENTENCE]
+        assert response.headers["Content-Type"] == "application/json"
+        sentence = response.error
+        assert sentence.startswith(start)
+        assert sentence == sentence.strip() != ""
+        assert len(sentence.splitlines()) == 1
+        assert "Traceback" not in sentence
+        assert len(sentence) <= MAX_SENTENCE
+
+    def change(self, fields: dict[str, Any]) -> list[Any]:
+        """Return the responses to PUT and PATCH of the existing job. A patch has only these fields."""
+        path = f"/api/v1/job/{self.id}/"
+        patch = {"parent_jobs": None, "schedule": FAR} | fields
+        return [self.api.ask("PUT", path, JOB | fields), self.api.ask("PATCH", path, patch)]
+
+    def create(self, fields: dict[str, Any]) -> Any:
+        return self.api.ask("POST", "/api/v1/job/", JOB | fields)
+
+    def fill_in(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Replace ME and OTHER in the fields by the ids of the two jobs."""
+        return json.loads(json.dumps(fields).replace("OTHER", self.other).replace("ME", self.id))
+
+
 @contextmanager
 def _running(folder):
     interval = sys.getswitchinterval()
@@ -168,6 +238,22 @@ def api(_live):
 
 
 @pytest.fixture
-def idle_api(_idle):
+def idle_api(_idle, _last_untouched):
     """A Kala without jobs that never starts a run."""
+    _last_untouched.clear()
     return _idle.renew()
+
+
+@pytest.fixture(scope="module")
+def _last_untouched():
+    """The Kala that the previous test left untouched, if it did: the next test can use it again."""
+    return []
+
+
+@pytest.fixture
+def untouched(_last_untouched, request):
+    """A Kala that no request of the test may change."""
+    kala = _last_untouched.pop() if _last_untouched else Untouched(request.getfixturevalue("idle_api"))
+    yield kala
+    if kala.is_sound:
+        _last_untouched.append(kala)

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from samples import JOB
 
 from kala.api import guard
 from kala.core.errors import Forbidden, Invalid
 
-BODY = json.dumps({"name": "evil", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}).encode()
+BODY = json.dumps(JOB | {"name": "evil"}).encode()
 
 
 def post(*headers: str, host: str | None = "%HOST%") -> bytes:

@@ -14,7 +14,6 @@ from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Job, Missed, Overlap, ParentsMode, Spec
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
-NEVER = "0001-01-01T00:00:00Z"
 MINIMAL = {"name": "a", "command": "true"}
 CALL = HttpCall(
     url="http://example.org/",

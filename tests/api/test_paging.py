@@ -4,6 +4,7 @@ import json
 import tracemalloc
 
 import pytest
+from samples import FAR
 
 from kala.api import job_graph, paging
 from kala.core.job import Command, Spec
@@ -11,7 +12,6 @@ from kala.core.limits import PART_BYTES
 from kala.engine.messages import CreateJob
 
 LARGE = 100_000
-FAR = "R/2099-01-01T00:00:00Z/PT1H"
 
 
 def create_large(idle_api, count):

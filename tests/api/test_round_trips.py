@@ -8,11 +8,10 @@ import msgspec
 from effort import effort
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from samples import JOB
 
 from kala.api import views
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
-
-PLAIN = {"name": "a", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
 
 line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"], exclude_characters="{}"), max_size=12)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0{}"), max_size=12)
@@ -128,7 +127,7 @@ def test_putting_what_get_returned_makes_another_job_equal(idle_api, job, other)
 @usual
 @given(jobs, st.sampled_from([*decided, "name", "schedule", "command", "type", "remote_properties", "pool"]), anything)
 def test_one_wrong_value_in_a_job_and_nothing_is_stored(idle_api, job, name, value):
-    job_id = idle_api.ask("POST", "/api/v1/job/", PLAIN).json["id"]
+    job_id = idle_api.ask("POST", "/api/v1/job/", JOB).json["id"]
     path, before = f"/api/v1/job/{job_id}/", shown(idle_api, job_id)
     for method in ("PUT", "PATCH"):
         response = idle_api.ask(method, path, {**job, name: value})
@@ -146,7 +145,7 @@ def test_one_wrong_value_in_a_job_and_nothing_is_stored(idle_api, job, name, val
 @usual
 @given(st.sampled_from(["POST", "PUT", "PATCH"]), anything | st.dictionaries(st.sampled_from(list(decided)), anything))
 def test_any_json_is_a_job_or_refused(idle_api, method, value):
-    job_id = (idle_api.jobs() or [idle_api.ask("POST", "/api/v1/job/", PLAIN).json["id"]])[0]
+    job_id = (idle_api.jobs() or [idle_api.ask("POST", "/api/v1/job/", JOB).json["id"]])[0]
     before = shown(idle_api, job_id)
     body = json.dumps(value).encode()
     for path in ("/api/v1/job/", f"/api/v1/job/{job_id}/", "/api/v1/schedule/preview"):

@@ -4,11 +4,9 @@ import errno
 import os
 
 import pytest
+from samples import JOB, UNKNOWN
 
 from kala.store.jobs import Jobs
-
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
-JOB = {"name": "job", "command": "true", "schedule": "R/2099-01-01T00:00:00Z/PT1H"}
 
 ROUTES = [
     ("POST", "/api/v1/job", JOB, 201),

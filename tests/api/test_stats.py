@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-NEVER = "0001-01-01T00:00:00Z"
+from samples import NEVER
 
 
 def instant(text: str) -> datetime:

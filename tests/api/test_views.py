@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from samples import NEVER
 
 from kala.api import views
 from kala.api.job_input import parse
@@ -13,7 +14,6 @@ from kala.core.run import Cause, Outcome, Run, State
 from kala.store.jobs import Totals
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
-NEVER = "0001-01-01T00:00:00Z"
 MINIMAL = {"name": "a", "command": "true"}
 
 

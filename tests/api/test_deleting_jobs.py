@@ -1,0 +1,79 @@
+"""How jobs are deleted over HTTP, and with them their children."""
+
+import pytest
+
+
+class TestDeletingJobs:
+    def test_a_deleted_job_is_gone(self, idle_api):
+        gone, left = idle_api.create(), idle_api.create()
+        assert idle_api.ask("DELETE", f"/api/v1/job/{gone}/").status == 204
+        assert idle_api.ask("GET", f"/api/v1/job/{gone}/").status == 404
+        assert idle_api.ask("GET", f"/api/v1/job/stats/{gone}/").status == 404
+        assert idle_api.ask("DELETE", f"/api/v1/job/{gone}/").status == 404
+        assert idle_api.jobs() == [left]
+
+    def test_a_child_without_another_parent_is_deleted_with_its_parent(self, idle_api):
+        first, second = idle_api.create(), idle_api.create()
+        only, both = idle_api.create(parent_jobs=[first]), idle_api.create(parent_jobs=[first, second])
+        idle_api.ask("DELETE", f"/api/v1/job/{first}/")
+        assert idle_api.jobs() == [second, both]
+        assert idle_api.job(both)["parent_jobs"] == [second]
+        assert idle_api.ask("GET", f"/api/v1/job/{only}/").status == 404
+
+    def test_a_deleted_child_leaves_its_parent(self, idle_api):
+        parent = idle_api.create()
+        idle_api.ask("DELETE", f"/api/v1/job/{idle_api.create(parent_jobs=[parent])}/")
+        assert idle_api.job(parent)["dependent_jobs"] is None
+
+    def test_a_deleted_on_failure_job_is_no_longer_referenced(self, idle_api):
+        cleaner = idle_api.create()
+        job_id = idle_api.create(on_failure_job=cleaner)
+        idle_api.ask("DELETE", f"/api/v1/job/{cleaner}/")
+        assert idle_api.job(job_id)["on_failure_job"] == ""
+
+    def test_all_jobs_can_be_deleted_at_once(self, idle_api):
+        idle_api.create(parent_jobs=[idle_api.create()])
+        assert idle_api.ask("DELETE", "/api/v1/job/all/").status == 204
+        assert idle_api.ask("GET", "/api/v1/job/").json == {"jobs": {}}
+        assert idle_api.totals()["jobs"] == 0
+
+
+class TestDeletingAParent:
+    @pytest.fixture
+    def family(self, idle_api) -> list[str]:
+        """A parent, its child and grandchild; and a job that has another parent, too."""
+        parent = idle_api.create(name="parent")
+        child = idle_api.create(name="child", parent_jobs=[parent])
+        grandchild = idle_api.create(name="grandchild", parent_jobs=[child])
+        idle_api.create(name="nephew", parent_jobs=[parent, idle_api.create(name="other")])
+        return [parent, child, grandchild]
+
+    def test_returns_the_deleted_jobs_on_request(self, idle_api, family):
+        response = idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/?return=deleted")
+        names = ["parent", "child", "grandchild"]
+        assert response.status == 200
+        assert response.json == {
+            "deleted": [{"id": job_id, "name": name} for job_id, name in zip(family, names, strict=True)]
+        }
+
+    def test_logs_the_jobs_deleted_with_it(self, idle_api, family, caplog):
+        caplog.set_level("INFO", "kala.api")
+        assert idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204
+        assert [record.message for record in caplog.records] == [
+            "parent deleted, with 2 descendants that had no other parent: child, grandchild"
+        ]
+
+    def test_logs_the_names_of_only_some_of_many(self, idle_api, caplog):
+        parent = idle_api.create(name="parent")
+        for number in range(21):
+            idle_api.create(name=f"child {number}", parent_jobs=[parent])
+        caplog.set_level("INFO", "kala.api")
+        idle_api.ask("DELETE", f"/api/v1/job/{parent}/")
+        assert caplog.records[0].message.endswith("child 18, child 19, …")
+        assert "with 21 descendants that" in caplog.records[0].message
+
+    def test_logs_only_its_name_if_nothing_was_deleted_with_it(self, idle_api, family, caplog):
+        caplog.set_level("INFO", "kala.api")
+        response = idle_api.ask("DELETE", f"/api/v1/job/{family[2]}/?return=deleted")
+        assert response.json == {"deleted": [{"id": family[2], "name": "grandchild"}]}
+        assert [record.message for record in caplog.records] == ["grandchild deleted"]
