@@ -9,6 +9,7 @@ from kala.store.jobs import Edges, Node
 from kala.store.store import Session, Store
 
 _encode = msgspec.json.Encoder().encode
+_STYLES = {False: "", True: ", style=dotted"}
 _DASHES = {"success": "", "failure": " [style=dashed]"}
 
 
@@ -54,12 +55,8 @@ def _json_edges(edges: list[Edges]) -> bytes:
 
 
 def _dot_nodes(nodes: list[Node]) -> bytes:
-    lines = [f"  {_quoted(node.id)} [label={_quoted(node.name)}{_style(node)}];\n" for node in nodes]
+    lines = [f"  {_quoted(node.id)} [label={_quoted(node.name)}{_STYLES[node.is_disabled]}];\n" for node in nodes]
     return "".join(lines).encode()
-
-
-def _style(node: Node) -> str:
-    return ", style=dotted" if node.is_disabled else ""
 
 
 def _dot_edges(edges: list[Edges]) -> bytes:

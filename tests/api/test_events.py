@@ -103,8 +103,8 @@ def test_an_event_is_written_as_the_standard_says(feed):
 
 def test_a_reconnected_client_receives_what_it_missed(feed):
     feed.publish(changes(5))
-    told = read(EventSource(feed, f"{feed.token}-6"))
-    assert [event.id for event in told.events] == [f"{feed.token}-7", f"{feed.token}-8"]
+    found = read(EventSource(feed, f"{feed.token}-6"))
+    assert [event.id for event in found.events] == [f"{feed.token}-7", f"{feed.token}-8"]
 
 
 def test_a_connection_lost_before_the_first_event_misses_nothing(feed):
@@ -153,12 +153,12 @@ def test_a_comment_is_sent_after_15_seconds_without_an_event(feed):
     clock = Clock()
     source = EventSource(feed, clock=clock)
     source.read()
-    heard = []
+    parts = []
     for _ in range(60):
         clock.now += 1
-        heard.append(source.read())
-    assert [heard.index(part, i) for i, part in enumerate(heard) if part] == [14, 29, 44, 59]
-    assert set(heard) == {b"", b": still here\n\n"}
+        parts.append(source.read())
+    assert [parts.index(part, i) for i, part in enumerate(parts) if part] == [14, 29, 44, 59]
+    assert set(parts) == {b"", b": still here\n\n"}
 
 
 def test_an_event_puts_off_the_next_comment(feed):
@@ -188,7 +188,7 @@ def test_a_feed_wakes_its_listeners_after_a_change_can_be_read(feed):
 # The route
 
 
-class Follower:
+class Client:
     """A client of GET /api/v1/events."""
 
     def __init__(self, api, **headers):
@@ -197,7 +197,7 @@ class Follower:
         self._connection.request("GET", "/api/v1/events", headers=named)
         self.response = self._connection.getresponse()
 
-    def until(self, name, what, subject=None):
+    def read_until(self, name, what, subject=None):
         """Read up to the first such event, about this subject or any, and return the events."""
         lines = []
         while True:
@@ -213,13 +213,13 @@ class Follower:
 
 
 @pytest.fixture
-def follow(api):
+def connect(api):
     with contextlib.ExitStack() as stack:
-        yield lambda **headers: stack.enter_context(contextlib.closing(Follower(api, **headers)))
+        yield lambda **headers: stack.enter_context(contextlib.closing(Client(api, **headers)))
 
 
-def test_the_response_is_an_event_stream(follow):
-    headers = follow().response.headers
+def test_the_response_is_an_event_stream(connect):
+    headers = connect().response.headers
     assert headers["Content-Type"] == "text/event-stream"
     assert headers["Cache-Control"] == "no-store"
 
@@ -230,42 +230,42 @@ def test_head_gets_only_the_headers(api):
     assert response.headers["Content-Type"] == "text/event-stream"
 
 
-def test_an_event_comes_after_its_change_is_committed(api, follow):
-    follower = follow()
+def test_an_event_comes_after_its_change_is_committed(api, connect):
+    client = connect()
     job_id = api.create(schedule="")
-    told = follower.until("job", "created")
-    assert told[-1].data["id"] == job_id
-    assert api.job(told[-1].data["id"])["name"] == "job"
+    found = client.read_until("job", "created")
+    assert found[-1].data["id"] == job_id
+    assert api.job(found[-1].data["id"])["name"] == "job"
 
 
-def test_a_run_is_followed_from_its_start_to_its_end(api, follow):
-    follower = follow()
+def test_a_run_is_followed_from_its_start_to_its_end(api, connect):
+    client = connect()
     job_id = api.create()
     assert api.ask("POST", f"/api/v1/job/start/{job_id}").status == 204
-    run_id = follower.until("run", "running")[-1].data["id"]
-    assert follower.until("run", "succeeded", run_id)
+    run_id = client.read_until("run", "running")[-1].data["id"]
+    assert client.read_until("run", "succeeded", run_id)
 
 
-def test_over_http_a_reconnected_client_receives_what_it_missed(api, follow):
-    follower = follow()
+def test_over_http_a_reconnected_client_receives_what_it_missed(api, connect):
+    client = connect()
     api.create()
-    known = follower.until("job", "created")[-1].id
-    follower.close()
+    known = client.read_until("job", "created")[-1].id
+    client.close()
     missed = api.create()
-    assert follow(Last_Event_ID=known).until("job", "created")[-1].data["id"] == missed
+    assert connect(Last_Event_ID=known).read_until("job", "created")[-1].data["id"] == missed
 
 
-def test_an_event_comes_within_a_fraction_of_a_second(api, follow):
-    follower, took = follow(), []
+def test_an_event_comes_within_a_fraction_of_a_second(api, connect):
+    client, took = connect(), []
     for _ in range(5):
         api.create()
         began = time.monotonic()
-        follower.until("job", "created")
+        client.read_until("job", "created")
         took.append(time.monotonic() - began)
     assert sorted(took)[2] < 0.1
 
 
-def test_more_clients_than_workers_block_nothing(api, follow):
-    followers = [follow() for _ in range(50)]
+def test_more_clients_than_workers_block_nothing(api, connect):
+    clients = [connect() for _ in range(50)]
     job_id = api.create()
-    assert {follower.until("job", "created")[-1].data["id"] for follower in followers} == {job_id}
+    assert {client.read_until("job", "created")[-1].data["id"] for client in clients} == {job_id}

@@ -117,7 +117,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
+def written(tmp_path_factory):
     """The lines that Kala wrote, by where it wrote them."""
     kala = logging.getLogger("kala")
     level = kala.level
@@ -127,14 +127,14 @@ def said(tmp_path_factory):
         app = App(Config(data_dir=tmp_path_factory.mktemp("hostile"), port=0, workers=8), beat=lambda: None)
         try:
             app.start()
-            yield Told(app, server).all(records)
+            yield Attack(app, server).all(records)
         finally:
             app.stop()
             kala.removeHandler(records)
             kala.setLevel(level)
 
 
-class Told:
+class Attack:
     """Sends hostile text to a Kala by each way in, and collects what comes out."""
 
     def __init__(self, app: App, server: Server) -> None:
@@ -231,29 +231,29 @@ WHERE = ("text", "journal", "json", "journald", "responses", "messages", "events
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_hostile_text_reaches_each_place(said, where):
+def test_hostile_text_reaches_each_place(written, where):
     """Otherwise the other tests would check nothing."""
-    assert len(said[where]) > 20
-    assert where == "events" or [line for line in said[where] if "\\u202e" in line.replace("\\\\", "\\")]
+    assert len(written[where]) > 20
+    assert where == "events" or [line for line in written[where] if "\\u202e" in line.replace("\\\\", "\\")]
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_no_character_is_left_that_a_terminal_would_act_on(said, where):
-    assert [line for line in said[where] if any(unicodedata.category(one) in UNSAFE for one in line)] == []
+def test_no_character_is_left_that_a_terminal_would_act_on(written, where):
+    assert [line for line in written[where] if any(unicodedata.category(one) in UNSAFE for one in line)] == []
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_no_line_is_forged(said, where):
-    assert [line for line in said[where] if re.match(rf"(<\d>)?{re.escape(FORGED)}", line)] == []
+def test_no_line_is_forged(written, where):
+    assert [line for line in written[where] if re.match(rf"(<\d>)?{re.escape(FORGED)}", line)] == []
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_no_password_is_shown(said, where):
-    assert [line for line in said[where] if PASSWORD in line] == []
+def test_no_password_is_shown(written, where):
+    assert [line for line in written[where] if PASSWORD in line] == []
 
 
 @pytest.mark.parametrize(
     ("where", "longest"), [("messages", MESSAGE), ("responses", 2 * MESSAGE), ("text", LOG_LINE + 100)]
 )
-def test_no_line_exceeds_its_limit(said, where, longest):
-    assert max(map(len, said[where])) <= longest
+def test_no_line_exceeds_its_limit(written, where, longest):
+    assert max(map(len, written[where])) <= longest

@@ -28,7 +28,7 @@ def assert_refused(idle_api, sent: bytes, status: int, error: str) -> None:
     assert idle_api.jobs() == []
 
 
-def assert_let_in(idle_api, sent: bytes) -> None:
+def assert_allowed(idle_api, sent: bytes) -> None:
     response = idle_api.send(sent)
     assert response.status == 201, response.body
     assert idle_api.jobs() == [response.json["id"]]
@@ -73,17 +73,17 @@ class TestOrigin:
 
     @pytest.mark.parametrize("origin", ["http://%HOST%", "https://%HOST%", "HTTP://%HOST%"])
     def test_kalas_own_origin_is_allowed(self, idle_api, origin):
-        assert_let_in(idle_api, post(f"Origin: {origin}"))
+        assert_allowed(idle_api, post(f"Origin: {origin}"))
 
     def test_kalas_own_origin_is_its_host_in_any_case(self, idle_api):
         host = f"LocalHost:{idle_api.port}"
-        assert_let_in(idle_api, post(f"Origin: http://localhost:{idle_api.port}", host=host))
+        assert_allowed(idle_api, post(f"Origin: http://localhost:{idle_api.port}", host=host))
 
     def test_its_address_and_its_name_are_different_origins(self, idle_api):
         assert_refused(idle_api, post(f"Origin: http://localhost:{idle_api.port}"), 403, "Origin: ")
 
     def test_a_program_has_no_origin(self, idle_api):
-        assert_let_in(idle_api, post())
+        assert_allowed(idle_api, post())
 
 
 class TestFetchMetadata:
@@ -95,7 +95,7 @@ class TestFetchMetadata:
 
     @pytest.mark.parametrize("site", ["same-origin", "none"])
     def test_a_request_from_kalas_own_pages_or_the_address_bar_is_allowed(self, idle_api, site):
-        assert_let_in(idle_api, post(f"Sec-Fetch-Site: {site}"))
+        assert_allowed(idle_api, post(f"Sec-Fetch-Site: {site}"))
 
     def test_another_site_cannot_be_hidden_by_a_second_header(self, idle_api):
         sent = post("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin")
@@ -170,13 +170,13 @@ class TestHost:
         ],
     )
     def test_an_address_localhost_and_the_host_name_are_allowed(self, idle_api, host):
-        assert_let_in(idle_api, post(host=host))
+        assert_allowed(idle_api, post(host=host))
 
     @pytest.mark.parametrize("host", ["kala.example", "Kala.Example", "kala.example:443", "KALA.EXAMPLE.:8000"])
     def test_a_name_is_accepted_as_soon_as_it_is_allowed(self, idle_api, host):
         assert_refused(idle_api, post(host=host), 403, "Host: ")
         with idle_api.configured(allowed_hosts=("scheduler.example", "kala.example")):
-            assert_let_in(idle_api, post(f"Origin: https://{host.lower()}", host=host))
+            assert_allowed(idle_api, post(f"Origin: https://{host.lower()}", host=host))
 
     def test_a_subdomain_of_an_allowed_name_is_refused(self, idle_api):
         with idle_api.configured(allowed_hosts=("kala.example",)):
