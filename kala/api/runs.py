@@ -90,7 +90,7 @@ class RunRoutes:
         with self._store.reading() as session:
             run = session.runs.get(_run_id(request))
         if run is None:
-            raise no_run(call.path["id"])
+            raise no_run(request.path["id"])
         return run
 
 
