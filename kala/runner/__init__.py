@@ -1,1 +1,1 @@
-"""Carries out one run: commands, HTTP calls, output, limits. It knows no store, no loop and no server."""
+"""Carry out single runs: commands, HTTP calls, output, limits. Nothing here knows the store, the loop or the server."""

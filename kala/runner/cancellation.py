@@ -1,4 +1,4 @@
-"""How one thread ends what another one runs."""
+"""Cancel a run from another thread than the one that carries it out."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,20 +8,20 @@ from kala.core.run import State
 
 
 class Cancellation:
-    """A request to end one run. Any thread may ask; the thread that runs it says how it wants to hear of it.
+    """The cancellation of one run. Any thread may call cancel(); the thread of the run sets the callback.
 
-    Its lock guards both sides, so that nobody is called who has already gone.
+    The lock guards both: cancel() must not call back a run that has just ended, as its descriptors are closed by then.
     """
 
     def __init__(self) -> None:
-        self._lock = RLock()  # a signal handler may ask while its thread is in here
+        self._lock = RLock()  # a signal handler may call cancel() while its own thread holds the lock
         self._hear: Callable[[], None] | None = None
         self.reason = ""
         self.state = State.CANCELLED
         self.is_forced = False
 
     def cancel(self, reason: str, *, state: State = State.CANCELLED, force: bool = False) -> None:
-        """Ask for the end, kindly or by `force`. The first reason is the one that is recorded, with its state."""
+        """Ask the run to end, or `force` it to. The first reason is recorded, with its state."""
         with self._lock:
             if not self.reason:
                 self.reason, self.state = reason, state
@@ -31,7 +31,7 @@ class Cancellation:
 
     @contextmanager
     def heard_by(self, hear: Callable[[], None]) -> Iterator[None]:
-        """While this lasts, `hear` is called for each request; at once where there was one before."""
+        """Call `hear` for each cancel() within the context, and at its start if there was one before."""
         with self._lock:
             self._hear = hear
             if self.reason:

@@ -1,7 +1,7 @@
-"""Limits on what a run takes, by a control group for each run that has one (cgroups(7), version 2).
+"""Limit the resources of runs, with a control group for each limited run (cgroups(7), version 2).
 
-systemd gives Kala a group of its own (Delegate=, systemd.resource-control(5)). Kala moves into a child of that, because
-a group that has processes itself cannot limit its children, and makes a child beside its own for each limited run.
+systemd delegates a group to Kala (Delegate=, systemd.resource-control(5)). Kala moves into a child of that group, as a
+group with processes of its own cannot limit its children, and makes a sibling of this child for each limited run.
 """
 
 import os
@@ -17,49 +17,49 @@ _OWN = Path("/proc/self/cgroup")
 _CONTROLLERS = ("cpu", "memory", "pids")
 _FIELDS = ("memory_max", "cpu_quota", "tasks_max")
 _OURS = "kala"
-# What cpu_quota is a part of, in microseconds: the kernel's own default.
+# The period of which cpu_quota is a percentage, in microseconds: the kernel's default.
 _PERIOD = 100_000
-# How long killed processes may take to be gone, until their group is left to systemd.
+# How long to wait for killed processes to go. After that their group stays, and systemd removes it.
 _GONE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
-# Enters the group before anything of the command runs; the 0 stands for the writer itself.
+# Enters the group before the command runs; writing 0 moves the writing process itself.
 _ENTER = ("/bin/sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"')
 
 
 def is_limited(spec: Spec) -> bool:
-    """Whether the job wants a group for its runs."""
+    """Return whether the job has a limit, so that its runs need a group."""
     return any(getattr(spec, name) for name in _FIELDS)
 
 
 class Groups:
-    """Where runs get their groups from. Made once, at Kala's start; then it does not change."""
+    """Makes the groups of runs. Immutable after Kala's start."""
 
     def __init__(self, place: Path, why_not: str = "") -> None:
-        """`why_not` says why there are none, else it is empty."""
+        """`why_not` says why there can be no groups; otherwise it is empty."""
         self._place = place
         self._why_not = why_not
 
     def check(self, spec: Spec) -> None:
-        """Raise Invalid, for the first of them, where the job's limits cannot be had."""
+        """Raise Invalid for the first of the job's limits if limits cannot be enforced."""
         if self._why_not and is_limited(spec):
             field = next(name for name in _FIELDS if getattr(spec, name))
             raise Invalid(f"{field}: limits are not available: {self._why_not}")
 
     def open(self, run_id: int, spec: Spec) -> "Group":
-        """A group for one run, with the job's limits. Raises OSError where the kernel does not want it."""
+        """Make a group for one run, with the job's limits. Raise OSError if the kernel refuses it."""
         group = Group(self._place / f"run-{run_id}")
         group.limit(spec)
         return group
 
 
 class Group:
-    """One run's group. It belongs to the thread that has the run in hand."""
+    """The group of one run. Owned by the thread that owns the run."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def limit(self, spec: Spec) -> None:
-        """Make it. There is no swap beside the memory: a run that meets its limit shall end, not crawl."""
+        """Make the group and set its limits. There is no swap: a run at its memory limit must end, not slow down."""
         self._path.mkdir(exist_ok=True)
         if spec.memory_max:
             self._write("memory.max", str(spec.memory_max))
@@ -73,16 +73,16 @@ class Group:
 
     @property
     def entering(self) -> tuple[str, ...]:
-        """What to put before a command's words."""
+        """The words that go before those of a command."""
         return (*_ENTER, str(self._path))
 
     def close(self) -> str:
-        """Kill what is left in it, also what left the run's process group, and say which limit was met."""
+        """Kill all processes in the group, including those that left the run's process group; return the limits hit."""
         met = self._met()
         self._write("cgroup.kill", "1")
         deadline = time.monotonic() + _GONE_SECONDS
         while time.monotonic() < deadline:
-            with suppress(OSError):  # busy until the last process is gone
+            with suppress(OSError):  # EBUSY until the last process is gone
                 self._path.rmdir()
                 break
             time.sleep(_PAUSE_SECONDS)
@@ -105,7 +105,7 @@ class Group:
 
 
 def take() -> Groups:
-    """Make Kala's group ready to have limited ones beside it, where that is Kala's to do."""
+    """Move Kala into a child of the group that is delegated to it, and enable the controllers for the runs' groups."""
     try:
         return Groups(_prepared(_own_place()))
     except OSError as error:
@@ -115,7 +115,7 @@ def take() -> Groups:
 
 
 class _Unavailable(Exception):
-    """Why there can be no groups; it goes no further than this module."""
+    """There can be no groups, for a reason that Kala finds itself. Not raised outside this module."""
 
 
 def _own_place() -> Path:
@@ -123,7 +123,7 @@ def _own_place() -> Path:
     place = _MOUNT / paths[0].strip("/") if paths else _MOUNT
     if not (place / "cgroup.controllers").exists():
         raise _Unavailable("the system does not have control groups version 2")
-    # After a SIGHUP or a second start in the same process Kala is in its child already.
+    # A second start in the same process finds Kala in its child already.
     return place.parent if place.name == _OURS else place
 
 

@@ -21,23 +21,23 @@ from kala.runner.output import Output
 from kala.runner.spawn import Process, spawn
 
 _CHUNK = 1 << 16
-# More than the longest line with a path in it.
+# Longer than any line with a path in it.
 _LINE = 8192
-# How long output may still come once the group is gone: a process that left the group can hold the pipe.
+# How long to read on once the process group is gone: a process that left the group can hold the pipe open.
 _DRAIN_SECONDS = 1.0
-# A process that is still there so long after SIGKILL hangs in the kernel or is another user's: the run ends without it.
+# A process that survives SIGKILL for this long hangs in the kernel or is another user's: the run ends without it.
 _GIVE_UP_SECONDS = 5.0
-# The longest wait that poll(2) knows, in milliseconds.
+# The longest timeout of poll(2), in milliseconds.
 _LONGEST_WAIT = 2**31 - 1
-# How long a command that runs already waits for the next try to get a descriptor to watch it with.
+# Pause between attempts to open a pidfd or eventfd for a command that is already running.
 _STARVED_SECONDS = 0.1
-# What comes before the words of a command with an umask, and the umask.
+# Goes before the umask and the words of a command.
 _UNDER_UMASK = ("/bin/sh", "-c", 'umask "$0" && exec "$@"')
-# Starts the words that follow as they are.
+# Executes the words that follow unchanged.
 _PLAINLY = ("/bin/sh", "-c", 'exec "$0" "$@"')
-# Words and blanks that no shell changes: no quote, variable, glob, redirect, comment, tilde or brace.
+# Words and blanks that no shell changes: without quote, variable, glob, redirection, comment, tilde or brace.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
-# What sh does itself, or could: POSIX 2.9.1, 2.14 and 2.4, and what dash, bash and busybox add.
+# Words that a shell executes itself: POSIX 2.9.1, 2.14 and 2.4, and additions of dash, bash and busybox.
 _OF_THE_SHELL = frozenset(
     """
     . : [ alias bg break builtin caller case cd chdir command compgen complete compopt continue coproc declare dirs
@@ -49,10 +49,10 @@ _OF_THE_SHELL = frozenset(
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command runs in. `timeout` and `kill_grace` are in seconds; an empty `shell` is /bin/sh.
+    """Everything around a command line. `timeout` and `kill_grace` are in seconds; an empty `shell` means /bin/sh.
 
-    `umask` is octal; an empty one is Kala's own. `user` is who runs it, where that is not Kala's own user. `prefix` are
-    words that come before all others, and run as Kala.
+    `umask` is octal; an empty one means Kala's own, as no `user` means Kala's own user. `prefix` are words that go
+    before all others and run as Kala.
     """
 
     environ: Environ
@@ -66,7 +66,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def execute(line: str, setting: Setting, output: Output, control: Cancellation) -> Outcome:
-    """Run `line` as `sh -c` means it, and wait for its end. What is left of its process group then is killed."""
+    """Run `line` as `sh -c` would, and wait for its end. Then kill what is left of its process group."""
     try:
         begun = begin(line, setting, output, control)
     except scarcity.Scarce as scarce:
@@ -75,9 +75,9 @@ def execute(line: str, setting: Setting, output: Output, control: Cancellation) 
 
 
 def begin(line: str, setting: Setting, output: Output, control: Cancellation) -> "Underway | Outcome":
-    """Start `line` as `sh -c` means it; an outcome where it cannot be started. Raises Scarce where it cannot yet.
+    """Start `line` as `sh -c` would; return an outcome if that fails. Raise Scarce if a later attempt may succeed.
 
-    A line may end as in Windows: no shell takes the carriage return for anything but a part of the last word.
+    Lines may end with CRLF, as on Windows; a shell would take the carriage return for a part of the last word.
     """
     clock = time.monotonic_ns()
     try:
@@ -93,7 +93,7 @@ def _unstarted(reason: str) -> Outcome:
 
 
 def _obstacle(setting: Setting) -> str:
-    """What of the setting a command may have met that could not be started; the system's word does not say."""
+    """Return the part of the setting that can have caused a failed start: the system's error does not name it."""
     if not os.access(setting.folder, os.X_OK):
         return f" in {setting.folder}"
     return f" with {setting.shell}" if setting.shell and not os.access(setting.shell, os.X_OK) else ""
@@ -103,21 +103,23 @@ def _start(line: str, setting: Setting) -> Process:
     needs_shell = setting.shell or setting.prefix or setting.user or setting.umask
     words = [] if needs_shell or not _is_absolute(search_path(setting.environ)) else plain_words(line)
     if words:
-        with suppress(OSError):  # not found, not executable, no #! line: the shell knows what that means
+        # Not found, not executable, no #! line: the shell defines what these mean. A lack of resources gets a second
+        # attempt by this, too.
+        with suppress(OSError):
             return _spawn(words, setting)
-    # POSIX has the dashes for a line that looks like an option; fish, tcsh and python do not know them.
+    # Only for a line that looks like an option: POSIX shells take the dashes, but fish, tcsh and python do not.
     dashes = ["--"] if line.startswith(("-", "+")) else []
     umask = [*_UNDER_UMASK, setting.umask] if setting.umask else []
     return _spawn([*umask, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
 
 
 def _is_absolute(path: str) -> bool:
-    """Whether each folder of a PATH is the same from wherever it is looked for."""
+    """Return whether a PATH has only absolute directories, so that it means the same in every working directory."""
     return all(folder.startswith("/") for folder in path.split(":"))
 
 
 def plain_words(line: str) -> list[str]:
-    """The words of a command that means the same without a shell, which costs half as much; empty where it may not."""
+    """Return the words of a line that means the same without a shell, which costs half as much; else nothing."""
     if not _PLAIN.fullmatch(line):
         return []
     words = line.split()
@@ -129,20 +131,20 @@ def _spawn(words: list[str], setting: Setting) -> Process:
     if setting.user is None:
         return spawn([*setting.prefix, *words], environ, setting.folder)
     becoming, carried = users.setpriv_words(setting.user, setting.folder, environ)
-    # env(1) takes a word with = for a variable.
+    # env(1) would take a first word with = for a variable.
     plainly = [*_PLAINLY, *words] if "=" in words[0] else words
     return spawn([*setting.prefix, *becoming, *plainly], carried, Path("/"), owner=setting.user.pw_uid)
 
 
 class Underway:
-    """One command under way. It belongs to the thread that started it, or to the one that this hands it to.
+    """A running command. Owned by one thread at a time: a starter, the watch, perhaps a worker.
 
-    Whoever follows it takes the output and waits for the process at once: the end of the output is not the end of the
-    process, nor the other way round. Requests to end it, and its own deadlines, become signals to the whole group.
+    follow() reads its output and waits for its end in one poll, as either can end before the other. A cancellation and
+    the command's own deadlines become signals to the whole process group.
     """
 
     def __init__(self, process: Process, clock: int, setting: Setting, output: Output, control: Cancellation) -> None:
-        """`clock` is when it was started, in nanoseconds of the monotonic clock."""
+        """`clock` is the start, in nanoseconds of the monotonic clock."""
         self._process = process
         self._clock = clock
         self._setting = setting
@@ -151,12 +153,12 @@ class Underway:
         self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
-        # When the process ended, in nanoseconds of the monotonic clock and as an instant.
+        # The end of the process, in nanoseconds of the monotonic clock and as a date.
         self._end_of_process: tuple[int, datetime] | None = None
         self._descriptors = [process.output]
         with self._never_alone():
-            # It can be read as soon as the process has ended. None where there is no descriptor for it yet: then only
-            # follow() can go on, because it waits for one.
+            # The pidfd, readable once the process has ended. None if no descriptor was free: then only follow() can go
+            # on, because it waits for one.
             self.ended = self._opened(lambda: os.pidfd_open(process.pid))
 
     def _opened(self, opened: Callable[[], int]) -> int | None:
@@ -169,9 +171,10 @@ class Underway:
         return self._descriptors[-1]
 
     def _granted(self, opened: Callable[[], int]) -> int:
-        """Wait for a descriptor: a command is not killed halfway because others hold them all.
+        """Open a descriptor, waiting while the process has none left.
 
-        A request to end it and its own deadlines hold meanwhile.
+        The command runs already, and must not die because other runs hold all descriptors. Meanwhile cancellations and
+        deadlines are obeyed.
         """
         while (descriptor := self._opened(opened)) is None:
             now = time.monotonic()
@@ -183,7 +186,7 @@ class Underway:
 
     @contextmanager
     def _never_alone(self) -> Iterator[None]:
-        """No fault of ours leaves the command running with nobody to look after it."""
+        """On any error of ours kill the process group, so that no command runs unsupervised."""
         try:
             yield
         except BaseException:
@@ -197,7 +200,7 @@ class Underway:
             os.close(self._descriptors.pop())
 
     def _note_end(self) -> None:
-        """The run's duration ends with its process: what comes after is a wait for output that others may print."""
+        """Note the end of the run. The wait for output of processes that left the group does not count."""
         if self._end_of_process is None:
             self._end_of_process = time.monotonic_ns(), datetime.now(UTC)
 
@@ -213,10 +216,10 @@ class Underway:
         return outcome
 
     def end(self) -> Outcome | None:
-        """Without waiting for anything, the outcome of a command whose process has ended.
+        """Return the outcome of a command whose process has ended, without blocking.
 
-        None where follow() is to see to its output: where there is more than fits into memory, or more may come, as a
-        process that left the group holds it.
+        Return None if follow() must read the output: there is more than fits into memory, or more may come, because a
+        process that left the group holds the pipe.
         """
         with self._never_alone():
             self._note_end()
@@ -230,7 +233,7 @@ class Underway:
         return None
 
     def follow(self) -> Outcome:
-        """Return when the command has ended, or cannot be ended."""
+        """Wait for the command to end, and return its outcome. A process that cannot be killed is abandoned."""
         with self._never_alone():
             ended = self._granted(lambda: os.pidfd_open(self._process.pid)) if self.ended is None else self.ended
             asked = self._granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
@@ -256,7 +259,7 @@ class Underway:
         self._process.leave()
 
     def _finish(self) -> None:
-        """The command has ended: end what is left of its group, take what is left of the output."""
+        """The command has ended: kill what is left of its group, and read the rest of its output."""
         self._note_end()
         _signal_group(self._process, signal.SIGKILL)
         self._drain()
@@ -277,7 +280,7 @@ class Underway:
             self._kill(now)
         elif self._kill_at is None:
             _signal_group(self._process, signal.SIGTERM)
-            # One that is stopped would hear of it only when it goes on.
+            # A stopped process handles SIGTERM only after SIGCONT.
             _signal_group(self._process, signal.SIGCONT)
             self._kill_at = now + self._setting.kill_grace
 
@@ -287,14 +290,14 @@ class Underway:
         self._give_up_at = now + _GIVE_UP_SECONDS
 
     def _patience(self) -> float | None:
-        """Milliseconds until something is to be done, should nothing come; None is for ever."""
+        """Return the timeout for poll() until the next deadline, in milliseconds; None for no timeout."""
         now = time.monotonic()
         instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
         wait = min([*instants, self._output.spill_at]) - now
         return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)
 
     def _take(self, size: int = _CHUNK) -> bool:
-        """Take some of the output that is there; False at its end."""
+        """Read some output; return False at its end."""
         if data := os.read(self._process.output, size):
             self._output.write(data)
         return bool(data)
@@ -308,7 +311,7 @@ class Underway:
             try:
                 if not self._take():
                     return
-            except BlockingIOError:  # a process that left the group holds it
+            except BlockingIOError:  # a process that left the group holds the pipe
                 poller.poll(left * 1000)
 
 

@@ -1,4 +1,4 @@
-"""The connections of one HTTP call: sockets and TLS, which wait no longer than its lifeline permits."""
+"""The connections of one HTTP call: sockets and TLS, which wait no longer than the call's lifeline permits."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ class NotPermittedError(Exception):
 
 
 class Link:
-    """A connected socket that obeys its call's lifeline. A context manager, which closes it."""
+    """A connected socket that obeys the lifeline of its call. As a context manager, it is closed at the end."""
 
     def __init__(self, connection: socket.socket, reach: Reach, line: Lifeline) -> None:
         self._socket = connection
@@ -43,13 +43,13 @@ class Link:
             view = view[self._socket.send(view) :]
 
     def receive(self, most: int) -> bytes:
-        """Return what has come, at least one byte and at most `most`; nothing when the server has closed its side."""
+        """Return at least one byte and at most `most`; nothing when the server has closed its side."""
         self._socket.settimeout(self._line.left())
         return self._socket.recv(most)
 
     def secure(self, host: str) -> None:
-        """Start TLS. Raise ssl.SSLError where the server has no valid certificate for `host`."""
-        # A close without an alert is an error: it can be an attacker's, and the body then looks complete.
+        """Start TLS. Raise ssl.SSLError if the server has no valid certificate for `host`."""
+        # A close without close_notify is an error: an attacker can cause it to make a truncated body look complete.
         self._socket = _context(_bundle()).wrap_socket(
             self._socket,
             server_hostname=host.rstrip(".").partition("%")[0],
@@ -62,9 +62,9 @@ class Link:
 
 
 def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOOPBACK) -> Link:
-    """Connect to the first address of a host that answers and that is not further in than `farthest_in`.
+    """Connect to the first address of a host that accepts and that is not further in than `farthest_in`.
 
-    What counts is the address that is connected to: a name server may give another one each time that it is asked.
+    Check the address that is connected to: a name server can return another one for each lookup.
     """
     problem: Exception = OSError(f"no address found for {host}")
     found = addresses(host, port, line)
@@ -88,7 +88,7 @@ def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOO
 
 
 def _bundle() -> str:
-    """Return where the certificates of authorities are: the variables are those of requests and curl."""
+    """Return the path of the CA certificates. The variables are those of requests and curl."""
     import certifi  # noqa: PLC0415  many installations call no URL
 
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
@@ -99,6 +99,6 @@ def _context(bundle: str) -> ssl.SSLContext:
     is_folder = Path(bundle).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
     context.set_alpn_protocols(["http/1.1"])
-    # Debian's Python 3.11 sets it: an end without TLS's alert would pass for the end of the body.
+    # Debian's Python 3.11 sets it: then a close without close_notify passes for the end of the body.
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context

@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110, section 8.4.1): a body that a server compressed, though Kala does not ask for it."""
+"""Decode content codings (RFC 9110, section 8.4.1): some servers compress a body though Kala does not ask for it."""
 
 import zlib
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from kala.runner.exchange import BrokenError
 
 _PIECE = 1 << 16
 _GZIP = b"\x1f\x8b"
-# zlib.h, inflateInit2: its own header or that of gzip, whichever is there; and no header.
+# inflateInit2 of zlib.h: detect the header of zlib or gzip; expect no header.
 _WITH_HEADER, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 def decoded(pieces: Iterator[bytes], codings: list[str]) -> Iterator[bytes]:
-    """Yield a body as it was before it was compressed; one with an unknown or a second coding as it is."""
+    """Yield the decompressed body. A body with an unknown coding or with several stays as it is."""
     codings = [coding for coding in codings if coding != "identity"]
     return _within_limit(_inflated(pieces)) if len(codings) == 1 and codings[0] in _KNOWN else pieces
 
@@ -35,18 +35,18 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
         while data:
             if inflater is None:
                 if is_begun and data[0] != _GZIP[0]:
-                    break  # what follows the last member of gzip is padding
+                    break  # padding after the last gzip member
                 inflater, is_begun = zlib.decompressobj(_window(data[0])), True
             yield from _unpacked(inflater, data)
             data = inflater.unused_data
             if inflater.eof:
-                inflater = None  # members of gzip can follow each other (RFC 1952, section 2.2)
+                inflater = None  # another gzip member can follow (RFC 1952, section 2.2)
     if inflater:
         raise BrokenError("the compressed body is truncated")
 
 
 def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-    """Yield what the data unpack to, in small pieces however much that is."""
+    """Yield the decompressed data in small pieces, however large they are."""
     is_full = False
     while data or is_full:
         try:
@@ -59,5 +59,5 @@ def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
 
 
 def _window(first: int) -> int:
-    """Return what zlib must know of data that begin so. Some servers send deflate without the header of zlib."""
+    """Return zlib's `wbits` for data with this first byte. Some servers send deflate without the header of zlib."""
     return _WITH_HEADER if first == _GZIP[0] or first & 0x8F == zlib.DEFLATED else _RAW

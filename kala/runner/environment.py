@@ -1,4 +1,4 @@
-"""The environment that commands start with: Kala's own, less what is between Kala and its starter."""
+"""The environment of commands: Kala's own without the variables that are meant for Kala."""
 
 import os
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from kala.core.instants import rfc3339
 from kala.core.run import Run
 
-# systemd.exec(5), "Environment variables set on spawned processes": they are about Kala's unit, its folders and its
-# credentials, and a command that took them for its own would write there, or answer for Kala.
+# systemd.exec(5), "Environment variables set on spawned processes": they name Kala's unit, directories and credentials.
+# A command that took them for its own would write there, or send notifications in Kala's name.
 _OF_THE_UNIT = """
     CACHE_DIRECTORY CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY LOGS_DIRECTORY RUNTIME_DIRECTORY STATE_DIRECTORY
     FDSTORE INVOCATION_ID JOURNAL_STREAM LISTEN_FDNAMES LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LOG_NAMESPACE
@@ -17,24 +17,24 @@ _OF_THE_UNIT = """
 _PRIVATE = frozenset({*_OF_THE_UNIT, "_MEIPASS2", "PYINSTALLER_RESET_ENVIRONMENT"})
 _PRIVATE_PREFIXES = ("_PYI_", "KALA_", "MEMORY_PRESSURE_", "NOTIFY_", "SYSTEMD_")
 
-# By name, each variable as execve(2) takes it: `name=value`. What is the same for all runs is encoded once.
+# Variables by name, each as execve(2) takes it: `name=value`. Those that are the same for all runs are encoded once.
 Environ = Mapping[str, bytes]
 
 
 def encoded(variables: Mapping[str, str]) -> dict[str, bytes]:
-    """Variables in the form in which a process is given them."""
+    """Return variables as execve(2) takes them."""
     return {name: os.fsencode(f"{name}={value}") for name, value in variables.items()}
 
 
 def search_path(environ: Environ) -> str:
-    """Where programs are looked for that are named without a slash."""
+    """Return the PATH in which a program without a slash in its name is looked up."""
     return os.fsdecode(environ["PATH"].removeprefix(b"PATH=")) if "PATH" in environ else os.defpath
 
 
 def for_commands(environ: Mapping[str, str]) -> dict[str, str]:
-    """What commands see of `environ`: nothing of systemd's talk with Kala, of Kala's settings, or of the binary.
+    """Return `environ` without the variables of systemd for Kala, of Kala's settings, and of PyInstaller.
 
-    A program built by PyInstaller runs with LD_LIBRARY_PATH changed, and the former value beside it.
+    A program built by PyInstaller runs with a changed LD_LIBRARY_PATH; the original value is in LD_LIBRARY_PATH_ORIG.
     """
     kept = {name: value for name, value in environ.items() if not _is_private(name)}
     if "LD_LIBRARY_PATH_ORIG" in kept:
@@ -45,7 +45,7 @@ def for_commands(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_run(run: Run) -> dict[str, str]:
-    """What a command learns of its run. An instant is RFC 3339 in UTC; what there is none of is empty."""
+    """Return the variables that describe the run. Times are RFC 3339 in UTC; a missing value is an empty string."""
     return {
         "KALA_JOB_ID": run.job_id,
         "KALA_JOB_NAME": run.job_name,

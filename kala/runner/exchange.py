@@ -1,7 +1,7 @@
-"""One request and its response on a connection, by h11 (RFC 9112): what is not certainly a whole body is an error.
+"""Send one request on a connection and read its response, by h11 (RFC 9112). A body that may be incomplete is an error.
 
-Python's http.client, which requests and urllib3 build on, is not enough: it skips no interim response but 100, takes
-a chunk of size -1 as all that comes, in memory, and finds a body where two lengths contradict each other.
+Python's http.client, which requests and urllib3 build on, is not enough: it skips no interim response except 100, reads
+everything into memory for a chunk of size -1, and accepts a body with two contradicting lengths.
 """
 
 import re
@@ -16,12 +16,12 @@ from kala.core.limits import RESPONSE_HEAD
 from kala.runner.connection import Link
 
 _SHOWN = 200
-# The regular expressions of h11 0.16 take quadratic time to refuse a line with many blanks in a row: 22 seconds for one
-# of 64 KiB, with the GIL held. So h11 gets few bytes at a time, and none after an incomplete line with blanks like
-# these, be they in a row or in folds without text, which it joins.
+# The regular expressions of h11 0.16 take quadratic time to refuse a line with many blanks in a row: 22 seconds for a
+# line of 64 KiB, with the GIL held. So h11 gets few bytes at a time, and none after an incomplete line with this many
+# blanks, either in a row or in folded lines without text, which h11 joins.
 _PIECE = 1 << 11
 _MANY_BLANKS = re.compile(rb"[ \t]{256}|\n[ \t]+\r?\n")
-# What h11 says of a response, and how a person is told.
+# The messages of h11, and the words for users.
 _CLOSED = "the connection was closed before a complete response"
 _TOO_LONG = f"the headers or the chunk framing are longer than {RESPONSE_HEAD} bytes"
 _WORDS = (
@@ -36,11 +36,11 @@ _WORDS = (
 
 
 class BrokenError(Exception):
-    """What came is not a whole HTTP response. The text says what is wrong with it."""
+    """The data received are not a complete HTTP response. The text says what is wrong."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A response's status and headers. Names are in lower case."""
+    """The status and headers of a response. Names are in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -55,7 +55,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """A request that is sent, then the head of its response, then the body."""
+    """One request and its response: call send(), then head(), then body()."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -66,12 +66,12 @@ class Exchange:
         fields = [(name.encode(), value.strip().encode()) for name, value in headers]
         events = (h11.Request(method=method, target=target, headers=fields), h11.Data(data=body), h11.EndOfMessage())
         data = b"".join(self._protocol.send(event) for event in events)
-        # A server may answer and close before it has read everything: then its response counts.
+        # A server may respond and close before it has read the whole request; the response counts.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._link.send(data)
 
     def head(self) -> Head:
-        """Return the head of the final response: all of 1xx but 101 come before it (RFC 9110, section 15.2)."""
+        """Return the head of the final response; skip interim ones, 1xx except 101 (RFC 9110, section 15.2)."""
         while True:
             event = self._next()
             assert isinstance(event, h11.Response | h11.InformationalResponse)
@@ -80,7 +80,7 @@ class Exchange:
                 return Head(event.status_code, tuple(headers))
 
     def body(self) -> Iterator[bytes]:
-        """Yield the body as it comes. Raise BrokenError where it ends early or where its length is not certain."""
+        """Yield the body as it comes. Raise BrokenError if it ends early or its length is not certain."""
         while isinstance(event := self._next(), h11.Data):
             yield bytes(event.data)
 
@@ -97,7 +97,7 @@ class Exchange:
     def _receive(self) -> None:
         if _MANY_BLANKS.search(self._protocol.trailing_data[0]):
             raise BrokenError("too many consecutive spaces in the headers or the chunk framing")
-        # Interim responses share the limit: a server could send them without end.
+        # One limit for all interim responses together: a server could send them endlessly.
         if self._protocol.their_state is h11.SEND_RESPONSE and self._received >= RESPONSE_HEAD:
             raise BrokenError(_TOO_LONG)
         data = self._link.receive(_PIECE)

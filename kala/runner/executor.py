@@ -1,4 +1,4 @@
-"""Where runs are carried out: a few threads that start commands, one for their first moment, and a pool of workers."""
+"""The threads that carry out runs: starters for commands, the watch for their first 10 ms, and a pool of workers."""
 
 import logging
 import os
@@ -30,11 +30,11 @@ from kala.runner.watch import Watch
 
 logger = logging.getLogger("kala.executor")
 
-# One would do; the others are for when one waits for a slow disk. Where all of them do, the workers start commands.
+# One would do; the others are for when it waits for a slow disk. If all of them wait, the workers start commands.
 _STARTERS = 3
-# When the last of them has been starting one command for so long, they are taken to be blocked.
+# The starters count as blocked once each of them has been starting one command for this long.
 _BLOCKED_SECONDS = 0.5
-# What an HTTP call, or looking up a user, opens beside each other: sockets, the resolver's and other files.
+# Descriptors that an HTTP call or the lookup of a user has open at the same time: sockets, the resolver's, other files.
 _DESCRIPTORS = 8
 
 OnDone = Callable[[Run, Outcome, bytes | None], None]
@@ -42,9 +42,9 @@ _T = TypeVar("_T")
 
 
 class RunDefaults(msgspec.Struct, frozen=True):
-    """What holds for every run: how many bytes of output are kept, and the seconds between TERM and KILL.
+    """Settings for all runs: the bytes of output to keep, and the seconds between SIGTERM and SIGKILL.
 
-    `refuse_unenforceable`: a run does not start where a limit of its own cannot be enforced.
+    With `refuse_unenforceable`, a run does not start if a limit of its own cannot be enforced.
     """
 
     output_bytes: int
@@ -53,13 +53,12 @@ class RunDefaults(msgspec.Struct, frozen=True):
 
 
 class Executor:
-    """Runs what it is given, and hands back the run, with the time at which it really started, and its outcome.
+    """Carries out the runs that are submitted; calls `done` with each run, its real start, its outcome and output.
 
-    `submit` is the only way in and `done` the only way out. A starter starts each command, the watch has it for a
-    moment, and what lasts longer goes to a worker. What can take time before it starts goes to a worker at once: HTTP
-    calls, commands with a template, those of a user, whom a directory service may have to look up, and what the system
-    cannot start yet. There are as many workers as there can be runs, so that none waits for another. The table of tasks
-    belongs to its lock.
+    A starter starts each command, the watch has it for 10 ms, and a command that runs longer goes to a worker. What can
+    block before it starts goes to a worker at once: HTTP calls, commands with a template, those of a user, which may
+    have to be looked up in a directory service, and those that the system cannot start yet. There are as many workers
+    as there can be runs, so that no run waits for another. The lock guards the table of tasks.
 
     Starting a command can block in the kernel, for as long as a disk hangs or another process holds a lease on the
     program. While all starters are blocked, workers start the commands, each its own.
@@ -73,7 +72,7 @@ class Executor:
         groups: cgroup.Groups,
         on_output: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_output` is called, in the thread that has the run in hand, whenever it has printed something."""
+        """`on_output` is called whenever a run has printed something, in the thread that owns the run."""
         self.workers = workers
         self.limits = limits
         self._groups = groups
@@ -86,8 +85,8 @@ class Executor:
         self._starters: list[Thread] = []
         self._workers: list[Thread] = []
         self._watch: Watch | None = None
-        # Since when each busy starter has had its command, by the starter's number, and since when each run is being
-        # started, by its id. One operation on a dict is atomic under the GIL.
+        # When each busy starter took its command, by its number, and when each start of a run began, by run ID. Not
+        # guarded by the lock: a single operation on a dict is atomic.
         self._busy: dict[int, float] = {}
         self._starting: dict[int, float] = {}
         self._is_stopping = False
@@ -96,7 +95,7 @@ class Executor:
         self._folder = Path.cwd()
 
     def start(self, done: OnDone) -> None:
-        """Start the threads; `done` gets each run that ended, in one of them. Raises Invalid for too many workers."""
+        """Start the threads. They call `done` for each run that ended. Raise Invalid if there are too many workers."""
         self._done = done
         self._watch = Watch(self._end, self._lasting.put)
         self._watch.start()
@@ -119,12 +118,12 @@ class Executor:
         (self._lasting if is_long or self._are_blocked() else self._commands).put(task)
 
     def relieve(self) -> bool:
-        """Hand the commands that wait for blocked starters over to the workers; return whether some still wait."""
+        """Hand the commands that wait for blocked starters over to the workers; return whether any still wait."""
         if self._are_blocked() and not self._is_stopping:
             with suppress(Empty):
                 while task := self._commands.get_nowait():
                     self._lasting.put(task)
-                # stop() has begun meanwhile, in another thread: this is what ends a starter.
+                # A race with stop() in another thread: put back the None that stops a starter.
                 self._commands.put(None)
         return not self._commands.empty()
 
@@ -133,12 +132,12 @@ class Executor:
         return len(since) == _STARTERS and time.monotonic() - max(since) > _BLOCKED_SECONDS
 
     def stuck_seconds(self) -> float:
-        """For how long each place for a run has been held by a command that does not start; 0 while one is free."""
+        """Return for how many seconds all places for runs have been held by starts that block; 0 if one is free."""
         begun = list(self._starting.values())
         return time.monotonic() - max(begun) if len(begun) >= self.workers else 0.0
 
     def as_it_stands(self, run: Run) -> Run:
-        """The run, as it was read, with the time at which it really started; None while it has not yet."""
+        """Return a run read from the database with the time at which it really started, None if it has not yet."""
         with self._lock:
             task = self._tasks.get(run.id) if run.state is State.RUNNING else None
         return msgspec.structs.replace(run, started_at=task.run.started_at) if task else run
@@ -147,42 +146,42 @@ class Executor:
         return Output(self._outputs, run.id, self.limits.output_bytes, self._on_output)
 
     def cancel(self, run_id: int, reason: str) -> None:
-        """Ask a run to end; one that has ended meanwhile is left alone."""
+        """Ask a run to end. Do nothing if it has ended meanwhile."""
         with self._lock:
             task = self._tasks.get(run_id)
         if task:
             task.control.cancel(reason)
 
     def cancel_all(self, reason: str, *, force: bool = False) -> None:
-        """Ask every run to end: TERM for commands, or KILL by `force`; HTTP calls are cut off."""
+        """Ask all runs to end: send SIGTERM to commands, or SIGKILL by `force`; cut HTTP calls off."""
         with self._lock:
             tasks = list(self._tasks.values())
         for task in tasks:
             task.control.cancel(reason, force=force)
 
     def output(self, run_id: int) -> Output | None:
-        """What a run has printed so far; None for one that is not under way, or whose end is on disk."""
+        """Return the output of a run so far; None if the run is not here, or its end is on disk."""
         with self._lock:
             task = self._tasks.get(run_id)
         return task.output if task else None
 
     def forget(self, run_id: int) -> None:
-        """The end of a run is on disk, with its output: its spool is not needed."""
+        """Forget a run whose end and output are on disk, and remove its spool."""
         with self._lock:
             task = self._tasks.pop(run_id, None)
         if task:
             task.output.discard_spool()
 
     def stop(self, timeout: float) -> None:
-        """End the threads, waiting `timeout` seconds at most for those that are still at it. Idempotent."""
-        # What stops the starters comes by way of the queue of commands; it is none that waits.
+        """Stop the threads; wait at most `timeout` seconds for those that are still busy. Idempotent."""
+        # From here on relieve() must not hand over the None that stops a starter.
         self._is_stopping = True
         deadline = time.monotonic() + timeout
         _end_all(self._starters, self._commands, deadline)
         if self._watch:
             self._watch.stop(max(0.0, deadline - time.monotonic()))
             self._watch = None
-        # Only now, as the watch has handed over what it had.
+        # Stop the workers last: the watch has handed its commands over to them.
         _end_all(self._workers, self._lasting, deadline)
 
     def _start_commands(self, number: int, watch: Watch) -> None:
@@ -203,7 +202,7 @@ class Executor:
             return
         task.under_way = begun
         if task.group or begun.ended is None:
-            # Closing a group can take a while, however short the run was; and the watch waits for no descriptor.
+            # Removing a control group can block however short the run was, and the watch cannot wait for a descriptor.
             self._lasting.put(task)
         else:
             watch.keep(task)
@@ -229,7 +228,7 @@ class Executor:
         return task.under_way.follow()
 
     def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
-        """What is wrong with the job fails its run; a fault of ours fails the run too, and nothing else."""
+        """Turn an error into the outcome of this run. An invalid job or a bug of ours fails one run, and no other."""
         try:
             return do()
         except Scarce:
@@ -245,11 +244,11 @@ class Executor:
             outcome = self._guarded(task, partial(_left, task, outcome))
         closed = self._guarded(task, partial(_closed, task, outcome))
         outcome, output = (closed, None) if isinstance(closed, Outcome) else closed
-        # A message can have the words of a server, a file or a setting in it. All of them pass here, and only here.
+        # A message can contain text from servers, files and jobs. This is the one place through which all messages go.
         self._done(task.run, msgspec.structs.replace(outcome, message=presentable(outcome.message)), output)
 
     def _begin(self, task: Task) -> Underway | Outcome:
-        """Start a command, or make a call, unless the run was asked to end before."""
+        """Start a command or make a call, unless the run was cancelled before."""
         if task.control.reason:
             return _cancelled(task.control)
         task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
@@ -329,13 +328,13 @@ def _cancelled(control: Cancellation) -> Outcome:
 
 
 def _left(task: Task, outcome: Outcome) -> Outcome:
-    """The outcome with what the run's group says of its limits."""
+    """Close the run's group; return the outcome with a message about the limits that it hit."""
     assert task.group
     return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, task.group.close()))))
 
 
 def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
-    """The outcome with what became of the output, and the output where it is small."""
+    """Close the output; return the outcome with its size, and the output itself if it is small."""
     data = task.output.close()
     output, message = task.output, outcome.message
     if output.fault:
@@ -357,5 +356,5 @@ def _seconds(length: str) -> float | None:
 
 
 def _failure(message: str) -> Outcome:
-    """The outcome of a run that failed before it could do anything."""
+    """Return the outcome of a run that failed before it started."""
     return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=message)

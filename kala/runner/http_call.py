@@ -23,7 +23,7 @@ from kala.runner.scarcity import Scarce
 def execute(call: HttpCall, timeout: float, output: Output, control: Cancellation, job_id: str) -> Outcome:
     """Make the request, follow redirects, and judge the final response, all within `timeout` seconds.
 
-    Raise Scarce where the system lacks what the first connection needs.
+    Raise Scarce if the system lacks what the first connection needs.
     """
     clock = time.monotonic_ns()
     line = Lifeline(timeout)
@@ -37,7 +37,7 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Cancellatio
             raise
         problem = str(scarce)
     except Exception as error:  # noqa: BLE001  sockets, TLS and threads have no common ancestor to name
-        is_late = isinstance(error, TimeoutError) and not error.errno  # with a number, it is the kernel's own
+        is_late = isinstance(error, TimeoutError) and not error.errno  # ETIMEDOUT is the kernel's own timeout
         problem = _in_words(error)
     if control.reason:
         state, message = control.state, control.reason
@@ -57,7 +57,7 @@ def execute(call: HttpCall, timeout: float, output: Output, control: Cancellatio
 class _Talk:
     """The requests of one call, one after the other, until a response is final.
 
-    `status` is that of the newest response, known before its body.
+    `status` is the status of the newest response; it is known before the body.
     """
 
     def __init__(self, call: HttpCall, job_id: str, line: Lifeline, output: Output) -> None:
@@ -65,7 +65,7 @@ class _Talk:
         self._job_id = job_id
         self._line = line
         self._output = output
-        self._farthest_in: Reach | None = None  # where the job's own URL leads
+        self._farthest_in: Reach | None = None  # the reach of the job's own URL, known once connected
         self._way = ""
         self._flaw = ""
         self.status: int | None = None
@@ -82,12 +82,12 @@ class _Talk:
 
     @property
     def is_begun(self) -> bool:
-        """Whether there was a connection, so that the server may know of the call."""
+        """Whether there was a connection, so that a server may have received the call."""
         return self._farthest_in is not None
 
     @property
     def asked(self) -> str:
-        """What was called, and by which way, for a message."""
+        """The URL that was called, with redirects and proxies, for a message."""
         return f"{masked(self._call.url)} {self._way}".rstrip()
 
     def judge(self, problem: str) -> tuple[State, str]:
@@ -100,7 +100,7 @@ class _Talk:
         return State.FAILED, f"{asked} answered {self.status}, expected {expected}{self._flaw}"
 
     def _exchange(self, request: Request) -> Request | None:
-        """Send a request and read what it brings. Return the next request where that is a redirect."""
+        """Send a request and read its response. Return the next request if the response is a redirect."""
         asked = proxy.proxy_for(request.url)
         if asked:
             self._way = f"{self._way} (through the proxy {asked.place})".lstrip()
@@ -112,7 +112,7 @@ class _Talk:
             if next_one is None:
                 for piece in content.decoded(exchange.body(), head.words("content-encoding")):
                     self._output.write(piece)
-        # The body of a redirect is not read: nobody asked for it, and it can be without end.
+        # The body of a redirect is not read: it can be endless.
         return next_one
 
     def _connected(self, url: Url, asked: Url | None) -> Link:
@@ -160,7 +160,7 @@ class _Talk:
 
 
 def _in_words(error: Exception) -> str:
-    """Return the reason for a failure as a person can act on it."""
+    """Return the reason for a failure in words that help to fix it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"invalid server certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""The requests of an HTTP call: the first one as the job says, each next one as a redirect does (RFC 9110, 15.4)."""
+"""The requests of an HTTP call: the first as the job says, each further one as a redirect says (RFC 9110, 15.4)."""
 
 import base64
 from typing import Self
@@ -12,11 +12,11 @@ from kala.core.url import Url
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-# What another origin may know of a request. Everything else that the job sets can be a secret.
+# Headers that may be sent to another origin. Everything else that the job sets can be a secret.
 _HARMLESS = frozenset(
     "accept accept-encoding accept-language content-encoding content-language content-type user-agent".split()
 )
-# Headers that describe a body, beside all that begin with Content- (RFC 9110, section 15.4).
+# Headers that describe a body, in addition to all that begin with Content- (RFC 9110, section 15.4).
 _OF_BODY = frozenset({"digest", "last-modified"})
 
 
@@ -35,9 +35,9 @@ class Request(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, headers=(*self.headers, *headers.items()))
 
     def redirected(self, status: int, location: str) -> Self:
-        """Return the request that follows a redirect. Raise ValueError where `location` cannot be followed.
+        """Return the request that follows a redirect. Raise ValueError if `location` cannot be followed.
 
-        A login in it counts as an error: a server that the job does not name chose it (RFC 9110, section 4.2.4).
+        A login in `location` is an error: it does not come from the job (RFC 9110, section 4.2.4).
         """
         url = self.url.join(location)
         if url.login:
@@ -58,7 +58,7 @@ class Request(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, method="GET", headers=headers, body=b"")
 
     def all_headers(self, job_id: str) -> list[tuple[str, str]]:
-        """Return the headers as they are sent, with those that belong to the connection and the job."""
+        """Return the headers to send, with those for the connection and the job."""
         headers = list(self.headers)
         if not self.has("host"):
             headers.append(("Host", self.url.authority))
@@ -74,7 +74,7 @@ def _is_of_body(name: str) -> bool:
 
 
 def first_request(call: HttpCall) -> Request:
-    """Return the request that the job describes. Raise ValueError where its URL, filled in, is not complete."""
+    """Return the request that the job describes. Raise ValueError if its URL is incomplete once it is rendered."""
     try:
         url = Url.parse(call.url)
     except ValueError:

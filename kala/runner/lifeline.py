@@ -1,4 +1,4 @@
-"""How one HTTP call ends in time, wherever it waits."""
+"""End an HTTP call in time, wherever it waits."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class Lifeline:
-    """What ends one call wherever it waits: its deadline, and a cancel from another thread."""
+    """Ends one call wherever it waits: at its deadline, or when another thread cancels it."""
 
     def __init__(self, timeout: float) -> None:
         self._end = time.monotonic() + timeout
@@ -14,16 +14,16 @@ class Lifeline:
         self._is_cut = False
 
     def left(self) -> float:
-        """Return the seconds until the deadline, for the next wait. Raise TimeoutError when there are none."""
+        """Return the seconds until the deadline, for the next wait. Raise TimeoutError after it."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError
         return left
 
     def hold(self, cut: Callable[[], object]) -> None:
-        """Have `cut` called, which ends a wait, when the call is cut. Raise ConnectionAbortedError if it is already."""
+        """Register `cut`, which interrupts a wait when the call is cut. Raise ConnectionAbortedError if it was cut."""
         self._cuts.append(cut)
-        # `cut` may have gone through the list before the append: it sets the flag first, so one of the two sees it.
+        # cut() may have read the list before the append. It sets the flag before reading, so the flag is set by now.
         if self._is_cut:
             raise ConnectionAbortedError("cut off")
 

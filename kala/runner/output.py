@@ -1,4 +1,4 @@
-"""What a run prints, kept with a limit: the beginning and the end stay, the middle goes."""
+"""The output of a run, kept up to a limit: the head and the tail stay, the middle goes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,20 +8,20 @@ from threading import Lock
 
 from kala.runner.spool import Spool, path_of
 
-# So much stays in memory and goes into the database when the run ends; more is a file.
+# An output of up to this size stays in memory and goes into the database when the run ends; a larger one is a file.
 INLINE_BYTES = 16 * 1024
-# What was printed goes to disk after so long, for the case that Kala does not live to see the run's end.
+# Output is written to disk after this time, so that it survives a crash of Kala.
 _SPILL_SECONDS = 1.0
 
 
 class Output:
-    """The output of one run: who has the run in hand writes, any thread reads what is kept so far. Guarded by its lock.
+    """The output of one run. The thread that owns the run writes; any thread reads what is kept. Guarded by its lock.
 
-    It is in memory while it is small and young, else in a spool. So memory stays flat, whatever a run prints.
+    A small and young output is in memory, any other in a spool. So memory use stays flat, whatever a run prints.
     """
 
     def __init__(self, folder: Path, run_id: int, limit: int, changed: Callable[[], None] = lambda: None) -> None:
-        """`limit` is in bytes, for what is kept. `changed` is called when there is more to read."""
+        """`limit` is the number of bytes to keep. `changed` is called when there is more to read."""
         self._changed = changed
         self._folder = folder
         self._run_id = run_id
@@ -39,12 +39,12 @@ class Output:
 
     @property
     def path(self) -> Path:
-        """Where it is in the end, if it is not small."""
+        """The final path, if the output is not small."""
         return path_of(self._folder, self._run_id)
 
     @property
     def written(self) -> int:
-        """How many bytes were printed, kept or not."""
+        """The number of bytes printed, kept or not."""
         return self._spool.written if self.is_spooled else len(self._buffer)
 
     @property
@@ -53,22 +53,22 @@ class Output:
 
     @property
     def size(self) -> int:
-        """How many bytes are kept once the output is closed."""
+        """The number of bytes kept, once the output is closed."""
         return self._file_size if self._has_file else len(self._buffer)
 
     @property
     def room(self) -> int:
-        """How many more bytes stay in memory."""
+        """The number of further bytes that fit into memory."""
         return 0 if self.is_spooled or self.fault else self._inline - len(self._buffer)
 
     @property
     def is_only_in_memory(self) -> bool:
-        """Whether a crash would lose something that is kept."""
+        """Whether a crash would lose kept bytes."""
         return not self.fault and (self._spool.is_held if self.is_spooled else bool(self._buffer))
 
     @property
     def spill_at(self) -> float:
-        """When what is only in memory shall go to the disk, by the monotonic clock; never, where nothing is."""
+        """The monotonic time at which to call spill(); infinite while nothing is only in memory."""
         return self._spill_at if self.is_only_in_memory else float("inf")
 
     def write(self, data: bytes) -> None:
@@ -85,7 +85,7 @@ class Output:
         self._changed()
 
     def spill(self) -> None:
-        """Move what is in memory to the disk."""
+        """Write to disk what is only in memory."""
         with self._lock:
             if self.is_spooled:
                 self._keep(b"", flush=True)
@@ -110,9 +110,9 @@ class Output:
             self.fault = error.strerror or str(error)
 
     def read(self, offset: int, size: int) -> tuple[bytes, int]:
-        """Up to `size` bytes from an offset in the whole output, and the offset that follows.
+        """Return up to `size` bytes from an offset in the whole output, and the next offset to read.
 
-        Where that part is cut out, the line that says so, and the offset at which it goes on.
+        In the part that was cut out, return the line that says so, and the offset after that part.
         """
         with self._lock:
             end_starts = max(self._spool.head, self.written - self._spool.tail)
@@ -136,13 +136,13 @@ class Output:
             with self.path.open("rb") as file:
                 file.seek(offset)
                 return file.read(size)
-        except FileNotFoundError:  # its run was deleted meanwhile
+        except FileNotFoundError:  # the run was deleted meanwhile
             return b""
 
     def close(self) -> bytes | None:
-        """Bring the output into its final form: the bytes where it is small, None where it is in its file, on disk.
+        """Bring the output into its final form: return the bytes if it is small, None if it is in its file, on disk.
 
-        Where that fails, `fault` says why; what comes back, or is in the file, is all that there is.
+        If that fails, `fault` says why, and the bytes or the file are all that there is. Idempotent.
         """
         with self._lock:
             if not self.is_closed:
@@ -166,11 +166,11 @@ class Output:
             try:
                 self._spool.finish(self.path)
             finally:
-                # A file that could not be made safe from a power cut is kept nevertheless.
+                # Keep the file even if it could not be synced.
                 if self.path.exists():
                     self._file_size = self.path.stat().st_size
                     self._has_file = True
 
     def discard_spool(self) -> None:
-        """Remove what the disk has beside the final form, once the end of the run is on disk."""
+        """Remove the spool, once the end of the run is on disk."""
         self._spool.discard()

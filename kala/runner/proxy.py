@@ -14,9 +14,9 @@ from kala.runner.http_request import basic
 
 
 def proxy_for(url: Url) -> Url | None:
-    """Return the proxy to ask for `url`; None for a direct connection, as this machine itself always gets.
+    """Return the proxy for `url`, or None for a direct connection. Loopback addresses are always called directly.
 
-    Raise ValueError with a sentence where the variable does not name an http proxy.
+    Raise ValueError with a sentence if the variable does not name an http proxy.
     """
     proxies = getproxies()
     text = proxies.get(url.scheme) or proxies.get("all")
@@ -27,23 +27,23 @@ def proxy_for(url: Url) -> Url | None:
 
 
 def known_reach(host: str) -> Reach:
-    """Return how far in a host is, as far as its name alone tells. A name that says nothing counts as public."""
+    """Return the reach of a host as far as its name alone tells. Any other name counts as public."""
     if f".{host.rstrip('.')}".endswith(".localhost"):
         return Reach.LOOPBACK
     try:
-        # Also 127.1, 0x7f000001 and what else inet_aton(3) takes, as a proxy may, too.
+        # inet_aton(3) also accepts 127.1, 0x7f000001 and the like, and a proxy may do so, too.
         return reach_of(host if ":" in host else socket.inet_ntoa(socket.inet_aton(host)))
     except OSError:
         return Reach.PUBLIC
 
 
 def credentials(proxy: Url) -> dict[str, str]:
-    """Return the header with the login that the proxy's URL names."""
+    """Return the header with the login in the proxy's URL."""
     return {"Proxy-Authorization": basic(proxy.login)} if proxy.login else {}
 
 
 def tunnel(link: Link, proxy: Url, url: Url) -> None:
-    """Have the proxy connect to the host of `url` (RFC 9110, section 9.3.6). Raise BrokenError where it does not."""
+    """Have the proxy connect to the host of `url` (RFC 9110, section 9.3.6). Raise BrokenError if it refuses."""
     place = url.authority_with_port
     exchange = Exchange(link)
     exchange.send("CONNECT", place, {"Host": place, **credentials(proxy)}.items())
@@ -63,7 +63,7 @@ def _parsed(text: str, scheme: str) -> Url:
 
 
 def _is_in(host: str, networks: str) -> bool:
-    """Return whether a host is an address that `no_proxy` names, or in a network there, which urllib does not know."""
+    """Return whether a host is an address in `no_proxy`, or in a network there; urllib does not support networks."""
     for network in networks.split(","):
         with suppress(ValueError):
             if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip(), strict=False):

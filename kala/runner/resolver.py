@@ -1,4 +1,4 @@
-"""Host names are looked up in threads of their own: getaddrinfo(3) cannot be interrupted, and can take a minute."""
+"""Look up host names with a timeout: getaddrinfo(3) cannot be interrupted and can take a minute."""
 
 import errno
 import socket
@@ -18,7 +18,7 @@ Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 
 
 def addresses(host: str, port: int, line: Lifeline) -> Addresses:
-    """Return the addresses of a host, or its own where it is one. Raise TimeoutError at the end of the call."""
+    """Return the addresses of a host name, or the address itself. Raise TimeoutError at the call's deadline."""
     with suppress(socket.gaierror):
         return _look_up(host, port, socket.AI_NUMERICHOST)
     found = _resolver.ask(host, port)
@@ -26,7 +26,7 @@ def addresses(host: str, port: int, line: Lifeline) -> Addresses:
         line.hold(found.cancel)
         return found.result(line.left())
     finally:
-        found.cancel()  # so that a thread does not take up a name that nobody waits for
+        found.cancel()  # so that no thread starts a lookup whose result is not needed
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> Addresses:
@@ -34,7 +34,7 @@ def _look_up(host: str, port: int, flags: int = 0) -> Addresses:
 
 
 class Resolver:
-    """Looks host names up in threads of its own: getaddrinfo(3) cannot be interrupted, and can take a minute."""
+    """Looks up host names in threads of its own, so that a call can give up a lookup that takes too long."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -44,7 +44,7 @@ class Resolver:
         self._threads = 0
 
     def ask(self, host: str, port: int) -> "Future[Addresses]":
-        """Return the answer to come, which the caller cancels to give up. Raise Scarce where no thread can start."""
+        """Return a future with the addresses; cancel it to give up. Raise Scarce if no thread can be started."""
         found: Future[Addresses] = Future()
         if not self._idle.acquire(blocking=False):
             self._start_thread()
@@ -57,7 +57,7 @@ class Resolver:
                 return
             try:
                 Thread(target=self._work, name=f"kala-resolver-{self._threads}", daemon=True).start()
-            except RuntimeError as error:  # the system allows no more threads; those that are there go on
+            except RuntimeError as error:  # the system allows no more threads; existing ones do the lookup
                 if not self._threads:
                     scarcity.check(OSError(errno.EAGAIN, str(error)))
             else:
@@ -67,7 +67,7 @@ class Resolver:
         while True:
             host, port, found = self._asked.get()
             if not found.cancelled():
-                # Its call may give up at any moment: nobody else wants the answer.
+                # The call can cancel the future between the test and set_result().
                 with suppress(InvalidStateError):
                     _answer(found, host, port)
             self._idle.release()

@@ -1,4 +1,4 @@
-"""What the system can lack when a run is to start. A start waits for it; no run fails because of it."""
+"""Resources that the system can lack when a run starts: the start is retried, and no run fails for want of them."""
 
 import errno
 import logging
@@ -16,11 +16,11 @@ logger = logging.getLogger("kala.executor")
 
 _T = TypeVar("_T")
 
-# Between two tries, in seconds: the first pause, and the longest.
+# Seconds between two attempts: the first pause, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-# Many runs can wait at once; the log says it of one of them, this often at most.
+# Many runs can wait at the same time; at most this often the log names one of them.
 _SAID_EVERY_SECONDS = 60.0
-# What is missing, and who can change it.
+# What is missing, and which setting changes it.
 _SCARCE = {
     errno.EAGAIN: "Kala has reached its limit of processes (TasksMax= of its unit, or ulimit -u)",
     errno.EMFILE: "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)",
@@ -30,22 +30,22 @@ _SCARCE = {
 
 
 class Scarce(Exception):
-    """A start failed for want of descriptors, processes or memory: nothing has run, and a later try may succeed."""
+    """A start failed for want of descriptors, processes or memory. Nothing has run; a later attempt may succeed."""
 
 
 def is_scarce(error: OSError) -> bool:
-    """Whether the system lacked something, so that the same call may succeed later."""
+    """Return whether the system lacked a resource, so that the same call may succeed later."""
     return error.errno in _SCARCE
 
 
 def check(error: OSError) -> None:
-    """Raise Scarce where the system lacked something; any other error is left to the caller."""
+    """Raise Scarce if the system lacked a resource; leave any other error to the caller."""
     if what := _SCARCE.get(error.errno or 0):
         raise Scarce(what) from error
 
 
 def reserve(descriptors: int) -> None:
-    """Raise Scarce where so many descriptors cannot be opened now.
+    """Raise Scarce if this number of descriptors cannot be opened now.
 
     This is for code that hides why it failed: name resolution and getpwnam(3) report an unknown name when they cannot
     open their files. Another thread can still take the descriptors in between; it would have to at that very moment.
@@ -62,16 +62,16 @@ def reserve(descriptors: int) -> None:
 
 
 class Patience:
-    """Waits until what the system lacks is there. Shared by the threads that start runs."""
+    """Retries starts until the system has what they need. Shared by the threads that start runs."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._say_at = 0.0
 
     def begin(self, run: Run, control: Cancellation, timeout: float | None, attempt: Callable[[], _T]) -> _T | Outcome:
-        """Call `attempt` until it does not raise Scarce. It is the one to return an outcome where `control` was asked.
+        """Call `attempt` until it does not raise Scarce. It must return an outcome once `control` is cancelled.
 
-        A run that is not started within `timeout` seconds has timed out.
+        A run that does not start within `timeout` seconds has timed out.
         """
         deadline, pause = time.monotonic() + (float("inf") if timeout is None else timeout), _FIRST_PAUSE
         while True:
@@ -89,7 +89,7 @@ class Patience:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def tell(self, run: Run, scarce: Scarce) -> None:
-        """Log that a run waits."""
+        """Log that a run waits, at most once a minute for all runs."""
         with self._lock:
             now = time.monotonic()
             if now < self._say_at:

@@ -1,7 +1,7 @@
-"""The output of one run on disk, while it is being written.
+"""The output of one run on disk while it is being written.
 
-Its files are only ever appended to, and their names and sizes tell all that there is to know: so what was printed is
-complete and in order wherever Kala was killed, and the next Kala can bring it into its final form.
+Files are only appended to, and their names and sizes tell all that there is to know. So the output is complete and in
+order at whatever point Kala is killed, and the next Kala can bring it into its final form.
 """
 
 import errno
@@ -17,9 +17,9 @@ from kala.core.outputs import PER_FOLDER, output_name
 logger = logging.getLogger("kala.engine")
 
 _LIVE = "live"
-# So much of what comes after the limit stays in memory until it is flushed.
+# Up to this many bytes beyond the limit stay in memory until they are flushed.
 _HELD_BYTES = 1 << 20
-# Pieces in memory are no smaller than this, so that there are never many of them.
+# Smaller pieces in memory are joined, so that there are never many.
 _PIECE_BYTES = 4096
 
 
@@ -29,12 +29,12 @@ def path_of(folder: Path, run_id: int) -> Path:
 
 
 def live_path_of(folder: Path, run_id: int) -> Path:
-    """Where the output of a run lies while it runs."""
+    """Return the path of a run's output while it runs."""
     return folder / _LIVE / f"{run_id}.out"
 
 
 def ended(folder: Path) -> Iterator[tuple[range, list[int]]]:
-    """The runs that have an output in its place, a folder at a time, each with the ids that the folder is for."""
+    """Yield for each folder of final outputs the range of run IDs that it is for, and those that have an output."""
     for path in folder.iterdir():
         if path.name.isdecimal():
             first = int(path.name) * PER_FOLDER
@@ -43,13 +43,13 @@ def ended(folder: Path) -> Iterator[tuple[range, list[int]]]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what was being written, once every run in it has its end on disk."""
+    """Remove all spools. Each of their runs must have its end on disk."""
     for path in (folder / _LIVE).glob("*"):
         remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file that nobody needs, if it is there. No run and no caller fails for one that stays."""
+    """Remove a file that is no longer needed, if it exists. An error is only logged: a file that stays does no harm."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -57,38 +57,39 @@ def remove(path: Path) -> None:
 
 
 class Spool:
-    """Appends, and reads what is kept. Whoever uses it sees to it that one thread does so at a time.
+    """The files of one output. Not thread-safe: Output calls it under its lock.
 
-    The first file takes `limit` bytes. What comes after stays in memory until flush(), and what has left the end that
-    is kept by then is never written: a command that prints without an end costs the disk one such end a flush. An end
-    of more than a MiB is written as it comes, as memory is not for that.
+    The first file takes `limit` bytes. Later bytes stay in memory until flush(), and those that are outside of the kept
+    tail by then are never written: a command that prints endlessly costs the disk one tail per flush. A tail of more
+    than a MiB is written as it comes, because it is too much for the memory.
 
-    On disk the end lies in segments, each named by its offset in the whole output and no longer than the end. One that
-    begins where the one before stops goes on with it; another begins anew, and has a whole end before the others go.
+    On disk the tail is in segments, each named by its offset in the whole output and no longer than the tail. A segment
+    that begins where the previous one stops continues it. Any other starts a new stretch, which holds a whole tail
+    before the older segments are removed.
     """
 
     def __init__(self, folder: Path, run_id: int, limit: int) -> None:
-        """`limit` is in bytes, for what is kept; half of it for the beginning, the rest for the end."""
+        """`limit` is the number of bytes to keep: half of them for the head, the rest for the tail."""
         self._folder = folder
         self._run_id = run_id
         self.limit = limit
         self.head = limit // 2
         self.tail = limit - self.head
         self.written = 0
-        # By the offset of their first byte; 0 is the first file.
+        # File descriptors by the offset of the file's first byte; 0 is the first file.
         self._files: dict[int, int] = {}
-        # Where the file that was written last stops.
+        # The offset at which the file that was written last stops.
         self._stored = 0
-        # The newest of what was printed: all that comes after the limit and is not on disk, but for what went already.
+        # The newest bytes beyond the limit that are not on disk; those that have left the tail are dropped.
         self._held: deque[bytes] = deque()
         self._held_size = 0
         self._left: list[int] = []
 
     @classmethod
     def found(cls, folder: Path, run_id: int) -> Self | None:
-        """What a Kala that was killed left of a run's output, to be read and finished; None where there is nothing."""
+        """Open what a killed Kala left of a run's output, to read and finish it. Return None if there is nothing."""
         path = live_path_of(folder, run_id)
-        # An empty file is that of a Kala that was killed before it wrote into it.
+        # An empty file: Kala was killed between creating and writing it.
         size = path.stat().st_size if path.exists() else 0
         if not size:
             return None
@@ -97,9 +98,9 @@ class Spool:
         return spool
 
     def _take_over(self) -> None:
-        """Take the newest stretch of segments that goes on with the first file, or is a whole end by itself.
+        """Use the newest stretch of segments that continues the first file, or is a whole tail by itself.
 
-        There may be a newer one that is not: a kill interrupts its writing, and a power cut can take any part of it.
+        There can be a newer one that is neither: a kill interrupts its writing, and a power cut can lose any part.
         """
         self.written, whole = self.limit, [0]
         start, end, stretch = 0, self.limit, [0]
@@ -114,7 +115,7 @@ class Spool:
         self._files = {segment: os.open(self._place(segment), os.O_RDONLY) for segment in {0, *whole}}
 
     def _segments(self) -> dict[int, int]:
-        """The sizes of the segments that are there, by their offsets. Of one byte there is no beginning and end."""
+        """Return the sizes of the existing segments by offset. An output with a limit of 1 byte has no head or tail."""
         paths = self._path.parent.glob(f"{self._path.name}.*") if self.head else ()
         sizes = {int(path.suffix[1:]): path.stat().st_size for path in paths if path.suffix[1:].isdecimal()}
         return {segment: size for segment, size in sizes.items() if segment >= self.limit}
@@ -132,12 +133,12 @@ class Spool:
 
     @property
     def is_held(self) -> bool:
-        """Whether there is something that flush() would bring to the disk."""
+        """Whether flush() would write something."""
         return self._held_size > 0
 
     @property
     def cut_line(self) -> bytes:
-        """What stands in the place of what is not kept."""
+        """The line that replaces the bytes that are not kept."""
         return f"\n[kala: {self.written - self.limit} bytes omitted here]\n".encode()
 
     def append(self, data: bytes) -> None:
@@ -163,7 +164,7 @@ class Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Bring to the disk what is kept and only in memory."""
+        """Write the kept bytes that are only in memory."""
         if not self._held:
             return
         data = b"".join(self._held)
@@ -188,7 +189,7 @@ class Spool:
             self._stored += count
 
     def _end(self, segment: int) -> int:
-        """Where another segment begins."""
+        """Return the offset at which the next segment begins."""
         return segment + self.tail if segment else self.limit
 
     def _open(self, segment: int) -> None:
@@ -197,13 +198,13 @@ class Spool:
         self._files[segment] = os.open(self._place(segment), flags, 0o600)
 
     def _drop(self, start: int) -> None:
-        """Remove the segments that stop before what is kept starts."""
+        """Remove the segments that end at or before `start`, where the kept tail begins."""
         for segment in [segment for segment in self._files if segment and self._end(segment) <= start]:
             os.close(self._files.pop(segment))
             self._place(segment).unlink()
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes of what is kept, from an offset in the whole output."""
+        """Return up to `size` kept bytes, from an offset in the whole output."""
         held = self.written - self._held_size
         if offset >= held:
             return self._read_held(offset - held, size)
@@ -219,13 +220,13 @@ class Spool:
         return b""
 
     def finish(self, path: Path) -> None:
-        """Bring what is kept to its place, safe from a power cut, without the memory that it would take."""
+        """Move what is kept to `path`, synced to disk, without reading it into memory."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             if self.is_cut:
                 self._compose(path)
             else:
-                # In this order: a file's sync takes its new name along.
+                # Rename first: fsync() of a file that was renamed also stores its new name.
                 self._path.rename(path)
                 os.fsync(self._files[0])
         finally:
@@ -256,14 +257,14 @@ class Spool:
             start += len(piece)
 
     def close(self) -> None:
-        """Let go of the files, and leave them where they are. Idempotent."""
+        """Close the files without removing them. Idempotent."""
         for file in self._files.values():
             os.close(file)
         self._left += self._files
         self._files = {}
 
     def discard(self) -> None:
-        """Remove the files, once what is kept is elsewhere."""
+        """Remove the files, after close(). What is kept must be stored elsewhere."""
         for segment in self._left:
             remove(self._place(segment))
 

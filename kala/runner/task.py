@@ -1,4 +1,4 @@
-"""A run in the hands of the executor."""
+"""One run while the executor has it."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from kala.runner.output import Output
 
 
 class Task(msgspec.Struct):
-    """A run that was submitted, and what has come of it. Belongs to the thread that has it in hand."""
+    """A submitted run and its state. Owned by one thread at a time: a starter, the watch or a worker."""
 
     run: Run
     job: Job

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def check(job: Job) -> None:
-    """Raise Invalid where the job's template is not allowed, or cannot be rendered."""
+    """Raise Invalid if the job's template is not allowed or cannot be rendered."""
     render(job)
 
 
 def render(job: Job) -> Command | HttpCall:
-    """Return what the job does, with its template filled in. Raises Invalid where that fails."""
+    """Return the job's action with its template rendered. Raise Invalid if that fails."""
     action, delimiters = job.spec.action, job.spec.template_delimiters
     if not delimiters:
         return action
@@ -35,7 +35,7 @@ def render(job: Job) -> Command | HttpCall:
 
 
 def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
-    # Importing Jinja takes longer than starting a run, and most installations have no template.
+    # Importing Jinja takes longer than starting a run, and most installations have no templates.
     from kala.runner import template_language  # noqa: PLC0415
 
     left, right = split(delimiters)
@@ -45,7 +45,7 @@ def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
 
 
 def split(delimiters: str) -> tuple[str, str]:
-    """The left and the right delimiter. Raises Invalid where there are not two."""
+    """Return the left and the right delimiter. Raise Invalid if there are not two."""
     parts = delimiters.split()
     if len(parts) != 2 or parts[0] == parts[1]:
         raise Invalid(
@@ -56,10 +56,10 @@ def split(delimiters: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _environment(left: str, right: str) -> "Environment":
-    """What tells Jinja's parser the delimiters; nothing is rendered by Jinja itself."""
+    """Return an environment that tells Jinja's parser the delimiters. Jinja itself renders nothing."""
     from jinja2 import Environment  # noqa: PLC0415
 
-    return Environment(  # noqa: S701  it becomes a command or a request, not HTML
+    return Environment(  # noqa: S701  the result is a command or a request, not HTML
         variable_start_string=left,
         variable_end_string=right,
         block_start_string=f"{left}%",
@@ -71,7 +71,7 @@ def _environment(left: str, right: str) -> "Environment":
 
 
 def _fields(job: Job) -> dict[str, object]:
-    """The job's data under the API's names and under Go's: `parent_jobs` and `ParentJobs`."""
+    """Return the job's data under the names of the API and of Go: `parent_jobs` and `ParentJobs`."""
     spec, action = job.spec, job.spec.action
     fields: dict[str, object] = {
         "id": job.id,

@@ -1,7 +1,7 @@
-"""The language of templates: the part of Jinja's syntax that always ends, and soon.
+"""The language of templates: the subset of Jinja's syntax that always terminates, and soon.
 
 A template runs in Kala's own process, where a loop or a large number would hold the GIL and stop every thread. So the
-syntax tree is checked against a list of allowed nodes before anything is evaluated, and evaluating it has a budget.
+syntax tree is checked against a list of allowed nodes before it is evaluated, and the evaluation has a budget.
 """
 
 import shlex
@@ -17,14 +17,14 @@ from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 from kala.core.limits import RENDERED, TEMPLATE, TEMPLATE_DEPTH, TEMPLATE_TOKENS
 
-# Characters that all steps of one rendering may handle together.
+# The total number of characters that the steps of one rendering may process.
 _BUDGET = 4 * RENDERED
 _SHOWN = 80
 _Fields = Mapping[str, object]
 
 
 def parse(environment: Environment, text: str, fields: Sequence[str]) -> nodes.Template:
-    """Return the syntax tree of a template over `fields`. Raises Invalid where it uses more than is allowed."""
+    """Return the syntax tree of a template over `fields`. Raise Invalid if it uses what is not allowed."""
     if len(text) > TEMPLATE:
         raise refusal(f"the template must be at most {TEMPLATE:,} characters long, not {len(text):,}")
     try:
@@ -41,7 +41,7 @@ def parse(environment: Environment, text: str, fields: Sequence[str]) -> nodes.T
 
 
 def evaluate(tree: nodes.Template, fields: _Fields) -> str:
-    """Return the text that a checked template makes. Raises Invalid where a value does not fit its use."""
+    """Return the result of a checked template. Raise Invalid if a value does not fit its use."""
     try:
         text = _Rendering(fields).text(tree.body)
         size = len(text.encode())
@@ -55,12 +55,12 @@ def evaluate(tree: nodes.Template, fields: _Fields) -> str:
 
 
 def refusal(reason: str) -> Invalid:
-    """The error for a template, under the name of the field that makes a text one."""
+    """Return the error for a template. It names the field that makes a text a template."""
     return Invalid(f"TemplateDelimiters: {reason}")
 
 
 def _check(tree: nodes.Node, fields: Sequence[str]) -> None:
-    """Raise Invalid for the first node, on whatever branch, that is not allowed."""
+    """Raise Invalid for the first node that is not allowed, on any branch."""
     waiting = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
@@ -121,7 +121,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 class _Rendering:
-    """One evaluation of a template. Every value that it handles is charged to its budget by length."""
+    """One evaluation of a template. The length of each value is charged to the budget."""
 
     def __init__(self, fields: _Fields) -> None:
         self.fields = fields
@@ -148,7 +148,7 @@ class _Rendering:
         return value
 
     def spend(self, size: int) -> None:
-        """Charge for a value, before it is made where it could be far longer than what it is made of."""
+        """Charge the budget for a value; before it is made if it can be far longer than its parts."""
         self._left -= size
         if self._left < 0:
             raise refusal(f"the template processes more than {_BUDGET:,} characters; make it shorter")
@@ -197,7 +197,7 @@ def _replace(rendering: _Rendering, value: Any, old: Any, new: Any) -> str:
     return text.replace(before, after)
 
 
-# Each filter, with the fewest and the most arguments that it takes.
+# Filters, with their minimum and maximum number of arguments.
 _FILTERS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "default": (_default, 1, 2),
     "join": (_join, 0, 1),
@@ -220,7 +220,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "in": lambda left, right: left in right,
     "notin": lambda left, right: left not in right,
 }
-# What is allowed, and what it means. Jinja may learn new nodes: they are refused until they stand here.
+# The allowed nodes, and how to evaluate them. New nodes of later versions of Jinja are refused.
 _STRUCTURE = {nodes.Template, nodes.Output, nodes.If, nodes.Operand}
 _VALUES: dict[type[nodes.Node], Callable[[_Rendering, Any], Any]] = {
     nodes.TemplateData: lambda _, node: node.data,
@@ -238,7 +238,7 @@ _VALUES: dict[type[nodes.Node], Callable[[_Rendering, Any], Any]] = {
     nodes.CondExpr: _Rendering.choice,
     nodes.Filter: _Rendering.filtered,
 }
-# What to call what is not allowed; the first kind that fits.
+# Names for what is not allowed, by the first class that matches.
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.For: "a loop (for)",
     nodes.Call: "a call",

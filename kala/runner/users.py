@@ -1,4 +1,4 @@
-"""Commands that run as another user than Kala: only root can do that."""
+"""Run commands as another user than Kala, which only root can do."""
 
 import os
 import pwd
@@ -10,25 +10,26 @@ from pathlib import Path
 from kala.core.errors import Invalid
 from kala.runner.environment import Environ
 
-# Programs that run as root are looked for once, at Kala's start, and only here: neither Kala's own PATH nor a job's
-# decides what root runs. The same list is the PATH of a user's commands, as it is for systemd's services.
+# The PATH of a user's commands, as it is for systemd's services.
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The programs that run as root are looked up once, when Kala starts, and only in these directories: neither Kala's own
+# PATH nor that of a job decides what root runs.
 _SETPRIV, _ENV = (shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin") for name in ("setpriv", "env"))
-# How text and time look on this machine (locale(7)); nothing else of root's environment is a user's business.
+# The locale and time zone of the machine (locale(7)). A user gets nothing else of root's environment.
 _OF_THE_MACHINE = """
     LANG LANGUAGE LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME
     LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME TZ
 """.split()
-# The exit status of an env(1) that failed itself.
+# The exit status of env(1) when env itself fails.
 _ENV_FAILED = 125
-# It calls itself by its path up to coreutils 9.1, and by its name alone in 9.7.
+# The message begins with the path of env up to coreutils 9.1, and with its name in 9.7.
 _CANNOT_ENTER = re.compile(rb"(?:/\S+/)?env: cannot change directory to ")
-# The shells of users who do not log in; a program that starts $SHELL needs one that works.
+# The shells of users that cannot log in. They get /bin/sh, because a program that starts $SHELL needs one that works.
 _NO_SHELL = ("nologin", "false", "")
 
 
 def lookup(name: str) -> pwd.struct_passwd:
-    """The user of this name. Raises Invalid where no command can run as that one."""
+    """Return the user with this name. Raise Invalid if no command can run as that user."""
     if os.geteuid() != 0:
         raise Invalid(f'user: "{name}" requires Kala to run as root; leave it empty to use Kala\'s own user')
     if not _SETPRIV or not _ENV:
@@ -40,14 +41,15 @@ def lookup(name: str) -> pwd.struct_passwd:
 
 
 def setpriv_words(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tuple[list[str], Environ]:
-    """What to put before a command's words, as posix_spawn(3) itself cannot change the user; and its environment.
+    """Return the words that go before those of a command to run it as `user`, and the environment for them.
 
-    The command's own variables must not act while root's programs run (LD_PRELOAD, for one), and must not be arguments,
-    which all users can see. So they travel under names that mean nothing to anybody, and env(1), which already runs as
-    the user, gives them their own names. It enters the folder, too: root could enter one that the user may not.
+    posix_spawn(3) cannot change the user. The job's variables must not affect programs that run as root (LD_PRELOAD,
+    for example), and must not be arguments, which all users can see. So they are passed under meaningless names, and
+    env(1), which already runs as the user, gives them their own names. env also changes the directory, because root
+    could enter one that the user may not.
 
-    setpriv keeps root's capabilities until it starts the next program, so that must be none of the job's: it would be
-    found with them. From there on there are none (capabilities(7), "Transformation of capabilities during execve()").
+    setpriv keeps root's capabilities until it calls execve(2), so it must not start a program of the job: that would be
+    looked up with them. Then they are gone (capabilities(7), "Transformation of capabilities during execve()").
     """
     assert _SETPRIV
     assert _ENV
@@ -62,14 +64,14 @@ def setpriv_words(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tu
 
 
 def obstacle(exit_code: int | None, printed: bytes) -> str:
-    """Why env(1) could not enter the folder, by its exit status and its words; empty where it was not that."""
+    """Return why env(1) could not change the directory, by its exit status and message; empty if it could."""
     if exit_code != _ENV_FAILED or not _CANNOT_ENTER.match(printed):
         return ""
     return printed.splitlines()[0].rpartition(b": ")[2].decode(errors="replace")
 
 
 def variables(user: pwd.struct_passwd, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a login of that user would set (POSIX 8.3), and of Kala's `environ` how text and time look here."""
+    """Return the variables that a login of the user would set (POSIX 8.3), and `environ`'s locale and time zone."""
     has_shell = Path(user.pw_shell).name not in _NO_SHELL
     return {
         **{name: environ[name] for name in _OF_THE_MACHINE if name in environ},
@@ -82,5 +84,5 @@ def variables(user: pwd.struct_passwd, environ: Mapping[str, str]) -> dict[str, 
 
 
 def home(user: pwd.struct_passwd) -> Path:
-    """Where the user's commands start; / for one without a home."""
+    """Return the directory in which the user's commands start: the home directory, or / if there is none."""
     return Path(user.pw_dir) if Path(user.pw_dir).is_dir() else Path("/")

@@ -1,6 +1,6 @@
-"""The first moment of commands: one thread that ends those that are over by then, and hands over those that last.
+"""Watch commands during their first 10 ms: one thread reaps those that end, and hands over those that run longer.
 
-Most commands are. With a thread for each, every run would wake two, which then wait for Python's lock.
+Most commands end within 10 ms. With a thread for each, every run would wake two threads, which then wait for the GIL.
 """
 
 import os
@@ -14,20 +14,20 @@ from threading import Thread
 from kala.runner.task import Task
 
 _MOMENT_SECONDS = 0.01
-# So many it has in hand before who gives it one more waits: enough to keep the processors at work, and so few that a
-# moment is enough for a short one.
+# Commands watched at a time; keep() blocks beyond it. Enough to keep the CPUs busy, few enough that a short command
+# ends within its 10 ms.
 _ROOM = 12
 
 
 class Watch:
-    """It never waits for anything but the ends of commands, so that none of them waits for another."""
+    """Watches commands that have just started. Its thread blocks only in epoll, so no command delays another."""
 
     def __init__(self, end: Callable[[Task], bool], hand_over: Callable[[Task], None]) -> None:
-        """`end` is for a command that has ended: False where there is more to it, which is then handed over, too."""
+        """`end` completes a command that has ended. If it returns False, the command is handed over as well."""
         self._end = end
         self._hand_over = hand_over
         self._coming: deque[tuple[Task, float]] = deque()
-        # By the descriptor that tells of the end, the oldest first; each with the instant until which it is kept.
+        # By pidfd, oldest first; each with the time at which it is handed over.
         self._held: dict[int, tuple[Task, float]] = {}
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(_ROOM):
@@ -43,11 +43,12 @@ class Watch:
         self._thread.start()
 
     def keep(self, task: Task) -> None:
-        """Take a command that was just started, and return when there is room for another. For any thread."""
+        """Watch a command that has just started; block while there is no room for another. Thread-safe."""
         try:
-            # In this order: what is known can be dropped. An end that comes before it is known is seen again.
+            # Register first: _drop() may only unregister what is registered. epoll is level-triggered, so an end that
+            # comes before the task is in _held is reported again.
             self._poller.register(_descriptor(task), select.EPOLLIN)
-        except (OSError, ValueError):  # no memory for it; stopped
+        except (OSError, ValueError):  # out of memory or above epoll's limit of watches; closed by stop()
             self._hand_over(task)
             return
         self._coming.append((task, time.monotonic() + _MOMENT_SECONDS))
@@ -57,7 +58,7 @@ class Watch:
         self._room.get()
 
     def stop(self, timeout: float) -> None:
-        """Hand over all that it has, and end. Idempotent."""
+        """Hand over all commands and stop the thread. Idempotent."""
         if self._is_stopping:
             return
         self._is_stopping = True
@@ -78,7 +79,8 @@ class Watch:
         self._let_go(float("inf"))
 
     def _wait(self) -> list[int]:
-        # In this order: what comes from here on either is found or rings.
+        # Set the flag before looking at _coming: a task added later is either seen below, or its starter sees the flag
+        # and rings the bell.
         self._is_idle = not self._held
         patience = 0.0 if self._coming else self._patience()
         found = [descriptor for descriptor, _ in self._poller.poll(patience)]
@@ -86,7 +88,7 @@ class Watch:
         return found
 
     def _patience(self) -> float | None:
-        """Seconds until the oldest is to be handed over; None is for ever."""
+        """Return the seconds until the oldest command is handed over; None while there is none."""
         if not self._held:
             return None
         _, until = next(iter(self._held.values()))
@@ -106,12 +108,13 @@ class Watch:
                 self._hand_over(task)
 
     def _let_go(self, now: float) -> None:
-        """Hand over what was started longer ago than a moment."""
+        """Hand over the commands whose time is up."""
         for descriptor in [descriptor for descriptor, (_, until) in self._held.items() if until <= now]:
             self._hand_over(self._drop(descriptor))
 
     def _drop(self, descriptor: int) -> Task:
-        # Closing it would do, were it not for a process that is just being started and has it, too, for that long.
+        # Unregister explicitly: closing the pidfd is not enough while a child that is just being spawned still has a
+        # copy of it.
         self._poller.unregister(descriptor)
         task, _ = self._held.pop(descriptor)
         self._room.put(None)
@@ -119,7 +122,7 @@ class Watch:
 
 
 def _descriptor(task: Task) -> int:
-    """What tells of the command's end. The watch is given no command that lacks it."""
+    """Return the command's pidfd. A command without one goes to a worker and never comes here."""
     assert task.under_way
     assert task.under_way.ended is not None
     return task.under_way.ended
