@@ -1,10 +1,10 @@
-"""How one thread ends what another one runs."""
+"""A run is cancelled from another thread than the one that carries it out."""
 
 from kala.core.run import State
 from kala.runner.cancellation import Cancellation
 
 
-def test_a_request_to_end_is_carried_out_as_the_running_thread_says():
+def test_each_cancel_calls_the_callback():
     asked, control = [], Cancellation()
     with control.heard_by(lambda: asked.append(control.is_forced)):
         control.cancel("kindly")
@@ -12,14 +12,14 @@ def test_a_request_to_end_is_carried_out_as_the_running_thread_says():
     assert asked == [False, True]
 
 
-def test_a_request_that_came_before_is_carried_out_as_soon_as_it_can_be():
+def test_an_earlier_cancel_calls_the_callback_at_once():
     asked, control = [], Cancellation()
     control.cancel("early")
     with control.heard_by(lambda: asked.append(control.is_forced)):
         assert asked == [False]
 
 
-def test_force_that_was_asked_for_before_is_not_forgotten():
+def test_force_is_not_undone_by_a_later_cancel():
     asked, control = [], Cancellation()
     control.cancel("kindly")
     control.cancel("by force", force=True)
@@ -29,7 +29,7 @@ def test_force_that_was_asked_for_before_is_not_forgotten():
     assert control.is_forced
 
 
-def test_a_request_that_comes_after_is_not_carried_out_on_what_has_gone():
+def test_a_late_cancel_does_not_call_the_callback_of_a_run_that_has_ended():
     asked, control = [], Cancellation()
     with control.heard_by(lambda: asked.append("asked")):
         pass
@@ -37,14 +37,14 @@ def test_a_request_that_comes_after_is_not_carried_out_on_what_has_gone():
     assert asked == []
 
 
-def test_the_first_reason_is_the_one_that_is_recorded():
+def test_the_first_reason_is_recorded():
     control = Cancellation()
     control.cancel("first", state=State.TIMED_OUT)
     control.cancel("second")
     assert (control.reason, control.state) == ("first", "timed_out")
 
 
-def test_what_was_asked_to_end_counts_as_cancelled_where_nothing_else_is_said():
+def test_the_state_is_cancelled_by_default():
     control = Cancellation()
     control.cancel("stopped by ann@example.org")
     assert control.state == "cancelled"

@@ -1,4 +1,4 @@
-"""Cancellation groups, as far as plain files can show; tests/packaging/test_limits.py has a kernel that obeys them."""
+"""Control groups, as far as plain files can show; tests/packaging/test_limits.py has a kernel that obeys them."""
 
 import os
 
@@ -15,7 +15,7 @@ def limited(**limits):
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
-    """Folders as the kernel would show them for a Kala in the group /kala.service; a test changes what it likes."""
+    """Directories as the kernel shows them to a Kala in the group /kala.service, for tests to change."""
     place = tmp_path / "kala.service"
     place.mkdir()
     (place / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
@@ -33,47 +33,47 @@ def refusal(groups) -> str:
     return str(error.value)
 
 
-class TestTaking:
-    def test_kala_moves_into_a_child_and_hands_the_controllers_down(self, kernel):
+class TestSetUp:
+    def test_moves_kala_into_a_child_and_enables_the_controllers(self, kernel):
         cgroup.take().check(limited(memory_max=2**20))
         assert (kernel / "kala/cgroup.procs").read_text() == str(os.getpid())
         assert (kernel / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
-    def test_a_kala_that_has_moved_already_stays_there(self, kernel):
+    def test_leaves_a_kala_that_has_moved_already_where_it_is(self, kernel):
         cgroup.take()
         (kernel / "kala/cgroup.controllers").write_text("")
         (kernel.parent / "self").write_text("0::/kala.service/kala\n")
         (kernel / "cgroup.procs").write_text("")
         cgroup.take().check(limited(cpu_quota=50))
 
-    def test_none_are_taken_where_the_system_has_only_the_first_version(self, kernel):
+    def test_fails_on_a_system_with_version_1_only(self, kernel):
         (kernel.parent / "self").write_text("1:name=systemd:/kala.service\n")
         assert refusal(cgroup.take()).endswith("the system does not have control groups version 2")
 
-    def test_none_are_taken_where_a_controller_was_not_delegated(self, kernel):
+    def test_fails_if_a_controller_is_not_delegated(self, kernel):
         (kernel / "cgroup.controllers").write_text("cpu pids\n")
         assert refusal(cgroup.take()).endswith("run it under systemd with Delegate=yes")
 
-    def test_none_are_taken_where_the_kernel_cannot_kill_a_group(self, kernel):
+    def test_fails_if_the_kernel_cannot_kill_a_group(self, kernel):
         (kernel / "cgroup.kill").unlink()
         assert refusal(cgroup.take()).endswith("the kernel is older than 5.14 and cannot kill a control group")
 
-    def test_none_are_taken_where_another_process_is_in_the_group(self, kernel):
+    def test_fails_if_another_process_is_in_the_group(self, kernel):
         (kernel / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
         assert refusal(cgroup.take()).endswith("Kala's control group contains other processes")
         assert not (kernel / "kala").exists()
 
-    def test_a_kernel_that_refuses_is_told_with_the_file(self, kernel):
+    def test_names_the_file_that_the_kernel_refuses_to_write(self, kernel):
         (kernel / "cgroup.subtree_control").mkdir()
         assert refusal(cgroup.take()).endswith(f"Is a directory: {kernel / 'cgroup.subtree_control'}")
 
 
 class TestCheck:
-    def test_a_refusal_names_the_first_limit(self):
+    def test_names_the_first_limit(self):
         groups = cgroup.Groups(None, "the moon is full")
         assert refusal(groups) == "memory_max: limits are not available: the moon is full"
 
-    def test_a_job_without_limits_needs_no_groups(self):
+    def test_passes_a_job_without_limits(self):
         cgroup.Groups(None, "the moon is full").check(limited())
 
 
@@ -86,6 +86,6 @@ class TestLimits:
             ({"tasks_max": 7}, {"pids.max": "7"}),
         ],
     )
-    def test_are_what_the_kernel_is_told(self, tmp_path, limits, files):
+    def test_are_written_to_the_files_of_the_group(self, tmp_path, limits, files):
         cgroup.Groups(tmp_path).open(5, limited(**limits))
         assert {file.name: file.read_text() for file in (tmp_path / "run-5").iterdir()} == files

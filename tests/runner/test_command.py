@@ -1,4 +1,4 @@
-"""Commands mean what `/bin/sh -c` makes of them; their output is kept, and nothing of them stays behind."""
+"""Commands mean the same as by `/bin/sh -c`; their output is kept, and no process of theirs stays behind."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ PATIENCE = 10
 
 
 class Watched(Output):
-    """An output that tells when something was printed."""
+    """An output with events for what is printed."""
 
     def __init__(self, folder: Path, limit: int = 1 << 20) -> None:
         super().__init__(folder, 1, limit)
@@ -64,7 +64,7 @@ def output(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, output):
-    """Run a line; what comes back is its outcome and what it printed."""
+    """Return a function that runs a line and returns its outcome and output."""
 
     def run(line: str, folder: Path = tmp_path, **options: object) -> tuple[Outcome, str]:
         outcome = command.execute(line, setting(folder, **options), output, Cancellation())
@@ -91,7 +91,7 @@ def by_the_shell(line: str, folder: Path | None = None) -> tuple[int, str]:
 
 
 def has_ended(process: int) -> bool:
-    """Whether a process is gone, or goes in time."""
+    """Return whether a process has ended, or ends in time."""
     try:
         descriptor = os.pidfd_open(process)
     except ProcessLookupError:
@@ -123,18 +123,18 @@ class TestALine:
             ("touch b a; echo ?", "a b\n"),
         ],
     )
-    def test_is_understood_as_the_shell_understands_it(self, run, line, printed):
+    def test_means_what_it_means_to_the_shell(self, run, line, printed):
         assert run(line)[1] == printed
 
     @pytest.mark.parametrize(
         "line",
         ["echo one\r\necho two\r\n", "if true\r\nthen echo one\r\nfi\r\necho two", "cat <<E\r\none\r\ntwo\r\nE\r\n"],
     )
-    def test_may_end_as_lines_of_windows_do(self, run, line):
+    def test_may_end_with_crlf(self, run, line):
         outcome, printed = run(line)
         assert (outcome.exit_code, printed) == (0, "one\ntwo\n")
 
-    def test_keeps_a_carriage_return_that_ends_no_line(self, run):
+    def test_keeps_a_carriage_return_within_a_line(self, run):
         assert run("printf %s 'a\rb'")[1] == "a\rb"
 
     @pytest.mark.parametrize(
@@ -143,31 +143,31 @@ class TestALine:
     def test_may_be_a_builtin_of_the_shell(self, run, line, code):
         assert run(line)[0].exit_code == code
 
-    def test_that_names_no_program_fails_with_127_and_the_shells_message(self, run):
+    def test_fails_with_127_and_the_shells_message_if_the_program_does_not_exist(self, run):
         outcome, printed = run("no-such-program --with arguments")
         assert (outcome.state, outcome.exit_code, outcome.message) == ("failed", 127, "exit status 127")
         assert printed == by_the_shell("no-such-program --with arguments")[1]
         assert "no-such-program: not found" in printed
 
-    def test_that_names_a_file_that_is_no_program_fails_with_126(self, run, tmp_path):
+    def test_fails_with_126_if_the_file_is_not_executable(self, run, tmp_path):
         (tmp_path / "notes.txt").write_text("not a program")
         assert run("./notes.txt")[0].exit_code == 126
 
-    def test_may_be_a_script_without_a_first_line_that_names_its_shell(self, run, tmp_path):
+    def test_may_be_a_script_without_a_shebang(self, run, tmp_path):
         (tmp_path / "script").write_text("echo I ran with $1\n")
         (tmp_path / "script").chmod(0o755)
         assert run("./script care")[1] == "I ran with care\n"
 
-    def test_that_begins_with_a_dash_is_a_command_and_no_option_of_the_shell(self, run):
+    def test_may_begin_with_a_dash_without_being_an_option_of_the_shell(self, run):
         assert run("-x")[0].exit_code == 127
 
-    def test_runs_in_its_folder(self, run, tmp_path):
+    def test_runs_in_its_working_directory(self, run, tmp_path):
         assert run("pwd; echo $PWD; /bin/pwd")[1] == f"{tmp_path}\n" * 3
 
     def test_gets_the_environment_and_nothing_else(self, run, tmp_path):
         assert sorted(run("env")[1].splitlines()) == ["LANG=C", "PATH=/usr/bin:/bin", f"PWD={tmp_path}"]
 
-    def test_gets_an_empty_input_not_kalas_own(self, run, tmp_path):
+    def test_gets_an_empty_input_instead_of_kalas(self, run, tmp_path):
         (tmp_path / "input").write_text("what somebody types")
         kalas, given = os.dup(0), os.open(tmp_path / "input", os.O_RDONLY)
         os.dup2(given, 0)
@@ -178,11 +178,11 @@ class TestALine:
             os.close(kalas)
             os.close(given)
 
-    def test_has_a_session_and_a_process_group_of_its_own(self, run):
+    def test_has_its_own_session_and_process_group(self, run):
         [pid, group, session] = run("cut -d ' ' -f 1,5,6 /proc/$$/stat; true")[1].split()
         assert pid == group == session
 
-    def test_cannot_start_in_a_folder_that_is_not_there(self, run, tmp_path):
+    def test_cannot_start_in_a_directory_that_does_not_exist(self, run, tmp_path):
         outcome, _ = run("true", folder=tmp_path / "gone")
         assert outcome.state == "failed"
         assert outcome.message == f"the command cannot be started in {tmp_path}/gone: No such file or directory"
@@ -195,7 +195,7 @@ class TestALine:
         ],
     )
     @pytest.mark.parametrize("line", ["true", "true; true"])
-    def test_cannot_start_where_the_system_lacks_something_and_says_what(self, run, monkeypatch, line, number, message):
+    def test_cannot_start_without_resources_and_names_the_missing_one(self, run, monkeypatch, line, number, message):
         def lacking(*_: object, **__: object) -> None:
             raise OSError(number, os.strerror(number))
 
@@ -204,9 +204,7 @@ class TestALine:
         assert (outcome.state, outcome.message) == (State.FAILED, f"the command cannot be started: {message}")
 
     @pytest.mark.parametrize("name", ["pidfd_open", "eventfd"])
-    def test_that_has_started_is_not_killed_because_no_descriptor_is_left_to_watch_it_with(
-        self, run, monkeypatch, name
-    ):
+    def test_is_not_killed_when_no_descriptor_is_left_to_watch_it(self, run, monkeypatch, name):
         monkeypatch.setattr(command, "_STARVED_SECONDS", 0.01)
         refusals, really = iter([errno.EMFILE, errno.ENFILE]), getattr(os, name)
 
@@ -225,19 +223,19 @@ class TestALine:
 
 
 class TestAPlainLine:
-    """One without shell syntax is started without the shell: that costs half as much, and means the same."""
+    """A line without shell syntax is started without the shell: that costs half as much, and means the same."""
 
     @pytest.mark.parametrize("line", ["ls", "ls -l /tmp", "/bin/echo a=b %x @y +1", "  date\t+%s ", "./run.sh --a=1,2"])
     def test_is_started_directly(self, line):
         assert command.plain_words(line) == line.split()
 
     @pytest.mark.parametrize("syntax", list("|&;<>()$`\\\"'*?[]#~{}!^\n\r\x00é"))
-    def test_has_nothing_that_a_shell_could_change(self, syntax):
+    def test_has_no_character_that_a_shell_interprets(self, syntax):
         assert command.plain_words(f"ls a{syntax}b") == []
         assert command.plain_words(f"ls{syntax}") == []
 
     @pytest.mark.parametrize("line", ["", " ", "X=1", "X=1 ls", "cd /tmp", "echo x", ". ./x", "exec ls", "time ls"])
-    def test_does_not_begin_with_what_only_a_shell_can_do(self, line):
+    def test_does_not_begin_with_a_word_of_the_shell(self, line):
         assert command.plain_words(line) == []
 
     @settings(max_examples=60)
@@ -256,11 +254,11 @@ class TestAPlainLine:
 
 
 class TestTheOutcome:
-    def test_of_success_has_the_code_0_and_no_message(self, run):
+    def test_of_success_has_exit_status_0_and_no_message(self, run):
         outcome, _ = run("true")
         assert (outcome.state, outcome.exit_code, outcome.message) == ("succeeded", 0, "")
 
-    def test_of_failure_has_the_code_and_says_it(self, run):
+    def test_of_failure_names_the_exit_status(self, run):
         outcome, _ = run("exit 3")
         assert (outcome.state, outcome.exit_code, outcome.message) == ("failed", 3, "exit status 3")
 
@@ -268,34 +266,34 @@ class TestTheOutcome:
         ("number", "message"),
         [(9, "killed by SIGKILL"), (11, "killed by SIGSEGV"), (15, "killed by SIGTERM"), (40, "killed by signal 40")],
     )
-    def test_of_a_command_that_a_signal_killed_names_the_signal(self, run, number, message):
+    def test_of_a_killed_command_names_the_signal(self, run, number, message):
         outcome, _ = run(f"kill -{number} $$")
         assert (outcome.state, outcome.exit_code, outcome.signal) == ("failed", None, number)
         assert outcome.message == message
 
-    def test_comes_with_the_output_cut_where_that_was_too_long(self, tmp_path):
+    def test_comes_with_a_truncated_output_beyond_the_limit(self, tmp_path):
         output = Watched(tmp_path, limit=1000)
         command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Cancellation())
         assert "bytes omitted here" in output.text()
 
-    def test_has_no_file_where_nothing_was_printed(self, run, output):
+    def test_has_no_file_without_output(self, run, output):
         run("true")
         assert not output.path.exists()
 
-    def test_has_the_time_that_it_took(self, run):
+    def test_has_the_duration(self, run):
         assert 50_000_000 <= run("sleep 0.05")[0].duration < PATIENCE * 10**9
 
 
-class TestWhatStays:
-    def test_of_the_process_group_is_killed_when_the_command_ends(self, run):
+class TestAChildProcess:
+    def test_in_the_process_group_is_killed_when_the_command_ends(self, run):
         _, printed = run("sleep 60 & echo $!")
         assert has_ended(int(printed))
 
-    def test_is_nothing_even_of_what_ignores_a_kind_request(self, run):
+    def test_is_killed_even_if_it_ignores_sigterm(self, run):
         _, printed = run("sh -c 'trap \"\" TERM HUP; echo $$ > pid; sleep 60' & until [ -s pid ]; do :; done; cat pid")
         assert has_ended(int(printed))
 
-    def test_does_not_keep_the_run_where_it_left_the_group_and_holds_the_output(self, run, monkeypatch):
+    def test_that_left_the_group_and_holds_the_pipe_does_not_keep_the_run(self, run, monkeypatch):
         assert command._DRAIN_SECONDS <= 1
         monkeypatch.setattr(command, "_DRAIN_SECONDS", 0.1)
         outcome, printed = run("setsid sh -c 'echo $$ > pid; sleep 60' & until [ -s pid ]; do :; done; cat pid; exit 4")
@@ -303,7 +301,7 @@ class TestWhatStays:
         assert outcome.exit_code == 4
         assert outcome.duration < PATIENCE * 10**9
 
-    def test_holding_the_output_does_not_count_for_the_duration_of_the_run(self, run):
+    def test_that_holds_the_pipe_does_not_count_for_the_duration(self, run):
         before = datetime.now(UTC)
         late = "setsid sh -c 'echo 1 > there; sleep 0.5; echo late' & until [ -s there ]; do :; done; echo early"
         outcome, printed = run(late)
@@ -312,15 +310,15 @@ class TestWhatStays:
         assert outcome.duration < 450_000_000
         assert outcome.ended_at - before < timedelta(seconds=0.45)
 
-    def test_after_it_left_the_group_may_still_print_for_a_moment(self, run):
+    def test_that_left_the_group_may_still_print_briefly(self, run):
         late = "setsid sh -c 'echo 1 > there; sleep 0.05; echo late' & until [ -s there ]; do :; done; echo early"
         assert run(late)[1] == "early\nlate\n"
 
-    def test_in_the_pipe_when_the_command_ends_is_kept(self, run):
+    def test_leaves_bytes_in_the_pipe_that_are_kept(self, run):
         _, printed = run("head -c 60000 /dev/zero | tr '\\0' x")
         assert printed == "x" * 60_000
 
-    def test_running_keeps_its_run_though_it_closed_its_output(self, run):
+    def test_keeps_its_run_when_it_closes_its_output(self, run):
         outcome, _ = run("exec >&- 2>&-; sleep 0.05; exit 5")
         assert outcome.exit_code == 5
         assert outcome.duration >= 50_000_000
@@ -329,7 +327,7 @@ class TestWhatStays:
 class TestCancelling:
     @pytest.fixture
     def began(self, tmp_path, output):
-        """Start a line in the background; what comes back is its control and where its outcome will be."""
+        """Return a function that starts a line in the background and returns its cancellation and future outcome."""
         with ThreadPoolExecutor() as pool:
 
             def began(line: str, **options: object):
@@ -340,7 +338,7 @@ class TestCancelling:
 
             yield began
 
-    def test_asks_the_whole_group_to_terminate(self, began, output):
+    def test_sends_sigterm_to_the_whole_group(self, began, output):
         control, outcome = began("trap 'echo bye; exit 0' TERM; echo ready; sleep 60 & wait")
         control.cancel("stopped by ann@example.org")
         ended = outcome.result(PATIENCE)
@@ -348,7 +346,7 @@ class TestCancelling:
         assert output.text() == "ready\nbye\n"
 
     @pytest.mark.parametrize(("line", "signal"), [("kill -STOP $$", 15), ("trap 'exit 7' TERM; kill -STOP $$", None)])
-    def test_lets_what_was_stopped_go_on_to_hear_of_it(self, began, output, line, signal):
+    def test_continues_a_stopped_process_so_that_it_gets_the_signal(self, began, output, line, signal):
         control, outcome = began(f"echo $$; echo ready; {line}", kill_grace=PATIENCE / 2)
         stat = Path(f"/proc/{output.read(0, 20)[0].split()[0].decode()}/stat")
         deadline = time.monotonic() + PATIENCE
@@ -357,7 +355,7 @@ class TestCancelling:
         control.cancel("stopped by ann@example.org")
         assert outcome.result(PATIENCE).signal == signal
 
-    def test_kills_by_force_what_does_not_want_to_go(self, began, output):
+    def test_by_force_kills_a_command_that_ignores_sigterm(self, began, output):
         stays = output.expect(b"I stay")
         control, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
         control.cancel("stopped by ann@example.org")
@@ -366,7 +364,7 @@ class TestCancelling:
         ended = outcome.result(PATIENCE)
         assert (ended.state, ended.signal) == ("cancelled", 9)
 
-    def test_kills_the_whole_group_where_it_has_not_gone_after_the_grace(self, began, output):
+    def test_kills_the_whole_group_after_the_grace_period(self, began, output):
         child = "sh -c 'trap \"\" TERM; echo $$; sleep 60'"
         line = f"trap 'echo I stay' TERM; {child} & echo ready; while :; do sleep 0.01; done"
         control, outcome = began(line, kill_grace=0.3)
@@ -377,25 +375,25 @@ class TestCancelling:
         assert ended.duration >= 300_000_000
         assert all(has_ended(int(word)) for word in output.text().split() if word.isdigit())
 
-    def test_again_does_not_make_the_grace_longer(self, began):
+    def test_again_does_not_extend_the_grace_period(self, began):
         control, outcome = began("trap '' TERM; echo ready; while :; do sleep 0.01; done", kill_grace=0.3)
         for _ in range(10):
             control.cancel("stopped by ann@example.org")
             time.sleep(0.1)
         assert outcome.result(PATIENCE).duration < 900_000_000
 
-    def test_of_what_closed_its_output_ends_it_too(self, began):
+    def test_ends_a_command_that_closed_its_output(self, began):
         control, outcome = began("echo ready; exec >&- 2>&-; exec sleep 60")
         control.cancel("stopped by ann@example.org")
         assert outcome.result(PATIENCE).state == "cancelled"
 
-    def test_records_the_first_reason_that_was_given(self, began):
+    def test_records_the_first_reason(self, began):
         control, outcome = began("echo ready; sleep 60")
         control.cancel("first")
         control.cancel("second")
         assert outcome.result(PATIENCE).message == "first"
 
-    def test_before_the_start_ends_it_as_soon_as_it_starts(self, tmp_path, output):
+    def test_before_the_start_ends_the_command_as_soon_as_it_starts(self, tmp_path, output):
         control = Cancellation()
         control.cancel("stopped by ann@example.org")
         outcome = command.execute("sleep 60", setting(tmp_path), output, control)
@@ -409,25 +407,25 @@ class TestCancelling:
 
 
 class TestTheTimeout:
-    def test_ends_what_takes_longer(self, run):
+    def test_ends_a_command_that_takes_longer(self, run):
         outcome, printed = run("echo begun; exec sleep 60", timeout=0.2)
         assert (outcome.state, outcome.message, outcome.signal) == ("timed_out", "timed out after 0.2 s", 15)
         assert printed == "begun\n"
         assert 200_000_000 <= outcome.duration < PATIENCE / 2 * 10**9
 
-    def test_lets_the_command_tidy_up(self, run):
+    def test_lets_the_command_clean_up(self, run):
         outcome, printed = run("trap 'echo bye; exit 0' TERM; sleep 60 & wait", timeout=0.2)
         assert (outcome.state, outcome.exit_code, printed) == ("timed_out", 0, "bye\n")
 
-    def test_kills_what_does_not_go_within_the_grace(self, run):
+    def test_kills_a_command_that_outlives_the_grace_period(self, run):
         outcome, _ = run("trap '' TERM; while :; do sleep 0.01; done", timeout=0.2, kill_grace=0.2)
         assert (outcome.state, outcome.signal) == ("timed_out", 9)
         assert outcome.duration >= 400_000_000
 
-    def test_holds_for_what_prints_all_the_time(self, run):
+    def test_holds_for_a_command_that_prints_all_the_time(self, run):
         assert run("yes", timeout=0.2)[0].state == "timed_out"
 
-    def test_holds_for_what_closed_its_output(self, run):
+    def test_holds_for_a_command_that_closed_its_output(self, run):
         assert run("exec >&- 2>&-; exec sleep 60", timeout=0.2)[0].state == "timed_out"
 
     @pytest.mark.parametrize("field", ["timeout", "kill_grace"])
@@ -435,15 +433,15 @@ class TestTheTimeout:
         outcome, printed = run("sleep 0.1; echo done", **{field: 60.0 * 60 * 24 * 365 * 1000})
         assert (outcome.state, printed) == ("succeeded", "done\n")
 
-    def test_does_not_matter_to_what_ends_before_it(self, run):
+    def test_does_not_affect_a_command_that_ends_in_time(self, run):
         outcome, _ = run("exit 3", timeout=PATIENCE)
         assert (outcome.state, outcome.message) == ("failed", "exit status 3")
 
 
-class TestTheSetting:
+class TestTheContext:
     @pytest.mark.parametrize("path", ["bin:/usr/bin:/bin", ":/usr/bin:/bin"])
     @pytest.mark.parametrize("line", ["date", "date;"])
-    def test_has_a_path_that_is_seen_from_its_folder(self, run, tmp_path, path, line):
+    def test_has_a_path_relative_to_the_working_directory(self, run, tmp_path, path, line):
         program = tmp_path / path.partition(":")[0] / "date"
         program.parent.mkdir(exist_ok=True)
         program.write_text("#!/bin/sh\necho ours\n")
@@ -454,16 +452,16 @@ class TestTheSetting:
         assert run("echo ${BASH_VERSION:+bash}", shell="/bin/bash")[1] == "bash\n"
 
     @pytest.mark.parametrize(("line", "words"), [("ls -l", "-c ls -l"), ("-l", "-c -- -l"), ("+x", "-c -- +x")])
-    def test_has_a_shell_that_runs_plain_lines_too(self, run, tmp_path, line, words):
+    def test_has_a_shell_that_runs_plain_lines_as_well(self, run, tmp_path, line, words):
         shell = tmp_path / "shell"
         shell.write_text('#!/bin/sh\necho "$@"\n')
         shell.chmod(0o755)
         assert run(line, shell=str(shell))[1] == f"{words}\n"
 
-    def test_has_any_program_that_takes_a_line_after_c_for_a_shell(self, run):
+    def test_accepts_any_program_with_a_c_option_as_shell(self, run):
         assert run("print(1 + 1)", shell=sys.executable)[1] == "2\n"
 
-    def test_with_a_shell_that_is_not_there_says_so(self, run):
+    def test_names_a_shell_that_does_not_exist(self, run):
         outcome, _ = run("true", shell="/no/such/shell")
         assert outcome.state == "failed"
         assert outcome.message == "the command cannot be started with /no/such/shell: No such file or directory"
@@ -474,11 +472,11 @@ class TestTheSetting:
         assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
 
 
-class TestWhatWasPrinted:
-    """It goes to disk after a while, for the case that Kala dies."""
+class TestThePrintedOutput:
+    """It is written to disk after a while, so that it survives a crash of Kala."""
 
     @pytest.mark.parametrize("rest", ["exec sleep 60", "while :; do echo; sleep 0.01; done"])
-    def test_is_on_disk_after_a_moment_whether_or_not_more_comes(self, tmp_path, monkeypatch, rest):
+    def test_is_on_disk_after_a_second_whether_or_not_more_comes(self, tmp_path, monkeypatch, rest):
         assert output_module._SPILL_SECONDS <= 1
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
         output = Watched(tmp_path)
@@ -495,7 +493,7 @@ class TestWhatWasPrinted:
         assert on_disk.startswith(b"hello\n")
         assert output.close().startswith(on_disk)
 
-    def test_beyond_the_limit_is_on_disk_after_a_moment_too_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
+    def test_beyond_the_limit_is_on_disk_after_a_second_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
         output, control, end = Watched(tmp_path, limit=1000), Cancellation(), b"the end\n"
         with ThreadPoolExecutor() as pool:
@@ -505,14 +503,14 @@ class TestWhatWasPrinted:
             on_disk = []
             while end not in on_disk and time.monotonic() < deadline:
                 time.sleep(0.01)
-                with suppress(FileNotFoundError):  # one that went meanwhile
+                with suppress(FileNotFoundError):  # a segment that was removed meanwhile
                     on_disk = [file.read_bytes()[-len(end) :] for file in tmp_path.glob("live/1.out.*")]
             control.cancel("enough")
             outcome.result(PATIENCE)
         assert end in on_disk
         assert output.text().endswith("the end\n")
 
-    def test_is_taken_to_the_end_however_many_descriptors_are_open(self, run):
+    def test_is_read_to_the_end_however_many_descriptors_are_open(self, run):
         most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most[1] < 2048:
             pytest.skip("the system allows no descriptor above 1023, the last one that select(2) takes")
@@ -520,10 +518,10 @@ class TestWhatWasPrinted:
         with ExitStack() as opened:
             opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, most)
             for _ in range(1100):
-                opened.enter_context(open(os.devnull))  # noqa: PTH123 - it is closed in the end
+                opened.enter_context(open(os.devnull))  # noqa: PTH123  the stack closes it
             outcome, printed = run("(exec setsid sh -c 'sleep 0.2; echo late') & echo done; sleep 0.1")
         assert (outcome.state, printed) == ("succeeded", "done\nlate\n")
 
-    def test_stays_in_memory_where_the_command_ends_soon(self, run, output):
+    def test_stays_in_memory_if_the_command_ends_soon(self, run, output):
         run("echo hello")
         assert not output.is_spooled

@@ -1,4 +1,4 @@
-"""A compressed body is unpacked as it comes, and never much of it at a time."""
+"""A compressed body is decompressed as it comes, a small piece at a time."""
 
 import gzip
 import zlib
@@ -28,14 +28,14 @@ def parts(data: bytes, cuts: list[int]) -> Iterator[bytes]:
 @given(st.binary(max_size=500), st.integers(1, 1000), st.sampled_from(sorted(PACKERS)), st.lists(st.integers(0, 10**6)))
 @example(b"\0", 1, "raw", list(range(100)))
 @example(b"", 1, "gzip", [])
-def test_it_is_what_was_packed_in_whatever_parts_it_comes(data, times, packer, cuts):
+def test_it_is_decompressed_in_whatever_parts_it_comes(data, times, packer, cuts):
     pieces = list(decoded(parts(PACKERS[packer](data * times), cuts), [packer.replace("raw", "deflate")]))
     assert b"".join(pieces) == data * times
     assert all(0 < len(piece) <= 65536 for piece in pieces)
 
 
 @pytest.mark.parametrize("size", range(65_530, 66_100, 19))
-def test_what_zlib_holds_back_when_a_piece_is_full_is_not_forgotten(size):
+def test_bytes_that_zlib_keeps_when_a_piece_is_full_are_not_lost(size):
     packed = zlib.compress(bytes(size), wbits=-15)
     assert sum(map(len, decoded(iter([packed]), ["deflate"]))) == size
 
@@ -46,7 +46,7 @@ def test_a_bomb_comes_in_small_pieces():
 
 
 @pytest.mark.parametrize("codings", [[], ["identity"], ["br"], ["gzip", "gzip"], ["gzip", "br"]])
-def test_with_other_codings_it_stays_as_it_is(codings):
+def test_with_other_codings_it_stays_unchanged(codings):
     assert list(decoded(iter([b"a", b"b"]), codings)) == [b"a", b"b"]
 
 

@@ -1,11 +1,11 @@
-"""What commands see of the environment that Kala was started with."""
+"""The variables of Kala's own environment that commands get."""
 
 import pytest
 
 from kala.runner.environment import for_commands
 
 
-def test_commands_see_what_kala_was_started_with():
+def test_commands_get_the_environment_of_kala():
     given = {"PATH": "/usr/bin", "HOME": "/root", "LANG": "C.UTF-8", "HTTP_PROXY": "http://proxy"}
     assert for_commands(given) == given
 
@@ -20,7 +20,7 @@ def test_commands_see_what_kala_was_started_with():
         *("KALA_DATA_DIR", "KALA_PORT", "_MEIPASS2", "_PYI_ARCHIVE_FILE", "PYINSTALLER_RESET_ENVIRONMENT"),
     ],
 )
-def test_commands_see_nothing_of_what_is_between_kala_and_its_starter(name):
+def test_commands_do_not_get_the_variables_that_are_meant_for_kala(name):
     assert for_commands({"PATH": "/usr/bin", name: "1"}) == {"PATH": "/usr/bin"}
 
 
@@ -38,5 +38,5 @@ def test_commands_see_nothing_of_what_is_between_kala_and_its_starter(name):
         ),
     ],
 )
-def test_commands_find_their_own_libraries_not_those_of_the_binary(given, seen):
+def test_commands_find_the_systems_libraries_instead_of_the_binarys(given, seen):
     assert for_commands(given) == seen

@@ -1,4 +1,4 @@
-"""The executor: each run that it is given comes back with its outcome."""
+"""The executor returns each submitted run with its outcome."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a comm
 
 
 class Bench:
-    """An executor, what it said when runs ended, and the files that it wrote."""
+    """An executor, the runs that ended, and the files that it wrote."""
 
     def __init__(self, folder, workers: int = 2) -> None:
         self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
@@ -76,13 +76,13 @@ class TestARun:
         run, outcome = bench.next()
         assert (run.id, outcome.state, outcome.exit_code) == (7, "failed", 3)
 
-    def test_comes_back_with_the_time_at_which_it_really_started(self, bench):
+    def test_comes_back_with_its_real_start_time(self, bench):
         before = datetime.now(UTC)
         bench.submit("true")
         run, outcome = bench.next()
         assert before <= run.started_at <= outcome.ended_at
 
-    def test_has_an_output_of_its_own(self, bench):
+    def test_has_its_own_output(self, bench):
         bench.submit("echo one", number=1)
         bench.submit("echo two", number=2)
         bench.next()
@@ -94,16 +94,16 @@ class TestARun:
         outcome = bench.outcome()
         assert (outcome.output_size, outcome.output_cut) == (6, False)
 
-    def test_says_how_much_output_was_kept_where_it_was_cut(self, bench):
+    def test_says_how_much_of_a_truncated_output_was_kept(self, bench):
         bench.submit("head -c 300000 /dev/zero")
         outcome = bench.outcome()
         assert (outcome.output_size, outcome.output_cut) == (path_of(bench.folder, 1).stat().st_size, True)
 
-    def test_has_its_output_cut_at_the_limit(self, bench):
+    def test_has_its_output_truncated_at_the_limit(self, bench):
         bench.submit("head -c 5000 /dev/zero")
         assert bench.outcome().output_cut
 
-    def test_has_its_output_cut_at_a_limit_that_was_changed_meanwhile(self, bench):
+    def test_has_its_output_truncated_at_the_limit_as_last_changed(self, bench):
         bench.executor.limits = RunDefaults(output_bytes=10_000, kill_grace=PATIENCE)
         bench.submit("head -c 5000 /dev/zero")
         assert not bench.outcome().output_cut
@@ -119,7 +119,7 @@ class TestARun:
         bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
         assert bench.outcome().message == "GET http://127.0.0.1:1/: Connection refused"
 
-    def test_has_its_template_filled_in(self, bench):
+    def test_has_its_template_rendered(self, bench):
         bench.submit("echo {{.Name}}", template_delimiters="{{ }}")
         bench.next()
         assert bench.output() == "backup\n"
@@ -131,13 +131,13 @@ class TestARun:
             ("{{% for i in range(10) %}}{{% endfor %}}", "a loop (for) cannot be used in a template; use "),
         ],
     )
-    def test_whose_template_cannot_be_filled_in_fails_with_the_reason(self, bench, line, reason):
+    def test_whose_template_cannot_be_rendered_fails_with_the_reason(self, bench, line, reason):
         bench.submit(line, template_delimiters="{{ }}")
         outcome = bench.outcome()
         assert outcome.state == "failed"
         assert outcome.message.startswith(f"TemplateDelimiters: {reason}")
 
-    def test_has_its_template_filled_in_where_no_other_command_waits_for_it(self, bench, monkeypatch):
+    def test_has_its_template_rendered_in_a_worker(self, bench, monkeypatch):
         threads: Queue[str] = Queue()
         render = template.render
         monkeypatch.setattr(template, "render", lambda job: (threads.put(current_thread().name), render(job))[1])
@@ -145,7 +145,7 @@ class TestARun:
         bench.next()
         assert threads.get_nowait().startswith("kala-worker-")
 
-    def test_has_its_user_looked_up_where_no_other_command_waits_for_it(self, bench, monkeypatch):
+    def test_has_its_user_looked_up_in_a_worker(self, bench, monkeypatch):
         threads: Queue[str] = Queue()
         account = users.lookup
         monkeypatch.setattr(users, "lookup", lambda name: (threads.put(current_thread().name), account(name))[1])
@@ -161,7 +161,7 @@ class TestARun:
             ("/no/\u202egpj", r"in /no/\u202egpj: No such file or directory"),
         ],
     )
-    def test_has_a_message_that_does_nothing_to_who_reads_it(self, bench, folder, message):
+    def test_has_a_message_without_control_characters(self, bench, folder, message):
         bench.submit("true", working_directory=folder)
         assert message in bench.outcome().message
 
@@ -172,7 +172,7 @@ class TestARun:
     @pytest.mark.parametrize(
         "fault", ["command.spawn", "command.Underway._take", "command.Underway._patience", "output.Output.close"]
     )
-    def test_that_kala_cannot_carry_out_fails_and_the_others_go_on(self, bench, caplog, monkeypatch, fault):
+    def test_that_meets_a_bug_fails_and_the_others_go_on(self, bench, caplog, monkeypatch, fault):
         with monkeypatch.context() as broken:
             broken.setattr(f"kala.runner.{fault}", lambda *_: 1 / 0)
             bench.submit("exec sleep 60" if fault == "command.Underway._patience" else "true")
@@ -182,7 +182,7 @@ class TestARun:
         assert [record.getMessage() for record in caplog.records] == ["run 1 of backup failed with an internal error"]
 
 
-def test_commands_see_kalas_environment_without_what_is_its_own(tmp_path, monkeypatch):
+def test_commands_get_kalas_environment_without_its_own_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     monkeypatch.setenv("KALA_PORT", "8000")
     monkeypatch.setenv("GREETING", "hello")
@@ -195,7 +195,7 @@ def test_commands_see_kalas_environment_without_what_is_its_own(tmp_path, monkey
 
 
 class TestACommand:
-    def test_learns_of_its_run(self, bench):
+    def test_gets_variables_about_its_run(self, bench):
         bench.submit("env | grep ^KALA_ | sort", number=7)
         bench.next()
         assert bench.output(7).splitlines() == [
@@ -208,13 +208,13 @@ class TestACommand:
             "KALA_SLOT=",
         ]
 
-    def test_has_the_jobs_own_variables_before_kalas_environment(self, bench):
+    def test_has_the_jobs_variables_before_kalas_environment(self, bench):
         bench.submit("echo $GREETING $HOME", env=(("GREETING", "hello"), ("HOME", "/nowhere")))
         bench.next()
         assert bench.output() == "hello /nowhere\n"
 
     @pytest.mark.parametrize("user", ["", pytest.param("daemon", marks=as_root)])
-    def test_starts_with_the_most_and_longest_variables_and_the_longest_line_that_a_job_may_have(self, bench, user):
+    def test_starts_with_the_most_variables_and_the_longest_line_that_a_job_may_have(self, bench, user):
         room = fields._room_for_variables()
         most = {f"A{number:099}": "x" * (room // 1000 - 112) for number in range(999)}
         most = {**most, "LONG": "x" * (room - sum(len(name) + len(value) + 10 for name, value in most.items()) - 14)}
@@ -233,12 +233,12 @@ class TestACommand:
         bench.next()
         assert bench.output() == "130998\n"
 
-    def test_runs_in_the_jobs_folder(self, bench, tmp_path):
+    def test_runs_in_the_jobs_working_directory(self, bench, tmp_path):
         bench.submit("pwd", working_directory=str(tmp_path))
         bench.next()
         assert bench.output() == f"{tmp_path}\n"
 
-    def test_runs_in_kalas_folder_where_the_job_has_none(self, bench):
+    def test_runs_in_kalas_working_directory_by_default(self, bench):
         bench.submit("pwd")
         bench.next()
         assert bench.output() == f"{Path.cwd()}\n"
@@ -254,7 +254,7 @@ class TestACommand:
         assert bench.output() == "0027\n"
 
     @as_root
-    def test_as_another_user_has_its_groups_and_home_and_none_of_roots_rights(self, bench):
+    def test_as_another_user_has_its_groups_and_home_without_roots_rights(self, bench):
         bench.submit("id -un; id -Gn; echo $HOME $USER $LOGNAME; pwd; cat /etc/shadow", user="daemon")
         bench.next()
         printed = bench.output().splitlines()
@@ -262,7 +262,7 @@ class TestACommand:
         assert "Permission denied" in printed[4]
 
     @as_root
-    def test_as_another_user_has_nothing_of_roots_environment(self, tmp_path, monkeypatch):
+    def test_as_another_user_does_not_get_roots_environment(self, tmp_path, monkeypatch):
         for name, value in {
             "PATH": f"/root/bin:{os.environ['PATH']}",
             "OLDPWD": "/root",
@@ -287,31 +287,31 @@ class TestACommand:
         }
 
     @as_root
-    def test_as_another_user_can_be_ended(self, bench):
+    def test_as_another_user_can_be_killed(self, bench):
         bench.submit("sleep 60; true", user="daemon", timeout="PT0.3S")
         assert bench.outcome().state == "timed_out"
 
     @as_root
-    def test_of_a_user_who_is_gone_fails_with_the_reason(self, bench):
+    def test_of_a_user_that_does_not_exist_fails_with_the_reason(self, bench):
         bench.submit("true", user="nobody-of-this-name")
         assert bench.outcome().message == 'user: "nobody-of-this-name" is not a user on this machine'
 
-    def test_of_another_user_fails_where_kala_is_not_root(self, bench, monkeypatch):
+    def test_of_another_user_fails_if_kala_is_not_root(self, bench, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         bench.submit("true", user="daemon")
         assert bench.outcome().message.startswith('user: "daemon" requires Kala to run as root')
 
-    def test_with_limits_that_cannot_be_had_fails_with_the_reason(self, bench):
+    def test_with_unenforceable_limits_fails_with_the_reason(self, bench):
         bench.submit("true", memory_max=2**30)
         assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
 
-    def test_with_limits_that_cannot_be_had_runs_where_that_is_wanted_and_the_log_tells(self, bench, caplog):
+    def test_with_unenforceable_limits_runs_with_a_warning_if_that_is_configured(self, bench, caplog):
         bench.executor.limits = RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False)
         bench.submit("true", tasks_max=5)
         assert bench.outcome().state == "succeeded"
         assert "starts without its limits: tasks_max: limits are not available" in caplog.text
 
-    def test_that_takes_longer_than_the_jobs_timeout_is_timed_out(self, bench):
+    def test_that_takes_longer_than_the_timeout_is_timed_out(self, bench):
         bench.submit("exec sleep 60", timeout="PT0.2S")
         outcome = bench.outcome()
         assert (outcome.state, outcome.message) == ("timed_out", "timed out after 0.2 s")
@@ -325,7 +325,7 @@ class TestTheWorkers:
         assert {bench.outcome().state, bench.outcome().state} == {"succeeded"}
         assert bench.output(1) == "hello\n"
 
-    def test_take_what_they_are_given_one_after_another(self, tmp_path):
+    def test_take_runs_in_the_order_of_submission(self, tmp_path):
         bench = Bench(tmp_path, workers=1)
         for number in range(1, 6):
             bench.submit("", number=number, action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
@@ -333,7 +333,7 @@ class TestTheWorkers:
         assert [bench.next()[0].id for _ in range(5)] == [1, 2, 3, 4, 5]
         bench.executor.stop(PATIENCE)
 
-    def test_finish_what_they_were_given_before_they_stop(self, tmp_path):
+    def test_finish_the_submitted_runs_before_they_stop(self, tmp_path):
         bench = Bench(tmp_path, workers=1)
         bench.submit("true", number=1)
         bench.submit("true", number=2)
@@ -341,18 +341,18 @@ class TestTheWorkers:
         bench.executor.stop(PATIENCE)
         assert bench.ended.qsize() == 2
 
-    def test_can_be_stopped_again(self, bench):
+    def test_can_be_stopped_twice(self, bench):
         bench.executor.stop(PATIENCE)
         bench.executor.stop(PATIENCE)
 
-    def test_that_are_stopped_do_not_wait_for_a_run_beyond_the_timeout(self, bench):
+    def test_stop_at_the_timeout_without_waiting_for_a_run(self, bench):
         bench.submit("sleep 60")
         bench.executor.stop(timeout=0)
         assert bench.ended.empty()
 
 
 class TestAShortCommand:
-    """One that is over in a moment is not handed to a worker: these have no workers."""
+    """A short command is not handed over to a worker: there is none here."""
 
     @pytest.fixture
     def bench(self, tmp_path):
@@ -366,7 +366,7 @@ class TestAShortCommand:
         assert bench.outcome().exit_code == 3
         assert bench.output() == "hello\n"
 
-    def test_leaves_nothing_of_itself(self, bench):
+    def test_leaves_no_descriptor_and_no_process(self, bench):
         before = sorted(Path("/proc/self/fd").iterdir())
         bench.submit("echo $$")
         bench.next()
@@ -374,8 +374,8 @@ class TestAShortCommand:
         assert not Path(f"/proc/{bench.output().strip()}").exists()
 
 
-class TestWhatLasts:
-    """It goes to a worker, and the starter goes on: here there is one of each."""
+class TestALongCommand:
+    """A long command goes to a worker, and the starter goes on; there is one of each here."""
 
     @pytest.fixture
     def bench(self, tmp_path, monkeypatch):
@@ -401,7 +401,7 @@ class TestWhatLasts:
         bench.submit("true", number=2)
         assert bench.next()[0].id == 2
 
-    def test_is_not_forgotten_while_another_cannot_be_started(self, bench, monkeypatch):
+    def test_is_still_watched_while_another_start_blocks(self, bench, monkeypatch):
         blocked = Event()
         render = template.render
         monkeypatch.setattr(template, "render", lambda job: (job.spec.owner and blocked.wait(PATIENCE), render(job))[1])
@@ -412,14 +412,14 @@ class TestWhatLasts:
         blocked.set()
         assert bench.next()[0].id == 2
 
-    def test_is_complete_in_the_end(self, bench):
+    def test_has_its_whole_output(self, bench):
         bench.submit("head -c 60000 /dev/zero")
         bench.next()
         assert len(bench.output()) > 1000
 
 
 class Lacking:
-    """What stands in for a function of the system: it fails for want of something until there is enough."""
+    """A stand-in for a system call: it fails for want of a resource until `is_over` is set."""
 
     def __init__(self, function: Callable[..., Any], number: int = errno.EMFILE) -> None:
         self._function, self._number = function, number
@@ -437,7 +437,7 @@ class Lacking:
             self.tries.get(timeout=PATIENCE)
 
 
-class TestAStartForWhichTheSystemLacksSomething:
+class TestAStartWithoutResources:
     @pytest.fixture
     def bench(self, tmp_path, monkeypatch):
         monkeypatch.setattr(executor, "_STARTERS", 1)
@@ -456,7 +456,7 @@ class TestAStartForWhichTheSystemLacksSomething:
 
     @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
     @pytest.mark.parametrize("delimiters", ["", "{{ }}"])
-    def test_is_tried_again_until_it_starts(self, bench, spawn, number, delimiters):
+    def test_is_retried_until_it_succeeds(self, bench, spawn, number, delimiters):
         spawn._number = number
         bench.submit("echo hello; true", template_delimiters=delimiters)
         spawn.wait()
@@ -475,14 +475,14 @@ class TestAStartForWhichTheSystemLacksSomething:
         assert {bench.next()[0].id, bench.next()[0].id} == {1, 2}
 
     @pytest.mark.parametrize("how", ["cancel", "cancel_all"])
-    def test_ends_where_the_run_is_cancelled(self, bench, spawn, how):
+    def test_ends_when_the_run_is_cancelled(self, bench, spawn, how):
         bench.submit("true")
         spawn.wait()
         bench.executor.cancel(1, "enough") if how == "cancel" else bench.executor.cancel_all("enough")
         run, outcome = bench.next()
         assert (outcome.state, outcome.message, run.started_at) == ("cancelled", "enough", None)
 
-    def test_ends_where_the_jobs_timeout_is_over(self, bench, spawn):
+    def test_ends_at_the_jobs_timeout(self, bench, spawn):
         bench.submit("true", timeout="PT0.1S")
         run, outcome = bench.next()
         assert (outcome.state, run.started_at) == ("timed_out", None)
@@ -491,7 +491,7 @@ class TestAStartForWhichTheSystemLacksSomething:
             "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
         )
 
-    def test_is_told_in_the_log_once_a_minute_at_most(self, bench, spawn, caplog):
+    def test_is_logged_at_most_once_a_minute(self, bench, spawn, caplog):
         for number in (1, 2):
             bench.submit("true", number=number)
         spawn.wait(6)
@@ -501,7 +501,7 @@ class TestAStartForWhichTheSystemLacksSomething:
             "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
         )
 
-    def test_is_one_of_a_command_that_is_started_once_only(self, bench, monkeypatch):
+    def test_of_a_pidfd_starts_the_command_only_once(self, bench, monkeypatch):
         watched = Lacking(os.pidfd_open)
         monkeypatch.setattr(os, "pidfd_open", watched)
         bench.submit("echo hello; true", number=1)
@@ -510,7 +510,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         assert bench.outcome().state == "succeeded"
         assert bench.output() == "hello\n"
 
-    def test_of_a_command_that_runs_unwatched_keeps_no_other_from_starting(self, bench, monkeypatch):
+    def test_of_a_pidfd_keeps_no_other_from_starting(self, bench, monkeypatch):
         watched = Lacking(os.pidfd_open)
         monkeypatch.setattr(os, "pidfd_open", watched)
         for number in (1, 2):
@@ -523,9 +523,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         assert {bench.outcome().state, bench.outcome().state} == {"succeeded"}
 
     @pytest.mark.parametrize(("state", "fields"), [("timed_out", {"timeout": "PT0.1S"}), ("cancelled", {})])
-    def test_of_a_command_that_runs_unwatched_does_not_keep_it_from_being_ended(
-        self, bench, monkeypatch, state, fields
-    ):
+    def test_of_a_pidfd_does_not_keep_the_command_from_being_ended(self, bench, monkeypatch, state, fields):
         watched = Lacking(os.pidfd_open)
         monkeypatch.setattr(os, "pidfd_open", watched)
         bench.submit(f"trap 'touch {bench.folder}/told; exit' TERM; while :; do sleep 0.01; done", **fields)
@@ -539,7 +537,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         watched.is_over = True
         assert bench.outcome().state == state
 
-    def test_may_be_that_of_an_http_call(self, bench, monkeypatch):
+    def test_of_an_http_call_is_retried(self, bench, monkeypatch):
         opened = Lacking(os.eventfd)
         monkeypatch.setattr(os, "eventfd", opened)
         bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
@@ -549,7 +547,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         assert bench.outcome().message == "GET http://127.0.0.1:1/: Connection refused"
 
     @as_root
-    def test_may_be_that_of_a_command_of_a_user_who_cannot_be_looked_up_meanwhile(self, bench, monkeypatch):
+    def test_of_a_user_lookup_is_retried(self, bench, monkeypatch):
         opened = Lacking(os.eventfd)
         monkeypatch.setattr(os, "eventfd", opened)
         bench.submit("true", user="daemon")
@@ -558,7 +556,7 @@ class TestAStartForWhichTheSystemLacksSomething:
         opened.is_over = True
         assert bench.outcome().state == "succeeded"
 
-    def test_may_be_that_of_the_group_with_its_limits(self, bench, monkeypatch):
+    def test_of_a_control_group_is_retried(self, bench, monkeypatch):
         class Full(Groups):
             open = Lacking(lambda *_: None, errno.EAGAIN)
 
@@ -582,25 +580,25 @@ class TestARunAsItStands:
         started_at=NOON,
     )
 
-    def test_has_not_started_while_nothing_has_taken_it(self, tmp_path):
+    def test_has_not_started_while_no_thread_has_taken_it(self, tmp_path):
         bench = Bench(tmp_path)
         bench.submit("true")
         assert bench.executor.as_it_stands(self.RUN).started_at is None
 
-    def test_has_not_started_while_the_system_lacks_what_it_takes(self, bench, monkeypatch):
+    def test_has_not_started_while_the_system_lacks_resources(self, bench, monkeypatch):
         spawn = Lacking(command.spawn)
         monkeypatch.setattr(command, "spawn", spawn)
         bench.submit("true")
         spawn.wait()
         run, deadline = bench.executor.as_it_stands(self.RUN), time.monotonic() + PATIENCE
-        while run.started_at:  # for the moment of each try
+        while run.started_at:  # set during each attempt
             assert time.monotonic() < deadline
             run = bench.executor.as_it_stands(self.RUN)
         spawn.is_over = True
         run, _ = bench.next()
         assert bench.executor.as_it_stands(self.RUN).started_at == run.started_at != NOON
 
-    def test_is_as_it_was_read_once_it_has_ended_or_while_it_is_queued(self, bench):
+    def test_is_unchanged_once_it_has_ended_or_while_it_is_queued(self, bench):
         bench.submit("true")
         bench.next()
         for state in (State.QUEUED, State.SUCCEEDED):
@@ -610,12 +608,12 @@ class TestARunAsItStands:
         assert bench.executor.as_it_stands(self.RUN) is self.RUN
 
 
-class TestBlockedStarters:
-    """The only starter waits for a program that cannot be started yet."""
+class TestABlockedStarter:
+    """The only starter blocks in the start of a program."""
 
     @pytest.fixture
     def blocked(self, tmp_path, monkeypatch):
-        """An executor whose first command, and those after it, start when `blocked.go` is set."""
+        """An executor whose starts block until `blocked.go` is set."""
         monkeypatch.setattr(executor, "_STARTERS", 1)
         bench = Bench(tmp_path)
         bench.go, bench.taken, bench.threads = Event(), Semaphore(0), []
@@ -642,7 +640,7 @@ class TestBlockedStarters:
         blocked.submit("true; true", number=2)
         assert blocked.next()[0].id == 2
 
-    def test_has_commands_that_wait_handed_over_to_the_workers(self, blocked, monkeypatch):
+    def test_has_its_waiting_commands_handed_over_to_the_workers(self, blocked, monkeypatch):
         blocked.submit("true; true", number=2)
         assert blocked.executor.relieve()
         self.later(monkeypatch)
@@ -650,7 +648,7 @@ class TestBlockedStarters:
         assert not blocked.executor.relieve()
         assert blocked.next()[0].id == 2
 
-    def test_is_over_when_the_starter_comes_back(self, blocked, monkeypatch):
+    def test_takes_commands_again_once_it_is_unblocked(self, blocked, monkeypatch):
         blocked.go.set()
         blocked.next()
         while blocked.executor._busy:
@@ -660,17 +658,17 @@ class TestBlockedStarters:
         blocked.next()
         assert blocked.threads[-1] == "kala-starter-0"
 
-    def test_leaves_alone_what_ends_the_starters(self, blocked, monkeypatch):
+    def test_keeps_the_none_that_stops_it(self, blocked, monkeypatch):
         blocked.executor._commands.put(None)
         self.later(monkeypatch)
         assert blocked.executor.relieve()
         assert blocked.executor._commands.get_nowait() is None
 
-    def test_is_nothing_to_tell_of_while_a_worker_is_free(self, blocked, monkeypatch):
+    def test_does_not_count_as_stuck_while_a_worker_is_free(self, blocked, monkeypatch):
         self.later(monkeypatch)
         assert blocked.executor.stuck_seconds() == 0
 
-    def test_is_told_in_seconds_when_no_worker_is_free(self, blocked, monkeypatch):
+    def test_counts_the_stuck_seconds_if_no_worker_is_free(self, blocked, monkeypatch):
         blocked.submit("true; true", number=2, user=pwd.getpwuid(os.geteuid()).pw_name)
         assert blocked.taken.acquire(timeout=PATIENCE)
         self.later(monkeypatch)
@@ -681,8 +679,8 @@ class TestBlockedStarters:
         monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
 
 
-class TestCancellingOne:
-    def test_ends_it_with_the_reason_and_leaves_the_others(self, bench):
+class TestCancelling:
+    def test_ends_a_run_with_the_reason_and_leaves_the_others(self, bench):
         os.mkfifo(bench.folder / "pipe")
         bench.submit("exec sleep 60", number=1)
         bench.submit(f"cat {bench.folder}/pipe; true", number=2)
@@ -692,7 +690,7 @@ class TestCancellingOne:
         (bench.folder / "pipe").write_text("go")
         assert bench.outcome().state == "succeeded"
 
-    def test_that_no_worker_has_taken_yet_keeps_it_from_starting(self, tmp_path):
+    def test_keeps_a_run_from_starting_that_no_thread_has_taken(self, tmp_path):
         bench = Bench(tmp_path, workers=1)
         bench.submit(f"touch {tmp_path}/started")
         bench.executor.cancel(1, "cancelled by request")
@@ -701,7 +699,7 @@ class TestCancellingOne:
         assert not (tmp_path / "started").exists()
         bench.executor.stop(PATIENCE)
 
-    def test_that_is_not_there_or_has_ended_does_nothing(self, bench):
+    def test_does_nothing_to_a_run_that_is_unknown_or_has_ended(self, bench):
         bench.executor.cancel(9, "cancelled by request")
         bench.submit("true")
         assert bench.outcome().state == "succeeded"
@@ -726,10 +724,10 @@ class TestTheOutput:
         bench.executor.forget(1)
         assert bench.executor.output(1) is None
 
-    def test_of_a_run_that_is_not_there_is_none(self, bench):
+    def test_of_an_unknown_run_is_none(self, bench):
         assert bench.executor.output(9) is None
 
-    def test_that_is_small_needs_no_file_once_it_is_forgotten(self, bench, monkeypatch):
+    def test_that_is_small_has_no_file_once_it_is_forgotten(self, bench, monkeypatch):
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
         bench.submit("echo hello; sleep 0.5")
         bench.next()
@@ -738,13 +736,13 @@ class TestTheOutput:
         bench.executor.forget(1)
         assert not live_path_of(bench.folder, 1).exists()
 
-    def test_that_is_big_keeps_its_file_when_it_is_forgotten(self, bench):
+    def test_that_is_large_keeps_its_file_when_it_is_forgotten(self, bench):
         bench.submit("head -c 20000 /dev/zero")
         bench.next()
         bench.executor.forget(1)
         assert path_of(bench.folder, 1).exists()
 
-    def test_that_cannot_be_kept_does_not_make_a_run_fail_and_leaves_no_file_open(self, bench, monkeypatch, caplog):
+    def test_that_cannot_be_stored_fails_no_run_and_leaves_no_file_open(self, bench, monkeypatch, caplog):
         def is_full(*_: object) -> int:
             raise OSError(28, "No space left on device")
 
@@ -758,7 +756,7 @@ class TestTheOutput:
         targets = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
         assert not [target for target in targets if target.is_relative_to(bench.folder)]
 
-    def test_is_announced_whenever_there_is_more_of_it(self, tmp_path):
+    def test_calls_back_whenever_there_is_more_of_it(self, tmp_path):
         printed: Queue[int] = Queue()
         executor = Executor(
             1, tmp_path, RunDefaults(output_bytes=1000, kill_grace=1), NO_GROUPS, lambda: printed.put(1)
@@ -773,7 +771,7 @@ class TestTheOutput:
 
 
 class TestCancellingAll:
-    def test_ends_what_is_running_with_the_reason(self, bench):
+    def test_ends_running_commands_with_the_reason(self, bench):
         os.mkfifo(bench.folder / "pipe")
         bench.submit(f"echo ready > {bench.folder}/pipe; sleep 60")
         (bench.folder / "pipe").read_text()
@@ -781,7 +779,7 @@ class TestCancellingAll:
         outcome = bench.outcome()
         assert (outcome.state, outcome.message) == ("cancelled", "cancelled because Kala was stopped")
 
-    def test_kills_by_force_what_does_not_want_to_go(self, bench):
+    def test_by_force_kills_a_command_that_ignores_sigterm(self, bench):
         os.mkfifo(bench.folder / "pipe")
         bench.submit(f"trap '' TERM; echo ready > {bench.folder}/pipe; while :; do sleep 0.01; done")
         (bench.folder / "pipe").read_text()
@@ -790,7 +788,7 @@ class TestCancellingAll:
         outcome = bench.outcome()
         assert (outcome.state, outcome.signal) == ("cancelled", 9)
 
-    def test_does_not_start_what_no_worker_has_taken_yet(self, tmp_path):
+    def test_keeps_runs_from_starting_that_no_thread_has_taken(self, tmp_path):
         bench = Bench(tmp_path, workers=1)
         bench.submit(f"touch {tmp_path}/started")
         bench.executor.cancel_all("cancelled because Kala was stopped")
@@ -800,7 +798,7 @@ class TestCancellingAll:
         assert not (tmp_path / "started").exists()
         bench.executor.stop(PATIENCE)
 
-    def test_leaves_what_comes_after_alone(self, bench):
+    def test_does_not_affect_later_runs(self, bench):
         bench.executor.cancel_all("cancelled because Kala was stopped")
         bench.submit("true")
         assert bench.outcome().state == "succeeded"

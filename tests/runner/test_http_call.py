@@ -1,4 +1,4 @@
-"""One HTTP request, against a real server: what it sends, how it is judged, and that it ends in time."""
+"""An HTTP call to a real server: what it sends, how it is judged, and that it ends in time."""
 
 import errno
 import socket
@@ -33,7 +33,7 @@ class Received(msgspec.Struct):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The path says what is answered: `/500`, `/to/<path>`, `/drip-body`, …"""
+    """A handler whose response depends on the path: `/500`, `/to/<path>`, `/drip-body`, …"""
 
     protocol_version = "HTTP/1.1"
     server: "Peer"
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Peer(ThreadingHTTPServer):
-    """A server that keeps what it was asked."""
+    """A server that keeps the requests that it received."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         super().__init__((host, 0), Handler)
@@ -157,7 +157,7 @@ def other():
 
 @pytest.fixture
 def refusing():
-    """A URL whose port is bound and takes no connections."""
+    """A URL whose port is bound and refuses connections."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{unused.getsockname()[1]}/"
@@ -165,10 +165,10 @@ def refusing():
 
 @pytest.fixture
 def deaf():
-    """The address of a server that takes no connection, and refuses none."""
+    """The address of a server that neither accepts nor refuses connections."""
     with socket.socket() as server, socket.socket() as first, socket.socket() as second:
         server.bind(("127.0.0.1", 0))
-        server.listen(0)  # its queue has room for the first alone
+        server.listen(0)  # the backlog has room for one connection
         for other in (first, second):
             other.setblocking(False)
             other.connect_ex(server.getsockname())
@@ -177,7 +177,7 @@ def deaf():
 
 @pytest.fixture
 def printed() -> list[bytes]:
-    """What a call kept as its output, once it has ended."""
+    """The outputs of calls that have ended."""
     return []
 
 
@@ -205,28 +205,28 @@ class TestARequest:
         [asked] = peer.received
         assert (asked.method, asked.body) == (method, '{"käse": 1}')
 
-    def test_says_of_its_body_that_it_is_json_where_the_job_says_nothing(self, peer, call):
+    def test_has_the_content_type_json_by_default(self, peer, call):
         call(f"{peer.url}/200", method="POST", body="{}")
         assert peer.received[0].headers["Content-Type"] == "application/json"
 
-    def test_says_of_its_body_what_the_job_says(self, peer, call):
+    def test_has_the_content_type_of_the_job(self, peer, call):
         call(f"{peer.url}/200", method="POST", body="<a/>", headers=(("content-type", ("text/xml",)),))
         assert peer.received[0].headers["Content-Type"] == "text/xml"
 
-    def test_has_the_jobs_headers_several_values_with_commas_between_them(self, peer, call):
+    def test_has_the_jobs_headers_with_commas_between_several_values(self, peer, call):
         call(f"{peer.url}/200", headers=(("Accept", ("text/plain", "text/html")), ("X-Job", ("backup",))))
         [asked] = peer.received
         assert asked.headers["Accept"] == "text/plain, text/html"
         assert asked.headers["X-Job"] == "backup"
 
-    def test_has_the_login_that_the_url_names_unless_the_job_has_a_header_for_it(self, peer, call):
+    def test_has_the_login_of_the_url_unless_the_job_has_a_header_for_it(self, peer, call):
         url = f"{peer.url}/200".replace("//", "//kala:secret@")
         call(url)
         call(url, headers=(("Authorization", ("Bearer token",)),))
         found = [request.headers["Authorization"] for request in peer.received]
         assert found == ["Basic a2FsYTpzZWNyZXQ=", "Bearer token"]
 
-    def test_keeps_the_jobs_own_authorization_whatever_a_netrc_file_says(self, peer, call, tmp_path):
+    def test_keeps_the_jobs_own_authorization_despite_a_netrc_file(self, peer, call, tmp_path):
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login kala password secret\n")
         (tmp_path / ".netrc").chmod(0o600)
         call(f"{peer.url}/200", headers=(("Authorization", ("Bearer token",)),))
@@ -267,7 +267,7 @@ class TestARequest:
         assert second.body == (first.body if is_kept else "")
         assert second.headers["Content-Type"] == (first.headers["Content-Type"] if is_kept else None)
 
-    def test_takes_no_secret_to_another_origin_and_not_back_either(self, peer, other, call):
+    def test_sends_no_secret_to_another_origin_nor_back_from_there(self, peer, other, call):
         secret = {
             "Authorization": "Bearer x",
             "Cookie": "a=b",
@@ -290,16 +290,16 @@ class TestARequest:
             assert [request.headers[name] for name in secret if name != "Host"] == [None] * 4
             assert request.headers["Host"] == f"127.0.0.1:{port}"
 
-    def test_takes_its_headers_along_within_the_origin(self, peer, call):
+    def test_keeps_its_headers_within_the_origin(self, peer, call):
         call(f"{peer.url}/to/200".replace("//", "//kala:secret@"), headers=(("X-Key", ("1",)),))
         assert [asked.headers["X-Key"] for asked in peer.received] == ["1", "1"]
         assert {asked.headers["Authorization"] for asked in peer.received} == {"Basic a2FsYTpzZWNyZXQ="}
 
-    def test_takes_the_login_of_its_url_to_no_other_origin(self, peer, other, call):
+    def test_sends_the_login_of_its_url_to_no_other_origin(self, peer, other, call):
         call(f"{peer.url}/via/302/{other.server_port}".replace("//", "//kala:secret@"))
         assert other.received[0].headers["Authorization"] is None
 
-    def test_says_which_job_it_is_of_also_after_redirects(self, peer, other, call):
+    def test_names_its_job_also_after_redirects(self, peer, other, call):
         call(f"{peer.url}/via/302/{other.server_port}")
         call(f"{peer.url}/200", headers=(("kala-job", ("other",)), ("Content-Length", ("7",))))  # from before the check
         received = peer.received + other.received
@@ -308,7 +308,7 @@ class TestARequest:
 
 
 class TestARedirect:
-    def test_to_a_code_that_the_job_expects_is_not_followed(self, peer, call):
+    def test_with_an_expected_status_is_not_followed(self, peer, call):
         outcome = call(f"{peer.url}/to/200", expected_codes=(302,))
         assert (outcome.state, outcome.http_status, len(peer.received)) == ("succeeded", 302, 1)
 
@@ -345,18 +345,18 @@ class TestARedirect:
             ("/200/ä b", "/200/%C3%A4%20b"),
         ],
     )
-    def test_may_be_relative_and_its_fragment_is_left_out(self, peer, call, location, path):
+    def test_may_be_relative_and_loses_its_fragment(self, peer, call, location, path):
         peer.location = location.replace("%PORT%", str(peer.server_port)).encode().decode("latin-1")
         call(f"{peer.url}/a/b?redirect-as-told")
         assert [asked.path for asked in peer.received] == ["/a/b?redirect-as-told", path]
 
-    def test_that_leads_in_a_circle_ends(self, peer, call):
+    def test_loop_ends(self, peer, call):
         peer.location = "/redirect-as-told"
         outcome = call(f"{peer.url}/redirect-as-told")
         assert (outcome.state, outcome.http_status, len(peer.received)) == ("failed", 302, 11)
         assert outcome.message == f"GET {peer.url}/redirect-as-told: more than 10 redirects; use the final URL"
 
-    def test_is_named_where_it_fails_without_its_path(self, peer, call, refusing):
+    def test_that_fails_is_named_without_its_path(self, peer, call, refusing):
         peer.location = f"{refusing}secret?token=secret"
         outcome = call(f"{peer.url}/redirect-as-told")
         place = refusing.rstrip("/")
@@ -378,7 +378,7 @@ class TestARedirectFromElsewhere:
 
     @pytest.fixture
     def names(self, monkeypatch) -> dict[str, list[str]]:
-        """The addresses that names have, one for each time that they are looked up."""
+        """The addresses of host names, one for each lookup."""
         names: dict[str, list[str]] = {}
         look_up = resolver._look_up
         monkeypatch.setattr(
@@ -413,7 +413,7 @@ class TestARedirectFromElsewhere:
             " and redirects to it from elsewhere are not followed; if this is intended, use it as the job's URL"
         )
 
-    def test_is_not_followed_to_a_name_that_has_such_an_address_only_when_it_counts(self, peer, stranger, call, names):
+    def test_is_not_followed_to_a_name_that_changes_its_address_between_lookups(self, peer, stranger, call, names):
         names["rebound.example"] = ["127.0.0.2", "127.0.0.1"]
         stranger.location = f"http://rebound.example:{peer.server_port}/200"
         outcome = call(f"http://rebound.example:{stranger.server_port}/redirect-as-told")
@@ -428,12 +428,12 @@ class TestARedirectFromElsewhere:
             assert call(f"{local.url}/to-url/{local.url}/200").state == "succeeded"
             assert call(f"{local.url}/to-url/{peer.url}/200").state == "failed"
 
-    def test_is_followed_back_to_where_the_job_itself_leads(self, peer, stranger, call):
+    def test_is_followed_back_to_the_reach_of_the_job(self, peer, stranger, call):
         outcome = call(f"{peer.url}/to-url/{stranger.url}/to-url/{peer.url}/200")
         assert (outcome.state, len(peer.received)) == ("succeeded", 2)
 
     @pytest.mark.parametrize("host", ["10.0.0.1", "2852039166", "[fe80::1]", "localhost"])
-    def test_is_not_followed_by_way_of_a_proxy_either_as_far_as_its_host_tells(self, stranger, call, monkeypatch, host):
+    def test_is_not_followed_through_a_proxy_if_its_host_is_an_inner_address(self, stranger, call, monkeypatch, host):
         monkeypatch.setenv("http_proxy", stranger.url)
         stranger.location = f"http://{host}:8000/"
         outcome = call("http://host.example/redirect-as-told")
@@ -442,29 +442,29 @@ class TestARedirectFromElsewhere:
 
 
 class TestTheOutcome:
-    def test_is_success_where_the_status_is_200(self, peer, call):
+    def test_is_success_with_status_200(self, peer, call):
         outcome = call(f"{peer.url}/200")
         assert (outcome.state, outcome.http_status, outcome.message, outcome.exit_code) == ("succeeded", 200, "", None)
 
     @pytest.mark.parametrize("status", [201, 204, 404, 500])
-    def test_is_failure_where_the_status_is_another_and_says_both(self, peer, call, status):
+    def test_is_failure_with_another_status_and_names_both(self, peer, call, status):
         outcome = call(f"{peer.url}/{status}")
         assert (outcome.state, outcome.http_status) == ("failed", status)
         assert outcome.message == f"GET {peer.url}/{status} answered {status}, expected 200"
 
     @pytest.mark.parametrize(("status", "state"), [(201, "succeeded"), (404, "succeeded"), (200, "failed")])
-    def test_is_success_for_the_codes_that_the_job_expects_and_only_for_them(self, peer, call, status, state):
+    def test_is_success_for_exactly_the_codes_that_the_job_expects(self, peer, call, status, state):
         assert call(f"{peer.url}/{status}", expected_codes=(201, 404)).state == state
 
     def test_has_the_body_as_its_output(self, peer, call, printed):
         call(f"{peer.url}/200/hello")
         assert printed == [b"hello"]
 
-    def test_has_the_body_of_a_failure_too(self, peer, call, printed):
+    def test_has_the_body_of_a_failure_as_its_output(self, peer, call, printed):
         call(f"{peer.url}/500/what-went-wrong")
         assert printed == [b"what-went-wrong"]
 
-    def test_has_a_body_that_is_too_long_cut(self, peer, call, printed):
+    def test_has_a_body_beyond_the_limit_truncated(self, peer, call, printed):
         call(f"{peer.url}/200/{'x' * 1000}", limit=100)
         assert b"900 bytes omitted here" in printed[0]
 
@@ -477,16 +477,16 @@ class TestTheOutcome:
             ("to/" * 11 + "200", "more than 10 redirects; use the final URL"),
         ],
     )
-    def test_of_an_answer_that_is_none_is_failure_with_the_reason(self, peer, call, what, problem):
+    def test_of_an_invalid_response_is_failure_with_the_reason(self, peer, call, what, problem):
         outcome = call(f"{peer.url}/{what}")
         assert (outcome.state, outcome.message) == ("failed", f"GET {peer.url}/{what}: {problem}")
 
-    def test_of_a_refused_connection_says_so_in_plain_words(self, call, refusing):
+    def test_of_a_refused_connection_says_so(self, call, refusing):
         outcome = call(refusing)
         assert (outcome.state, outcome.message) == ("failed", f"GET {refusing}: Connection refused")
         assert outcome.http_status is None
 
-    def test_is_failure_where_the_kernel_gives_up_before_the_deadline(self, call, monkeypatch):
+    def test_is_failure_if_the_kernel_gives_up_before_the_deadline(self, call, monkeypatch):
         def unreachable(*_: object) -> None:
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
@@ -494,13 +494,13 @@ class TestTheOutcome:
         outcome = call("http://host.example/")
         assert (outcome.state, outcome.message) == ("failed", "GET http://host.example/: Connection timed out")
 
-    def test_waits_for_a_thread_that_looks_its_host_up(self, call, monkeypatch):
+    def test_waits_for_a_resolver_thread(self, call, monkeypatch):
         monkeypatch.setattr(resolver, "_resolver", resolver.Resolver(1))
         monkeypatch.setattr(Thread, "start", exhausted)
         with pytest.raises(Scarce, match="reached its limit of processes"):
             call("http://host.example/")
 
-    def test_of_a_redirect_for_which_no_thread_is_left_is_failure(self, peer, call, monkeypatch):
+    def test_of_a_redirect_without_a_resolver_thread_is_failure(self, peer, call, monkeypatch):
         monkeypatch.setattr(resolver, "_resolver", resolver.Resolver(1))
         peer.location = "http://host.example/"
         start = Thread.start
@@ -511,7 +511,7 @@ class TestTheOutcome:
         assert (outcome.state, outcome.http_status, len(peer.received)) == ("failed", 302, 1)
         assert "redirected to http://host.example: Kala has reached its limit of processes" in outcome.message
 
-    def test_has_the_time_that_it_took(self, peer, call):
+    def test_has_the_duration(self, peer, call):
         assert 0 < call(f"{peer.url}/200").duration < PATIENCE * 10**9
 
 
@@ -520,19 +520,19 @@ class TestTheTimeout:
         "what",
         ["silence", "drip-headers", "drip-body", "drip-body-without-length", "drip-chunks"],
     )
-    def test_is_for_the_whole_call_however_slowly_the_server_answers(self, peer, call, what):
+    def test_is_for_the_whole_call_however_slowly_the_server_responds(self, peer, call, what):
         outcome = call(f"{peer.url}/{what}", timeout=0.1)
         assert outcome.state == "timed_out"
         assert outcome.message == f"no complete response from {peer.url}/{what} within 0.1 s"
         assert outcome.duration < PATIENCE / 2 * 10**9
 
-    def test_holds_through_redirects_too(self, peer, call):
+    def test_includes_redirects(self, peer, call):
         outcome = call(f"{peer.url}/to/to/drip-body", timeout=0.1)
         assert (outcome.state, outcome.http_status) == ("timed_out", 200)
         asked = f"{peer.url}/to/to/drip-body redirected to {peer.url}"
         assert outcome.message == f"no complete response from {asked} within 0.1 s"
 
-    def test_holds_through_a_proxy_too(self, peer, call, monkeypatch):
+    def test_includes_the_proxy(self, peer, call, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", peer.url)
         giving_up = Timer(1, peer.is_closing.set)
         giving_up.start()
@@ -541,14 +541,14 @@ class TestTheTimeout:
         assert outcome.state == "timed_out"
         assert not peer.is_closing.is_set()
 
-    def test_is_for_connecting_too(self, deaf, call):
+    def test_includes_connecting(self, deaf, call):
         assert call(deaf, timeout=0.1).state == "timed_out"
 
-    def test_keeps_what_came_before_it(self, peer, call, printed):
+    def test_keeps_the_output_received_before_it(self, peer, call, printed):
         call(f"{peer.url}/drip-body-without-length", timeout=0.5)
         assert printed[0].startswith(b"x")
 
-    def test_cuts_the_connection_so_that_the_server_need_not_wait_either(self, peer, call):
+    def test_closes_the_connection_so_that_the_server_need_not_wait(self, peer, call):
         call(f"{peer.url}/drip-body", timeout=0.1)
         assert peer.was_cut_off.wait(PATIENCE)
 
@@ -564,7 +564,7 @@ class TestCancelling:
             ended = outcome.result(PATIENCE)
         assert (ended.state, ended.message) == ("cancelled", "stopped by ann@example.org")
 
-    def test_before_the_start_makes_it_end_as_soon_as_it_connects(self, peer, tmp_path):
+    def test_before_the_start_ends_the_call_as_soon_as_it_connects(self, peer, tmp_path):
         control = Cancellation()
         control.cancel("stopped by ann@example.org")
         output = Output(tmp_path, 1, 100)

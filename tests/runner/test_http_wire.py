@@ -1,4 +1,4 @@
-"""What can come from a server, byte for byte (RFC 9110 and 9112), and what a call makes of it."""
+"""Responses byte for byte (RFC 9110 and 9112), and how a call handles them."""
 
 import gzip
 import socket
@@ -22,9 +22,9 @@ from kala.runner.cancellation import Cancellation
 from kala.runner.output import Output
 
 PATIENCE = 10
-# A key, and a certificate for localhost, 127.0.0.1 and ::1 that no authority signed.
+# A key, and a self-signed certificate for localhost, 127.0.0.1 and ::1.
 PEM = Path(__file__).parent / "localhost.pem"
-# What a server does in place of sending bytes: the last one closes without the alert of TLS.
+# What a server does instead of sending bytes: the last one closes without close_notify.
 RESET, HOLD, CUT = b"<reset>", b"<hold>", b"<cut>"
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -35,7 +35,7 @@ TOO_LONG = "the headers or the chunk framing are longer than 65536 bytes"
 
 
 class Server:
-    """Answers one connection after the other, with exactly these bytes, and keeps what it was asked.
+    """Answers one connection after the other with exactly these bytes, and keeps the requests.
 
     An answer is bytes, or a tuple of bytes that are sent apart. The last answer is for all connections that follow.
     """
@@ -93,7 +93,7 @@ def _request(accepted: socket.socket) -> bytes:
 
 
 class HastyServer(Server):
-    """One that answers whatever the first bytes are."""
+    """A server that responds to whatever the first bytes are."""
 
     def handle(self, accepted: socket.socket, answer: tuple[bytes, ...]) -> None:
         self.asked.append(accepted.recv(65536))
@@ -101,7 +101,7 @@ class HastyServer(Server):
 
 
 class TlsServer(Server):
-    """The same with TLS. It answers CONNECT with the first part of its answer, and then is the host that is meant."""
+    """A server with TLS. It answers CONNECT with the first part of its response, and then acts as the target host."""
 
     def handle(self, accepted: socket.socket, answer: tuple[bytes, ...]) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -118,7 +118,7 @@ class TlsServer(Server):
 
 
 class Ended(msgspec.Struct):
-    """How a call ended, and what was kept of it."""
+    """The outcome of a call, and its kept output."""
 
     outcome: Outcome
     output: bytes
@@ -193,7 +193,7 @@ COMPLETE = {
     "no coding by its name": OK + b"Content-Encoding: identity\r\n" + HELLO,
 }
 
-# What came, the message after `GET <url>`, the status, and what is kept.
+# The bytes received, the message after `GET <url>`, the status, and the kept output.
 BROKEN = {
     "nothing": (b"", CLOSED, None, b""),
     "a reset": (RESET, "Connection reset by peer", None, b""),
@@ -250,7 +250,7 @@ BROKEN = {
         None,
         b"",
     ),
-    # RFC 9112 would have it read, and h11 does not; nobody may send it.
+    # RFC 9112 forbids sending it and asks clients to accept it; h11 does not.
     "a blank before the extension of a chunk": (
         CHUNKED + b"5 ;a\r\nhello\r\n0\r\n\r\n",
         "illegal chunk header: ('5 ;a",
@@ -289,7 +289,7 @@ BROKEN = {
     "trailers without end": (CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000, TOO_LONG, 200, b""),
 }
 
-# What a server may send to keep the processor, and with it Kala, busy. All of these are less than the limit.
+# Responses below the size limit that can keep the CPU busy.
 BLANKS = b" " * 60_000
 COSTLY = {
     "blanks within a header": OK + b"X: a" + BLANKS + b"b\r\n" + HELLO,
@@ -302,7 +302,7 @@ COSTLY = {
     "blanks in a trailer": CHUNKED + b"5\r\nhello\r\n0\r\nX: " + BLANKS + b"\0\r\n\r\n",
 }
 
-# What comes before the server falls silent, the status, and what is kept.
+# The bytes received before the server falls silent, the status, and the kept output.
 DRIPPING = {
     "nothing": ((HOLD,), None, b""),
     "interim responses": ((b"HTTP/1.1 100 Continue\r\n\r\n", HOLD), None, b""),
@@ -333,7 +333,7 @@ class TestAResponse:
         assert call(serve(parts).url).facts == ("succeeded", 200, b"hello")
 
     @pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN)
-    def test_that_is_broken_fails_with_the_reason_and_what_came_is_kept(self, serve, call, case):
+    def test_that_is_broken_fails_with_the_reason_and_keeps_what_came(self, serve, call, case):
         answer, problem, status, kept = case
         server = serve(answer)
         ended = call(server.url)
@@ -350,14 +350,14 @@ class TestAResponse:
         assert time.process_time() - before < 1
 
     @pytest.mark.parametrize(("parts", "status", "kept"), DRIPPING.values(), ids=DRIPPING)
-    def test_that_never_ends_times_out_and_what_came_is_kept(self, serve, call, parts, status, kept):
+    def test_that_never_ends_times_out_and_keeps_what_came(self, serve, call, parts, status, kept):
         server = serve(parts)
         ended = call(server.url, timeout=0.3)
         assert ended.facts == ("timed_out", status, kept)
         assert ended.outcome.message == f"no complete response from {server.url} within 0.3 s"
 
     @pytest.mark.parametrize("status", [204, 304])
-    def test_of_a_kind_without_body_has_none_whatever_its_length_says(self, serve, call, status):
+    def test_of_a_status_without_body_has_none_whatever_its_length(self, serve, call, status):
         answer = b"HTTP/1.1 %d X\r\nContent-Length: 5\r\n\r\n" % status
         ended = call(serve((answer, HOLD)).url, expected_codes=(status,))
         assert ended.facts == ("succeeded", status, b"")
@@ -369,23 +369,23 @@ class TestAResponse:
             b"",
         )
 
-    def test_that_switches_to_the_protocol_that_the_job_names_is_the_final_one(self, serve, call):
+    def test_that_switches_to_the_requested_protocol_is_the_final_one(self, serve, call):
         server = serve((b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nbinary", HOLD))
         ended = call(server.url, headers=(("Upgrade", ("x",)), ("Connection", ("Upgrade",))))
         assert ended.facts == ("failed", 101, b"")
         assert ended.outcome.message == f"GET {server.url} answered 101, expected 200"
 
-    def test_that_switches_protocols_unasked_is_broken(self, serve, call):
+    def test_that_switches_protocols_without_request_is_broken(self, serve, call):
         ended = call(serve((b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nbinary", HOLD)).url)
         assert ended.facts == ("failed", None, b"")
         assert ended.outcome.message.endswith(": the server switched to a protocol that was not requested")
 
     @pytest.mark.parametrize("status", [300, 302, 399, 404, 503, 999])
-    def test_counts_by_its_status_whatever_that_is(self, serve, call, status):
+    def test_is_judged_by_its_status_whatever_that_is(self, serve, call, status):
         ended = call(serve(b"HTTP/1.1 %d Odd\r\n" % status + HELLO).url, expected_codes=(status,))
         assert ended.facts == ("succeeded", status, b"hello")
 
-    def test_that_unpacks_to_more_than_the_limit_fails(self, serve, call, monkeypatch):
+    def test_that_decompresses_to_more_than_the_limit_fails(self, serve, call, monkeypatch):
         monkeypatch.setattr(content, "RESPONSE_UNPACKED", 9_999)
         server = serve(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(bytes(10_000)))
         ended = call(server.url)
@@ -397,7 +397,7 @@ class TestAResponse:
         ended = call(serve(b"HTTP/1.1 413 Too Large\r\n" + HELLO).url, method="POST", body=body, expected_codes=(413,))
         assert ended.facts == ("succeeded", 413, b"hello")
 
-    def test_is_there_to_read_while_it_comes(self, serve, tmp_path):
+    def test_can_be_read_while_it_comes(self, serve, tmp_path):
         printed = Event()
         server = serve((OK + b"Content-Length: 5\r\n\r\nh", HOLD))
         output, control = Output(tmp_path, 1, 100, printed.set), Cancellation()
@@ -435,7 +435,7 @@ class TestARequest:
             b"\r\n{}" % (server.port, kala.__version__.encode())
         ]
 
-    def test_has_the_jobs_own_headers_in_place_of_kalas(self, serve, call):
+    def test_has_the_jobs_headers_instead_of_kalas(self, serve, call):
         server = serve(OK + HELLO)
         given = {
             "user-agent": "curl",
@@ -452,7 +452,7 @@ class TestARequest:
     @pytest.mark.parametrize(
         ("method", "length"), [("POST", 0), ("PUT", 0), ("PATCH", 0), ("GET", None), ("DELETE", None)]
     )
-    def test_without_a_body_says_so_where_the_method_has_one(self, serve, call, method, length):
+    def test_without_a_body_has_a_content_length_if_the_method_has_bodies(self, serve, call, method, length):
         server = serve(OK + HELLO)
         call(server.url, method=method)
         assert (b"Content-Length: 0" in server.asked[0]) == (length == 0)
@@ -464,7 +464,7 @@ class TestARequest:
         assert f"Host: [::1]:{server.port}\r\n".encode() in server.asked[0]
 
     @pytest.mark.parametrize("url", ["http://user:secret@127.0.0.1:%PORT%/", "http://user:se@cret@127.0.0.1:%PORT%/"])
-    def test_that_fails_is_told_of_without_its_password(self, serve, call, url):
+    def test_that_fails_is_reported_without_its_password(self, serve, call, url):
         server = serve(RESET, b"HTTP/1.1 500 X\r\n\r\n", (OK, HOLD))
         shown = f"http://user:***@127.0.0.1:{server.port}/"
         messages = [call(url.replace("%PORT%", str(server.port)), timeout=0.3).outcome.message for _ in range(3)]
@@ -475,7 +475,7 @@ class TestARequest:
         ]
 
     @pytest.mark.parametrize("url", ["http://user:sec/ret@host/", "http://u:secret@host:0/", "http://u:sec ret@[::1/"])
-    def test_whose_template_makes_no_url_is_told_of_without_a_password(self, call, url):
+    def test_whose_template_makes_no_url_is_reported_without_a_password(self, call, url):
         message = call(url).outcome.message
         assert message.endswith(": must be a complete http or https URL, such as https://example.org/hook")
         assert "ret" not in message
@@ -495,7 +495,7 @@ class TestTls:
     def test_a_host_that_its_certificate_names_is_called(self, server, call, host):
         assert call(f"https://{host}:{server.port}/").facts == ("succeeded", 200, b"hello")
 
-    def test_a_certificate_that_nobody_signed_is_refused_before_anything_is_sent(self, server, call):
+    def test_a_self_signed_certificate_is_refused_before_anything_is_sent(self, server, call):
         url = f"https://localhost:{server.port}/"
         ended = call(url)
         assert ended.facts == ("failed", None, b"")
@@ -510,19 +510,19 @@ class TestTls:
         assert "invalid server certificate: Hostname mismatch" in ended.outcome.message
         assert server.asked == []
 
-    def test_a_plain_answer_is_told_as_what_it_is(self, serve, call):
+    def test_a_plain_response_is_reported_as_such(self, serve, call):
         server = serve(OK + HELLO, kind=HastyServer)
         ended = call(server.url.replace("http:", "https:"))
         assert ended.facts == ("failed", None, b"")
         assert ended.outcome.message.endswith(": TLS: wrong version number")
 
     @pytest.mark.usefixtures("trusted")
-    def test_a_plain_request_to_tls_fails_by_what_comes(self, server, call):
+    def test_a_plain_request_to_a_tls_server_fails_with_its_response(self, server, call):
         ended = call(f"http://127.0.0.1:{server.port}/", timeout=1)
         assert (ended.outcome.state, ended.outcome.http_status) == ("failed", None)
 
     @pytest.mark.usefixtures("trusted")
-    def test_an_end_of_the_connection_that_tls_does_not_confirm_is_no_end_of_the_body(self, serve, call):
+    def test_a_close_without_close_notify_does_not_end_the_body(self, serve, call):
         server = serve((OK + b"\r\nhello", CUT), kind=TlsServer)
         ended = call(f"https://localhost:{server.port}/")
         assert ended.facts == ("failed", 200, b"hello")
@@ -538,9 +538,9 @@ class TestTls:
 
 
 class TestAProxy:
-    """host.example has no address here: only a proxy can know it."""
+    """host.example has no address here: only a proxy can reach it."""
 
-    def test_is_asked_for_what_is_elsewhere(self, serve, call, monkeypatch):
+    def test_is_used_for_other_hosts(self, serve, call, monkeypatch):
         proxy = serve(OK + HELLO)
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:secret@"))
         assert call("http://host.example:81/a?b").facts == ("succeeded", 200, b"hello")
@@ -554,7 +554,7 @@ class TestAProxy:
         assert call("http://host.example/").facts == ("succeeded", 200, b"hello")
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "LOCALHOST"])
-    def test_is_not_asked_for_this_machine(self, serve, call, monkeypatch, host):
+    def test_is_not_used_for_this_machine(self, serve, call, monkeypatch, host):
         server, proxy = serve(OK + HELLO), serve(b"HTTP/1.1 502 X\r\n\r\n")
         monkeypatch.setenv("http_proxy", proxy.url)
         assert call(f"http://{host}:{server.port}/").facts == ("succeeded", 200, b"hello")
@@ -564,7 +564,7 @@ class TestAProxy:
         "excepted",
         ["host.example", "example", ".example", "other,  HOST.example ", "*", "host.example:81"],
     )
-    def test_is_not_asked_for_what_no_proxy_names(self, serve, call, monkeypatch, excepted):
+    def test_is_not_used_for_what_no_proxy_names(self, serve, call, monkeypatch, excepted):
         server, proxy = serve(OK + HELLO), serve(b"HTTP/1.1 502 X\r\n\r\n")
         monkeypatch.setattr(resolver, "_look_up", lambda host, port, flags=0: _all_are_here(host, server.port, flags))
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -573,12 +573,12 @@ class TestAProxy:
         assert proxy.asked == []
 
     @pytest.mark.parametrize("excepted", ["", "ost.example", "host.example.org", "10.0.0.0/8", "host.example:80", "x*"])
-    def test_is_asked_for_what_no_proxy_does_not_name(self, serve, call, monkeypatch, excepted):
+    def test_is_used_for_what_no_proxy_does_not_name(self, serve, call, monkeypatch, excepted):
         monkeypatch.setenv("http_proxy", serve(OK + HELLO).url)
         monkeypatch.setenv("no_proxy", excepted)
         assert call("http://host.example:81/").facts == ("succeeded", 200, b"hello")
 
-    def test_is_named_where_the_call_fails(self, serve, call, monkeypatch):
+    def test_is_named_if_the_call_fails(self, serve, call, monkeypatch):
         proxy = serve(b"HTTP/1.1 502 Bad Gateway\r\n" + HELLO, RESET, (OK, HOLD))
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:secret@"))
         messages = [call("http://host.example/", timeout=0.3).outcome.message for _ in range(3)]
@@ -589,7 +589,7 @@ class TestAProxy:
             f"no complete response from {asked} within 0.3 s",
         ]
 
-    def test_connects_to_a_host_that_wants_tls(self, serve, call, monkeypatch):
+    def test_connects_to_a_host_with_tls(self, serve, call, monkeypatch):
         proxy = serve((b"HTTP/1.1 100 X\r\n\r\nHTTP/1.1 200 Connected\r\n\r\n", OK + HELLO), kind=TlsServer)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(PEM))
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", "//user:secret@"))
@@ -603,7 +603,7 @@ class TestAProxy:
         assert request.startswith(b"GET /a HTTP/1.1\r\nHost: localhost\r\n")
         assert b"Proxy-Authorization" not in request
 
-    def test_that_refuses_to_connect_says_why_and_that_is_not_the_hosts_status(self, serve, call, monkeypatch):
+    def test_that_refuses_to_connect_fails_the_call_without_a_status_of_the_host(self, serve, call, monkeypatch):
         proxy = serve(b"HTTP/1.1 407 Login\r\nContent-Length: 0\r\n\r\n")
         monkeypatch.setenv("https_proxy", proxy.url)
         ended = call("https://host.example/")

@@ -1,4 +1,4 @@
-"""What a run prints is kept up to a limit: the beginning and the end stay, one line tells what went."""
+"""The output of a run is kept up to a limit: the head and the tail stay, a line says how much was omitted."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from kala.runner.spool import live_path_of, path_of
 
 
 def kept(folder: Path, limit: int, *pieces: bytes) -> bytes:
-    """What is kept when all pieces were printed."""
+    """Return what is kept after all pieces were printed."""
     output = Output(folder, 1, limit)
     for piece in pieces:
         output.write(piece)
@@ -31,31 +31,31 @@ def path(tmp_path) -> Path:
     return tmp_path / "0" / "1.out"
 
 
-class TestWhatIsKept:
-    def test_is_all_up_to_the_limit(self, tmp_path, path):
+class TestTheKeptOutput:
+    def test_is_everything_up_to_the_limit(self, tmp_path, path):
         assert kept(tmp_path, 10, b"01234", b"56789") == b"0123456789"
 
-    def test_beyond_the_limit_is_the_beginning_and_the_end(self, tmp_path, path):
+    def test_beyond_the_limit_is_the_head_and_the_tail(self, tmp_path, path):
         assert kept(tmp_path, 10, b"0123456789ABCDE") == b"01234\n[kala: 5 bytes omitted here]\nABCDE"
 
-    def test_is_nothing_where_nothing_was_printed_not_even_a_file(self, tmp_path, path):
+    def test_is_empty_without_a_file_if_nothing_was_printed(self, tmp_path, path):
         output = Output(tmp_path, 1, 10)
         output.write(b"")
         assert output.close() == b""
         assert not path.exists()
         assert (output.size, output.is_cut) == (0, False)
 
-    def test_is_for_the_owner_of_kala_alone(self, tmp_path, path):
+    def test_is_readable_only_by_kalas_user(self, tmp_path, path):
         kept(tmp_path, 10, b"much too secret")
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
-    def test_replaces_what_an_earlier_kala_left_there(self, tmp_path, path):
+    def test_replaces_files_that_an_earlier_kala_left(self, tmp_path, path):
         for left in (path, live_path_of(tmp_path, 1)):
             left.parent.mkdir()
             left.write_bytes(b"x" * 100_000)
         assert kept(tmp_path, 1 << 20, b"short" * 10_000) == b"short" * 10_000
 
-    def test_stays_as_it_is_when_it_is_closed_again(self, tmp_path, path):
+    def test_does_not_change_when_it_is_closed_again(self, tmp_path, path):
         output = Output(tmp_path, 1, 4)
         output.write(b"0123456789")
         output.close()
@@ -86,7 +86,7 @@ def test_the_kept_head_and_tail_are_the_true_head_and_tail(pieces, limit):
 
 
 def read_all(output: Output, size: int) -> bytes:
-    """What a reader gets who begins at the beginning and reads on to the end, `size` bytes at a time."""
+    """Return what a reader gets from the beginning to the end, `size` bytes at a time."""
     parts, offset = [], 0
     while True:
         data, following = output.read(offset, size)
@@ -106,7 +106,7 @@ def what_is_kept_of(everything: bytes, limit: int) -> bytes:
 
 
 @given(pieces, st.integers(1, 400), st.integers(1, 500), st.lists(st.booleans(), min_size=12, max_size=12))
-def test_what_is_read_at_any_time_is_what_is_kept_so_far(pieces, limit, size, spills):
+def test_a_reader_gets_what_is_kept_so_far_at_any_time(pieces, limit, size, spills):
     everything = b""
     with tempfile.TemporaryDirectory() as folder:
         output = Output(Path(folder), 1, limit)
@@ -121,7 +121,7 @@ def test_what_is_read_at_any_time_is_what_is_kept_so_far(pieces, limit, size, sp
 
 
 @given(pieces, st.integers(1, 400), st.data())
-def test_a_reader_who_follows_gets_what_was_printed_and_is_told_what_he_missed(pieces, limit, data):
+def test_a_following_reader_gets_what_was_printed_and_a_line_about_gaps(pieces, limit, data):
     offset, everything = 0, b""
     with tempfile.TemporaryDirectory() as folder:
         output = Output(Path(folder), 1, limit)
@@ -144,13 +144,13 @@ class TestReading:
         output.write(b"01234")
         assert output.read(5, 10) == (b"", 5)
 
-    def test_in_the_part_that_was_cut_gives_the_line_that_says_so_and_the_offset_after_it(self, tmp_path, path):
+    def test_in_the_omitted_part_gives_the_line_that_says_so_and_the_offset_after_it(self, tmp_path, path):
         output = Output(tmp_path, 1, 10)
         output.write(b"0123456789ABCDE")
         assert output.read(7, 100) == (b"\n[kala: 5 bytes omitted here]\n", 10)
         assert output.read(10, 100) == (b"ABCDE", 15)
 
-    def test_is_the_same_after_the_end(self, tmp_path, path):
+    def test_gives_the_same_after_the_end(self, tmp_path, path):
         output = Output(tmp_path, 1, 10)
         output.write(b"0123456789ABCDE")
         output.close()
@@ -159,11 +159,11 @@ class TestReading:
         assert output.read(10, 100) == (b"ABCDE", 15)
 
 
-class TestWhatIsOnlyInMemory:
-    """Who writes without a pause need not ask when it goes to the disk; who waits between two writes asks."""
+class TestOutputOnlyInMemory:
+    """A writer without pauses need not check `spill_at`; one that waits between two writes must."""
 
     @pytest.mark.parametrize("limit", [1 << 20, 10])
-    def test_goes_to_the_disk_with_the_first_write_that_comes_a_second_later(self, tmp_path, monkeypatch, limit):
+    def test_is_written_to_disk_by_the_first_write_a_second_later(self, tmp_path, monkeypatch, limit):
         now = 100.0
         monkeypatch.setattr("time.monotonic", lambda: now)
         output = Output(tmp_path, 1, limit)
@@ -181,7 +181,7 @@ class TestWhatIsOnlyInMemory:
         assert files[-1].read_bytes().endswith(b"fghij" if limit == 10 else b"abcde")
         output.close()
 
-    def test_waits_a_second_where_it_is_young_and_small(self, tmp_path, monkeypatch):
+    def test_waits_a_second_while_it_is_small(self, tmp_path, monkeypatch):
         now = 100.0
         monkeypatch.setattr("time.monotonic", lambda: now)
         output = Output(tmp_path, 1, 1 << 20)
@@ -212,7 +212,7 @@ class TestASmallOutput:
         assert output.close() is None
         assert path.read_bytes() == b"x" * (INLINE_BYTES + 1)
 
-    def test_that_was_spilled_comes_back_and_its_spool_can_go(self, tmp_path, path):
+    def test_that_was_spilled_comes_back_and_its_spool_can_be_removed(self, tmp_path, path):
         output = Output(tmp_path, 1, 1 << 20)
         output.write(b"hello")
         output.spill()
@@ -223,7 +223,7 @@ class TestASmallOutput:
         assert not path.exists()
         assert not live_path_of(tmp_path, 1).exists()
 
-    def test_that_was_spilled_can_be_added_to(self, tmp_path, path):
+    def test_that_was_spilled_can_be_appended_to(self, tmp_path, path):
         output = Output(tmp_path, 1, 1 << 20)
         output.write(b"hello")
         output.spill()
@@ -233,7 +233,7 @@ class TestASmallOutput:
 
 
 @pytest.mark.parametrize("printed", [b"", b"x", b"x" * 20_000, b"x" * 70_000, b"x" * 200_000])
-def test_once_the_run_has_ended_there_is_no_more_than_what_is_kept(tmp_path, printed):
+def test_after_the_end_no_other_file_stays(tmp_path, printed):
     output = Output(tmp_path, 1, 50_000)
     output.write(printed)
     output.spill()
@@ -244,7 +244,7 @@ def test_once_the_run_has_ended_there_is_no_more_than_what_is_kept(tmp_path, pri
 
 
 class TestAFullDisk:
-    """The command goes on: its work counts more than its words."""
+    """The command goes on: its work counts more than its output."""
 
     @pytest.fixture
     def full(self, monkeypatch):
@@ -253,7 +253,7 @@ class TestAFullDisk:
 
         return lambda: monkeypatch.setattr(os, "write", write)
 
-    def test_ends_what_is_kept_where_it_is(self, tmp_path, full):
+    def test_ends_the_kept_output_at_that_point(self, tmp_path, full):
         output = Output(tmp_path, 1, 1 << 20)
         output.write(b"x" * 20_000)
         full()
@@ -263,7 +263,7 @@ class TestAFullDisk:
         assert output.close() is None
         assert (output.path.read_bytes(), output.size) == (b"x" * 20_000, 20_000)
 
-    def test_leaves_in_memory_what_is_there_and_no_more(self, tmp_path, full):
+    def test_keeps_in_memory_what_is_there_and_no_more(self, tmp_path, full):
         full()
         output = Output(tmp_path, 1, 1 << 20)
         output.write(b"x" * 20_000)
@@ -272,7 +272,7 @@ class TestAFullDisk:
         assert read_all(output, 7000) == b"x" * 20_000
         assert output.close() == b"x" * 20_000
 
-    def test_is_told_of_where_it_shows_only_at_the_end(self, tmp_path, full):
+    def test_is_reported_if_it_shows_only_at_the_end(self, tmp_path, full):
         output = Output(tmp_path, 1, 10)
         output.write(b"x" * 20)
         full()
@@ -280,14 +280,14 @@ class TestAFullDisk:
         assert output.fault == "No space left on device"
         assert output.size == output.path.stat().st_size
 
-    def test_is_no_other_fault_than_a_file_that_somebody_cut_off_meanwhile(self, tmp_path):
+    def test_is_handled_like_a_file_that_was_truncated_meanwhile(self, tmp_path):
         output = Output(tmp_path, 1, 1000)
         output.write(b"x" * 2000)
         os.truncate(live_path_of(tmp_path, 1), 100)
         output.close()
         assert output.fault == f"{live_path_of(tmp_path, 1)} is shorter than the output written to it"
 
-    def test_keeps_a_file_that_may_not_survive_a_power_cut_and_says_its_size(self, tmp_path, monkeypatch):
+    def test_keeps_a_file_that_cannot_be_synced_and_says_its_size(self, tmp_path, monkeypatch):
         def fsync(_: int) -> None:
             raise OSError(5, "Input/output error")
 

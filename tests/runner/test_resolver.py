@@ -1,4 +1,4 @@
-"""Host names are looked up within the time of their call, whatever the name server does."""
+"""Host names are looked up within the timeout of their call, whatever the name server does."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ HERE: Addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)
 
 
 class NameServer:
-    """Answers nothing until it is told to."""
+    """A name server that responds only once `answers` is set."""
 
     def __init__(self) -> None:
         self.answers, self.is_asked = Event(), Event()
@@ -43,11 +43,11 @@ def name_server(monkeypatch) -> Iterator[NameServer]:
 
 
 class TestANameServerThatHangs:
-    def test_holds_nobody_past_the_deadline(self, name_server):
+    def test_holds_no_call_past_its_deadline(self, name_server):
         with pytest.raises(TimeoutError):
             addresses("host.example", 80, Lifeline(0.1))
 
-    def test_holds_nobody_who_is_cut_off(self, name_server):
+    def test_holds_no_call_that_is_cut_off(self, name_server):
         line = Lifeline(PATIENCE)
         with ThreadPoolExecutor() as pool:
             asking = pool.submit(addresses, "host.example", 80, line)
@@ -56,7 +56,7 @@ class TestANameServerThatHangs:
             with pytest.raises(CancelledError):
                 asking.result(PATIENCE / 2)
 
-    def test_holds_few_threads_and_is_not_asked_for_whom_nobody_waits(self, name_server):
+    def test_blocks_few_threads_and_is_not_asked_for_abandoned_calls(self, name_server):
         for number in range(10):
             with pytest.raises(TimeoutError):
                 addresses(f"{number}.example", 80, Lifeline(0.02))
@@ -78,12 +78,12 @@ class TestWithoutThreads:
         assert [found[4][:2] for found in addresses("127.0.0.1", 80, Lifeline(PATIENCE))] == [("127.0.0.1", 80)]
         assert [found[4][:2] for found in addresses("::1", 80, Lifeline(PATIENCE))] == [("::1", 80)]
 
-    def test_a_name_waits_until_there_are_some(self):
+    def test_a_name_waits_for_one(self):
         with pytest.raises(Scarce):
             Resolver(1).ask("host.example", 80)
 
 
-def test_a_name_is_looked_up_by_a_thread_that_is_there_where_no_other_can_start(name_server, monkeypatch):
+def test_a_name_is_looked_up_by_an_existing_thread_if_no_other_can_start(name_server, monkeypatch):
     first = resolver._resolver.ask("a.example", 80)
     assert name_server.is_asked.wait(PATIENCE)
     monkeypatch.setattr(Thread, "start", exhausted)
@@ -92,6 +92,6 @@ def test_a_name_is_looked_up_by_a_thread_that_is_there_where_no_other_can_start(
     assert first.result(PATIENCE) == second.result(PATIENCE) == HERE
 
 
-def test_a_name_that_has_no_address_fails_as_getaddrinfo_says():
+def test_a_name_without_an_address_fails_with_the_error_of_getaddrinfo():
     with pytest.raises(socket.gaierror):
         addresses("nowhere.invalid", 80, Lifeline(PATIENCE))

@@ -1,4 +1,4 @@
-"""What a run prints is in order on the disk at every moment, so that it outlives a kill."""
+"""The output of a run on disk is consistent at every moment, so that it survives a kill."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def kept_of(everything: bytes, limit: int) -> bytes:
 
 
 def mended(folder: Path, run_id: int = 1) -> bytes:
-    """What the next Kala makes of what the last one left."""
+    """Return the output that the next Kala makes of what the last one left."""
     spool = Spool.found(folder, run_id)
     spool.finish(path_of(folder, run_id))
     clear(folder)
@@ -33,7 +33,7 @@ pieces = st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=20)
 
 
 @given(pieces, st.integers(2, 400), st.data())
-def test_what_was_flushed_before_a_kill_is_kept_as_if_the_run_had_ended_there(pieces, limit, data):
+def test_output_flushed_before_a_kill_is_kept_as_if_the_run_had_ended_there(pieces, limit, data):
     with tempfile.TemporaryDirectory() as folder:
         killed = Spool(Path(folder), 1, limit)
         for piece in pieces:
@@ -46,8 +46,8 @@ def test_what_was_flushed_before_a_kill_is_kept_as_if_the_run_had_ended_there(pi
 
 
 @given(pieces, st.integers(2, 400), st.data())
-def test_a_kill_at_any_moment_loses_nothing_but_what_came_since_the_last_flush(pieces, limit, data):
-    """The folder is looked at as it is after each change, which is what a kill at that moment would leave."""
+def test_a_kill_at_any_moment_loses_only_output_since_the_last_flush(pieces, limit, data):
+    """The directory is copied after each change: a kill at that moment would leave it so."""
     everything = b"".join(pieces)
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         folder, left = Path(place, "output"), []
@@ -62,7 +62,7 @@ def test_a_kill_at_any_moment_loses_nothing_but_what_came_since_the_last_flush(p
             return changed
 
         written, flushed, killed = 0, 0, Spool(folder, 1, limit)
-        # A few bytes at a time, as a kill can interrupt a write, too.
+        # A few bytes at a time, because a kill can interrupt a write.
         write = os.write
         patch.setattr(os, "write", changing(lambda file, given: write(file, given[: max(1, limit // 3)])))
         patch.setattr(Path, "unlink", changing(Path.unlink))
@@ -83,7 +83,7 @@ def test_a_kill_at_any_moment_loses_nothing_but_what_came_since_the_last_flush(p
 
 
 @given(pieces, st.integers(2, 400), st.lists(st.booleans(), min_size=20, max_size=20))
-def test_what_is_kept_is_read_the_same_wherever_it_is(pieces, limit, flushes):
+def test_kept_output_is_read_the_same_from_memory_and_disk(pieces, limit, flushes):
     with tempfile.TemporaryDirectory() as folder:
         spool, everything = Spool(Path(folder), 1, limit), b""
         for piece, flush in zip(pieces, flushes, strict=False):
@@ -100,7 +100,7 @@ def test_what_is_kept_is_read_the_same_wherever_it_is(pieces, limit, flushes):
         spool.close()
 
 
-def test_what_nobody_keeps_is_not_written(tmp_path):
+def test_output_that_is_not_kept_is_not_written(tmp_path):
     spool = Spool(tmp_path, 1, 1000)
     for number in range(1000):
         spool.append(b"%06d\n" % number * 100)
@@ -111,7 +111,7 @@ def test_what_nobody_keeps_is_not_written(tmp_path):
     spool.close()
 
 
-def test_memory_does_not_grow_with_the_end_that_is_kept(tmp_path, monkeypatch):
+def test_memory_use_does_not_grow_with_the_tail(tmp_path, monkeypatch):
     monkeypatch.setattr("kala.runner.spool._HELD_BYTES", 100)
     spool = Spool(tmp_path, 1, 2000)
     for number in range(1000):
@@ -131,7 +131,7 @@ def test_a_kill_between_two_segments_loses_nothing(tmp_path):
     assert mended(tmp_path) == b"01234\n[kala: 10 bytes omitted here]\nabcde"
 
 
-def test_a_file_that_is_not_ours_is_no_segment(tmp_path):
+def test_a_foreign_file_is_not_a_segment(tmp_path):
     killed = Spool(tmp_path, 1, 10)
     killed.append(b"0123456789ABCDE")
     killed.flush()
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_ours_is_no_segment(tmp_path):
     assert mended(tmp_path) == b"01234\n[kala: 5 bytes omitted here]\nABCDE"
 
 
-def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
+def test_a_kill_while_the_final_file_is_written_loses_nothing(tmp_path):
     killed = Spool(tmp_path, 1, 10)
     killed.append(b"0123456789ABCDE")
     killed.flush()
@@ -160,9 +160,7 @@ def test_a_kill_while_the_output_is_put_together_loses_nothing(tmp_path):
         pytest.param(b"0123", {10: b"!"}, b"0123", id="a part of the beginning and of the only segment"),
     ],
 )
-def test_of_what_a_power_cut_leaves_the_beginning_is_kept_and_an_end_only_where_it_is_whole(
-    tmp_path, first, segments, kept
-):
+def test_after_a_power_cut_the_head_is_kept_and_a_tail_only_if_it_is_whole(tmp_path, first, segments, kept):
     path = live_path_of(tmp_path, 1)
     path.parent.mkdir()
     path.write_bytes(first)
@@ -171,7 +169,7 @@ def test_of_what_a_power_cut_leaves_the_beginning_is_kept_and_an_end_only_where_
     assert mended(tmp_path) == kept
 
 
-def test_where_nothing_was_printed_nothing_is_found(tmp_path):
+def test_without_output_nothing_is_found(tmp_path):
     assert Spool.found(tmp_path, 1) is None
     clear(tmp_path)
 
@@ -182,7 +180,7 @@ def test_a_kill_before_the_first_byte_leaves_no_output(tmp_path):
     assert Spool.found(tmp_path, 1) is None
 
 
-def test_what_was_printed_is_for_the_owner_of_kala_alone(tmp_path):
+def test_output_is_readable_only_by_kalas_user(tmp_path):
     spool = Spool(tmp_path, 1, 10)
     spool.append(b"much too secret")
     spool.flush()
@@ -190,7 +188,7 @@ def test_what_was_printed_is_for_the_owner_of_kala_alone(tmp_path):
     assert [file.stat().st_mode & 0o777 for file in (files[0].parent, *files)] == [0o700, 0o600, 0o600]
 
 
-def test_a_file_that_cannot_be_removed_is_told_of_and_fails_nobody(tmp_path, monkeypatch, caplog):
+def test_a_file_that_cannot_be_removed_is_logged_without_an_error(tmp_path, monkeypatch, caplog):
     def unlink(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 

@@ -1,4 +1,4 @@
-"""Commands and calls as templates with the job as data, in Jinja's form and in Go's."""
+"""Commands and calls as templates with the job as data, in Jinja's syntax and in Go's."""
 
 import subprocess
 import time
@@ -63,14 +63,14 @@ def rendered(line: str, delimiters: str = "{{ }}") -> str:
         ("line\n", "line\n"),
     ],
 )
-def test_fields_of_the_job_are_filled_in_in_jinjas_and_in_gos_form(line, expected):
+def test_fields_of_the_job_are_rendered_in_jinjas_and_gos_syntax(line, expected):
     assert rendered(line) == expected
 
 
 @pytest.mark.parametrize(
     "line", ["echo ${#x} ${x%.txt} {% if %} {# x #}", "awk '{print $1}'", "echo <b>&amp;</b>", "date +%s"]
 )
-def test_what_is_not_between_the_delimiters_stays_as_it_is(line):
+def test_text_outside_the_delimiters_stays_unchanged(line):
     assert rendered(line) == line
 
 
@@ -79,15 +79,15 @@ def test_the_job_chooses_its_delimiters(delimiters, line):
     assert rendered(line, delimiters) == "backup"
 
 
-def test_without_delimiters_nothing_is_filled_in():
+def test_without_delimiters_nothing_is_rendered():
     assert rendered("echo {{ .Name }}", "") == "echo {{ .Name }}"
 
 
-def test_what_is_filled_in_is_not_made_fit_for_html():
+def test_values_are_not_escaped_for_html():
     assert rendered("{{ '<&>' }}") == "<&>"
 
 
-def test_a_calls_address_and_body_are_filled_in_and_the_rest_stays():
+def test_only_the_url_and_body_of_a_call_are_rendered():
     call = HttpCall(url="http://example.org/{{.Name}}", body='{"job": "{{.Id}}"}', headers=(("X", ("{{.Name}}",)),))
     assert template.render(job(call)) == HttpCall(
         url="http://example.org/backup", body='{"job": "42"}', headers=(("X", ("{{.Name}}",)),)
@@ -138,7 +138,7 @@ ALLOWED = (
         ("{{ name | center(1000) }}", "the filter 'center'"),
     ],
 )
-def test_what_could_take_long_or_reach_out_is_refused_by_its_name(line, what):
+def test_unsafe_syntax_is_refused_by_name(line, what):
     with pytest.raises(Invalid) as refusal:
         rendered(line)
     assert str(refusal.value) == f"TemplateDelimiters: {what} cannot be used in a template; {ALLOWED}"
@@ -155,7 +155,7 @@ def test_what_could_take_long_or_reach_out_is_refused_by_its_name(line, what):
         "{{ name | default(range(9)) }}",
     ],
 )
-def test_what_is_not_allowed_is_refused_on_a_branch_that_is_not_taken_too(line):
+def test_unsafe_syntax_is_refused_also_on_a_branch_that_is_not_taken(line):
     with pytest.raises(Invalid, match="cannot be used in a template"):
         rendered(line)
 
@@ -214,7 +214,7 @@ REFUSAL = r"^TemplateDelimiters: the (template (has|must be|is nested|processes)
 
 
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
-def test_a_template_that_asks_for_much_is_refused_at_the_cost_of_milliseconds_and_kilobytes(line):
+def test_an_expensive_template_is_refused_within_milliseconds_and_kilobytes(line):
     rendered("{{ name }}")
     tracemalloc.start()
     began = time.thread_time()
@@ -228,14 +228,14 @@ def test_a_template_that_asks_for_much_is_refused_at_the_cost_of_milliseconds_an
     assert peak < 16 * 2**20
 
 
-def test_a_job_whose_template_cannot_be_rendered_is_found_before_it_is_stored():
+def test_a_template_that_cannot_be_rendered_is_refused_before_the_job_is_stored():
     template.check(job(Command("echo {{ name }}")))
     with pytest.raises(Invalid, match="'nome' is not a template field"):
         template.check(job(Command("echo {{ nome }}")))
 
 
 @pytest.mark.parametrize("delimiters", ["{{", "{{ }} x", "{{}}", "%% %%", " "])
-def test_delimiters_are_two_and_differ(delimiters):
+def test_there_are_two_different_delimiters(delimiters):
     with pytest.raises(Invalid) as refusal:
         template.split(delimiters)
     assert str(refusal.value) == (

@@ -1,4 +1,4 @@
-"""A command of another user runs with that user's rights and environment, and nothing of it acts as root before."""
+"""A command of another user runs with that user's rights and environment, and affects nothing that runs as root."""
 
 import os
 import pwd
@@ -21,7 +21,7 @@ DAEMON = pwd.getpwnam("daemon")
 
 @pytest.fixture
 def shared():
-    """A folder in which everybody can write; nobody but root gets below pytest's own."""
+    """A directory in which all users can write; only root can enter pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         yield Path(folder)
@@ -29,7 +29,7 @@ def shared():
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a line as daemon; what comes back is its outcome and what it printed."""
+    """Return a function that runs a line as daemon and returns its outcome and output."""
 
     def run(line, folder="/", environ=None, **options):
         output = Output(tmp_path, 1, 1 << 20)
@@ -43,27 +43,27 @@ def run(tmp_path):
 
 @pytest.fixture
 def traces(shared):
-    """Variables by which each program that has them writes a file, and who wrote those files.
+    """Variables that make each program that gets them write a file, and a function for the owners of these files.
 
-    The dynamic loader heeds them before a program's own code runs, as it does LD_PRELOAD.
+    The dynamic loader reads them before a program's own code runs, as it does LD_PRELOAD.
     """
     environ = {"LD_DEBUG": "files", "LD_DEBUG_OUTPUT": str(shared / "trace")}
     return environ, lambda: {file.stat().st_uid for file in shared.glob("trace.*")}
 
 
 class TestTheJobsVariables:
-    def test_act_on_no_program_that_runs_as_root(self, run, traces):
+    def test_affect_no_program_that_runs_as_root(self, run, traces):
         environ, writers = traces
         assert run("true", environ=environ)[0].exit_code == 0
         assert writers() == {DAEMON.pw_uid}
 
-    def test_act_on_no_program_that_enters_a_control_group_either(self, run, traces):
+    def test_affect_no_program_that_enters_a_control_group(self, run, traces):
         environ, writers = traces
         run("/bin/true", environ=environ, prefix=("/bin/sh", "-c", 'exec "$@"', "sh"), umask="027")
         assert writers() == {DAEMON.pw_uid}
 
     @pytest.mark.parametrize("shell", ["", "/bin/bash"])
-    def test_name_files_for_shells_that_are_read_as_the_user(self, run, shared, shell):
+    def test_name_files_that_shells_read_as_the_user(self, run, shared, shell):
         (shared / "profile").write_text(f"id -u >> {shared}/readers\n")
         environ = {"ENV": str(shared / "profile"), "BASH_ENV": str(shared / "profile")}
         run("true; true", environ=environ, shell=shell, umask="022")
@@ -71,21 +71,21 @@ class TestTheJobsVariables:
         assert set(readers) <= {str(DAEMON.pw_uid)}
         assert readers or not shell
 
-    def test_do_not_say_where_the_programs_are_that_root_runs(self, run, shared):
+    def test_do_not_choose_the_programs_that_root_runs(self, run, shared):
         for name in ("setpriv", "env", "sh"):
             (shared / name).write_text(f"#!/bin/sh\nid -u >> {shared}/callers\n")
             (shared / name).chmod(0o755)
         assert run("/usr/bin/id -un", environ={"PATH": str(shared)})[1] == "daemon\n"
         assert not (shared / "callers").exists()
 
-    def test_come_as_they_are_given(self, run):
+    def test_arrive_unchanged(self, run):
         given = {"A": "", "B": "two  words\nand a line", "C": "${A} $B `id` \\ \"'", "UID": "5", "D_1": "ä"}
         _, printed = run("exec /usr/bin/env -0", environ=given)
         seen = dict(entry.split("=", 1) for entry in printed.split("\0") if entry)
         assert seen == {**users.variables(DAEMON, {}), **given, "PWD": "/"}
 
     def test_are_arguments_of_no_process(self, run, shared):
-        """Arguments are for all users to see; a program in place of the shell looks at those of env by its own."""
+        """All users can see arguments. A program instead of the shell prints those that env passes on."""
         (shared / "shell").write_text("#!/bin/sh\ntr '\\0' ' ' < /proc/$$/cmdline\n")
         (shared / "shell").chmod(0o755)
         words, _ = users.setpriv_words(DAEMON, Path("/"), encoded({"TOKEN": "much too secret"}))
@@ -93,7 +93,7 @@ class TestTheJobsVariables:
         assert "much too secret" not in run("true", environ={"TOKEN": "much too secret"}, shell=f"{shared}/shell")[1]
 
 
-def test_kalas_own_path_does_not_say_where_the_programs_are_that_root_runs(tmp_path):
+def test_kalas_own_path_does_not_choose_the_programs_that_root_runs(tmp_path):
     for name in ("setpriv", "env"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -105,14 +105,14 @@ def test_kalas_own_path_does_not_say_where_the_programs_are_that_root_runs(tmp_p
 
 
 class TestTheUsersRights:
-    def test_are_those_of_its_id_and_groups_without_a_capability(self, run):
+    def test_are_those_of_the_id_and_groups_without_capabilities(self, run):
         _, printed = run("id -u; id -g; id -G; grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status")
         user, group, groups, *capabilities = printed.splitlines()
         assert (user, group) == (str(DAEMON.pw_uid), str(DAEMON.pw_gid))
         assert {int(number) for number in groups.split()} == set(os.getgrouplist("daemon", DAEMON.pw_gid))
         assert [int(line.split()[1], 16) for line in capabilities] == [0, 0, 0, 0]
 
-    def test_decide_whether_the_folder_can_be_entered(self, run, shared):
+    def test_decide_whether_the_directory_can_be_entered(self, run, shared):
         locked = shared / "locked"
         (locked / "inside").mkdir(parents=True)
         locked.chmod(0o700)
@@ -130,32 +130,32 @@ class TestTheUsersRights:
         assert outcome.exit_code == 126
         assert "Permission denied" in printed
 
-    def test_do_not_matter_to_a_shell_with_an_equals_sign_in_its_path(self, run, shared):
+    def test_allow_a_shell_with_an_equals_sign_in_its_path(self, run, shared):
         (shared / "a=b").write_text('#!/bin/sh\necho "$@"\n')
         (shared / "a=b").chmod(0o755)
         assert run("a line", shell=f"{shared}/a=b")[1] == "-c a line\n"
 
-    def test_do_not_matter_to_a_folder_that_is_not_there(self, run, shared):
+    def test_do_not_hide_that_a_directory_does_not_exist(self, run, shared):
         outcome, _ = run("true", folder=shared / "gone")
         assert outcome.message == f"the command cannot be started in {shared}/gone: No such file or directory"
 
-    def test_do_not_matter_to_the_message_of_a_command_that_ends_like_one_that_could_not_start(self, run):
+    def test_do_not_change_the_message_of_a_command_with_exit_status_125(self, run):
         assert run("exit 125")[0].message == "exit status 125"
 
-    def test_let_it_enter_a_folder_of_its_own(self, run, shared):
+    def test_allow_its_own_directory(self, run, shared):
         (shared / "own").mkdir(mode=0o700)
         os.chown(shared / "own", DAEMON.pw_uid, DAEMON.pw_gid)
         _, printed = run("pwd; echo $PWD; umask", folder=shared / "own", umask="027")
         assert printed == f"{shared}/own\n{shared}/own\n0027\n"
 
     @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-    def test_let_it_open_its_output_by_name(self, run, stream):
+    def test_allow_opening_the_output_by_name(self, run, stream):
         outcome, printed = run(f"echo hello > /dev/{stream}")
         assert (outcome.exit_code, printed) == (0, "hello\n")
 
 
 class TestTheUsersEnvironment:
-    def test_is_that_of_a_login_and_nothing_of_roots(self):
+    def test_is_that_of_a_login_without_roots_variables(self):
         roots = {"PATH": "/root/bin", "OLDPWD": "/root", "https_proxy": "http://p", "SSL_CERT_FILE": "/root/ca"}
         assert users.variables(DAEMON, roots) == {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -165,10 +165,10 @@ class TestTheUsersEnvironment:
             "SHELL": "/bin/sh",
         }
 
-    def test_has_the_language_and_the_time_zone_of_the_machine(self):
+    def test_has_the_locale_and_time_zone_of_the_machine(self):
         machines = {"LANG": "de_DE.UTF-8", "LC_TIME": "C", "TZ": "Europe/Berlin"}
         assert machines.items() <= users.variables(DAEMON, machines).items()
 
-    def test_has_the_shell_of_a_user_who_has_one(self):
+    def test_has_the_users_own_shell_if_there_is_one(self):
         root = pwd.getpwnam("root")
         assert users.variables(root, {})["SHELL"] == root.pw_shell

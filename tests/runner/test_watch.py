@@ -1,4 +1,4 @@
-"""The watch has a command for its first moment. Here an event descriptor stands for each command's end."""
+"""The watch has each command for its first 10 ms. An eventfd stands in for a command's pidfd here."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ PATIENCE = 10
 
 
 class Kept:
-    """A watch, and what it did with what it was given, in order."""
+    """A watch, and what it did with its commands, in order."""
 
     def __init__(self) -> None:
         self.told: SimpleQueue[tuple[str, int]] = SimpleQueue()
@@ -44,7 +44,7 @@ class Kept:
 
 @pytest.fixture
 def kept(monkeypatch):
-    """A watch for which a moment lasts longer than any test."""
+    """A watch that hands no command over within the time of a test."""
     monkeypatch.setattr(module, "_MOMENT_SECONDS", 60.0)
     kept = Kept()
     kept.watch.start()
@@ -54,12 +54,12 @@ def kept(monkeypatch):
         os.close(descriptor)
 
 
-def test_it_ends_what_is_over_in_a_moment(kept):
+def test_it_reaps_a_short_command(kept):
     kept.keep(1, is_over=True)
     assert kept.next() == ("ended", 1)
 
 
-def test_it_sees_the_end_of_each_that_it_has(kept):
+def test_it_sees_the_end_of_each_command(kept):
     kept.keep(1)
     kept.keep(2)
     for place, number in ((1, 2), (0, 1)):
@@ -67,20 +67,20 @@ def test_it_sees_the_end_of_each_that_it_has(kept):
         assert kept.next() == ("ended", number)
 
 
-def test_what_cannot_be_ended_without_waiting_is_handed_over(kept):
+def test_a_command_that_cannot_be_reaped_without_blocking_is_handed_over(kept):
     kept.is_all = False
     kept.keep(1, is_over=True)
     assert [kept.next(), kept.next()] == [("ended", 1), ("handed over", 1)]
 
 
-def test_what_lasts_is_handed_over_after_a_moment(kept, monkeypatch):
+def test_a_long_command_is_handed_over(kept, monkeypatch):
     monkeypatch.setattr(module, "_MOMENT_SECONDS", 0.01)
     kept.keep(1)
     kept.keep(2)
     assert [kept.next(), kept.next()] == [("handed over", 1), ("handed over", 2)]
 
 
-def test_who_gives_it_too_many_waits_until_there_is_room(kept):
+def test_adding_too_many_blocks_until_there_is_room(kept):
     for number in range(module._ROOM):
         kept.keep(number)
     giving = Thread(target=kept.keep, args=(99,))
@@ -92,14 +92,14 @@ def test_who_gives_it_too_many_waits_until_there_is_room(kept):
     assert not giving.is_alive()
 
 
-def test_what_it_has_when_it_stops_is_handed_over(kept):
+def test_stopping_hands_all_commands_over(kept):
     kept.keep(1)
     kept.keep(2)
     kept.watch.stop(PATIENCE)
     assert [kept.next(), kept.next()] == [("handed over", 1), ("handed over", 2)]
 
 
-def test_what_it_has_no_memory_for_is_handed_over(kept, monkeypatch):
+def test_a_command_that_epoll_cannot_register_is_handed_over(kept, monkeypatch):
     class Full:
         def register(self, *_: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -110,7 +110,7 @@ def test_what_it_has_no_memory_for_is_handed_over(kept, monkeypatch):
     assert kept.next() == ("handed over", 1)
 
 
-def test_what_comes_after_its_stop_is_handed_over(kept):
+def test_a_command_that_comes_after_the_stop_is_handed_over(kept):
     kept.watch.stop(PATIENCE)
     kept.keep(1)
     assert kept.next() == ("handed over", 1)
