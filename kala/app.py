@@ -71,7 +71,7 @@ class App:
         self._started.callback(self._store.close)
         self.feed = Feed()
         self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
-        groups = cgroup.take()
+        groups = cgroup.set_up()
         workers = self._config.workers
         self._executor = Executor(workers, self._store.outputs, self._limits(), groups, self.streamer.wake)
         self._zone = ServerZone(os.environ)

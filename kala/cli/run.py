@@ -13,9 +13,9 @@ from kala.cli.exits import sentences
 from kala.core.errors import Busy, Invalid
 from kala.core.foreign import presentable
 from kala.core.run import Outcome
-from kala.runner import environment
+from kala.runner import command, environment
 from kala.runner.cancellation import Cancellation
-from kala.runner.command import Setting, execute
+from kala.runner.command import CommandContext
 from kala.runner.output import Output
 from kala.runner.scarcity import Scarce
 
@@ -81,13 +81,13 @@ def _status(outcome: Outcome) -> int:
 
 
 def _execute(line: str) -> Outcome:
-    setting = Setting(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
+    context = CommandContext(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
-        output, control = _Shown(Path(folder), 0, _KEPT_BYTES), Cancellation()
+        output, cancellation = _Shown(Path(folder), 0, _KEPT_BYTES), Cancellation()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: control.cancel("cancelled by a signal"))
+            signal.signal(number, lambda *_: cancellation.cancel("cancelled by a signal"))
         try:
-            return execute(line, setting, output, control)
+            return command.run(line, context, output, cancellation)
         except Scarce as scarce:
             raise Busy(f"the command cannot be started at the moment: {scarce}") from scarce
         finally:

@@ -15,7 +15,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self._lock = RLock()  # a signal handler may call cancel() while its own thread holds the lock
-        self._hear: Callable[[], None] | None = None
+        self._callback: Callable[[], None] | None = None
         self.reason = ""
         self.state = State.CANCELLED
         self.is_forced = False
@@ -26,18 +26,18 @@ class Cancellation:
             if not self.reason:
                 self.reason, self.state = reason, state
             self.is_forced = self.is_forced or force
-            if self._hear:
-                self._hear()
+            if self._callback:
+                self._callback()
 
     @contextmanager
-    def heard_by(self, hear: Callable[[], None]) -> Iterator[None]:
-        """Call `hear` for each cancel() within the context, and at its start if there was one before."""
+    def notifying(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call `callback` for each cancel() within the context, and at its start if there was one before."""
         with self._lock:
-            self._hear = hear
+            self._callback = callback
             if self.reason:
-                hear()
+                callback()
         try:
             yield
         finally:
             with self._lock:
-                self._hear = None
+                self._callback = None

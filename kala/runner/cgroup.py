@@ -13,14 +13,14 @@ from kala.core.errors import Invalid
 from kala.core.job import Spec
 
 _MOUNT = Path("/sys/fs/cgroup")
-_OWN = Path("/proc/self/cgroup")
+_PROC_CGROUP = Path("/proc/self/cgroup")
 _CONTROLLERS = ("cpu", "memory", "pids")
 _FIELDS = ("memory_max", "cpu_quota", "tasks_max")
-_OURS = "kala"
+_CHILD = "kala"
 # The period of which cpu_quota is a percentage, in microseconds: the kernel's default.
 _PERIOD = 100_000
 # How long to wait for killed processes to go. After that their group stays, and systemd removes it.
-_GONE_SECONDS = 5.0
+_REMOVE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
 # Enters the group before the command runs; writing 0 moves the writing process itself.
 _ENTER = ("/bin/sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"')
@@ -34,21 +34,21 @@ def is_limited(spec: Spec) -> bool:
 class Groups:
     """Makes the groups of runs. Immutable after Kala's start."""
 
-    def __init__(self, place: Path, why_not: str = "") -> None:
-        """`why_not` says why there can be no groups; otherwise it is empty."""
-        self._place = place
-        self._why_not = why_not
+    def __init__(self, path: Path, unavailable: str = "") -> None:
+        """`unavailable` says why there can be no groups; otherwise it is empty."""
+        self._path = path
+        self._unavailable = unavailable
 
     def check(self, spec: Spec) -> None:
         """Raise Invalid for the first of the job's limits if limits cannot be enforced."""
-        if self._why_not and is_limited(spec):
+        if self._unavailable and is_limited(spec):
             field = next(name for name in _FIELDS if getattr(spec, name))
-            raise Invalid(f"{field}: limits are not available: {self._why_not}")
+            raise Invalid(f"{field}: limits are not available: {self._unavailable}")
 
     def open(self, run_id: int, spec: Spec) -> "Group":
         """Make a group for one run, with the job's limits. Raise OSError if the kernel refuses it."""
-        group = Group(self._place / f"run-{run_id}")
-        group.limit(spec)
+        group = Group(self._path / f"run-{run_id}")
+        group.create(spec)
         return group
 
 
@@ -58,7 +58,7 @@ class Group:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def limit(self, spec: Spec) -> None:
+    def create(self, spec: Spec) -> None:
         """Make the group and set its limits. There is no swap: a run at its memory limit must end, not slow down."""
         self._path.mkdir(exist_ok=True)
         if spec.memory_max:
@@ -72,29 +72,29 @@ class Group:
             self._write("pids.max", str(spec.tasks_max))
 
     @property
-    def entering(self) -> tuple[str, ...]:
+    def enter_words(self) -> tuple[str, ...]:
         """The words that go before those of a command."""
         return (*_ENTER, str(self._path))
 
     def close(self) -> str:
         """Kill all processes in the group, including those that left the run's process group; return the limits hit."""
-        met = self._met()
+        hit = self._limits_hit()
         self._write("cgroup.kill", "1")
-        deadline = time.monotonic() + _GONE_SECONDS
+        deadline = time.monotonic() + _REMOVE_SECONDS
         while time.monotonic() < deadline:
             with suppress(OSError):  # EBUSY until the last process is gone
                 self._path.rmdir()
                 break
             time.sleep(_PAUSE_SECONDS)
-        return met
+        return hit
 
-    def _met(self) -> str:
-        met = []
+    def _limits_hit(self) -> str:
+        hit = []
         if self._count("memory.events", "oom_kill"):
-            met.append("exceeded memory_max")
+            hit.append("exceeded memory_max")
         if self._count("pids.events", "max"):
-            met.append("reached tasks_max")
-        return " and ".join(met)
+            hit.append("reached tasks_max")
+        return " and ".join(hit)
 
     def _count(self, file: str, name: str) -> int:
         lines = (line.split() for line in (self._path / file).read_text().splitlines())
@@ -104,10 +104,10 @@ class Group:
         (self._path / file).write_text(text)
 
 
-def take() -> Groups:
+def set_up() -> Groups:
     """Move Kala into a child of the group that is delegated to it, and enable the controllers for the runs' groups."""
     try:
-        return Groups(_prepared(_own_place()))
+        return Groups(_delegate(_own_cgroup()))
     except OSError as error:
         return Groups(Path(), f"{error.strerror}: {error.filename}")
     except _Unavailable as error:
@@ -118,26 +118,26 @@ class _Unavailable(Exception):
     """There can be no groups, for a reason that Kala finds itself. Not raised outside this module."""
 
 
-def _own_place() -> Path:
-    paths = [line[3:] for line in _OWN.read_text().splitlines() if line.startswith("0::")]
-    place = _MOUNT / paths[0].strip("/") if paths else _MOUNT
-    if not (place / "cgroup.controllers").exists():
+def _own_cgroup() -> Path:
+    paths = [line[3:] for line in _PROC_CGROUP.read_text().splitlines() if line.startswith("0::")]
+    path = _MOUNT / paths[0].strip("/") if paths else _MOUNT
+    if not (path / "cgroup.controllers").exists():
         raise _Unavailable("the system does not have control groups version 2")
     # A second start in the same process finds Kala in its child already.
-    return place.parent if place.name == _OURS else place
+    return path.parent if path.name == _CHILD else path
 
 
-def _prepared(place: Path) -> Path:
-    missing = set(_CONTROLLERS) - set((place / "cgroup.controllers").read_text().split())
-    if missing or not os.access(place / "cgroup.procs", os.W_OK):
+def _delegate(path: Path) -> Path:
+    missing = set(_CONTROLLERS) - set((path / "cgroup.controllers").read_text().split())
+    if missing or not os.access(path / "cgroup.procs", os.W_OK):
         raise _Unavailable("Kala does not have a control group of its own; run it under systemd with Delegate=yes")
-    if not (place / "cgroup.kill").exists():
+    if not (path / "cgroup.kill").exists():
         raise _Unavailable("the kernel is older than 5.14 and cannot kill a control group")
-    others = set((place / "cgroup.procs").read_text().split()) - {str(os.getpid())}
+    others = set((path / "cgroup.procs").read_text().split()) - {str(os.getpid())}
     if others:
         raise _Unavailable("Kala's control group contains other processes")
-    ours = place / _OURS
-    ours.mkdir(exist_ok=True)
-    (ours / "cgroup.procs").write_text(str(os.getpid()))
-    (place / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _CONTROLLERS))
-    return place
+    child = path / _CHILD
+    child.mkdir(exist_ok=True)
+    (child / "cgroup.procs").write_text(str(os.getpid()))
+    (path / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _CONTROLLERS))
+    return path

@@ -20,25 +20,25 @@ from kala.runner.environment import Environ, encoded, search_path
 from kala.runner.output import Output
 from kala.runner.spawn import Process, spawn
 
-_CHUNK = 1 << 16
+_READ_BYTES = 1 << 16
 # Longer than any line with a path in it.
-_LINE = 8192
+_PATH_LINE_BYTES = 8192
 # How long to read on once the process group is gone: a process that left the group can hold the pipe open.
 _DRAIN_SECONDS = 1.0
 # A process that survives SIGKILL for this long hangs in the kernel or is another user's: the run ends without it.
 _GIVE_UP_SECONDS = 5.0
 # The longest timeout of poll(2), in milliseconds.
-_LONGEST_WAIT = 2**31 - 1
+_LONGEST_POLL_MILLISECONDS = 2**31 - 1
 # Pause between attempts to open a pidfd or eventfd for a command that is already running.
-_STARVED_SECONDS = 0.1
+_DESCRIPTOR_RETRY_SECONDS = 0.1
 # Goes before the umask and the words of a command.
-_UNDER_UMASK = ("/bin/sh", "-c", 'umask "$0" && exec "$@"')
+_SET_UMASK = ("/bin/sh", "-c", 'umask "$0" && exec "$@"')
 # Executes the words that follow unchanged.
-_PLAINLY = ("/bin/sh", "-c", 'exec "$0" "$@"')
+_EXEC = ("/bin/sh", "-c", 'exec "$0" "$@"')
 # Words and blanks that no shell changes: without quote, variable, glob, redirection, comment, tilde or brace.
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
+_PLAIN_LINE = re.compile(r"[A-Za-z0-9_@%+:,./ \t-][A-Za-z0-9_@%+:,./= \t-]*", re.ASCII)
 # Words that a shell executes itself: POSIX 2.9.1, 2.14 and 2.4, and additions of dash, bash and busybox.
-_OF_THE_SHELL = frozenset(
+_SHELL_WORDS = frozenset(
     """
     . : [ alias bg break builtin caller case cd chdir command compgen complete compopt continue coproc declare dirs
     disown do done echo elif else enable esac eval exec exit export false fc fg fi for function getopts hash help
@@ -48,7 +48,7 @@ _OF_THE_SHELL = frozenset(
 )
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
+class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     """Everything around a command line. `timeout` and `kill_grace` are in seconds; an empty `shell` means /bin/sh.
 
     `umask` is octal; an empty one means Kala's own, as no `user` means Kala's own user. `prefix` are words that go
@@ -65,52 +65,52 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace: float = 10.0
 
 
-def execute(line: str, setting: Setting, output: Output, control: Cancellation) -> Outcome:
+def run(line: str, context: CommandContext, output: Output, cancellation: Cancellation) -> Outcome:
     """Run `line` as `sh -c` would, and wait for its end. Then kill what is left of its process group."""
     try:
-        begun = begin(line, setting, output, control)
+        started = start(line, context, output, cancellation)
     except scarcity.Scarce as scarce:
         return _unstarted(f": {scarce}")
-    return begun if isinstance(begun, Outcome) else begun.follow()
+    return started if isinstance(started, Outcome) else started.follow()
 
 
-def begin(line: str, setting: Setting, output: Output, control: Cancellation) -> "Underway | Outcome":
+def start(line: str, context: CommandContext, output: Output, cancellation: Cancellation) -> "RunningCommand | Outcome":
     """Start `line` as `sh -c` would; return an outcome if that fails. Raise Scarce if a later attempt may succeed.
 
     Lines may end with CRLF, as on Windows; a shell would take the carriage return for a part of the last word.
     """
-    clock = time.monotonic_ns()
+    started = time.monotonic_ns()
     try:
-        process = _start(line.replace("\r\n", "\n"), setting)
+        process = _spawn_line(line.replace("\r\n", "\n"), context)
     except OSError as error:
         scarcity.check(error)
-        return _unstarted(f"{_obstacle(setting)}: {error.strerror}")
-    return Underway(process, clock, setting, output, control)
+        return _unstarted(f"{_inaccessible(context)}: {error.strerror}")
+    return RunningCommand(process, started, context, output, cancellation)
 
 
 def _unstarted(reason: str) -> Outcome:
     return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=f"the command cannot be started{reason}")
 
 
-def _obstacle(setting: Setting) -> str:
-    """Return the part of the setting that can have caused a failed start: the system's error does not name it."""
-    if not os.access(setting.folder, os.X_OK):
-        return f" in {setting.folder}"
-    return f" with {setting.shell}" if setting.shell and not os.access(setting.shell, os.X_OK) else ""
+def _inaccessible(context: CommandContext) -> str:
+    """Return the part of the context that can have caused a failed start: the system's error does not name it."""
+    if not os.access(context.folder, os.X_OK):
+        return f" in {context.folder}"
+    return f" with {context.shell}" if context.shell and not os.access(context.shell, os.X_OK) else ""
 
 
-def _start(line: str, setting: Setting) -> Process:
-    needs_shell = setting.shell or setting.prefix or setting.user or setting.umask
-    words = [] if needs_shell or not _is_absolute(search_path(setting.environ)) else plain_words(line)
+def _spawn_line(line: str, context: CommandContext) -> Process:
+    needs_shell = context.shell or context.prefix or context.user or context.umask
+    words = [] if needs_shell or not _is_absolute(search_path(context.environ)) else plain_words(line)
     if words:
         # Not found, not executable, no #! line: the shell defines what these mean. A lack of resources gets a second
         # attempt by this, too.
         with suppress(OSError):
-            return _spawn(words, setting)
+            return _spawn_words(words, context)
     # Only for a line that looks like an option: POSIX shells take the dashes, but fish, tcsh and python do not.
     dashes = ["--"] if line.startswith(("-", "+")) else []
-    umask = [*_UNDER_UMASK, setting.umask] if setting.umask else []
-    return _spawn([*umask, setting.shell or "/bin/sh", "-c", *dashes, line], setting)
+    umask = [*_SET_UMASK, context.umask] if context.umask else []
+    return _spawn_words([*umask, context.shell or "/bin/sh", "-c", *dashes, line], context)
 
 
 def _is_absolute(path: str) -> bool:
@@ -120,79 +120,81 @@ def _is_absolute(path: str) -> bool:
 
 def plain_words(line: str) -> list[str]:
     """Return the words of a line that means the same without a shell, which costs half as much; else nothing."""
-    if not _PLAIN.fullmatch(line):
+    if not _PLAIN_LINE.fullmatch(line):
         return []
     words = line.split()
-    return [] if not words or words[0] in _OF_THE_SHELL or "=" in words[0] else words
+    return [] if not words or words[0] in _SHELL_WORDS or "=" in words[0] else words
 
 
-def _spawn(words: list[str], setting: Setting) -> Process:
-    environ = {**setting.environ, **encoded({"PWD": str(setting.folder)})}
-    if setting.user is None:
-        return spawn([*setting.prefix, *words], environ, setting.folder)
-    becoming, carried = users.setpriv_words(setting.user, setting.folder, environ)
+def _spawn_words(words: list[str], context: CommandContext) -> Process:
+    environ = {**context.environ, **encoded({"PWD": str(context.folder)})}
+    if context.user is None:
+        return spawn([*context.prefix, *words], environ, context.folder)
+    setpriv, carried = users.setpriv_words(context.user, context.folder, environ)
     # env(1) would take a first word with = for a variable.
-    plainly = [*_PLAINLY, *words] if "=" in words[0] else words
-    return spawn([*setting.prefix, *becoming, *plainly], carried, Path("/"), owner=setting.user.pw_uid)
+    exec_words = [*_EXEC, *words] if "=" in words[0] else words
+    return spawn([*context.prefix, *setpriv, *exec_words], carried, Path("/"), owner=context.user.pw_uid)
 
 
-class Underway:
+class RunningCommand:
     """A running command. Owned by one thread at a time: a starter, the watch, perhaps a worker.
 
     follow() reads its output and waits for its end in one poll, as either can end before the other. A cancellation and
     the command's own deadlines become signals to the whole process group.
     """
 
-    def __init__(self, process: Process, clock: int, setting: Setting, output: Output, control: Cancellation) -> None:
-        """`clock` is the start, in nanoseconds of the monotonic clock."""
+    def __init__(
+        self, process: Process, started: int, context: CommandContext, output: Output, cancellation: Cancellation
+    ) -> None:
+        """`started` is the start, in nanoseconds of the monotonic clock."""
         self._process = process
-        self._clock = clock
-        self._setting = setting
+        self._started = started
+        self._context = context
         self._output = output
-        self._control = control
-        self._deadline = None if setting.timeout is None else clock / 1e9 + setting.timeout
+        self._cancellation = cancellation
+        self._deadline = None if context.timeout is None else started / 1e9 + context.timeout
         self._kill_at: float | None = None
         self._give_up_at: float | None = None
         # The end of the process, in nanoseconds of the monotonic clock and as a date.
-        self._end_of_process: tuple[int, datetime] | None = None
+        self._ended: tuple[int, datetime] | None = None
         self._descriptors = [process.output]
-        with self._never_alone():
+        with self._kill_on_error():
             # The pidfd, readable once the process has ended. None if no descriptor was free: then only follow() can go
             # on, because it waits for one.
-            self.ended = self._opened(lambda: os.pidfd_open(process.pid))
+            self.pidfd = self._try_open(lambda: os.pidfd_open(process.pid))
 
-    def _opened(self, opened: Callable[[], int]) -> int | None:
+    def _try_open(self, opener: Callable[[], int]) -> int | None:
         try:
-            self._descriptors.append(opened())
+            self._descriptors.append(opener())
         except OSError as error:
             if not scarcity.is_scarce(error):
                 raise
             return None
         return self._descriptors[-1]
 
-    def _granted(self, opened: Callable[[], int]) -> int:
+    def _open_when_available(self, opener: Callable[[], int]) -> int:
         """Open a descriptor, waiting while the process has none left.
 
         The command runs already, and must not die because other runs hold all descriptors. Meanwhile cancellations and
         deadlines are obeyed.
         """
-        while (descriptor := self._opened(opened)) is None:
+        while (descriptor := self._try_open(opener)) is None:
             now = time.monotonic()
-            if self._control.reason:
-                self._end(now)
-            self._heed(now)
-            time.sleep(_STARVED_SECONDS)
+            if self._cancellation.reason:
+                self._terminate(now)
+            self._check_deadlines(now)
+            time.sleep(_DESCRIPTOR_RETRY_SECONDS)
         return descriptor
 
     @contextmanager
-    def _never_alone(self) -> Iterator[None]:
+    def _kill_on_error(self) -> Iterator[None]:
         """On any error of ours kill the process group, so that no command runs unsupervised."""
         try:
             yield
         except BaseException:
             _signal_group(self._process, signal.SIGKILL)
             self._close()
-            self._process.leave()
+            self._process.abandon()
             raise
 
     def _close(self) -> None:
@@ -201,115 +203,121 @@ class Underway:
 
     def _note_end(self) -> None:
         """Note the end of the run. The wait for output of processes that left the group does not count."""
-        if self._end_of_process is None:
-            self._end_of_process = time.monotonic_ns(), datetime.now(UTC)
+        if self._ended is None:
+            self._ended = time.monotonic_ns(), datetime.now(UTC)
 
     def _outcome(self) -> Outcome:
         self._close()
         self._note_end()
-        assert self._end_of_process
-        clock, instant = self._end_of_process
-        outcome = _outcome(self._process.exit_code, self._control, clock - self._clock, instant)
-        if self._setting.user and (why := users.obstacle(outcome.exit_code, self._output.read(0, _LINE)[0])):
-            message = f"the command cannot be started in {self._setting.folder}: {why}"
+        assert self._ended
+        ended, ended_at = self._ended
+        outcome = _outcome(self._process.exit_code, self._cancellation, ended - self._started, ended_at)
+        if self._context.user and (
+            error := users.chdir_error(outcome.exit_code, self._output.read(0, _PATH_LINE_BYTES)[0])
+        ):
+            message = f"the command cannot be started in {self._context.folder}: {error}"
             return msgspec.structs.replace(outcome, message=message)
         return outcome
 
-    def end(self) -> Outcome | None:
+    def reap(self) -> Outcome | None:
         """Return the outcome of a command whose process has ended, without blocking.
 
         Return None if follow() must read the output: there is more than fits into memory, or more may come, because a
         process that left the group holds the pipe.
         """
-        with self._never_alone():
+        with self._kill_on_error():
             self._note_end()
             _signal_group(self._process, signal.SIGKILL)
             os.set_blocking(self._process.output, False)
             with suppress(BlockingIOError):
                 while room := self._output.room:
-                    if not self._take(room):
+                    if not self._read_output(room):
                         self._process.wait()
                         return self._outcome()
         return None
 
     def follow(self) -> Outcome:
         """Wait for the command to end, and return its outcome. A process that cannot be killed is abandoned."""
-        with self._never_alone():
-            ended = self._granted(lambda: os.pidfd_open(self._process.pid)) if self.ended is None else self.ended
-            asked = self._granted(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-            with self._control.heard_by(lambda: os.eventfd_write(asked, 1)):
-                self._follow(ended, asked)
+        with self._kill_on_error():
+            pidfd = (
+                self._open_when_available(lambda: os.pidfd_open(self._process.pid))
+                if self.pidfd is None
+                else self.pidfd
+            )
+            cancelled = self._open_when_available(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+            with self._cancellation.notifying(lambda: os.eventfd_write(cancelled, 1)):
+                self._poll_until_end(pidfd, cancelled)
             return self._outcome()
 
-    def _follow(self, ended: int, asked: int) -> None:
+    def _poll_until_end(self, pidfd: int, cancelled: int) -> None:
         poller = select.poll()
-        for descriptor in (ended, self._process.output, asked):
+        for descriptor in (pidfd, self._process.output, cancelled):
             poller.register(descriptor, select.POLLIN)
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
-            ready = {descriptor for descriptor, _ in poller.poll(self._patience())}
-            if ended in ready:
-                self._finish()
+            ready = {descriptor for descriptor, _ in poller.poll(self._timeout())}
+            if pidfd in ready:
+                self._finish_group()
                 return
-            if self._process.output in ready and not self._take():
+            if self._process.output in ready and not self._read_output():
                 poller.unregister(self._process.output)
-            if asked in ready:
-                os.eventfd_read(asked)
-                self._end(time.monotonic())
-            self._heed(time.monotonic())
-        self._process.leave()
+            if cancelled in ready:
+                os.eventfd_read(cancelled)
+                self._terminate(time.monotonic())
+            self._check_deadlines(time.monotonic())
+        self._process.abandon()
 
-    def _finish(self) -> None:
+    def _finish_group(self) -> None:
         """The command has ended: kill what is left of its group, and read the rest of its output."""
         self._note_end()
         _signal_group(self._process, signal.SIGKILL)
-        self._drain()
+        self._read_rest()
         self._process.wait()
 
-    def _heed(self, now: float) -> None:
+    def _check_deadlines(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
-            reason = f"timed out after {self._setting.timeout:g} s"
-            self._control.cancel(reason, state=State.TIMED_OUT)
+            reason = f"timed out after {self._context.timeout:g} s"
+            self._cancellation.cancel(reason, state=State.TIMED_OUT)
         if self._kill_at is not None and now >= self._kill_at:
             self._kill(now)
         if now >= self._output.spill_at:
             self._output.spill()
 
-    def _end(self, now: float) -> None:
-        if self._control.is_forced:
+    def _terminate(self, now: float) -> None:
+        if self._cancellation.is_forced:
             self._kill(now)
         elif self._kill_at is None:
             _signal_group(self._process, signal.SIGTERM)
             # A stopped process handles SIGTERM only after SIGCONT.
             _signal_group(self._process, signal.SIGCONT)
-            self._kill_at = now + self._setting.kill_grace
+            self._kill_at = now + self._context.kill_grace
 
     def _kill(self, now: float) -> None:
         _signal_group(self._process, signal.SIGKILL)
         self._kill_at = float("inf")
         self._give_up_at = now + _GIVE_UP_SECONDS
 
-    def _patience(self) -> float | None:
+    def _timeout(self) -> float | None:
         """Return the timeout for poll() until the next deadline, in milliseconds; None for no timeout."""
         now = time.monotonic()
-        instants = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
-        wait = min([*instants, self._output.spill_at]) - now
-        return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_WAIT)
+        deadlines = [at for at in (self._deadline, self._kill_at, self._give_up_at) if at is not None]
+        wait = min([*deadlines, self._output.spill_at]) - now
+        return None if wait == float("inf") else min(max(0.0, wait) * 1000, _LONGEST_POLL_MILLISECONDS)
 
-    def _take(self, size: int = _CHUNK) -> bool:
+    def _read_output(self, size: int = _READ_BYTES) -> bool:
         """Read some output; return False at its end."""
         if data := os.read(self._process.output, size):
             self._output.write(data)
         return bool(data)
 
-    def _drain(self) -> None:
+    def _read_rest(self) -> None:
         os.set_blocking(self._process.output, False)
         poller = select.poll()
         poller.register(self._process.output, select.POLLIN)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             try:
-                if not self._take():
+                if not self._read_output():
                     return
             except BlockingIOError:  # a process that left the group holds the pipe
                 poller.poll(left * 1000)
@@ -322,27 +330,27 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _outcome(code: int | None, control: Cancellation, duration: int, ended_at: datetime) -> Outcome:
-    if code is None:
-        state = control.state
-        message = f"{control.reason}; its processes could not be killed and may still be running"
+def _outcome(exit_code: int | None, cancellation: Cancellation, duration: int, ended_at: datetime) -> Outcome:
+    if exit_code is None:
+        state = cancellation.state
+        message = f"{cancellation.reason}; its processes could not be killed and may still be running"
     else:
-        state = control.state if control.reason else State.FAILED if code else State.SUCCEEDED
-        message = control.reason or _message(code)
+        state = cancellation.state if cancellation.reason else State.FAILED if exit_code else State.SUCCEEDED
+        message = cancellation.reason or _message(exit_code)
     return Outcome(
         state=state,
         ended_at=ended_at,
         duration=duration,
         message=message,
-        exit_code=code if code is not None and code >= 0 else None,
-        signal=-code if code is not None and code < 0 else None,
+        exit_code=exit_code if exit_code is not None and exit_code >= 0 else None,
+        signal=-exit_code if exit_code is not None and exit_code < 0 else None,
     )
 
 
-def _message(code: int) -> str:
-    if code < 0:
-        return f"killed by {_signal_name(-code)}"
-    return f"exit status {code}" if code else ""
+def _message(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"killed by {_signal_name(-exit_code)}"
+    return f"exit status {exit_code}" if exit_code else ""
 
 
 def _signal_name(number: int) -> str:

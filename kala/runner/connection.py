@@ -25,9 +25,9 @@ class NotPermittedError(Exception):
 class Link:
     """A connected socket that obeys the lifeline of its call. As a context manager, it is closed at the end."""
 
-    def __init__(self, connection: socket.socket, reach: Reach, line: Lifeline) -> None:
+    def __init__(self, connection: socket.socket, reach: Reach, lifeline: Lifeline) -> None:
         self._socket = connection
-        self._line = line
+        self._lifeline = lifeline
         self.reach = reach
 
     def __enter__(self) -> Self:
@@ -39,35 +39,35 @@ class Link:
     def send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self._socket.settimeout(self._line.left())
+            self._socket.settimeout(self._lifeline.left())
             view = view[self._socket.send(view) :]
 
-    def receive(self, most: int) -> bytes:
-        """Return at least one byte and at most `most`; nothing when the server has closed its side."""
-        self._socket.settimeout(self._line.left())
-        return self._socket.recv(most)
+    def receive(self, size: int) -> bytes:
+        """Return at least one byte and at most `size`; nothing when the server has closed its side."""
+        self._socket.settimeout(self._lifeline.left())
+        return self._socket.recv(size)
 
     def secure(self, host: str) -> None:
         """Start TLS. Raise ssl.SSLError if the server has no valid certificate for `host`."""
         # A close without close_notify is an error: an attacker can cause it to make a truncated body look complete.
-        self._socket = _context(_bundle()).wrap_socket(
+        self._socket = _tls_context(_ca_bundle()).wrap_socket(
             self._socket,
             server_hostname=host.rstrip(".").partition("%")[0],
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
         )
-        self._line.hold(lambda: self._socket.shutdown(socket.SHUT_RDWR))
-        self._socket.settimeout(self._line.left())
+        self._lifeline.on_cut(lambda: self._socket.shutdown(socket.SHUT_RDWR))
+        self._socket.settimeout(self._lifeline.left())
         self._socket.do_handshake()
 
 
-def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOOPBACK) -> Link:
+def connect(host: str, port: int, lifeline: Lifeline, farthest_in: Reach = Reach.LOOPBACK) -> Link:
     """Connect to the first address of a host that accepts and that is not further in than `farthest_in`.
 
     Check the address that is connected to: a name server can return another one for each lookup.
     """
     problem: Exception = OSError(f"no address found for {host}")
-    found = addresses(host, port, line)
+    found = addresses(host, port, lifeline)
     for index, (family, kind, protocol, _, address) in enumerate(found):
         reach = reach_of(address[0])
         if reach > farthest_in:
@@ -75,19 +75,19 @@ def connect(host: str, port: int, line: Lifeline, farthest_in: Reach = Reach.LOO
             continue
         connection = socket.socket(family, kind, protocol)
         try:
-            line.hold(lambda held=connection: held.shutdown(socket.SHUT_RDWR))  # type: ignore[misc]
-            connection.settimeout(line.left() / (len(found) - index))
+            lifeline.on_cut(lambda held=connection: held.shutdown(socket.SHUT_RDWR))  # type: ignore[misc]
+            connection.settimeout(lifeline.left() / (len(found) - index))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             connection.close()
             problem = error
         else:
-            return Link(connection, reach, line)
+            return Link(connection, reach, lifeline)
     raise problem
 
 
-def _bundle() -> str:
+def _ca_bundle() -> str:
     """Return the path of the CA certificates. The variables are those of requests and curl."""
     import certifi  # noqa: PLC0415  many installations call no URL
 
@@ -95,7 +95,7 @@ def _bundle() -> str:
 
 
 @lru_cache(maxsize=1)
-def _context(bundle: str) -> ssl.SSLContext:
+def _tls_context(bundle: str) -> ssl.SSLContext:
     is_folder = Path(bundle).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
     context.set_alpn_protocols(["http/1.1"])

@@ -16,7 +16,7 @@ _KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 def decoded(pieces: Iterator[bytes], codings: list[str]) -> Iterator[bytes]:
     """Yield the decompressed body. A body with an unknown coding or with several stays as it is."""
     codings = [coding for coding in codings if coding != "identity"]
-    return _within_limit(_inflated(pieces)) if len(codings) == 1 and codings[0] in _KNOWN else pieces
+    return _within_limit(_inflate(pieces)) if len(codings) == 1 and codings[0] in _KNOWN else pieces
 
 
 def _within_limit(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -28,16 +28,16 @@ def _within_limit(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    inflater, is_begun = None, False
+def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    inflater, has_started = None, False
     for piece in pieces:
         data = piece
         while data:
             if inflater is None:
-                if is_begun and data[0] != _GZIP[0]:
+                if has_started and data[0] != _GZIP[0]:
                     break  # padding after the last gzip member
-                inflater, is_begun = zlib.decompressobj(_window(data[0])), True
-            yield from _unpacked(inflater, data)
+                inflater, has_started = zlib.decompressobj(_wbits(data[0])), True
+            yield from _decompress(inflater, data)
             data = inflater.unused_data
             if inflater.eof:
                 inflater = None  # another gzip member can follow (RFC 1952, section 2.2)
@@ -45,7 +45,7 @@ def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
         raise BrokenError("the compressed body is truncated")
 
 
-def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+def _decompress(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
     """Yield the decompressed data in small pieces, however large they are."""
     is_full = False
     while data or is_full:
@@ -58,6 +58,6 @@ def _unpacked(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         data, is_full = inflater.unconsumed_tail, len(piece) == _PIECE
 
 
-def _window(first: int) -> int:
+def _wbits(first: int) -> int:
     """Return zlib's `wbits` for data with this first byte. Some servers send deflate without the header of zlib."""
     return _WITH_HEADER if first == _GZIP[0] or first & 0x8F == zlib.DEFLATED else _RAW

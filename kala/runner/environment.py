@@ -8,13 +8,13 @@ from kala.core.run import Run
 
 # systemd.exec(5), "Environment variables set on spawned processes": they name Kala's unit, directories and credentials.
 # A command that took them for its own would write there, or send notifications in Kala's name.
-_OF_THE_UNIT = """
+_UNIT_VARIABLES = """
     CACHE_DIRECTORY CONFIGURATION_DIRECTORY CREDENTIALS_DIRECTORY LOGS_DIRECTORY RUNTIME_DIRECTORY STATE_DIRECTORY
     FDSTORE INVOCATION_ID JOURNAL_STREAM LISTEN_FDNAMES LISTEN_FDS LISTEN_PID LISTEN_PIDFDID LOG_NAMESPACE
     MAINPID MAINPIDFDID MANAGERPID MANAGERPIDFDID PIDFILE REMOTE_ADDR REMOTE_PORT TRIGGER_PATH TRIGGER_UNIT
     TRIGGER_TIMER_MONOTONIC_USEC TRIGGER_TIMER_REALTIME_USEC WATCHDOG_PID WATCHDOG_USEC
 """.split()
-_PRIVATE = frozenset({*_OF_THE_UNIT, "_MEIPASS2", "PYINSTALLER_RESET_ENVIRONMENT"})
+_PRIVATE = frozenset({*_UNIT_VARIABLES, "_MEIPASS2", "PYINSTALLER_RESET_ENVIRONMENT"})
 _PRIVATE_PREFIXES = ("_PYI_", "KALA_", "MEMORY_PRESSURE_", "NOTIFY_", "SYSTEMD_")
 
 # Variables by name, each as execve(2) takes it: `name=value`. Those that are the same for all runs are encoded once.
@@ -44,7 +44,7 @@ def for_commands(environ: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def of_run(run: Run) -> dict[str, str]:
+def for_run(run: Run) -> dict[str, str]:
     """Return the variables that describe the run. Times are RFC 3339 in UTC; a missing value is an empty string."""
     return {
         "KALA_JOB_ID": run.job_id,

@@ -19,12 +19,12 @@ _SHOWN = 200
 # The regular expressions of h11 0.16 take quadratic time to refuse a line with many blanks in a row: 22 seconds for a
 # line of 64 KiB, with the GIL held. So h11 gets few bytes at a time, and none after an incomplete line with this many
 # blanks, either in a row or in folded lines without text, which h11 joins.
-_PIECE = 1 << 11
+_RECEIVE_BYTES = 1 << 11
 _MANY_BLANKS = re.compile(rb"[ \t]{256}|\n[ \t]+\r?\n")
 # The messages of h11, and the words for users.
 _CLOSED = "the connection was closed before a complete response"
 _TOO_LONG = f"the headers or the chunk framing are longer than {RESPONSE_HEAD} bytes"
-_WORDS = (
+_MESSAGES = (
     (
         re.compile(r"peer closed .*received (\d+) bytes, expected (\d+)\)"),
         r"the connection was closed after \1 of \2 bytes",
@@ -89,7 +89,7 @@ class Exchange:
             try:
                 event = self._protocol.next_event()
             except h11.RemoteProtocolError as error:
-                raise BrokenError(_in_words(str(error))) from error
+                raise BrokenError(_message(str(error))) from error
             if event is not h11.NEED_DATA:
                 return event
             self._receive()
@@ -100,13 +100,13 @@ class Exchange:
         # One limit for all interim responses together: a server could send them endlessly.
         if self._protocol.their_state is h11.SEND_RESPONSE and self._received >= RESPONSE_HEAD:
             raise BrokenError(_TOO_LONG)
-        data = self._link.receive(_PIECE)
+        data = self._link.receive(_RECEIVE_BYTES)
         self._received += len(data)
         self._protocol.receive_data(data)
 
 
-def _in_words(problem: str) -> str:
-    for pattern, words in _WORDS:
+def _message(problem: str) -> str:
+    for pattern, words in _MESSAGES:
         if found := pattern.fullmatch(problem):
             return found.expand(words)
     return f"invalid HTTP/1.1 response: {presentable(problem.replace('bytearray(b', '('), _SHOWN)}"

@@ -22,11 +22,11 @@ from kala.core.job import Command, HttpCall, Job
 from kala.core.run import Outcome, Run, State
 from kala.runner import cgroup, command, environment, http_call, scarcity, template, users
 from kala.runner.cancellation import Cancellation
-from kala.runner.command import Underway
+from kala.runner.command import RunningCommand
 from kala.runner.output import Output
-from kala.runner.scarcity import Patience, Scarce
+from kala.runner.scarcity import Backoff, Scarce
+from kala.runner.short_runs import ShortRuns
 from kala.runner.task import Task
-from kala.runner.watch import Watch
 
 logger = logging.getLogger("kala.executor")
 
@@ -79,28 +79,30 @@ class Executor:
         self._outputs = outputs
         self._on_output = on_output
         self._commands: SimpleQueue[Task | None] = SimpleQueue()
-        self._lasting: SimpleQueue[Task | None] = SimpleQueue()
+        self._handed_over: SimpleQueue[Task | None] = SimpleQueue()
         self._lock = Lock()
         self._tasks: dict[int, Task] = {}
         self._starters: list[Thread] = []
         self._workers: list[Thread] = []
-        self._watch: Watch | None = None
+        self._short_runs: ShortRuns | None = None
         # When each busy starter took its command, by its number, and when each start of a run began, by run ID. Not
         # guarded by the lock: a single operation on a dict is atomic.
         self._busy: dict[int, float] = {}
         self._starting: dict[int, float] = {}
         self._is_stopping = False
-        self._patience = Patience()
+        self._backoff = Backoff()
         self._environ = environment.encoded(environment.for_commands(os.environ))
-        self._folder = Path.cwd()
+        self._directory = Path.cwd()
 
     def start(self, done: OnDone) -> None:
         """Start the threads. They call `done` for each run that ended. Raise Invalid if there are too many workers."""
         self._done = done
-        self._watch = Watch(self._end, self._lasting.put)
-        self._watch.start()
+        self._short_runs = ShortRuns(self._reap, self._handed_over.put)
+        self._short_runs.start()
         for number in range(_STARTERS):
-            self._starters.append(_thread(f"kala-starter-{number}", partial(self._start_commands, number, self._watch)))
+            self._starters.append(
+                _thread(f"kala-starter-{number}", partial(self._start_commands, number, self._short_runs))
+            )
         for number in range(self.workers):
             try:
                 self._workers.append(_thread(f"kala-worker-{number}", self._work))
@@ -111,18 +113,18 @@ class Executor:
                 raise Invalid(sentence) from error
 
     def submit(self, run: Run, job: Job) -> None:
-        task = Task(msgspec.structs.replace(run, started_at=None), job, Cancellation(), self._output(run))
+        task = Task(msgspec.structs.replace(run, started_at=None), job, Cancellation(), self._make_output(run))
         with self._lock:
             self._tasks[run.id] = task
-        is_long = not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user
-        (self._lasting if is_long or self._are_blocked() else self._commands).put(task)
+        needs_worker = not isinstance(job.spec.action, Command) or job.spec.template_delimiters or job.spec.user
+        (self._handed_over if needs_worker or self._are_blocked() else self._commands).put(task)
 
     def relieve(self) -> bool:
         """Hand the commands that wait for blocked starters over to the workers; return whether any still wait."""
         if self._are_blocked() and not self._is_stopping:
             with suppress(Empty):
                 while task := self._commands.get_nowait():
-                    self._lasting.put(task)
+                    self._handed_over.put(task)
                 # A race with stop() in another thread: put back the None that stops a starter.
                 self._commands.put(None)
         return not self._commands.empty()
@@ -133,8 +135,8 @@ class Executor:
 
     def stuck_seconds(self) -> float:
         """Return for how many seconds all places for runs have been held by starts that block; 0 if one is free."""
-        begun = list(self._starting.values())
-        return time.monotonic() - max(begun) if len(begun) >= self.workers else 0.0
+        started = list(self._starting.values())
+        return time.monotonic() - max(started) if len(started) >= self.workers else 0.0
 
     def as_it_stands(self, run: Run) -> Run:
         """Return a run read from the database with the time at which it really started, None if it has not yet."""
@@ -142,7 +144,7 @@ class Executor:
             task = self._tasks.get(run.id) if run.state is State.RUNNING else None
         return msgspec.structs.replace(run, started_at=task.run.started_at) if task else run
 
-    def _output(self, run: Run) -> Output:
+    def _make_output(self, run: Run) -> Output:
         return Output(self._outputs, run.id, self.limits.output_bytes, self._on_output)
 
     def cancel(self, run_id: int, reason: str) -> None:
@@ -150,14 +152,14 @@ class Executor:
         with self._lock:
             task = self._tasks.get(run_id)
         if task:
-            task.control.cancel(reason)
+            task.cancellation.cancel(reason)
 
     def cancel_all(self, reason: str, *, force: bool = False) -> None:
         """Ask all runs to end: send SIGTERM to commands, or SIGKILL by `force`; cut HTTP calls off."""
         with self._lock:
             tasks = list(self._tasks.values())
         for task in tasks:
-            task.control.cancel(reason, force=force)
+            task.cancellation.cancel(reason, force=force)
 
     def output(self, run_id: int) -> Output | None:
         """Return the output of a run so far; None if the run is not here, or its end is on disk."""
@@ -177,57 +179,57 @@ class Executor:
         # From here on relieve() must not hand over the None that stops a starter.
         self._is_stopping = True
         deadline = time.monotonic() + timeout
-        _end_all(self._starters, self._commands, deadline)
-        if self._watch:
-            self._watch.stop(max(0.0, deadline - time.monotonic()))
-            self._watch = None
+        _join(self._starters, self._commands, deadline)
+        if self._short_runs:
+            self._short_runs.stop(max(0.0, deadline - time.monotonic()))
+            self._short_runs = None
         # Stop the workers last: the watch has handed its commands over to them.
-        _end_all(self._workers, self._lasting, deadline)
+        _join(self._workers, self._handed_over, deadline)
 
-    def _start_commands(self, number: int, watch: Watch) -> None:
+    def _start_commands(self, number: int, short_runs: ShortRuns) -> None:
         while task := self._commands.get():
             self._busy[number] = time.monotonic()
-            self._start_command(task, watch)
+            self._start_command(task, short_runs)
             del self._busy[number]
 
-    def _start_command(self, task: Task, watch: Watch) -> None:
+    def _start_command(self, task: Task, short_runs: ShortRuns) -> None:
         try:
-            begun = self._guarded(task, partial(self._begin, task))
+            started = self._failing_on_error(task, partial(self._launch, task))
         except Scarce as scarce:
-            self._patience.tell(task.run, scarce)
-            self._lasting.put(task)
+            self._backoff.log(task.run, scarce)
+            self._handed_over.put(task)
             return
-        if isinstance(begun, Outcome):
-            self._finish(task, begun)
+        if isinstance(started, Outcome):
+            self._complete(task, started)
             return
-        task.under_way = begun
-        if task.group or begun.ended is None:
+        task.command = started
+        if task.group or started.pidfd is None:
             # Removing a control group can block however short the run was, and the watch cannot wait for a descriptor.
-            self._lasting.put(task)
+            self._handed_over.put(task)
         else:
-            watch.keep(task)
+            short_runs.add(task)
 
-    def _end(self, task: Task) -> bool:
-        assert task.under_way
-        outcome = self._guarded(task, task.under_way.end)
+    def _reap(self, task: Task) -> bool:
+        assert task.command
+        outcome = self._failing_on_error(task, task.command.reap)
         if outcome:
-            self._finish(task, outcome)
+            self._complete(task, outcome)
         return outcome is not None
 
     def _work(self) -> None:
-        while task := self._lasting.get():
-            self._finish(task, self._guarded(task, partial(self._see_through, task)))
+        while task := self._handed_over.get():
+            self._complete(task, self._failing_on_error(task, partial(self._run_to_end, task)))
 
-    def _see_through(self, task: Task) -> Outcome:
-        if not task.under_way:
-            timeout = _seconds(task.job.spec.timeout)
-            begun = self._patience.begin(task.run, task.control, timeout, partial(self._begin, task))
-            if isinstance(begun, Outcome):
-                return begun
-            task.under_way = begun
-        return task.under_way.follow()
+    def _run_to_end(self, task: Task) -> Outcome:
+        if not task.command:
+            timeout = _timeout(task.job.spec.timeout)
+            started = self._backoff.retry(task.run, task.cancellation, timeout, partial(self._launch, task))
+            if isinstance(started, Outcome):
+                return started
+            task.command = started
+        return task.command.follow()
 
-    def _guarded(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
+    def _failing_on_error(self, task: Task, do: Callable[[], _T]) -> "_T | Outcome":
         """Turn an error into the outcome of this run. An invalid job or a bug of ours fails one run, and no other."""
         try:
             return do()
@@ -239,46 +241,46 @@ class Executor:
             logger.exception("run %s of %s failed with an internal error", task.run.id, task.run.job_name)
             return _failure(f"internal error: {error}")
 
-    def _finish(self, task: Task, outcome: Outcome) -> None:
+    def _complete(self, task: Task, outcome: Outcome) -> None:
         if task.group:
-            outcome = self._guarded(task, partial(_left, task, outcome))
-        closed = self._guarded(task, partial(_closed, task, outcome))
+            outcome = self._failing_on_error(task, partial(_with_cgroup_message, task, outcome))
+        closed = self._failing_on_error(task, partial(_with_output, task, outcome))
         outcome, output = (closed, None) if isinstance(closed, Outcome) else closed
         # A message can contain text from servers, files and jobs. This is the one place through which all messages go.
         self._done(task.run, msgspec.structs.replace(outcome, message=presentable(outcome.message)), output)
 
-    def _begin(self, task: Task) -> Underway | Outcome:
+    def _launch(self, task: Task) -> RunningCommand | Outcome:
         """Start a command or make a call, unless the run was cancelled before."""
-        if task.control.reason:
-            return _cancelled(task.control)
+        if task.cancellation.reason:
+            return _cancelled(task.cancellation)
         task.run = msgspec.structs.replace(task.run, started_at=datetime.now(UTC))
         try:
             action = template.render(task.job)
-            return self._called(task, action) if isinstance(action, HttpCall) else self._started(task, action)
+            return self._call(task, action) if isinstance(action, HttpCall) else self._start(task, action)
         except Scarce:
             task.run = msgspec.structs.replace(task.run, started_at=None)
             raise
 
-    def _called(self, task: Task, action: HttpCall) -> Outcome:
+    def _call(self, task: Task, action: HttpCall) -> Outcome:
         scarcity.reserve(_DESCRIPTORS)
-        timeout = _seconds(task.job.spec.timeout)
+        timeout = _timeout(task.job.spec.timeout)
         limit = action.timeout if timeout is None else min(action.timeout, timeout)
-        return http_call.execute(action, limit, task.output, task.control, task.job.id)
+        return http_call.run(action, limit, task.output, task.cancellation, task.job.id)
 
-    def _started(self, task: Task, action: Command) -> Underway | Outcome:
+    def _start(self, task: Task, action: Command) -> RunningCommand | Outcome:
         spec = task.job.spec
         if spec.user:
             scarcity.reserve(_DESCRIPTORS)
         user = users.lookup(spec.user) if spec.user else None
-        task.group = self._group(task)
-        setting = self._setting(task, user)
+        task.group = self._open_group(task)
+        context = self._context(task, user)
         self._starting[task.run.id] = time.monotonic()
         try:
-            return command.begin(action.line, setting, task.output, task.control)
+            return command.start(action.line, context, task.output, task.cancellation)
         finally:
             del self._starting[task.run.id]
 
-    def _group(self, task: Task) -> cgroup.Group | None:
+    def _open_group(self, task: Task) -> cgroup.Group | None:
         spec = task.job.spec
         try:
             self._groups.check(spec)
@@ -293,19 +295,19 @@ class Executor:
             scarcity.check(error)
             raise Invalid(f"cannot set the limits: {error.strerror}: {error.filename}") from error
 
-    def _setting(self, task: Task, user: struct_passwd | None) -> command.Setting:
+    def _context(self, task: Task, user: struct_passwd | None) -> command.CommandContext:
         spec = task.job.spec
-        given = environment.encoded(users.variables(user, os.environ)) if user else self._environ
-        folder = users.home(user) if user else self._folder
-        own = environment.encoded({**dict(spec.env), **environment.of_run(task.run)})
-        return command.Setting(
-            environ={**given, **own},
-            folder=Path(spec.working_directory) if spec.working_directory else folder,
+        base = environment.encoded(users.variables(user, os.environ)) if user else self._environ
+        directory = users.home(user) if user else self._directory
+        own = environment.encoded({**dict(spec.env), **environment.for_run(task.run)})
+        return command.CommandContext(
+            environ={**base, **own},
+            folder=Path(spec.working_directory) if spec.working_directory else directory,
             shell=spec.shell,
-            prefix=task.group.entering if task.group else (),
+            prefix=task.group.enter_words if task.group else (),
             user=user,
             umask=spec.umask,
-            timeout=_seconds(spec.timeout),
+            timeout=_timeout(spec.timeout),
             kill_grace=self.limits.kill_grace,
         )
 
@@ -316,24 +318,24 @@ def _thread(name: str, work: Callable[[], None]) -> Thread:
     return thread
 
 
-def _end_all(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline: float) -> None:
+def _join(threads: list[Thread], queue: "SimpleQueue[Task | None]", deadline: float) -> None:
     for _ in threads:
         queue.put(None)
     while threads:
         threads.pop().join(max(0.0, deadline - time.monotonic()))
 
 
-def _cancelled(control: Cancellation) -> Outcome:
-    return msgspec.structs.replace(_failure(control.reason), state=control.state)
+def _cancelled(cancellation: Cancellation) -> Outcome:
+    return msgspec.structs.replace(_failure(cancellation.reason), state=cancellation.state)
 
 
-def _left(task: Task, outcome: Outcome) -> Outcome:
+def _with_cgroup_message(task: Task, outcome: Outcome) -> Outcome:
     """Close the run's group; return the outcome with a message about the limits that it hit."""
     assert task.group
     return msgspec.structs.replace(outcome, message="; ".join(filter(None, (outcome.message, task.group.close()))))
 
 
-def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
+def _with_output(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
     """Close the output; return the outcome with its size, and the output itself if it is small."""
     data = task.output.close()
     output, message = task.output, outcome.message
@@ -345,7 +347,7 @@ def _closed(task: Task, outcome: Outcome) -> tuple[Outcome, bytes | None]:
     return msgspec.structs.replace(outcome, message=message, output_size=output.size, output_cut=is_cut), data
 
 
-def _seconds(length: str) -> float | None:
+def _timeout(length: str) -> float | None:
     if not length:
         return None
     now = datetime.now(UTC)

@@ -13,11 +13,11 @@ FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # Headers that may be sent to another origin. Everything else that the job sets can be a secret.
-_HARMLESS = frozenset(
+_SAFE_HEADERS = frozenset(
     "accept accept-encoding accept-language content-encoding content-language content-type user-agent".split()
 )
 # Headers that describe a body, in addition to all that begin with Content- (RFC 9110, section 15.4).
-_OF_BODY = frozenset({"digest", "last-modified"})
+_BODY_HEADERS = frozenset({"digest", "last-modified"})
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -42,11 +42,11 @@ class Request(msgspec.Struct, frozen=True):
         url = self.url.join(location)
         if url.login:
             raise ValueError(location)
-        next_one = self if self._keeps_method(status) else self._as_get()
-        headers = next_one.headers
+        next_request = self if self._keeps_method(status) else self._as_get()
+        headers = next_request.headers
         if url.origin != self.url.origin:
-            headers = tuple(header for header in headers if header[0].lower() in _HARMLESS)
-        return msgspec.structs.replace(next_one, url=url, headers=headers)
+            headers = tuple(header for header in headers if header[0].lower() in _SAFE_HEADERS)
+        return msgspec.structs.replace(next_request, url=url, headers=headers)
 
     def _keeps_method(self, status: int) -> bool:
         if status == 303:
@@ -54,7 +54,7 @@ class Request(msgspec.Struct, frozen=True):
         return self.method != "POST" or status not in (301, 302)
 
     def _as_get(self) -> Self:
-        headers = tuple(header for header in self.headers if not _is_of_body(header[0].lower()))
+        headers = tuple(header for header in self.headers if not _describes_body(header[0].lower()))
         return msgspec.structs.replace(self, method="GET", headers=headers, body=b"")
 
     def all_headers(self, job_id: str) -> list[tuple[str, str]]:
@@ -69,8 +69,8 @@ class Request(msgspec.Struct, frozen=True):
         return [*headers, (JOB_HEADER, job_id)]
 
 
-def _is_of_body(name: str) -> bool:
-    return name.startswith("content-") or name in _OF_BODY
+def _describes_body(name: str) -> bool:
+    return name.startswith("content-") or name in _BODY_HEADERS
 
 
 def first_request(call: HttpCall) -> Request:

@@ -20,7 +20,7 @@ class Lifeline:
             raise TimeoutError
         return left
 
-    def hold(self, cut: Callable[[], object]) -> None:
+    def on_cut(self, cut: Callable[[], object]) -> None:
         """Register `cut`, which interrupts a wait when the call is cut. Raise ConnectionAbortedError if it was cut."""
         self._cuts.append(cut)
         # cut() may have read the list before the append. It sets the flag before reading, so the flag is set by now.

@@ -20,9 +20,9 @@ class Output:
     A small and young output is in memory, any other in a spool. So memory use stays flat, whatever a run prints.
     """
 
-    def __init__(self, folder: Path, run_id: int, limit: int, changed: Callable[[], None] = lambda: None) -> None:
-        """`limit` is the number of bytes to keep. `changed` is called when there is more to read."""
-        self._changed = changed
+    def __init__(self, folder: Path, run_id: int, limit: int, on_change: Callable[[], None] = lambda: None) -> None:
+        """`limit` is the number of bytes to keep. `on_change` is called when there is more to read."""
+        self._on_change = on_change
         self._folder = folder
         self._run_id = run_id
         self._lock = Lock()
@@ -64,7 +64,7 @@ class Output:
     @property
     def is_only_in_memory(self) -> bool:
         """Whether a crash would lose kept bytes."""
-        return not self.fault and (self._spool.is_held if self.is_spooled else bool(self._buffer))
+        return not self.fault and (self._spool.has_pending if self.is_spooled else bool(self._buffer))
 
     @property
     def spill_at(self) -> float:
@@ -77,33 +77,33 @@ class Output:
             self._spill_at = now + _SPILL_SECONDS
         with self._lock:
             if self.is_spooled:
-                self._keep(data)
+                self._append(data)
             elif not self.fault:
                 self._buffer += data
         if now >= self.spill_at or (not self.is_spooled and self.is_only_in_memory and self.written > self._inline):
             self.spill()
-        self._changed()
+        self._on_change()
 
     def spill(self) -> None:
         """Write to disk what is only in memory."""
         with self._lock:
             if self.is_spooled:
-                self._keep(b"", flush=True)
+                self._append(b"", flush=True)
             elif self.is_only_in_memory:
-                self._keep(bytes(self._buffer), flush=True)
+                self._append(bytes(self._buffer), flush=True)
                 if not self.fault:
                     self.is_spooled = True
                     self._buffer.clear()
 
-    def _keep(self, data: bytes, *, flush: bool = False) -> None:
+    def _append(self, data: bytes, *, flush: bool = False) -> None:
         if not self.fault:
-            with self._noting_faults():
+            with self._recording_fault():
                 self._spool.append(data)
                 if flush:
                     self._spool.flush()
 
     @contextmanager
-    def _noting_faults(self) -> Iterator[None]:
+    def _recording_fault(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -147,21 +147,21 @@ class Output:
         with self._lock:
             if not self.is_closed:
                 self.is_closed = True
-                with self._noting_faults():
-                    self._finish()
+                with self._recording_fault():
+                    self._finalize()
             return None if self._has_file else bytes(self._buffer)
 
-    def _finish(self) -> None:
+    def _finalize(self) -> None:
         try:
             if self.is_cut or self.written > self._inline:
-                self._keep_file()
+                self._finish_spool()
             elif self.is_spooled:
                 self._buffer += self._spool.read(0, self.written)
         finally:
             self.is_spooled = self._has_file
             self._spool.close()
 
-    def _keep_file(self) -> None:
+    def _finish_spool(self) -> None:
         if self.is_spooled:
             try:
                 self._spool.finish(self.path)

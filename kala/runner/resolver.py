@@ -17,16 +17,16 @@ from kala.runner.lifeline import Lifeline
 Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 
 
-def addresses(host: str, port: int, line: Lifeline) -> Addresses:
+def addresses(host: str, port: int, lifeline: Lifeline) -> Addresses:
     """Return the addresses of a host name, or the address itself. Raise TimeoutError at the call's deadline."""
     with suppress(socket.gaierror):
         return _look_up(host, port, socket.AI_NUMERICHOST)
-    found = _resolver.ask(host, port)
+    future = _resolver.ask(host, port)
     try:
-        line.hold(found.cancel)
-        return found.result(line.left())
+        lifeline.on_cut(future.cancel)
+        return future.result(lifeline.left())
     finally:
-        found.cancel()  # so that no thread starts a lookup whose result is not needed
+        future.cancel()  # so that no thread starts a lookup whose result is not needed
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> Addresses:
@@ -36,24 +36,24 @@ def _look_up(host: str, port: int, flags: int = 0) -> Addresses:
 class Resolver:
     """Looks up host names in threads of its own, so that a call can give up a lookup that takes too long."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._asked: SimpleQueue[tuple[str, int, Future[Addresses]]] = SimpleQueue()
+    def __init__(self, max_threads: int) -> None:
+        self._max_threads = max_threads
+        self._queue: SimpleQueue[tuple[str, int, Future[Addresses]]] = SimpleQueue()
         self._idle = Semaphore(0)
         self._lock = Lock()
         self._threads = 0
 
     def ask(self, host: str, port: int) -> "Future[Addresses]":
         """Return a future with the addresses; cancel it to give up. Raise Scarce if no thread can be started."""
-        found: Future[Addresses] = Future()
+        future: Future[Addresses] = Future()
         if not self._idle.acquire(blocking=False):
             self._start_thread()
-        self._asked.put((host, port, found))
-        return found
+        self._queue.put((host, port, future))
+        return future
 
     def _start_thread(self) -> None:
         with self._lock:
-            if self._threads >= self._most:
+            if self._threads >= self._max_threads:
                 return
             try:
                 Thread(target=self._work, name=f"kala-resolver-{self._threads}", daemon=True).start()
@@ -65,21 +65,21 @@ class Resolver:
 
     def _work(self) -> None:
         while True:
-            host, port, found = self._asked.get()
-            if not found.cancelled():
+            host, port, future = self._queue.get()
+            if not future.cancelled():
                 # The call can cancel the future between the test and set_result().
                 with suppress(InvalidStateError):
-                    _answer(found, host, port)
+                    _resolve(future, host, port)
             self._idle.release()
 
 
-def _answer(found: "Future[Addresses]", host: str, port: int) -> None:
+def _resolve(future: "Future[Addresses]", host: str, port: int) -> None:
     try:
         addresses = _look_up(host, port)
     except (OSError, UnicodeError) as error:
-        found.set_exception(error)
+        future.set_exception(error)
     else:
-        found.set_result(addresses)
+        future.set_result(addresses)
 
 
 _resolver = Resolver(LOOKUPS)

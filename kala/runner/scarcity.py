@@ -19,9 +19,9 @@ _T = TypeVar("_T")
 # Seconds between two attempts: the first pause, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 # Many runs can wait at the same time; at most this often the log names one of them.
-_SAID_EVERY_SECONDS = 60.0
+_LOG_INTERVAL_SECONDS = 60.0
 # What is missing, and which setting changes it.
-_SCARCE = {
+_RESOURCE_LIMITS = {
     errno.EAGAIN: "Kala has reached its limit of processes (TasksMax= of its unit, or ulimit -u)",
     errno.EMFILE: "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)",
     errno.ENFILE: "the machine has reached its limit of open files (sysctl fs.file-max)",
@@ -35,12 +35,12 @@ class Scarce(Exception):
 
 def is_scarce(error: OSError) -> bool:
     """Return whether the system lacked a resource, so that the same call may succeed later."""
-    return error.errno in _SCARCE
+    return error.errno in _RESOURCE_LIMITS
 
 
 def check(error: OSError) -> None:
     """Raise Scarce if the system lacked a resource; leave any other error to the caller."""
-    if what := _SCARCE.get(error.errno or 0):
+    if what := _RESOURCE_LIMITS.get(error.errno or 0):
         raise Scarce(what) from error
 
 
@@ -61,15 +61,17 @@ def reserve(descriptors: int) -> None:
             os.close(descriptor)
 
 
-class Patience:
+class Backoff:
     """Retries starts until the system has what they need. Shared by the threads that start runs."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._say_at = 0.0
+        self._next_log = 0.0
 
-    def begin(self, run: Run, control: Cancellation, timeout: float | None, attempt: Callable[[], _T]) -> _T | Outcome:
-        """Call `attempt` until it does not raise Scarce. It must return an outcome once `control` is cancelled.
+    def retry(
+        self, run: Run, cancellation: Cancellation, timeout: float | None, attempt: Callable[[], _T]
+    ) -> _T | Outcome:
+        """Call `attempt` until it does not raise Scarce. It must return an outcome once `cancellation` is cancelled.
 
         A run that does not start within `timeout` seconds has timed out.
         """
@@ -78,21 +80,21 @@ class Patience:
             try:
                 return attempt()
             except Scarce as scarce:
-                self.tell(run, scarce)
+                self.log(run, scarce)
                 reason = f"timed out after {timeout or 0:g} s; could not be started: {scarce}"
             left = deadline - time.monotonic()
             if left <= 0:
                 return Outcome(state=State.TIMED_OUT, ended_at=datetime.now(UTC), message=reason)
-            asked = Event()
-            with control.heard_by(asked.set):
-                asked.wait(min(pause, left))
+            cancelled = Event()
+            with cancellation.notifying(cancelled.set):
+                cancelled.wait(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def tell(self, run: Run, scarce: Scarce) -> None:
+    def log(self, run: Run, scarce: Scarce) -> None:
         """Log that a run waits, at most once a minute for all runs."""
         with self._lock:
             now = time.monotonic()
-            if now < self._say_at:
+            if now < self._next_log:
                 return
-            self._say_at = now + _SAID_EVERY_SECONDS
+            self._next_log = now + _LOG_INTERVAL_SECONDS
         logger.warning("run %s of %s cannot be started yet: %s", run.id, run.job_name, scarce)

@@ -15,13 +15,13 @@ from threading import Thread
 from kala.runner.environment import Environ, search_path
 
 # PyDLL keeps the GIL, because these calls are too short to be worth releasing it; CDLL releases it for posix_spawn.
-_LIBC, _LIBC_UNLOCKED = ctypes.PyDLL(None), ctypes.CDLL(None)
+_LIBC, _LIBC_WITHOUT_GIL = ctypes.PyDLL(None), ctypes.CDLL(None)
 # Larger than the attribute, action and signal set structures of any C library.
-_Opaque = ctypes.c_char * 1024
+_Struct = ctypes.c_char * 1024
 # POSIX_SPAWN_SETSIGDEF and POSIX_SPAWN_SETSID of spawn.h.
 _FLAGS = ctypes.c_short(0x04 | 0x80)
 # Python ignores these signals; a command expects their default actions.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 # Since glibc 2.34. It closes descriptors that Kala inherited; Python's own are not inheritable anyway (PEP 446).
 _HAS_CLOSEFROM = hasattr(_LIBC, "posix_spawn_file_actions_addclosefrom_np")
 _NULL = os.fsencode(os.devnull)
@@ -41,7 +41,7 @@ class Process:
         _, status = os.waitpid(self.pid, 0)
         self.exit_code = os.waitstatus_to_exitcode(status)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Stop waiting for the process. A thread reaps it whenever it ends, so that no zombie stays."""
         Thread(target=os.waitpid, args=(self.pid, 0), name="kala-reaper", daemon=True).start()
 
@@ -55,31 +55,31 @@ def spawn(words: Sequence[str], environ: Environ, folder: Path, *, owner: int | 
     program = words[0] if "/" in words[0] else shutil.which(words[0], path=search_path(environ))
     if not program:
         raise FileNotFoundError(2, os.strerror(2), words[0])
-    output, printed = os.pipe()
+    output, write_end = os.pipe()
     try:
         if owner is not None:
-            os.fchown(printed, owner, -1)
-        return Process(_spawn(program, words, environ, folder, printed), output)
+            os.fchown(write_end, owner, -1)
+        return Process(_spawn(program, words, environ, folder, write_end), output)
     except BaseException:
         os.close(output)
         raise
     finally:
-        os.close(printed)
+        os.close(write_end)
 
 
-def _spawn(program: str, words: Sequence[str], environ: Environ, folder: Path, printed: int) -> int:
-    arguments, variables = _texts(map(os.fsencode, words)), _texts(environ.values())
+def _spawn(program: str, words: Sequence[str], environ: Environ, folder: Path, write_end: int) -> int:
+    arguments, variables = _string_array(map(os.fsencode, words)), _string_array(environ.values())
     pid = ctypes.c_int()
-    actions = _made("posix_spawn_file_actions_init")
+    actions = _initialized("posix_spawn_file_actions_init")
     try:
         _call("posix_spawn_file_actions_addopen", actions, 0, _NULL, os.O_RDONLY, 0)
-        _call("posix_spawn_file_actions_adddup2", actions, printed, 1)
-        _call("posix_spawn_file_actions_adddup2", actions, printed, 2)
+        _call("posix_spawn_file_actions_adddup2", actions, write_end, 1)
+        _call("posix_spawn_file_actions_adddup2", actions, write_end, 2)
         _call("posix_spawn_file_actions_addchdir_np", actions, os.fsencode(folder))
         if _HAS_CLOSEFROM:
             _call("posix_spawn_file_actions_addclosefrom_np", actions, 3)
-        place = os.fsencode(program)
-        error = _LIBC_UNLOCKED.posix_spawn(ctypes.byref(pid), place, actions, _ATTRIBUTES, arguments, variables)
+        path = os.fsencode(program)
+        error = _LIBC_WITHOUT_GIL.posix_spawn(ctypes.byref(pid), path, actions, _ATTRIBUTES, arguments, variables)
     finally:
         _call("posix_spawn_file_actions_destroy", actions)
     if error:
@@ -87,7 +87,7 @@ def _spawn(program: str, words: Sequence[str], environ: Environ, folder: Path, p
     return pid.value
 
 
-def _texts(items: Iterable[bytes]) -> "ctypes.Array[ctypes.c_char_p]":
+def _string_array(items: Iterable[bytes]) -> "ctypes.Array[ctypes.c_char_p]":
     """Return a NULL-terminated array of C strings. Raise ValueError if one contains a NUL character."""
     encoded = list(items)
     if b"\0" in b"".join(encoded):
@@ -95,10 +95,10 @@ def _texts(items: Iterable[bytes]) -> "ctypes.Array[ctypes.c_char_p]":
     return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
 
 
-def _made(initialize: str) -> "ctypes.Array[ctypes.c_char]":
-    made = _Opaque()
-    _call(initialize, made)
-    return made
+def _initialized(initialize: str) -> "ctypes.Array[ctypes.c_char]":
+    struct = _Struct()
+    _call(initialize, struct)
+    return struct
 
 
 def _call(name: str, *values: object) -> None:
@@ -107,12 +107,12 @@ def _call(name: str, *values: object) -> None:
 
 
 def _attributes() -> "ctypes.Array[ctypes.c_char]":
-    made, signals = _made("posix_spawnattr_init"), _made("sigemptyset")
-    for number in _IGNORED:
+    struct, signals = _initialized("posix_spawnattr_init"), _initialized("sigemptyset")
+    for number in _DEFAULT_SIGNALS:
         _call("sigaddset", signals, int(number))
-    _call("posix_spawnattr_setsigdefault", made, signals)
-    _call("posix_spawnattr_setflags", made, _FLAGS)
-    return made
+    _call("posix_spawnattr_setsigdefault", struct, signals)
+    _call("posix_spawnattr_setflags", struct, _FLAGS)
+    return struct
 
 
 _ATTRIBUTES = _attributes()

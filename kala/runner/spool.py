@@ -18,7 +18,7 @@ logger = logging.getLogger("kala.engine")
 
 _LIVE = "live"
 # Up to this many bytes beyond the limit stay in memory until they are flushed.
-_HELD_BYTES = 1 << 20
+_PENDING_BYTES = 1 << 20
 # Smaller pieces in memory are joined, so that there are never many.
 _PIECE_BYTES = 4096
 
@@ -81,9 +81,9 @@ class Spool:
         # The offset at which the file that was written last stops.
         self._stored = 0
         # The newest bytes beyond the limit that are not on disk; those that have left the tail are dropped.
-        self._held: deque[bytes] = deque()
-        self._held_size = 0
-        self._left: list[int] = []
+        self._pending: deque[bytes] = deque()
+        self._pending_size = 0
+        self._closed: list[int] = []
 
     @classmethod
     def found(cls, folder: Path, run_id: int) -> Self | None:
@@ -94,10 +94,10 @@ class Spool:
         if not size:
             return None
         spool = cls(folder, run_id, size)
-        spool._take_over()
+        spool._adopt()
         return spool
 
-    def _take_over(self) -> None:
+    def _adopt(self) -> None:
         """Use the newest stretch of segments that continues the first file, or is a whole tail by itself.
 
         There can be a newer one that is neither: a kill interrupts its writing, and a power cut can lose any part.
@@ -112,7 +112,7 @@ class Spool:
             if start == 0 or end - start >= self.tail:
                 self.written, whole = end, stretch[:]
         self._stored = self.written
-        self._files = {segment: os.open(self._place(segment), os.O_RDONLY) for segment in {0, *whole}}
+        self._files = {segment: os.open(self._segment_path(segment), os.O_RDONLY) for segment in {0, *whole}}
 
     def _segments(self) -> dict[int, int]:
         """Return the sizes of the existing segments by offset. An output with a limit of 1 byte has no head or tail."""
@@ -124,7 +124,7 @@ class Spool:
     def _path(self) -> Path:
         return live_path_of(self._folder, self._run_id)
 
-    def _place(self, segment: int) -> Path:
+    def _segment_path(self, segment: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{segment}") if segment else self._path
 
     @property
@@ -132,9 +132,9 @@ class Spool:
         return self.written > self.limit
 
     @property
-    def is_held(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether flush() would write something."""
-        return self._held_size > 0
+        return self._pending_size > 0
 
     @property
     def cut_line(self) -> bytes:
@@ -149,71 +149,71 @@ class Spool:
             finally:
                 self.written = self._stored
         if len(first) < len(data):
-            self._hold(data[len(first) :])
+            self._append_pending(data[len(first) :])
 
-    def _hold(self, data: bytes) -> None:
-        if self._held and len(self._held[-1]) < _PIECE_BYTES:
-            self._held[-1] += data
+    def _append_pending(self, data: bytes) -> None:
+        if self._pending and len(self._pending[-1]) < _PIECE_BYTES:
+            self._pending[-1] += data
         else:
-            self._held.append(data)
-        self._held_size += len(data)
+            self._pending.append(data)
+        self._pending_size += len(data)
         self.written += len(data)
-        while self._held_size - len(self._held[0]) >= self.tail:
-            self._held_size -= len(self._held.popleft())
-        if self.tail > _HELD_BYTES <= self._held_size:
+        while self._pending_size - len(self._pending[0]) >= self.tail:
+            self._pending_size -= len(self._pending.popleft())
+        if self.tail > _PENDING_BYTES <= self._pending_size:
             self.flush()
 
     def flush(self) -> None:
         """Write the kept bytes that are only in memory."""
-        if not self._held:
+        if not self._pending:
             return
-        data = b"".join(self._held)
+        data = b"".join(self._pending)
         if self._stored < self.written - len(data):
             data = data[-self.tail :]
             self._stored = self.written - len(data)
             self._open(self._stored)
         self._store(data)
-        self._held.clear()
-        self._held_size = 0
+        self._pending.clear()
+        self._pending_size = 0
         self._drop(self.written - self.tail)
 
     def _store(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             last = max(self._files, default=None)
-            if last is None or self._stored == self._end(last):
+            if last is None or self._stored == self._segment_end(last):
                 last = self._stored
                 self._open(last)
-            count = os.write(self._files[last], view[: self._end(last) - self._stored])
+            count = os.write(self._files[last], view[: self._segment_end(last) - self._stored])
             view = view[count:]
             self._stored += count
 
-    def _end(self, segment: int) -> int:
+    def _segment_end(self, segment: int) -> int:
         """Return the offset at which the next segment begins."""
         return segment + self.tail if segment else self.limit
 
     def _open(self, segment: int) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        self._files[segment] = os.open(self._place(segment), flags, 0o600)
+        self._files[segment] = os.open(self._segment_path(segment), flags, 0o600)
 
     def _drop(self, start: int) -> None:
         """Remove the segments that end at or before `start`, where the kept tail begins."""
-        for segment in [segment for segment in self._files if segment and self._end(segment) <= start]:
+        for segment in [segment for segment in self._files if segment and self._segment_end(segment) <= start]:
             os.close(self._files.pop(segment))
-            self._place(segment).unlink()
+            self._segment_path(segment).unlink()
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` kept bytes, from an offset in the whole output."""
-        held = self.written - self._held_size
-        if offset >= held:
-            return self._read_held(offset - held, size)
+        pending = self.written - self._pending_size
+        if offset >= pending:
+            return self._read_pending(offset - pending, size)
         segment = max(start for start in self._files if start <= offset)
-        size = min(size, self._end(segment) - offset, held - offset)
+        size = min(size, self._segment_end(segment) - offset, pending - offset)
         return os.pread(self._files[segment], size, offset - segment)
 
-    def _read_held(self, position: int, size: int) -> bytes:
-        for piece in self._held:
+    def _read_pending(self, position: int, size: int) -> bytes:
+        for piece in self._pending:
             if position < len(piece):
                 return piece[position : position + size]
             position -= len(piece)
@@ -243,16 +243,16 @@ class Spool:
             os.close(target)
 
     def _copy(self, target: int, start: int, end: int) -> None:
-        held = self.written - self._held_size
-        while start < min(end, held):
+        pending = self.written - self._pending_size
+        while start < min(end, pending):
             segment = max(segment for segment in self._files if segment <= start)
-            count = min(end, held, self._end(segment)) - start
+            count = min(end, pending, self._segment_end(segment)) - start
             sent = os.sendfile(target, self._files[segment], start - segment, count)
             if not sent:
-                raise OSError(errno.EIO, f"{self._place(segment)} is shorter than the output written to it")
+                raise OSError(errno.EIO, f"{self._segment_path(segment)} is shorter than the output written to it")
             start += sent
         while start < end:
-            piece = self._read_held(start - held, end - start)
+            piece = self._read_pending(start - pending, end - start)
             _write(target, piece)
             start += len(piece)
 
@@ -260,13 +260,13 @@ class Spool:
         """Close the files without removing them. Idempotent."""
         for file in self._files.values():
             os.close(file)
-        self._left += self._files
+        self._closed += self._files
         self._files = {}
 
     def discard(self) -> None:
         """Remove the files, after close(). What is kept must be stored elsewhere."""
-        for segment in self._left:
-            remove(self._place(segment))
+        for segment in self._closed:
+            remove(self._segment_path(segment))
 
 
 def _write(file: int, data: bytes) -> None:

@@ -6,7 +6,7 @@ from kala.core.job import Job
 from kala.core.run import Run
 from kala.runner.cancellation import Cancellation
 from kala.runner.cgroup import Group
-from kala.runner.command import Underway
+from kala.runner.command import RunningCommand
 from kala.runner.output import Output
 
 
@@ -15,7 +15,7 @@ class Task(msgspec.Struct):
 
     run: Run
     job: Job
-    control: Cancellation
+    cancellation: Cancellation
     output: Output
-    under_way: Underway | None = None
+    command: RunningCommand | None = None
     group: Group | None = None

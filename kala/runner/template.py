@@ -29,12 +29,12 @@ def render(job: Job) -> Command | HttpCall:
         return action
     fields = _fields(job)
     if isinstance(action, Command):
-        return Command(_fill(action.line, delimiters, fields))
-    url, body = (_fill(text, delimiters, fields) for text in (action.url, action.body))
+        return Command(_render(action.line, delimiters, fields))
+    url, body = (_render(text, delimiters, fields) for text in (action.url, action.body))
     return msgspec.structs.replace(action, url=url, body=body)
 
 
-def _fill(text: str, delimiters: str, fields: dict[str, object]) -> str:
+def _render(text: str, delimiters: str, fields: dict[str, object]) -> str:
     # Importing Jinja takes longer than starting a run, and most installations have no templates.
     from kala.runner import template_language  # noqa: PLC0415
 

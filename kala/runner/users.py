@@ -16,16 +16,16 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # PATH nor that of a job decides what root runs.
 _SETPRIV, _ENV = (shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin") for name in ("setpriv", "env"))
 # The locale and time zone of the machine (locale(7)). A user gets nothing else of root's environment.
-_OF_THE_MACHINE = """
+_LOCALE_VARIABLES = """
     LANG LANGUAGE LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME
     LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME TZ
 """.split()
 # The exit status of env(1) when env itself fails.
 _ENV_FAILED = 125
 # The message begins with the path of env up to coreutils 9.1, and with its name in 9.7.
-_CANNOT_ENTER = re.compile(rb"(?:/\S+/)?env: cannot change directory to ")
+_CHDIR_FAILED = re.compile(rb"(?:/\S+/)?env: cannot change directory to ")
 # The shells of users that cannot log in. They get /bin/sh, because a program that starts $SHELL needs one that works.
-_NO_SHELL = ("nologin", "false", "")
+_NOLOGIN_SHELLS = ("nologin", "false", "")
 
 
 def lookup(name: str) -> pwd.struct_passwd:
@@ -56,25 +56,25 @@ def setpriv_words(user: pwd.struct_passwd, folder: Path, environ: Environ) -> tu
     carried = {f"KALA_CARRIED_{number}": name for number, name in enumerate(environ)}
     names = " ".join(f"{name}=${{{carrier}}}" for carrier, name in carried.items())
     rights = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--inh-caps=-all"]
-    becoming = [_SETPRIV, *rights, "--"]
-    setting = [_ENV, "--ignore-environment", f"--chdir={folder}", f"--split-string={names}"]
-    return [*becoming, *setting], {
+    setpriv = [_SETPRIV, *rights, "--"]
+    env = [_ENV, "--ignore-environment", f"--chdir={folder}", f"--split-string={names}"]
+    return [*setpriv, *env], {
         carrier: carrier.encode() + environ[name].removeprefix(name.encode()) for carrier, name in carried.items()
     }
 
 
-def obstacle(exit_code: int | None, printed: bytes) -> str:
+def chdir_error(exit_code: int | None, printed: bytes) -> str:
     """Return why env(1) could not change the directory, by its exit status and message; empty if it could."""
-    if exit_code != _ENV_FAILED or not _CANNOT_ENTER.match(printed):
+    if exit_code != _ENV_FAILED or not _CHDIR_FAILED.match(printed):
         return ""
     return printed.splitlines()[0].rpartition(b": ")[2].decode(errors="replace")
 
 
 def variables(user: pwd.struct_passwd, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a login of the user would set (POSIX 8.3), and `environ`'s locale and time zone."""
-    has_shell = Path(user.pw_shell).name not in _NO_SHELL
+    has_shell = Path(user.pw_shell).name not in _NOLOGIN_SHELLS
     return {
-        **{name: environ[name] for name in _OF_THE_MACHINE if name in environ},
+        **{name: environ[name] for name in _LOCALE_VARIABLES if name in environ},
         "PATH": _SYSTEM_PATH,
         "HOME": user.pw_dir,
         "USER": user.pw_name,

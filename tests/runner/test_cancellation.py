@@ -5,46 +5,46 @@ from kala.runner.cancellation import Cancellation
 
 
 def test_each_cancel_calls_the_callback():
-    asked, control = [], Cancellation()
-    with control.heard_by(lambda: asked.append(control.is_forced)):
-        control.cancel("kindly")
-        control.cancel("by force", force=True)
+    asked, cancellation = [], Cancellation()
+    with cancellation.notifying(lambda: asked.append(cancellation.is_forced)):
+        cancellation.cancel("kindly")
+        cancellation.cancel("by force", force=True)
     assert asked == [False, True]
 
 
 def test_an_earlier_cancel_calls_the_callback_at_once():
-    asked, control = [], Cancellation()
-    control.cancel("early")
-    with control.heard_by(lambda: asked.append(control.is_forced)):
+    asked, cancellation = [], Cancellation()
+    cancellation.cancel("early")
+    with cancellation.notifying(lambda: asked.append(cancellation.is_forced)):
         assert asked == [False]
 
 
 def test_force_is_not_undone_by_a_later_cancel():
-    asked, control = [], Cancellation()
-    control.cancel("kindly")
-    control.cancel("by force", force=True)
-    with control.heard_by(lambda: asked.append(control.is_forced)):
+    asked, cancellation = [], Cancellation()
+    cancellation.cancel("kindly")
+    cancellation.cancel("by force", force=True)
+    with cancellation.notifying(lambda: asked.append(cancellation.is_forced)):
         assert asked[-1] is True
-    control.cancel("kindly again")
-    assert control.is_forced
+    cancellation.cancel("kindly again")
+    assert cancellation.is_forced
 
 
 def test_a_late_cancel_does_not_call_the_callback_of_a_run_that_has_ended():
-    asked, control = [], Cancellation()
-    with control.heard_by(lambda: asked.append("asked")):
+    asked, cancellation = [], Cancellation()
+    with cancellation.notifying(lambda: asked.append("asked")):
         pass
-    control.cancel("late", force=True)
+    cancellation.cancel("late", force=True)
     assert asked == []
 
 
 def test_the_first_reason_is_recorded():
-    control = Cancellation()
-    control.cancel("first", state=State.TIMED_OUT)
-    control.cancel("second")
-    assert (control.reason, control.state) == ("first", "timed_out")
+    cancellation = Cancellation()
+    cancellation.cancel("first", state=State.TIMED_OUT)
+    cancellation.cancel("second")
+    assert (cancellation.reason, cancellation.state) == ("first", "timed_out")
 
 
 def test_the_state_is_cancelled_by_default():
-    control = Cancellation()
-    control.cancel("stopped by ann@example.org")
-    assert control.state == "cancelled"
+    cancellation = Cancellation()
+    cancellation.cancel("stopped by ann@example.org")
+    assert cancellation.state == "cancelled"

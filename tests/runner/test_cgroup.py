@@ -23,7 +23,7 @@ def kernel(tmp_path, monkeypatch):
     (place / "cgroup.kill").touch()
     (tmp_path / "self").write_text("1:name=systemd:/old\n0::/kala.service\n")
     monkeypatch.setattr(cgroup, "_MOUNT", tmp_path)
-    monkeypatch.setattr(cgroup, "_OWN", tmp_path / "self")
+    monkeypatch.setattr(cgroup, "_PROC_CGROUP", tmp_path / "self")
     return place
 
 
@@ -35,37 +35,37 @@ def refusal(groups) -> str:
 
 class TestSetUp:
     def test_moves_kala_into_a_child_and_enables_the_controllers(self, kernel):
-        cgroup.take().check(limited(memory_max=2**20))
+        cgroup.set_up().check(limited(memory_max=2**20))
         assert (kernel / "kala/cgroup.procs").read_text() == str(os.getpid())
         assert (kernel / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
     def test_leaves_a_kala_that_has_moved_already_where_it_is(self, kernel):
-        cgroup.take()
+        cgroup.set_up()
         (kernel / "kala/cgroup.controllers").write_text("")
         (kernel.parent / "self").write_text("0::/kala.service/kala\n")
         (kernel / "cgroup.procs").write_text("")
-        cgroup.take().check(limited(cpu_quota=50))
+        cgroup.set_up().check(limited(cpu_quota=50))
 
     def test_fails_on_a_system_with_version_1_only(self, kernel):
         (kernel.parent / "self").write_text("1:name=systemd:/kala.service\n")
-        assert refusal(cgroup.take()).endswith("the system does not have control groups version 2")
+        assert refusal(cgroup.set_up()).endswith("the system does not have control groups version 2")
 
     def test_fails_if_a_controller_is_not_delegated(self, kernel):
         (kernel / "cgroup.controllers").write_text("cpu pids\n")
-        assert refusal(cgroup.take()).endswith("run it under systemd with Delegate=yes")
+        assert refusal(cgroup.set_up()).endswith("run it under systemd with Delegate=yes")
 
     def test_fails_if_the_kernel_cannot_kill_a_group(self, kernel):
         (kernel / "cgroup.kill").unlink()
-        assert refusal(cgroup.take()).endswith("the kernel is older than 5.14 and cannot kill a control group")
+        assert refusal(cgroup.set_up()).endswith("the kernel is older than 5.14 and cannot kill a control group")
 
     def test_fails_if_another_process_is_in_the_group(self, kernel):
         (kernel / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
-        assert refusal(cgroup.take()).endswith("Kala's control group contains other processes")
+        assert refusal(cgroup.set_up()).endswith("Kala's control group contains other processes")
         assert not (kernel / "kala").exists()
 
     def test_names_the_file_that_the_kernel_refuses_to_write(self, kernel):
         (kernel / "cgroup.subtree_control").mkdir()
-        assert refusal(cgroup.take()).endswith(f"Is a directory: {kernel / 'cgroup.subtree_control'}")
+        assert refusal(cgroup.set_up()).endswith(f"Is a directory: {kernel / 'cgroup.subtree_control'}")
 
 
 class TestCheck:

@@ -21,7 +21,7 @@ from kala.core.run import Outcome, State
 from kala.runner import command
 from kala.runner import output as output_module
 from kala.runner.cancellation import Cancellation
-from kala.runner.command import Setting
+from kala.runner.command import CommandContext
 from kala.runner.environment import encoded
 from kala.runner.output import Output
 from kala.runner.spool import live_path_of
@@ -67,14 +67,14 @@ def run(tmp_path, output):
     """Return a function that runs a line and returns its outcome and output."""
 
     def run(line: str, folder: Path = tmp_path, **options: object) -> tuple[Outcome, str]:
-        outcome = command.execute(line, setting(folder, **options), output, Cancellation())
+        outcome = command.run(line, context(folder, **options), output, Cancellation())
         return outcome, output.text()
 
     return run
 
 
-def setting(folder: Path, **options: object) -> Setting:
-    return Setting(**{"environ": encoded(ENVIRON), "folder": folder, "kill_grace": PATIENCE} | options)
+def context(folder: Path, **options: object) -> CommandContext:
+    return CommandContext(**{"environ": encoded(ENVIRON), "folder": folder, "kill_grace": PATIENCE} | options)
 
 
 def by_the_shell(line: str, folder: Path | None = None) -> tuple[int, str]:
@@ -205,7 +205,7 @@ class TestALine:
 
     @pytest.mark.parametrize("name", ["pidfd_open", "eventfd"])
     def test_is_not_killed_when_no_descriptor_is_left_to_watch_it(self, run, monkeypatch, name):
-        monkeypatch.setattr(command, "_STARVED_SECONDS", 0.01)
+        monkeypatch.setattr(command, "_DESCRIPTOR_RETRY_SECONDS", 0.01)
         refusals, really = iter([errno.EMFILE, errno.ENFILE]), getattr(os, name)
 
         def starved(*arguments: int) -> int:
@@ -244,7 +244,7 @@ class TestAPlainLine:
         line = blank.join(["/bin/echo", *words])
         assert command.plain_words(line)
         output = Watched(tmp_path_factory.getbasetemp())
-        outcome = command.execute(line, setting(Path("/")), output, Cancellation())
+        outcome = command.run(line, context(Path("/")), output, Cancellation())
         assert (outcome.exit_code, output.text()) == by_the_shell(line)
 
     @pytest.mark.parametrize("word", ["-", "--", "+x", "%1", "@", ",", "a:b", "/", "/tmp", ".hidden", "no/such/path"])
@@ -273,7 +273,7 @@ class TestTheOutcome:
 
     def test_comes_with_a_truncated_output_beyond_the_limit(self, tmp_path):
         output = Watched(tmp_path, limit=1000)
-        command.execute("head -c 300000 /dev/zero", setting(tmp_path), output, Cancellation())
+        command.run("head -c 300000 /dev/zero", context(tmp_path), output, Cancellation())
         assert "bytes omitted here" in output.text()
 
     def test_has_no_file_without_output(self, run, output):
@@ -331,44 +331,44 @@ class TestCancelling:
         with ThreadPoolExecutor() as pool:
 
             def began(line: str, **options: object):
-                control, is_ready = Cancellation(), output.expect(b"ready")
-                outcome = pool.submit(command.execute, line, setting(tmp_path, **options), output, control)
+                cancellation, is_ready = Cancellation(), output.expect(b"ready")
+                outcome = pool.submit(command.run, line, context(tmp_path, **options), output, cancellation)
                 assert is_ready.wait(PATIENCE)
-                return control, outcome
+                return cancellation, outcome
 
             yield began
 
     def test_sends_sigterm_to_the_whole_group(self, began, output):
-        control, outcome = began("trap 'echo bye; exit 0' TERM; echo ready; sleep 60 & wait")
-        control.cancel("stopped by ann@example.org")
+        cancellation, outcome = began("trap 'echo bye; exit 0' TERM; echo ready; sleep 60 & wait")
+        cancellation.cancel("stopped by ann@example.org")
         ended = outcome.result(PATIENCE)
         assert (ended.state, ended.message) == ("cancelled", "stopped by ann@example.org")
         assert output.text() == "ready\nbye\n"
 
     @pytest.mark.parametrize(("line", "signal"), [("kill -STOP $$", 15), ("trap 'exit 7' TERM; kill -STOP $$", None)])
     def test_continues_a_stopped_process_so_that_it_gets_the_signal(self, began, output, line, signal):
-        control, outcome = began(f"echo $$; echo ready; {line}", kill_grace=PATIENCE / 2)
+        cancellation, outcome = began(f"echo $$; echo ready; {line}", kill_grace=PATIENCE / 2)
         stat = Path(f"/proc/{output.read(0, 20)[0].split()[0].decode()}/stat")
         deadline = time.monotonic() + PATIENCE
         while ") T " not in stat.read_text():
             assert time.monotonic() < deadline
-        control.cancel("stopped by ann@example.org")
+        cancellation.cancel("stopped by ann@example.org")
         assert outcome.result(PATIENCE).signal == signal
 
     def test_by_force_kills_a_command_that_ignores_sigterm(self, began, output):
         stays = output.expect(b"I stay")
-        control, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
-        control.cancel("stopped by ann@example.org")
+        cancellation, outcome = began("trap 'echo I stay' TERM; echo ready; while :; do sleep 0.01; done")
+        cancellation.cancel("stopped by ann@example.org")
         assert stays.wait(PATIENCE)
-        control.cancel("Kala stops", force=True)
+        cancellation.cancel("Kala stops", force=True)
         ended = outcome.result(PATIENCE)
         assert (ended.state, ended.signal) == ("cancelled", 9)
 
     def test_kills_the_whole_group_after_the_grace_period(self, began, output):
         child = "sh -c 'trap \"\" TERM; echo $$; sleep 60'"
         line = f"trap 'echo I stay' TERM; {child} & echo ready; while :; do sleep 0.01; done"
-        control, outcome = began(line, kill_grace=0.3)
-        control.cancel("stopped by ann@example.org")
+        cancellation, outcome = began(line, kill_grace=0.3)
+        cancellation.cancel("stopped by ann@example.org")
         ended = outcome.result(PATIENCE)
         assert (ended.state, ended.signal) == ("cancelled", 9)
         assert "I stay" in output.text()
@@ -376,33 +376,33 @@ class TestCancelling:
         assert all(has_ended(int(word)) for word in output.text().split() if word.isdigit())
 
     def test_again_does_not_extend_the_grace_period(self, began):
-        control, outcome = began("trap '' TERM; echo ready; while :; do sleep 0.01; done", kill_grace=0.3)
+        cancellation, outcome = began("trap '' TERM; echo ready; while :; do sleep 0.01; done", kill_grace=0.3)
         for _ in range(10):
-            control.cancel("stopped by ann@example.org")
+            cancellation.cancel("stopped by ann@example.org")
             time.sleep(0.1)
         assert outcome.result(PATIENCE).duration < 900_000_000
 
     def test_ends_a_command_that_closed_its_output(self, began):
-        control, outcome = began("echo ready; exec >&- 2>&-; exec sleep 60")
-        control.cancel("stopped by ann@example.org")
+        cancellation, outcome = began("echo ready; exec >&- 2>&-; exec sleep 60")
+        cancellation.cancel("stopped by ann@example.org")
         assert outcome.result(PATIENCE).state == "cancelled"
 
     def test_records_the_first_reason(self, began):
-        control, outcome = began("echo ready; sleep 60")
-        control.cancel("first")
-        control.cancel("second")
+        cancellation, outcome = began("echo ready; sleep 60")
+        cancellation.cancel("first")
+        cancellation.cancel("second")
         assert outcome.result(PATIENCE).message == "first"
 
     def test_before_the_start_ends_the_command_as_soon_as_it_starts(self, tmp_path, output):
-        control = Cancellation()
-        control.cancel("stopped by ann@example.org")
-        outcome = command.execute("sleep 60", setting(tmp_path), output, control)
+        cancellation = Cancellation()
+        cancellation.cancel("stopped by ann@example.org")
+        outcome = command.run("sleep 60", context(tmp_path), output, cancellation)
         assert (outcome.state, outcome.signal) == ("cancelled", 15)
 
     def test_after_the_end_changes_nothing(self, tmp_path, output):
-        control = Cancellation()
-        outcome = command.execute("true", setting(tmp_path), output, control)
-        control.cancel("too late", force=True)
+        cancellation = Cancellation()
+        outcome = command.run("true", context(tmp_path), output, cancellation)
+        cancellation.cancel("too late", force=True)
         assert outcome.state == "succeeded"
 
 
@@ -481,31 +481,31 @@ class TestThePrintedOutput:
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
         output = Watched(tmp_path)
         with ThreadPoolExecutor() as pool:
-            control = Cancellation()
-            outcome = pool.submit(command.execute, f"echo hello; {rest}", setting(tmp_path), output, control)
+            cancellation = Cancellation()
+            outcome = pool.submit(command.run, f"echo hello; {rest}", context(tmp_path), output, cancellation)
             deadline = time.monotonic() + PATIENCE
             on_the_way = live_path_of(tmp_path, 1)
             while not (on_the_way.exists() and on_the_way.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.01)
             on_disk = on_the_way.read_bytes()
-            control.cancel("enough")
+            cancellation.cancel("enough")
             outcome.result(PATIENCE)
         assert on_disk.startswith(b"hello\n")
         assert output.close().startswith(on_disk)
 
     def test_beyond_the_limit_is_on_disk_after_a_second_as_far_as_it_is_kept(self, tmp_path, monkeypatch):
         monkeypatch.setattr("kala.runner.output._SPILL_SECONDS", 0.05)
-        output, control, end = Watched(tmp_path, limit=1000), Cancellation(), b"the end\n"
+        output, cancellation, end = Watched(tmp_path, limit=1000), Cancellation(), b"the end\n"
         with ThreadPoolExecutor() as pool:
             line = "head -c 50000 /dev/zero; echo the end; exec sleep 60"
-            outcome = pool.submit(command.execute, line, setting(tmp_path), output, control)
+            outcome = pool.submit(command.run, line, context(tmp_path), output, cancellation)
             deadline = time.monotonic() + PATIENCE
             on_disk = []
             while end not in on_disk and time.monotonic() < deadline:
                 time.sleep(0.01)
                 with suppress(FileNotFoundError):  # a segment that was removed meanwhile
                     on_disk = [file.read_bytes()[-len(end) :] for file in tmp_path.glob("live/1.out.*")]
-            control.cancel("enough")
+            cancellation.cancel("enough")
             outcome.result(PATIENCE)
         assert end in on_disk
         assert output.text().endswith("the end\n")

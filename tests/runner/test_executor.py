@@ -170,12 +170,18 @@ class TestARun:
         assert len(bench.outcome().message) == MESSAGE
 
     @pytest.mark.parametrize(
-        "fault", ["command.spawn", "command.Underway._take", "command.Underway._patience", "output.Output.close"]
+        "fault",
+        [
+            "command.spawn",
+            "command.RunningCommand._read_output",
+            "command.RunningCommand._timeout",
+            "output.Output.close",
+        ],
     )
     def test_that_meets_a_bug_fails_and_the_others_go_on(self, bench, caplog, monkeypatch, fault):
         with monkeypatch.context() as broken:
             broken.setattr(f"kala.runner.{fault}", lambda *_: 1 / 0)
-            bench.submit("exec sleep 60" if fault == "command.Underway._patience" else "true")
+            bench.submit("exec sleep 60" if fault == "command.RunningCommand._timeout" else "true")
             assert bench.outcome().message == "internal error: division by zero"
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"

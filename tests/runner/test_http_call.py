@@ -185,7 +185,7 @@ def printed() -> list[bytes]:
 def call(tmp_path, printed) -> Callable[..., Outcome]:
     def call(url: str, *, limit: int = 1 << 20, **fields: object) -> Outcome:
         output, asked = Output(tmp_path, 1, limit), HttpCall(url=url, **fields)
-        outcome = http_call.execute(asked, asked.timeout, output, Cancellation(), JOB)
+        outcome = http_call.run(asked, asked.timeout, output, Cancellation(), JOB)
         data = output.close()
         printed[:] = [output.path.read_bytes() if data is None else data]
         return outcome
@@ -556,26 +556,26 @@ class TestTheTimeout:
 class TestCancelling:
     @pytest.mark.parametrize("what", ["silence", "drip-headers", "drip-body"])
     def test_cuts_the_call_off_at_once(self, peer, tmp_path, what):
-        control, output = Cancellation(), Output(tmp_path, 1, 100)
+        cancellation, output = Cancellation(), Output(tmp_path, 1, 100)
         with ThreadPoolExecutor() as pool:
-            outcome = pool.submit(http_call.execute, HttpCall(url=f"{peer.url}/{what}"), 30, output, control, JOB)
+            outcome = pool.submit(http_call.run, HttpCall(url=f"{peer.url}/{what}"), 30, output, cancellation, JOB)
             assert peer.is_waited_for.wait(PATIENCE)
-            control.cancel("stopped by ann@example.org")
+            cancellation.cancel("stopped by ann@example.org")
             ended = outcome.result(PATIENCE)
         assert (ended.state, ended.message) == ("cancelled", "stopped by ann@example.org")
 
     def test_before_the_start_ends_the_call_as_soon_as_it_connects(self, peer, tmp_path):
-        control = Cancellation()
-        control.cancel("stopped by ann@example.org")
+        cancellation = Cancellation()
+        cancellation.cancel("stopped by ann@example.org")
         output = Output(tmp_path, 1, 100)
-        outcome = http_call.execute(HttpCall(url=f"{peer.url}/silence"), 30, output, control, JOB)
+        outcome = http_call.run(HttpCall(url=f"{peer.url}/silence"), 30, output, cancellation, JOB)
         assert outcome.state == "cancelled"
         assert outcome.duration < PATIENCE / 2 * 10**9
 
     def test_cuts_off_a_call_that_is_still_connecting(self, deaf, tmp_path):
-        control = Cancellation()
-        control.cancel("stopped by ann@example.org")
-        outcome = http_call.execute(HttpCall(url=deaf), 1, Output(tmp_path, 1, 100), control, JOB)
+        cancellation = Cancellation()
+        cancellation.cancel("stopped by ann@example.org")
+        outcome = http_call.run(HttpCall(url=deaf), 1, Output(tmp_path, 1, 100), cancellation, JOB)
         assert outcome.state == "cancelled"
         assert outcome.duration < 10**9 / 2
 

@@ -152,7 +152,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 def call(tmp_path) -> Callable[..., Ended]:
     def call(url: str, timeout: float = PATIENCE, **fields: object) -> Ended:
         output = Output(tmp_path, 1, 1 << 20)
-        outcome = http_call.execute(HttpCall(url=url, **fields), timeout, output, Cancellation(), "the-job")
+        outcome = http_call.run(HttpCall(url=url, **fields), timeout, output, Cancellation(), "the-job")
         data = output.close()
         return Ended(outcome, output.path.read_bytes() if data is None else data)
 
@@ -400,12 +400,14 @@ class TestAResponse:
     def test_can_be_read_while_it_comes(self, serve, tmp_path):
         printed = Event()
         server = serve((OK + b"Content-Length: 5\r\n\r\nh", HOLD))
-        output, control = Output(tmp_path, 1, 100, printed.set), Cancellation()
-        thread = Thread(target=http_call.execute, args=(HttpCall(url=server.url), PATIENCE, output, control, "the-job"))
+        output, cancellation = Output(tmp_path, 1, 100, printed.set), Cancellation()
+        thread = Thread(
+            target=http_call.run, args=(HttpCall(url=server.url), PATIENCE, output, cancellation, "the-job")
+        )
         thread.start()
         assert printed.wait(PATIENCE)
         assert output.read(0, 100) == (b"h", 1)
-        control.cancel("enough")
+        cancellation.cancel("enough")
         thread.join(PATIENCE)
         assert not thread.is_alive()
         output.close()

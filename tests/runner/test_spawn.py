@@ -113,7 +113,7 @@ def test_a_nul_character_is_refused_instead_of_cutting_the_string(words, environ
 def test_an_abandoned_process_does_not_stay_as_a_zombie():
     process = spawn(["sleep", "0.05"], encoded(SYSTEM), ROOT)
     os.close(process.output)
-    process.leave()
+    process.abandon()
     deadline = time.monotonic() + PATIENCE
     while Path(f"/proc/{process.pid}").exists():
         assert time.monotonic() < deadline

@@ -112,11 +112,11 @@ def test_output_that_is_not_kept_is_not_written(tmp_path):
 
 
 def test_memory_use_does_not_grow_with_the_tail(tmp_path, monkeypatch):
-    monkeypatch.setattr("kala.runner.spool._HELD_BYTES", 100)
+    monkeypatch.setattr("kala.runner.spool._PENDING_BYTES", 100)
     spool = Spool(tmp_path, 1, 2000)
     for number in range(1000):
         spool.append(b"%03d\n" % number * 10)
-        assert sum(map(len, spool._held)) < 100
+        assert sum(map(len, spool._pending)) < 100
     spool.flush()
     assert mended(tmp_path) == kept_of(b"".join(b"%03d\n" % number * 10 for number in range(1000)), 2000)
     spool.close()

@@ -11,7 +11,7 @@ import pytest
 
 from kala.runner import command, users
 from kala.runner.cancellation import Cancellation
-from kala.runner.command import Setting
+from kala.runner.command import CommandContext
 from kala.runner.environment import encoded
 from kala.runner.output import Output
 
@@ -34,8 +34,8 @@ def run(tmp_path):
     def run(line, folder="/", environ=None, **options):
         output = Output(tmp_path, 1, 1 << 20)
         variables = {**users.variables(DAEMON, {}), **(environ or {})}
-        setting = Setting(environ=encoded(variables), folder=Path(folder), user=DAEMON, **options)
-        outcome = command.execute(line, setting, output, Cancellation())
+        context = CommandContext(environ=encoded(variables), folder=Path(folder), user=DAEMON, **options)
+        outcome = command.run(line, context, output, Cancellation())
         return outcome, output.close().decode()
 
     return run
