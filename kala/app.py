@@ -25,7 +25,8 @@ from kala.engine.feed import Feed
 from kala.engine.messages import Drain, ReconsiderPools
 from kala.engine.pruner import Retention
 from kala.runner import cgroup
-from kala.runner.executor import Executor, RunDefaults
+from kala.runner.executor import Executor
+from kala.runner.launch import RunDefaults
 from kala.server.server import Server, listen
 from kala.server.streamer import Streamer
 from kala.store.store import Store
@@ -133,7 +134,7 @@ class App:
             self._config = before
             raise
         self._jobs.config = config
-        self._executor.limits = self._limits()
+        self._executor.configure(self._limits())
 
     def drain(self) -> None:
         """Start no run any more, and take no new request; those in flight are answered."""

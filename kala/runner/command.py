@@ -12,12 +12,14 @@ from pathlib import Path
 from pwd import struct_passwd
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.core.run import Outcome, State
 from kala.runner import scarcity, users
 from kala.runner.cancellation import Cancellation
 from kala.runner.environment import Environ, encoded, search_path
 from kala.runner.output import Output
+from kala.runner.scarcity import CannotStart, Scarce
 from kala.runner.spawn import Process, spawn
 
 _READ_BYTES = 1 << 16
@@ -68,14 +70,16 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
 def run(line: str, context: CommandContext, output: Output, cancellation: Cancellation) -> Outcome:
     """Run `line` as `sh -c` would, and wait for its end. Then kill what is left of its process group."""
     try:
-        started = start(line, context, output, cancellation)
-    except scarcity.Scarce as scarce:
-        return _unstarted(f": {scarce}")
-    return started if isinstance(started, Outcome) else started.follow()
+        command = start(line, context, output, cancellation)
+    except Scarce as scarce:
+        return CannotStart(f"the command cannot be started: {scarce}").outcome
+    except CannotStart as error:
+        return error.outcome
+    return command.follow()
 
 
-def start(line: str, context: CommandContext, output: Output, cancellation: Cancellation) -> "RunningCommand | Outcome":
-    """Start `line` as `sh -c` would; return an outcome if that fails. Raise Scarce if a later attempt may succeed.
+def start(line: str, context: CommandContext, output: Output, cancellation: Cancellation) -> "RunningCommand":
+    """Start `line` as `sh -c` would. Raise CannotStart if that fails, and Scarce if a later attempt may succeed.
 
     Lines may end with CRLF, as on Windows; a shell would take the carriage return for a part of the last word.
     """
@@ -84,12 +88,9 @@ def start(line: str, context: CommandContext, output: Output, cancellation: Canc
         process = _spawn_line(line.replace("\r\n", "\n"), context)
     except OSError as error:
         scarcity.check(error)
-        return _unstarted(f"{_inaccessible(context)}: {error.strerror}")
+        reason = f"the command cannot be started{_inaccessible(context)}: {error.strerror}"
+        raise CannotStart(reason) from error
     return RunningCommand(process, started, context, output, cancellation)
-
-
-def _unstarted(reason: str) -> Outcome:
-    return Outcome(state=State.FAILED, ended_at=datetime.now(UTC), message=f"the command cannot be started{reason}")
 
 
 def _inaccessible(context: CommandContext) -> str:
@@ -212,11 +213,10 @@ class RunningCommand:
         assert self._ended
         ended, ended_at = self._ended
         outcome = _outcome(self._process.exit_code, self._cancellation, ended - self._started, ended_at)
-        if self._context.user and (
-            error := users.chdir_error(outcome.exit_code, self._output.read(0, _PATH_LINE_BYTES)[0])
-        ):
-            message = f"the command cannot be started in {self._context.folder}: {error}"
-            return msgspec.structs.replace(outcome, message=message)
+        if self._context.user:
+            printed, _ = self._output.read(0, _PATH_LINE_BYTES)
+            if reason := users.chdir_error(outcome.exit_code, printed):
+                return replace(outcome, message=f"the command cannot be started in {self._context.folder}: {reason}")
         return outcome
 
     def reap(self) -> Outcome | None:
@@ -239,11 +239,9 @@ class RunningCommand:
     def follow(self) -> Outcome:
         """Wait for the command to end, and return its outcome. A process that cannot be killed is abandoned."""
         with self._kill_on_error():
-            pidfd = (
-                self._open_when_available(lambda: os.pidfd_open(self._process.pid))
-                if self.pidfd is None
-                else self.pidfd
-            )
+            pidfd = self.pidfd
+            if pidfd is None:
+                pidfd = self._open_when_available(lambda: os.pidfd_open(self._process.pid))
             cancelled = self._open_when_available(lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
             with self._cancellation.notifying(lambda: os.eventfd_write(cancelled, 1)):
                 self._poll_until_end(pidfd, cancelled)

@@ -1,4 +1,4 @@
-"""Resources that the system can lack when a run starts: the start is retried, and no run fails for want of them."""
+"""What can keep a run from starting: a lack of resources, after which the start is retried, or anything else."""
 
 import errno
 import logging
@@ -33,6 +33,14 @@ class Scarce(Exception):
     """A start failed for want of descriptors, processes or memory. Nothing has run; a later attempt may succeed."""
 
 
+class CannotStart(Exception):
+    """A run cannot start, and nothing of it has run. `outcome` is how it ends."""
+
+    def __init__(self, reason: str, state: State = State.FAILED) -> None:
+        super().__init__(reason)
+        self.outcome = Outcome(state=state, ended_at=datetime.now(UTC), message=reason)
+
+
 def is_scarce(error: OSError) -> bool:
     """Return whether the system lacked a resource, so that the same call may succeed later."""
     return error.errno in _RESOURCE_LIMITS
@@ -61,40 +69,37 @@ def reserve(descriptors: int) -> None:
             os.close(descriptor)
 
 
-class Backoff:
-    """Retries starts until the system has what they need. Shared by the threads that start runs."""
+class ScarcityLog:
+    """Logs that runs wait for resources, at most once a minute. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._next_log = 0.0
 
-    def retry(
-        self, run: Run, cancellation: Cancellation, timeout: float | None, attempt: Callable[[], _T]
-    ) -> _T | Outcome:
-        """Call `attempt` until it does not raise Scarce. It must return an outcome once `cancellation` is cancelled.
-
-        A run that does not start within `timeout` seconds has timed out.
-        """
-        deadline, pause = time.monotonic() + (float("inf") if timeout is None else timeout), _FIRST_PAUSE
-        while True:
-            try:
-                return attempt()
-            except Scarce as scarce:
-                self.log(run, scarce)
-                reason = f"timed out after {timeout or 0:g} s; could not be started: {scarce}"
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return Outcome(state=State.TIMED_OUT, ended_at=datetime.now(UTC), message=reason)
-            cancelled = Event()
-            with cancellation.notifying(cancelled.set):
-                cancelled.wait(min(pause, left))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def log(self, run: Run, scarce: Scarce) -> None:
-        """Log that a run waits, at most once a minute for all runs."""
+    def write(self, run: Run, scarce: Scarce) -> None:
         with self._lock:
             now = time.monotonic()
             if now < self._next_log:
                 return
             self._next_log = now + _LOG_INTERVAL_SECONDS
         logger.warning("run %s of %s cannot be started yet: %s", run.id, run.job_name, scarce)
+
+
+def retry(start: Callable[[], _T], cancellation: Cancellation, timeout: float | None) -> _T:
+    """Call `start` until it does not raise Scarce. It must raise CannotStart once the run is cancelled.
+
+    Raise CannotStart if that takes longer than `timeout` seconds.
+    """
+    deadline, pause = time.monotonic() + (float("inf") if timeout is None else timeout), _FIRST_PAUSE
+    while True:
+        try:
+            return start()
+        except Scarce as scarce:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                reason = f"timed out after {timeout or 0:g} s; could not be started: {scarce}"
+                raise CannotStart(reason, State.TIMED_OUT) from scarce
+        cancelled = Event()
+        with cancellation.notifying(cancelled.set):
+            cancelled.wait(min(pause, left))
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -22,15 +22,23 @@ _CAPACITY = 12
 class ShortRuns:
     """Watches commands that have just started. Its thread blocks only in epoll, so no command delays another."""
 
-    def __init__(self, reap: Callable[[Task], bool], hand_over: Callable[[Task], None]) -> None:
+    def __init__(
+        self,
+        reap: Callable[[Task], bool],
+        hand_over: Callable[[Task], None],
+        *,
+        seconds: float = _SHORT_RUN_SECONDS,
+        capacity: int = _CAPACITY,
+    ) -> None:
         """`reap` completes a command that has ended. If it returns False, the command is handed over as well."""
+        self._seconds = seconds
         self._reap = reap
         self._hand_over = hand_over
         self._arrivals: deque[tuple[Task, float]] = deque()
         # By pidfd, oldest first; each with the time at which it is handed over.
         self._tasks: dict[int, tuple[Task, float]] = {}
         self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(_CAPACITY):
+        for _ in range(capacity):
             self._places.put(None)
         self._poller = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -51,7 +59,7 @@ class ShortRuns:
         except (OSError, ValueError):  # out of memory or above epoll's limit of watches; closed by stop()
             self._hand_over(task)
             return
-        self._arrivals.append((task, time.monotonic() + _SHORT_RUN_SECONDS))
+        self._arrivals.append((task, time.monotonic() + self._seconds))
         if self._is_idle:
             self._is_idle = False
             os.eventfd_write(self._bell, 1)
@@ -63,7 +71,8 @@ class ShortRuns:
             return
         self._is_stopping = True
         os.eventfd_write(self._bell, 1)
-        self._thread.join(timeout)
+        if self._thread.is_alive():  # else it was never started
+            self._thread.join(timeout)
         if not self._thread.is_alive():
             self._poller.close()
             os.close(self._bell)

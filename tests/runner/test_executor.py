@@ -20,7 +20,8 @@ from kala.core.limits import MESSAGE
 from kala.core.run import Cause, Outcome, Run, State
 from kala.runner import command, executor, scarcity, template, users
 from kala.runner.cgroup import Groups
-from kala.runner.executor import Executor, RunDefaults
+from kala.runner.executor import Executor
+from kala.runner.launch import RunDefaults
 from kala.runner.spool import live_path_of, path_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -32,10 +33,11 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a comm
 class Bench:
     """An executor, the runs that ended, and the files that it wrote."""
 
-    def __init__(self, folder, workers: int = 2) -> None:
+    def __init__(self, folder, workers: int = 2, starters: int = 3) -> None:
         self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
         self.folder = folder
-        self.executor = Executor(workers, folder, RunDefaults(output_bytes=1000, kill_grace=PATIENCE), NO_GROUPS)
+        defaults = RunDefaults(output_bytes=1000, kill_grace=PATIENCE)
+        self.executor = Executor(workers, folder, defaults, NO_GROUPS, starters=starters)
         self.printed: dict[int, bytes | None] = {}
 
     def start(self) -> None:
@@ -104,12 +106,12 @@ class TestARun:
         assert bench.outcome().output_cut
 
     def test_has_its_output_truncated_at_the_limit_as_last_changed(self, bench):
-        bench.executor.limits = RunDefaults(output_bytes=10_000, kill_grace=PATIENCE)
+        bench.executor.configure(RunDefaults(output_bytes=10_000, kill_grace=PATIENCE))
         bench.submit("head -c 5000 /dev/zero")
         assert not bench.outcome().output_cut
 
     def test_has_a_big_output_in_a_file(self, bench):
-        bench.executor.limits = RunDefaults(output_bytes=1 << 20, kill_grace=PATIENCE)
+        bench.executor.configure(RunDefaults(output_bytes=1 << 20, kill_grace=PATIENCE))
         bench.submit("head -c 300000 /dev/zero | tr '\\0' x")
         bench.next()
         assert bench.printed[1] is None
@@ -312,7 +314,7 @@ class TestACommand:
         assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
 
     def test_with_unenforceable_limits_runs_with_a_warning_if_that_is_configured(self, bench, caplog):
-        bench.executor.limits = RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False)
+        bench.executor.configure(RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False))
         bench.submit("true", tasks_max=5)
         assert bench.outcome().state == "succeeded"
         assert "starts without its limits: tasks_max: limits are not available" in caplog.text
@@ -385,8 +387,7 @@ class TestALongCommand:
 
     @pytest.fixture
     def bench(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(executor, "_STARTERS", 1)
-        bench = Bench(tmp_path, workers=1)
+        bench = Bench(tmp_path, workers=1, starters=1)
         bench.start()
         yield bench
         bench.executor.cancel_all("the test is over", force=True)
@@ -446,9 +447,8 @@ class Lacking:
 class TestAStartWithoutResources:
     @pytest.fixture
     def bench(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(executor, "_STARTERS", 1)
         monkeypatch.setattr(scarcity, "_LONGEST_PAUSE", 0.05)
-        bench = Bench(tmp_path)
+        bench = Bench(tmp_path, starters=1)
         bench.start()
         yield bench
         bench.executor.cancel_all("the test is over", force=True)
@@ -566,7 +566,7 @@ class TestAStartWithoutResources:
         class Full(Groups):
             open = Lacking(lambda *_: None, errno.EAGAIN)
 
-        monkeypatch.setattr(bench.executor, "_groups", Full(Path()))
+        monkeypatch.setattr(bench.executor._launcher, "_groups", Full(Path()))
         bench.submit("true", tasks_max=5)
         Full.open.wait()
         assert bench.ended.empty()
@@ -620,8 +620,7 @@ class TestABlockedStarter:
     @pytest.fixture
     def blocked(self, tmp_path, monkeypatch):
         """An executor whose starts block until `blocked.go` is set."""
-        monkeypatch.setattr(executor, "_STARTERS", 1)
-        bench = Bench(tmp_path)
+        bench = Bench(tmp_path, starters=1)
         bench.go, bench.taken, bench.threads = Event(), Semaphore(0), []
         bench.go_on_with_others = lambda: monkeypatch.setattr(command, "spawn", really)
         really = command.spawn

@@ -1,27 +1,30 @@
-"""The watch has each command for its first 10 ms. An eventfd stands in for a command's pidfd here."""
+"""ShortRuns has each command for its first 10 ms. An eventfd stands in for a command's pidfd here."""
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from types import SimpleNamespace
 
 import pytest
 
-from kala.runner import short_runs as module
 from kala.runner.short_runs import ShortRuns
 from kala.runner.task import Task
 
 PATIENCE = 10
+ROOM = 3
 
 
 class Watched:
-    """A watch, and what it did with its commands, in order."""
+    """ShortRuns with a few commands, and what it did with them, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 60.0) -> None:
         self.events: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self.descriptors: list[int] = []
-        self.runs = ShortRuns(self.reap, self.hand_over)
+        self.runs = ShortRuns(self.reap, self.hand_over, seconds=seconds, capacity=ROOM)
         self.is_complete = True
 
     def reap(self, task: Task) -> bool:
@@ -42,16 +45,21 @@ class Watched:
         return self.events.get(timeout=PATIENCE)
 
 
-@pytest.fixture
-def watched(monkeypatch):
-    """A watch that hands no command over within the time of a test."""
-    monkeypatch.setattr(module, "_SHORT_RUN_SECONDS", 60.0)
-    watched = Watched()
+@contextmanager
+def watching(seconds: float = 60.0) -> Iterator[Watched]:
+    """Start ShortRuns that hand no command over within the time of a test, or after `seconds`."""
+    watched = Watched(seconds)
     watched.runs.start()
     yield watched
     watched.runs.stop(PATIENCE)
     for descriptor in watched.descriptors:
         os.close(descriptor)
+
+
+@pytest.fixture
+def watched():
+    with watching() as watched:
+        yield watched
 
 
 def test_it_reaps_a_short_command(watched):
@@ -73,15 +81,15 @@ def test_a_command_that_cannot_be_reaped_without_blocking_is_handed_over(watched
     assert [watched.next(), watched.next()] == [("ended", 1), ("handed over", 1)]
 
 
-def test_a_long_command_is_handed_over(watched, monkeypatch):
-    monkeypatch.setattr(module, "_SHORT_RUN_SECONDS", 0.01)
-    watched.add(1)
-    watched.add(2)
-    assert [watched.next(), watched.next()] == [("handed over", 1), ("handed over", 2)]
+def test_a_long_command_is_handed_over():
+    with watching(seconds=0.01) as watched:
+        watched.add(1)
+        watched.add(2)
+        assert [watched.next(), watched.next()] == [("handed over", 1), ("handed over", 2)]
 
 
 def test_adding_too_many_blocks_until_there_is_room(watched):
-    for number in range(module._CAPACITY):
+    for number in range(ROOM):
         watched.add(number)
     giving = Thread(target=watched.add, args=(99,))
     giving.start()
@@ -114,3 +122,9 @@ def test_a_command_that_comes_after_the_stop_is_handed_over(watched):
     watched.runs.stop(PATIENCE)
     watched.add(1)
     assert watched.next() == ("handed over", 1)
+
+
+def test_it_can_be_stopped_without_having_been_started():
+    before = sorted(Path("/proc/self/fd").iterdir())
+    Watched().runs.stop(PATIENCE)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
