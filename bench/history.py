@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kala.core.job import Command, Job, Spec
-from kala.core.run import Outcome, Run, State
+from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
-from kala.engine.messages import CreateJob, Done
+from kala.engine.messages import CreateJob
 from kala.store.history import RunFilter
 from kala.store.store import Store
 
@@ -76,7 +76,7 @@ def cost_of_runs(engine: Engine, workers: Workers, now: datetime) -> list[float]
         engine.step([], [], at)
         ended, workers.given = workers.given, []
         for start in range(0, len(ended), 50):
-            engine.step([Done(run, outcome(at)) for run in ended[start : start + 50]], [], at)
+            engine.step([RunEnded(run, outcome(at)) for run in ended[start : start + 50]], [], at)
         costs.append((time.perf_counter() - clock) / len(ended) * 1e6)
     return costs
 
