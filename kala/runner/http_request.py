@@ -4,6 +4,7 @@ import base64
 from typing import Self
 
 import msgspec
+from msgspec.structs import replace
 
 import kala
 from kala.core.job import JOB_HEADER, OWN_HEADERS, HttpCall
@@ -32,7 +33,7 @@ class Request(msgspec.Struct, frozen=True):
         return any(given.lower() == name for given, _ in self.headers)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        return msgspec.structs.replace(self, headers=(*self.headers, *headers.items()))
+        return replace(self, headers=(*self.headers, *headers.items()))
 
     def redirected(self, status: int, location: str) -> Self:
         """Return the request that follows a redirect. Raise ValueError if `location` cannot be followed.
@@ -46,7 +47,7 @@ class Request(msgspec.Struct, frozen=True):
         headers = next_request.headers
         if url.origin != self.url.origin:
             headers = tuple(header for header in headers if header[0].lower() in _SAFE_HEADERS)
-        return msgspec.structs.replace(next_request, url=url, headers=headers)
+        return replace(next_request, url=url, headers=headers)
 
     def _keeps_method(self, status: int) -> bool:
         if status == 303:
@@ -55,7 +56,7 @@ class Request(msgspec.Struct, frozen=True):
 
     def _as_get(self) -> Self:
         headers = tuple(header for header in self.headers if not _describes_body(header[0].lower()))
-        return msgspec.structs.replace(self, method="GET", headers=headers, body=b"")
+        return replace(self, method="GET", headers=headers, body=b"")
 
     def all_headers(self, job_id: str) -> list[tuple[str, str]]:
         """Return the headers to send, with those for the connection and the job."""

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Job
@@ -31,7 +31,7 @@ def render(job: Job) -> Command | HttpCall:
     if isinstance(action, Command):
         return Command(_render(action.line, delimiters, fields))
     url, body = (_render(text, delimiters, fields) for text in (action.url, action.body))
-    return msgspec.structs.replace(action, url=url, body=body)
+    return replace(action, url=url, body=body)
 
 
 def _render(text: str, delimiters: str, fields: dict[str, object]) -> str:

@@ -11,8 +11,8 @@ from queue import Queue
 from threading import Event, Semaphore, current_thread
 from typing import Any
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kala.api import fields
 from kala.core.job import Command, HttpCall, Job, Spec
@@ -608,7 +608,7 @@ class TestARunAsItStands:
         bench.submit("true")
         bench.next()
         for state in (State.QUEUED, State.SUCCEEDED):
-            read = msgspec.structs.replace(self.RUN, state=state)
+            read = replace(self.RUN, state=state)
             assert bench.executor.as_it_stands(read) is read
         bench.executor.forget(1)
         assert bench.executor.as_it_stands(self.RUN) is self.RUN

@@ -5,8 +5,8 @@ import time
 import tracemalloc
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kala.core.errors import Invalid
 from kala.core.job import Command, HttpCall, Job, Spec
@@ -95,8 +95,8 @@ def test_only_the_url_and_body_of_a_call_are_rendered():
 
 
 def test_quote_makes_a_field_one_word_for_the_shell():
-    named = msgspec.structs.replace(job(Command("echo {{ name | quote }}")).spec, name="it's; rm -rf $HOME `id`")
-    action = template.render(msgspec.structs.replace(job(Command("")), spec=named))
+    named = replace(job(Command("echo {{ name | quote }}")).spec, name="it's; rm -rf $HOME `id`")
+    action = template.render(replace(job(Command("")), spec=named))
     assert subprocess.check_output(["/bin/sh", "-c", action.line], text=True) == "it's; rm -rf $HOME `id`\n"
 
 
