@@ -138,7 +138,7 @@ def _spawn_words(words: list[str], context: CommandContext) -> Process:
 
 
 class RunningCommand:
-    """A running command. Owned by one thread at a time: a starter, the watch, perhaps a worker.
+    """A running command. Owned by one thread at a time: a starter, that of ShortRuns, perhaps a worker.
 
     follow() reads its output and waits for its end in one poll, as either can end before the other. A cancellation and
     the command's own deadlines become signals to the whole process group.
@@ -254,7 +254,10 @@ class RunningCommand:
         while self._give_up_at is None or time.monotonic() < self._give_up_at:
             ready = {descriptor for descriptor, _ in poller.poll(self._timeout())}
             if pidfd in ready:
-                self._finish_group()
+                self._note_end()
+                _signal_group(self._process, signal.SIGKILL)
+                self._read_rest()
+                self._process.wait()
                 return
             if self._process.output in ready and not self._read_output():
                 poller.unregister(self._process.output)
@@ -263,13 +266,6 @@ class RunningCommand:
                 self._terminate(time.monotonic())
             self._check_deadlines(time.monotonic())
         self._process.abandon()
-
-    def _finish_group(self) -> None:
-        """The command has ended: kill what is left of its group, and read the rest of its output."""
-        self._note_end()
-        _signal_group(self._process, signal.SIGKILL)
-        self._read_rest()
-        self._process.wait()
 
     def _check_deadlines(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
@@ -346,13 +342,9 @@ def _outcome(exit_code: int | None, cancellation: Cancellation, duration: int, e
 
 
 def _message(exit_code: int) -> str:
-    if exit_code < 0:
-        return f"killed by {_signal_name(-exit_code)}"
-    return f"exit status {exit_code}" if exit_code else ""
-
-
-def _signal_name(number: int) -> str:
+    if exit_code >= 0:
+        return f"exit status {exit_code}" if exit_code else ""
     try:
-        return signal.Signals(number).name
+        return f"killed by {signal.Signals(-exit_code).name}"
     except ValueError:
-        return f"signal {number}"
+        return f"killed by signal {-exit_code}"

@@ -36,7 +36,9 @@ def _inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
             if inflater is None:
                 if has_started and data[0] != _GZIP[0]:
                     break  # padding after the last gzip member
-                inflater, has_started = zlib.decompressobj(_wbits(data[0])), True
+                # Some servers send deflate without the header of zlib.
+                has_header = data[0] == _GZIP[0] or data[0] & 0x8F == zlib.DEFLATED
+                inflater, has_started = zlib.decompressobj(_WITH_HEADER if has_header else _RAW), True
             yield from _decompress(inflater, data)
             data = inflater.unused_data
             if inflater.eof:
@@ -56,8 +58,3 @@ def _decompress(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         if piece:
             yield piece
         data, is_full = inflater.unconsumed_tail, len(piece) == _PIECE
-
-
-def _wbits(first: int) -> int:
-    """Return zlib's `wbits` for data with this first byte. Some servers send deflate without the header of zlib."""
-    return _WITH_HEADER if first == _GZIP[0] or first & 0x8F == zlib.DEFLATED else _RAW
