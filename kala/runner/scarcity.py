@@ -55,8 +55,8 @@ def check(error: OSError) -> None:
 def reserve(descriptors: int) -> None:
     """Raise Scarce if this number of descriptors cannot be opened now.
 
-    This is for code that hides why it failed: name resolution and getpwnam(3) report an unknown name when they cannot
-    open their files. Another thread can still take the descriptors in between; it would have to at that very moment.
+    This is for code that hides why it failed: name resolution and getpwnam(3) report an unknown name if they cannot
+    open their files. A race remains, as another thread can take the descriptors right after this check.
     """
     opened: list[int] = []
     try:

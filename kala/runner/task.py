@@ -76,13 +76,11 @@ class Task(msgspec.Struct):
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Close the control group and the output; return the outcome with what they add to it."""
-        outcome = self.failing_on_error(partial(self._close_group, outcome))
+        if self.group:
+            outcome = self.failing_on_error(partial(_with_limits_hit, outcome, self.group))
         outcome = self.failing_on_error(partial(self._close_output, outcome))
         # A message can contain text from servers, files and jobs. This is the one place through which all messages go.
         return replace(outcome, message=presentable(outcome.message))
-
-    def _close_group(self, outcome: Outcome) -> Outcome:
-        return _with_message(outcome, self.group.close()) if self.group else outcome
 
     def _close_output(self, outcome: Outcome) -> Outcome:
         self.small_output = self.output.close()
@@ -91,6 +89,10 @@ class Task(msgspec.Struct):
             logger.warning("run %s of %s: %s", self.run.id, self.run.job_name, sentence)
             outcome = _with_message(outcome, sentence)
         return replace(outcome, output_size=self.output.size, output_cut=self.output.is_cut or bool(fault))
+
+
+def _with_limits_hit(outcome: Outcome, group: Group) -> Outcome:
+    return _with_message(outcome, group.close())
 
 
 def _with_message(outcome: Outcome, sentence: str) -> Outcome:

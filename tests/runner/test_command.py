@@ -24,6 +24,7 @@ from kala.runner.cancellation import Cancellation
 from kala.runner.command import CommandContext
 from kala.runner.environment import encoded
 from kala.runner.output import Output
+from kala.runner.scarcity import CannotStart
 from kala.runner.spool import live_path_of
 
 ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C"}
@@ -186,6 +187,11 @@ class TestALine:
         outcome, _ = run("true", folder=tmp_path / "gone")
         assert outcome.state == "failed"
         assert outcome.message == f"the command cannot be started in {tmp_path}/gone: No such file or directory"
+
+    def test_that_cannot_start_raises_with_the_outcome_of_its_run(self, tmp_path, output):
+        with pytest.raises(CannotStart, match=r"^the command cannot be started in /no/such: ") as failed:
+            command.start("true", context(Path("/no/such")), output, Cancellation())
+        assert (failed.value.outcome.state, failed.value.outcome.message) == ("failed", str(failed.value))
 
     @pytest.mark.parametrize(
         ("number", "message"),
