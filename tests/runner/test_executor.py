@@ -1,75 +1,23 @@
 """The executor returns each submitted run with its outcome."""
 
-import errno
 import os
-import pwd
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Queue
-from threading import Event, Semaphore, current_thread
-from typing import Any
+from threading import Event
 
 import pytest
 from msgspec.structs import replace
+from runner.workbench import NO_GROUPS, NOON, PATIENCE, Bench, Lacking
 
-from kala.api import fields
-from kala.core.job import Command, HttpCall, Job, Spec
+from kala.core.job import HttpCall
 from kala.core.limits import MESSAGE
-from kala.core.run import Cause, Outcome, Run, State
-from kala.runner import command, executor, scarcity, template, users
-from kala.runner.cgroup import Groups
+from kala.core.run import Cause, Run, State
+from kala.runner import command, template
 from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
 from kala.runner.spool import live_path_of, path_of
-
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-PATIENCE = 10
-NO_GROUPS = Groups(Path(), "this machine has none")
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as another user")
-
-
-class Bench:
-    """An executor, the runs that ended, and the files that it wrote."""
-
-    def __init__(self, folder, workers: int = 2, starters: int = 3) -> None:
-        self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
-        self.folder = folder
-        defaults = RunDefaults(output_bytes=1000, kill_grace=PATIENCE)
-        self.executor = Executor(workers, folder, defaults, NO_GROUPS, starters=starters)
-        self.printed: dict[int, bytes | None] = {}
-
-    def start(self) -> None:
-        self.executor.start(lambda run, outcome, data: self.ended.put((run, outcome, data)))
-
-    def submit(self, line: str, number: int = 1, **fields: object) -> None:
-        action = fields.pop("action", Command(line))
-        job = Job(id="1", spec=Spec(name="backup", action=action, **fields), created_at=NOON, next_due=None)
-        run = Run(
-            id=number, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON, started_at=NOON
-        )
-        self.executor.submit(run, job)
-
-    def next(self) -> tuple[Run, Outcome]:
-        run, outcome, self.printed[run.id] = self.ended.get(timeout=PATIENCE)
-        return run, outcome
-
-    def outcome(self) -> Outcome:
-        return self.next()[1]
-
-    def output(self, number: int = 1) -> str:
-        data = self.printed[number]
-        return (path_of(self.folder, number).read_bytes() if data is None else data).decode()
-
-
-@pytest.fixture
-def bench(tmp_path):
-    bench = Bench(tmp_path)
-    bench.start()
-    yield bench
-    bench.executor.cancel_all("the test is over", force=True)
-    bench.executor.stop(PATIENCE)
 
 
 class TestARun:
@@ -121,40 +69,6 @@ class TestARun:
         bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
         assert bench.outcome().message == "GET http://127.0.0.1:1/: Connection refused"
 
-    def test_has_its_template_rendered(self, bench):
-        bench.submit("echo {{.Name}}", template_delimiters="{{ }}")
-        bench.next()
-        assert bench.output() == "backup\n"
-
-    @pytest.mark.parametrize(
-        ("line", "reason"),
-        [
-            ("{{ nome }}", "'nome' is not a template field; use "),
-            ("{{% for i in range(10) %}}{{% endfor %}}", "a loop (for) cannot be used in a template; use "),
-        ],
-    )
-    def test_whose_template_cannot_be_rendered_fails_with_the_reason(self, bench, line, reason):
-        bench.submit(line, template_delimiters="{{ }}")
-        outcome = bench.outcome()
-        assert outcome.state == "failed"
-        assert outcome.message.startswith(f"TemplateDelimiters: {reason}")
-
-    def test_has_its_template_rendered_in_a_worker(self, bench, monkeypatch):
-        threads: Queue[str] = Queue()
-        render = template.render
-        monkeypatch.setattr(template, "render", lambda job: (threads.put(current_thread().name), render(job))[1])
-        bench.submit("echo {{.Name}}", template_delimiters="{{ }}")
-        bench.next()
-        assert threads.get_nowait().startswith("kala-worker-")
-
-    def test_has_its_user_looked_up_in_a_worker(self, bench, monkeypatch):
-        threads: Queue[str] = Queue()
-        account = users.lookup
-        monkeypatch.setattr(users, "lookup", lambda name: (threads.put(current_thread().name), account(name))[1])
-        bench.submit("true", user="nobody-of-this-name")
-        assert bench.outcome().state == "failed"
-        assert threads.get_nowait().startswith("kala-worker-")
-
     @pytest.mark.parametrize(
         ("folder", "message"),
         [
@@ -188,141 +102,6 @@ class TestARun:
         bench.submit("true", number=2)
         assert bench.outcome().state == "succeeded"
         assert [record.getMessage() for record in caplog.records] == ["run 1 of backup failed with an internal error"]
-
-
-def test_commands_get_kalas_environment_without_its_own_variables(tmp_path, monkeypatch):
-    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
-    monkeypatch.setenv("KALA_PORT", "8000")
-    monkeypatch.setenv("GREETING", "hello")
-    bench = Bench(tmp_path)
-    bench.start()
-    bench.submit("echo $GREETING $NOTIFY_SOCKET $KALA_PORT")
-    bench.next()
-    bench.executor.stop(PATIENCE)
-    assert bench.output() == "hello\n"
-
-
-class TestACommand:
-    def test_gets_variables_about_its_run(self, bench):
-        bench.submit("env | grep ^KALA_ | sort", number=7)
-        bench.next()
-        assert bench.output(7).splitlines() == [
-            "KALA_ATTEMPT=0",
-            "KALA_CAUSE=manual",
-            "KALA_JOB_ID=1",
-            "KALA_JOB_NAME=backup",
-            "KALA_PARENT_RUN_ID=",
-            "KALA_RUN_ID=7",
-            "KALA_SLOT=",
-        ]
-
-    def test_has_the_jobs_variables_before_kalas_environment(self, bench):
-        bench.submit("echo $GREETING $HOME", env=(("GREETING", "hello"), ("HOME", "/nowhere")))
-        bench.next()
-        assert bench.output() == "hello /nowhere\n"
-
-    @pytest.mark.parametrize("user", ["", pytest.param("daemon", marks=as_root)])
-    def test_starts_with_the_most_variables_and_the_longest_line_that_a_job_may_have(self, bench, user):
-        room = fields._room_for_variables()
-        most = {f"A{number:099}": "x" * (room // 1000 - 112) for number in range(999)}
-        most = {**most, "LONG": "x" * (room - sum(len(name) + len(value) + 10 for name, value in most.items()) - 14)}
-        line = "echo ${#LONG}; env | wc -l #"
-        line += "x" * (fields._LONGEST_COMMAND - len(line))
-        bench.submit(
-            fields.command("command", line), user=user, env=fields.variables("env", most), umask="022", owner="x" * 1000
-        )
-        assert bench.outcome().message == ""
-        length, count = map(int, bench.output().split())
-        assert (length, count >= 1000) == (len(most["LONG"]), True)
-
-    @as_root
-    def test_as_another_user_starts_with_the_longest_variable_that_a_job_may_have(self, bench):
-        bench.submit("echo ${#A}", user="daemon", env=fields.variables("env", {"A": "x" * (131_000 - 2)}))
-        bench.next()
-        assert bench.output() == "130998\n"
-
-    def test_runs_in_the_jobs_working_directory(self, bench, tmp_path):
-        bench.submit("pwd", working_directory=str(tmp_path))
-        bench.next()
-        assert bench.output() == f"{tmp_path}\n"
-
-    def test_runs_in_kalas_working_directory_by_default(self, bench):
-        bench.submit("pwd")
-        bench.next()
-        assert bench.output() == f"{Path.cwd()}\n"
-
-    def test_runs_in_the_jobs_shell(self, bench):
-        bench.submit("echo ${BASH_VERSION:+bash}", shell="/bin/bash")
-        bench.next()
-        assert bench.output() == "bash\n"
-
-    def test_has_the_jobs_umask(self, bench):
-        bench.submit("umask; true", umask="027")
-        bench.next()
-        assert bench.output() == "0027\n"
-
-    @as_root
-    def test_as_another_user_has_its_groups_and_home_without_roots_rights(self, bench):
-        bench.submit("id -un; id -Gn; echo $HOME $USER $LOGNAME; pwd; cat /etc/shadow", user="daemon")
-        bench.next()
-        printed = bench.output().splitlines()
-        assert printed[:4] == ["daemon", "daemon", "/usr/sbin daemon daemon", "/usr/sbin"]
-        assert "Permission denied" in printed[4]
-
-    @as_root
-    def test_as_another_user_does_not_get_roots_environment(self, tmp_path, monkeypatch):
-        for name, value in {
-            "PATH": f"/root/bin:{os.environ['PATH']}",
-            "OLDPWD": "/root",
-            "CURL_CA_BUNDLE": "x",
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("TZ", "Asia/Tokyo")
-        bench = Bench(tmp_path)
-        bench.start()
-        bench.submit("env", user="daemon", env=(("MINE", "given"),))
-        bench.next()
-        bench.executor.stop(PATIENCE)
-        seen = dict(line.split("=", 1) for line in bench.output().splitlines() if not line.startswith(("KALA_", "L")))
-        assert seen == {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/usr/sbin",
-            "USER": "daemon",
-            "SHELL": "/bin/sh",
-            "PWD": "/usr/sbin",
-            "TZ": "Asia/Tokyo",
-            "MINE": "given",
-        }
-
-    @as_root
-    def test_as_another_user_can_be_killed(self, bench):
-        bench.submit("sleep 60; true", user="daemon", timeout="PT0.3S")
-        assert bench.outcome().state == "timed_out"
-
-    @as_root
-    def test_of_a_user_that_does_not_exist_fails_with_the_reason(self, bench):
-        bench.submit("true", user="nobody-of-this-name")
-        assert bench.outcome().message == 'user: "nobody-of-this-name" is not a user on this machine'
-
-    def test_of_another_user_fails_if_kala_is_not_root(self, bench, monkeypatch):
-        monkeypatch.setattr(os, "geteuid", lambda: 1000)
-        bench.submit("true", user="daemon")
-        assert bench.outcome().message.startswith('user: "daemon" requires Kala to run as root')
-
-    def test_with_unenforceable_limits_fails_with_the_reason(self, bench):
-        bench.submit("true", memory_max=2**30)
-        assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
-
-    def test_with_unenforceable_limits_runs_with_a_warning_if_that_is_configured(self, bench, caplog):
-        bench.executor.configure(RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False))
-        bench.submit("true", tasks_max=5)
-        assert bench.outcome().state == "succeeded"
-        assert "starts without its limits: tasks_max: limits are not available" in caplog.text
-
-    def test_that_takes_longer_than_the_timeout_is_timed_out(self, bench):
-        bench.submit("exec sleep 60", timeout="PT0.2S")
-        outcome = bench.outcome()
-        assert (outcome.state, outcome.message) == ("timed_out", "timed out after 0.2 s")
 
 
 class TestTheWorkers:
@@ -425,155 +204,6 @@ class TestALongCommand:
         assert len(bench.output()) > 1000
 
 
-class Lacking:
-    """A stand-in for a system call: it fails for want of a resource until `is_over` is set."""
-
-    def __init__(self, function: Callable[..., Any], number: int = errno.EMFILE) -> None:
-        self._function, self._number = function, number
-        self.is_over = False
-        self.tries: Queue[None] = Queue()
-
-    def __call__(self, *arguments: object, **options: object) -> Any:
-        if self.is_over:
-            return self._function(*arguments, **options)
-        self.tries.put(None)
-        raise OSError(self._number, os.strerror(self._number))
-
-    def wait(self, tries: int = 2) -> None:
-        for _ in range(tries):
-            self.tries.get(timeout=PATIENCE)
-
-
-class TestAStartWithoutResources:
-    @pytest.fixture
-    def bench(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(scarcity, "_LONGEST_PAUSE", 0.05)
-        bench = Bench(tmp_path, starters=1)
-        bench.start()
-        yield bench
-        bench.executor.cancel_all("the test is over", force=True)
-        bench.executor.stop(PATIENCE)
-
-    @pytest.fixture
-    def spawn(self, monkeypatch):
-        lacking = Lacking(command.spawn)
-        monkeypatch.setattr(command, "spawn", lacking)
-        return lacking
-
-    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
-    @pytest.mark.parametrize("delimiters", ["", "{{ }}"])
-    def test_is_retried_until_it_succeeds(self, bench, spawn, number, delimiters):
-        spawn._number = number
-        bench.submit("echo hello; true", template_delimiters=delimiters)
-        spawn.wait()
-        before = datetime.now(UTC)
-        spawn.is_over = True
-        run, outcome = bench.next()
-        assert (outcome.state, bench.output(), outcome.message) == ("succeeded", "hello\n", "")
-        assert run.started_at > before
-        assert outcome.duration < (outcome.ended_at - before).total_seconds() * 1e9
-
-    def test_keeps_no_other_from_starting(self, bench, spawn):
-        bench.submit("echo one; true", number=1)
-        spawn.wait()
-        spawn.is_over = True
-        bench.submit("echo two; true", number=2)
-        assert {bench.next()[0].id, bench.next()[0].id} == {1, 2}
-
-    @pytest.mark.parametrize("how", ["cancel", "cancel_all"])
-    def test_ends_when_the_run_is_cancelled(self, bench, spawn, how):
-        bench.submit("true")
-        spawn.wait()
-        bench.executor.cancel(1, "enough") if how == "cancel" else bench.executor.cancel_all("enough")
-        run, outcome = bench.next()
-        assert (outcome.state, outcome.message, run.started_at) == ("cancelled", "enough", None)
-
-    def test_ends_at_the_jobs_timeout(self, bench, spawn):
-        bench.submit("true", timeout="PT0.1S")
-        run, outcome = bench.next()
-        assert (outcome.state, run.started_at) == ("timed_out", None)
-        assert outcome.message == (
-            "timed out after 0.1 s; could not be started: "
-            "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
-        )
-
-    def test_is_logged_at_most_once_a_minute(self, bench, spawn, caplog):
-        for number in (1, 2):
-            bench.submit("true", number=number)
-        spawn.wait(6)
-        [line] = [record.getMessage() for record in caplog.records]
-        assert line == (
-            "run 1 of backup cannot be started yet: "
-            "Kala has reached its limit of open files (LimitNOFILE= of its unit, or ulimit -n)"
-        )
-
-    def test_of_a_pidfd_starts_the_command_only_once(self, bench, monkeypatch):
-        watched = Lacking(os.pidfd_open)
-        monkeypatch.setattr(os, "pidfd_open", watched)
-        bench.submit("echo hello; true", number=1)
-        watched.wait()
-        watched.is_over = True
-        assert bench.outcome().state == "succeeded"
-        assert bench.output() == "hello\n"
-
-    def test_of_a_pidfd_keeps_no_other_from_starting(self, bench, monkeypatch):
-        watched = Lacking(os.pidfd_open)
-        monkeypatch.setattr(os, "pidfd_open", watched)
-        for number in (1, 2):
-            bench.submit(f"touch {bench.folder}/{number}; true", number=number)
-        deadline = time.monotonic() + PATIENCE
-        while not all((bench.folder / name).exists() for name in "12"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        watched.is_over = True
-        assert {bench.outcome().state, bench.outcome().state} == {"succeeded"}
-
-    @pytest.mark.parametrize(("state", "fields"), [("timed_out", {"timeout": "PT0.1S"}), ("cancelled", {})])
-    def test_of_a_pidfd_does_not_keep_the_command_from_being_ended(self, bench, monkeypatch, state, fields):
-        watched = Lacking(os.pidfd_open)
-        monkeypatch.setattr(os, "pidfd_open", watched)
-        bench.submit(f"trap 'touch {bench.folder}/told; exit' TERM; while :; do sleep 0.01; done", **fields)
-        watched.wait()
-        if state == "cancelled":
-            bench.executor.cancel(1, "enough")
-        deadline = time.monotonic() + PATIENCE
-        while not (bench.folder / "told").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        watched.is_over = True
-        assert bench.outcome().state == state
-
-    def test_of_an_http_call_is_retried(self, bench, monkeypatch):
-        opened = Lacking(os.eventfd)
-        monkeypatch.setattr(os, "eventfd", opened)
-        bench.submit("", action=HttpCall(url="http://127.0.0.1:1/", timeout=5))
-        opened.wait()
-        assert bench.ended.empty()
-        opened.is_over = True
-        assert bench.outcome().message == "GET http://127.0.0.1:1/: Connection refused"
-
-    @as_root
-    def test_of_a_user_lookup_is_retried(self, bench, monkeypatch):
-        opened = Lacking(os.eventfd)
-        monkeypatch.setattr(os, "eventfd", opened)
-        bench.submit("true", user="daemon")
-        opened.wait()
-        assert bench.ended.empty()
-        opened.is_over = True
-        assert bench.outcome().state == "succeeded"
-
-    def test_of_a_control_group_is_retried(self, bench, monkeypatch):
-        class Full(Groups):
-            open = Lacking(lambda *_: None, errno.EAGAIN)
-
-        monkeypatch.setattr(bench.executor._launcher, "_groups", Full(Path()))
-        bench.submit("true", tasks_max=5)
-        Full.open.wait()
-        assert bench.ended.empty()
-        Full.open.is_over = True
-        assert bench.outcome().state == "succeeded"
-
-
 class TestARunAsItStands:
     RUN = Run(
         id=1,
@@ -612,76 +242,6 @@ class TestARunAsItStands:
             assert bench.executor.as_it_stands(read) is read
         bench.executor.forget(1)
         assert bench.executor.as_it_stands(self.RUN) is self.RUN
-
-
-class TestABlockedStarter:
-    """The only starter blocks in the start of a program."""
-
-    @pytest.fixture
-    def blocked(self, tmp_path, monkeypatch):
-        """An executor whose starts block until `blocked.go` is set."""
-        bench = Bench(tmp_path, starters=1)
-        bench.go, bench.taken, bench.threads = Event(), Semaphore(0), []
-        bench.go_on_with_others = lambda: monkeypatch.setattr(command, "spawn", really)
-        really = command.spawn
-
-        def spawn(*arguments: object, **options: object) -> object:
-            bench.threads.append(current_thread().name)
-            bench.taken.release()
-            bench.go.wait(PATIENCE)
-            return really(*arguments, **options)
-
-        monkeypatch.setattr(command, "spawn", spawn)
-        bench.start()
-        bench.submit("true; true", number=1)
-        assert bench.taken.acquire(timeout=PATIENCE)
-        yield bench
-        bench.go.set()
-        bench.executor.stop(PATIENCE)
-
-    def test_lets_a_worker_start_the_next_command(self, blocked, monkeypatch):
-        self.later(monkeypatch)
-        blocked.go_on_with_others()
-        blocked.submit("true; true", number=2)
-        assert blocked.next()[0].id == 2
-
-    def test_has_its_waiting_commands_handed_over_to_the_workers(self, blocked, monkeypatch):
-        blocked.submit("true; true", number=2)
-        assert blocked.executor.relieve()
-        self.later(monkeypatch)
-        blocked.go_on_with_others()
-        assert not blocked.executor.relieve()
-        assert blocked.next()[0].id == 2
-
-    def test_takes_commands_again_once_it_is_unblocked(self, blocked, monkeypatch):
-        blocked.go.set()
-        blocked.next()
-        while blocked.executor._busy:
-            time.sleep(0.001)
-        self.later(monkeypatch)
-        blocked.submit("true; true", number=2)
-        blocked.next()
-        assert blocked.threads[-1] == "kala-starter-0"
-
-    def test_keeps_the_none_that_stops_it(self, blocked, monkeypatch):
-        blocked.executor._commands.put(None)
-        self.later(monkeypatch)
-        assert blocked.executor.relieve()
-        assert blocked.executor._commands.get_nowait() is None
-
-    def test_does_not_count_as_stuck_while_a_worker_is_free(self, blocked, monkeypatch):
-        self.later(monkeypatch)
-        assert blocked.executor.stuck_seconds() == 0
-
-    def test_counts_the_stuck_seconds_if_no_worker_is_free(self, blocked, monkeypatch):
-        blocked.submit("true; true", number=2, user=pwd.getpwuid(os.geteuid()).pw_name)
-        assert blocked.taken.acquire(timeout=PATIENCE)
-        self.later(monkeypatch)
-        assert 29 < blocked.executor.stuck_seconds() <= 30.1
-
-    def later(self, monkeypatch) -> None:
-        now = time.monotonic()
-        monkeypatch.setattr(executor.time, "monotonic", lambda: now + 30)
 
 
 class TestCancelling:
