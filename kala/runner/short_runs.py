@@ -66,14 +66,13 @@ class ShortRuns:
         self._places.get()
 
     def stop(self, timeout: float) -> None:
-        """Hand over all commands and stop the thread. Idempotent."""
-        if self._is_stopping:
-            return
-        self._is_stopping = True
-        os.eventfd_write(self._bell, 1)
-        if self._thread.is_alive():  # else it was never started
+        """Hand over all commands and stop the thread. Idempotent; a later call closes what a busy thread still uses."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            os.eventfd_write(self._bell, 1)
+        if self._thread.is_alive():  # else it was never started, or has ended
             self._thread.join(timeout)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and not self._poller.closed:
             self._poller.close()
             os.close(self._bell)
 

@@ -9,13 +9,12 @@ from threading import Event
 
 import pytest
 from msgspec.structs import replace
-from runner.workbench import NO_GROUPS, NOON, PATIENCE, Bench, Lacking
+from runner.workbench import NOON, PATIENCE, Bench, Lacking
 
 from kala.core.job import HttpCall
 from kala.core.limits import MESSAGE
 from kala.core.run import Cause, Run, State
 from kala.runner import command, template
-from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
 from kala.runner.spool import live_path_of, path_of
 
@@ -220,6 +219,7 @@ class TestARunAsItStands:
         bench = Bench(tmp_path)
         bench.submit("true")
         assert bench.executor.as_it_stands(self.RUN).started_at is None
+        bench.executor.stop(PATIENCE)
 
     def test_has_not_started_while_the_system_lacks_resources(self, bench, monkeypatch):
         spawn = Lacking(command.spawn)
@@ -323,16 +323,12 @@ class TestTheOutput:
 
     def test_calls_back_whenever_there_is_more_of_it(self, tmp_path):
         printed: Queue[int] = Queue()
-        executor = Executor(
-            1, tmp_path, RunDefaults(output_bytes=1000, kill_grace=1), NO_GROUPS, lambda: printed.put(1)
-        )
-        bench = Bench(tmp_path)
-        bench.executor = executor
+        bench = Bench(tmp_path, on_output=lambda: printed.put(1))
         bench.start()
         bench.submit("echo hello")
         assert printed.get(timeout=PATIENCE)
         bench.next()
-        executor.stop(PATIENCE)
+        bench.executor.stop(PATIENCE)
 
 
 class TestCancellingAll:

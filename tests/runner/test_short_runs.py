@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -127,4 +127,14 @@ def test_a_command_that_comes_after_the_stop_is_handed_over(watched):
 def test_it_can_be_stopped_without_having_been_started():
     before = sorted(Path("/proc/self/fd").iterdir())
     Watched().runs.stop(PATIENCE)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_a_second_stop_closes_what_a_busy_thread_still_used_at_the_first():
+    before, go_on = sorted(Path("/proc/self/fd").iterdir()), Event()
+    with watching() as watched:
+        watched.runs._reap = lambda _: go_on.wait(PATIENCE)
+        watched.add(1, is_over=True)
+        watched.runs.stop(0.01)
+        go_on.set()
     assert sorted(Path("/proc/self/fd").iterdir()) == before
