@@ -1,4 +1,4 @@
-"""What a run and a page of history cost the engine and the store, with so much history. Processes are left out."""
+"""What a run and a page of history cost the engine and the store, by the length of the history. Starts no process."""
 
 import statistics
 import tempfile
@@ -27,7 +27,7 @@ FILL = """
 
 
 class Workers:
-    """An executor whose runs end when the benchmark says so: only Kala's own work is measured."""
+    """An executor whose runs end when the benchmark says so, so that only Kala's own work is measured."""
 
     workers = JOBS
 
@@ -38,11 +38,11 @@ class Workers:
         self.given.append(run)
 
     def forget(self, _: int) -> None:
-        """Nothing is held."""
+        """Do nothing: no run is kept."""
 
 
 def measure(runs: int) -> dict[str, float]:
-    """The medians, in microseconds."""
+    """Return the medians, in microseconds."""
     with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
         store = Store(Path(folder))
         workers = Workers()
@@ -58,7 +58,7 @@ def measure(runs: int) -> dict[str, float]:
 
 
 def fill(store: Store, runs: int) -> None:
-    """Write history as Kala would: 200 runs of each job, 100 failed ones in all, so that each page is full."""
+    """Write history as Kala would: 200 runs of each job, 100 failed ones in total, so that each page is full."""
     runs = max(runs, 200)
     with store.transaction():
         store._writing.execute_sql(FILL, {"runs": runs, "jobs": runs // 200, "failing": runs // 100})
@@ -89,7 +89,7 @@ def pages() -> dict[str, RunFilter]:
     return {
         "the newest 100 runs": RunFilter(limit=100),
         "the newest 100 runs of a job": RunFilter(limit=100, job_id="job-0"),
-        "100 failed runs": RunFilter(limit=100, state=State.FAILED),
+        "100 failed runs": RunFilter(limit=100, states=frozenset({State.FAILED})),
         "100 runs until a time": RunFilter(limit=100, until=datetime.fromtimestamp(150, UTC)),
     }
 
