@@ -34,9 +34,9 @@ from kala.zone import ServerZone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
 _SWITCH_SECONDS = 1e-4
-# How long requests in flight may take to finish when Kala stops.
+# How long requests in flight have to finish when Kala stops.
 _REQUEST_SECONDS = 5.0
-# How long a run may take to be recorded once its processes are killed.
+# How long the end of a run may take to be recorded after its processes are killed.
 _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
 _STOPPED = "cancelled because Kala was stopped"
@@ -65,7 +65,7 @@ class App:
         self.address = ""
 
     def start(self) -> None:
-        """Return when requests are answered. Raises KalaError where that cannot be; then stop() undoes the rest."""
+        """Start, and return once requests are answered. Raises KalaError if that fails; then stop() undoes the rest."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         listener = self._started.enter_context(self._listener or listen(self._config.interface, self._config.port))
         self._store = Store(self._data_dir(), self._config.durability)
@@ -115,7 +115,7 @@ class App:
         )
 
     def status(self) -> str:
-        """One line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
+        """Return one line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
         try:
             with self._store.reading() as session:
                 totals = session.jobs.totals()
@@ -125,7 +125,7 @@ class App:
         return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
 
     def reload(self, config: Config) -> None:
-        """Take over the settings that can change while Kala runs. Where that cannot be, the old ones stay."""
+        """Apply the settings that can change while Kala runs. If that fails, keep the old ones."""
         before, self._config = self._config, config
         self._zone.refresh()
         try:
@@ -137,16 +137,16 @@ class App:
         self._executor.configure(self._limits())
 
     def drain(self) -> None:
-        """Start no run any more, and take no new request; those in flight are answered."""
+        """Start no more runs and accept no more requests; those in flight are answered."""
         self._engine.call(Drain())
         self._server.stop(_REQUEST_SECONDS)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Whether no run is running, as soon as that is so, or after `timeout` seconds."""
+        """Wait until no run is running, for at most `timeout` seconds; return whether none is."""
         return self._engine.wait_idle(timeout)
 
     def stop(self) -> None:
-        """End what still runs, record it, and close everything. Idempotent."""
+        """Cancel runs that are still running, record their ends, and close everything. Idempotent."""
         self._started.close()
 
     def _end_runs(self) -> None:
@@ -161,7 +161,7 @@ class App:
 
 @contextmanager
 def _told_of_threads() -> Iterator[None]:
-    """Raises Busy where Python cannot start a thread."""
+    """Raise Busy if Python cannot start a thread."""
     try:
         yield
     except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Kala's settings. `Config` is the one table: each key with its kind, meaning and default; `load` fills it.
 
-Later wins: defaults < /etc/kala/kala.toml < the user's kala.toml < KALA_* variables < flags.
-A service has no user's file.
+Later sources win: defaults < /etc/kala/kala.toml < the user's kala.toml < KALA_* variables < flags.
+A service does not read a user's file.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from kala.core.errors import Invalid
 
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-# Sums of settings must stay numbers that SQLite, and what waits for so many seconds, can take.
+# Small enough that sums of settings fit into SQLite's integers, and times into the timeouts of the system.
 _MOST = 2**53
 _LONGEST_SECONDS = 366 * 24 * 60 * 60
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of value: `read` raises ValueError for all that is not `right`; `choices` are its values, if few."""
+    """A kind of value. `read` raises ValueError for a value that is not `right`; `choices` lists the values, if few."""
 
     read: Callable[[object], object]
     right: str
@@ -39,7 +39,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What there is to know of a setting beside its type and default; `flag` where that is not the key's name."""
+    """All about a setting except its type and default; `flag` only if it differs from the key's name."""
 
     kind: Kind
     meaning: str
@@ -70,13 +70,13 @@ def _choice(*names: str) -> Kind:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(value)  # noqa: TRY004 - load makes the one sentence for every wrong value out of ValueError
+        raise ValueError(value)  # noqa: TRY004  _Given.read makes one sentence of ValueError for every wrong value
     return value
 
 
 def _line(value: object) -> str:
     text = _text(value)
-    if not text.isprintable():  # a lone surrogate, as of a variable that is not UTF-8, is not
+    if not text.isprintable():  # nor is a lone surrogate, which a variable that is not UTF-8 has
         raise ValueError(value)
     return text
 
@@ -133,11 +133,11 @@ def _pools(value: object) -> dict[str, int]:
     given = [value] if isinstance(value, str) else value
     if isinstance(given, (list, tuple)):
         pairs = [tuple(_text(pair).split("=", 1)) for text in given for pair in _text(text).split(",") if pair.strip()]
-        given = dict(pairs)  # type: ignore[arg-type]  # ValueError for a pair that is none, as for all that is wrong
+        given = dict(pairs)  # type: ignore[arg-type]  # dict() raises ValueError for a word without "="
         if len(given) < len(pairs):
             raise ValueError(value)
     if not isinstance(given, dict):
-        raise ValueError(value)  # noqa: TRY004 - as in _text
+        raise ValueError(value)  # noqa: TRY004  as in _text
     return {_pool_name(name): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
 
 
@@ -149,7 +149,7 @@ def _pool_name(value: object) -> str:
 
 
 _POOL_SIZE = _number(0, 10000)
-# An address before the number is a value of its own by the time that the number is read.
+# An address before the number is split off by _Given.parts() before the number is read.
 _PORT = Kind(_number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
 _TEXT = Kind(_text, "a string")
 _LINE = Kind(_line, "one line of text")
@@ -166,7 +166,7 @@ _NAMES = Kind(_names, "a list of host names, or a string with commas between the
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The values in force. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
+    """The settings in effect. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
 
     interface: Annotated[str, Key(_TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
     port: Annotated[int, Key(_PORT, "The port to listen on, or address:port; port 0 picks a free port.", "-p")] = 8000
@@ -244,6 +244,7 @@ KEYS: dict[str, Key] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
 }
 
+# The keys that a reload applies; all others need a restart.
 RELOADABLE = frozenset(
     {
         "default_owner",
@@ -259,18 +260,17 @@ RELOADABLE = frozenset(
         "missing_limits",
     }
 )
-"""The keys that SIGHUP changes in place; all others need a restart."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """The values, and for each key where its value came from: "default", a file, a variable, a flag."""
+    """The settings, and for each key the origin of its value: "default", a file, a variable or a flag."""
 
     config: Config
     origins: dict[str, str]
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """One value as it was found. `origin` names the place, `spelt` place and key; relative paths are below `base`."""
+    """One value from one source. `spelt` is origin and key for messages; relative paths are below `base`."""
 
     name: str
     value: object
@@ -288,7 +288,7 @@ class _Given(msgspec.Struct, frozen=True):
         return self.base / value if isinstance(value, Path) else value
 
     def parts(self) -> list["_Given"]:
-        """An address as the port stands for two values; the host in it counts as given last."""
+        """Split address:port, given as the port, into two values; the address overrides an earlier interface."""
         match = _ADDRESS.fullmatch(self.value) if self.name == "port" and isinstance(self.value, str) else None
         if not match:
             return [self]
@@ -298,10 +298,10 @@ class _Given(msgspec.Struct, frozen=True):
 
 
 def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> tuple[Path, ...]:
-    """Return the files to read: the one that --config or KALA_CONFIG names, or else the usual ones.
+    """Return the files to read: the one that --config or KALA_CONFIG names, or else the default files.
 
-    A service (systemd sets STATE_DIRECTORY) has no user's file: its jobs can write one in their home directory.
-    Raises Invalid where the named file does not exist, unless it is the system's, which an administrator may delete.
+    A service (systemd sets STATE_DIRECTORY) reads no user's file: its jobs can write one in their home directory.
+    Raises Invalid if the named file does not exist, unless it is the system's, which an administrator may delete.
     """
     named, spelt = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
     if named:
@@ -315,10 +315,10 @@ def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> t
 def load(
     flags: Mapping[str, object], environ: Mapping[str, str], files: Sequence[Path], here: Path | None = None
 ) -> Loaded:
-    """Read every source; raises Invalid with a sentence about the first value that is wrong.
+    """Read every source. Raises Invalid for the first value that is wrong.
 
-    A file that is not there counts as empty. Relative paths are below the file that has them, and below `here` in the
-    environment and flags: the working directory at the start, which a daemon leaves before it loads again.
+    A missing file counts as empty. Relative paths in a file are relative to its folder; those in variables and flags to
+    `here`: the working directory at the start, which a daemon leaves before it reloads.
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(KEYS, "default")
@@ -334,7 +334,7 @@ def load(
 def _all_given(
     flags: Mapping[str, object], environ: Mapping[str, str], files: Sequence[Path], here: Path
 ) -> Iterator[_Given]:
-    """Every value of every source, the weakest first; within a source in the order of the table."""
+    """Yield every value of every source, the weakest source first; within a source in the order of the table."""
     for file in files:
         yield from _in_file(file)
     for name in KEYS:
@@ -367,7 +367,7 @@ def _nearest(name: str) -> str:
 
 
 def flag(name: str, value: object = True) -> str:
-    """How a key, with this value, is spelt on the command line."""
+    """Return the command-line option for a key with this value."""
     dashed = name.replace("_", "-")
     return KEYS[name].flag or (f"--no-{dashed}" if value is False else f"--{dashed}")
 
@@ -382,10 +382,10 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | None:
-    """A base directory as the XDG specification has it, which says to ignore a relative one; None without a home."""
+    """Return an XDG base directory, ignoring a relative one as its specification says; None without a home."""
     if environ.get(variable, "").startswith("/"):
         return Path(environ[variable])
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path raises where there is none, this tells
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  Path raises if there is none
     return Path(home) / below_home if home.startswith("/") else None
 
 
@@ -395,7 +395,7 @@ def _checked(config: Config) -> Config:
 
 
 def check_reach(interface: str, config: Config) -> None:
-    """Raise Invalid for an address to listen on that others can reach, unless the settings allow that."""
+    """Raise Invalid for an address that other machines can reach, unless the settings allow that."""
     if not config.insecure_no_auth and not _is_loopback(interface):
         raise Invalid(
             f"interface: {interface or 'every address'} can be reached from other machines, and Kala has no"

@@ -16,19 +16,19 @@ logger = logging.getLogger("kala.service")
 
 _LOCALTIME = Path("/etc/localtime")
 _LOOK_SECONDS = 30.0
-# One block of a TZif file (RFC 8536): no transitions, and the one local time type that the format demands.
+# One block of a TZif file (RFC 8536): no transitions, and the one local time type that the format requires.
 _NO_TRANSITIONS = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"UTC\0"
 
 
 class ServerZone:
-    """The server's zone: what TZ gives, else what /etc/localtime has (tzset(3), localtime(5)), else UTC.
+    """The server's zone: that of TZ, else of /etc/localtime (tzset(3), localtime(5)), else UTC.
 
-    Calling it returns the zone; it looks at most every 30 s whether the file that the zone was read from is another by
-    then. TZ is the name of a zone, the path of a file, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3; empty, it is UTC.
+    Call it to get the zone. It checks at most every 30 s whether the zone's file was replaced. TZ is the name of a
+    zone, the path of a file, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3; an empty TZ means UTC.
     """
 
     def __init__(self, environ: Mapping[str, str], localtime: Path = _LOCALTIME) -> None:
-        """Raises Invalid where TZ or /etc/localtime is none of these."""
+        """Raise Invalid if TZ or /etc/localtime is none of these."""
         given = environ.get("TZ")
         self._tz = None if given is None else given.removeprefix(":")
         self._path = localtime if self._tz is None else _path_of(self._tz)
@@ -37,13 +37,13 @@ class ServerZone:
         self._looked_at = time.monotonic()
 
     def __call__(self) -> tzinfo:
-        """Return the zone, as it was at most 30 s ago."""
+        """Return the zone, at most 30 s old."""
         if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
             self.refresh()
         return self.current
 
     def refresh(self) -> None:
-        """Look at once. The zone stays as it was where its file is gone, or has become something else."""
+        """Check the file now. If it is gone or is no longer a zone file, the zone stays as it was."""
         self._looked_at = time.monotonic()
         seen = self._look()
         if seen == self._seen:
@@ -59,7 +59,7 @@ class ServerZone:
         time.tzset()  # for the times in the log
 
     def _look(self) -> tuple[int, ...] | None:
-        """What tells one version of the file from another. A link's own is not in it: where it leads to is."""
+        """Return what identifies the version of the file, after following links; None if there is none."""
         try:
             found = self._path and self._path.stat()
         except OSError:
@@ -86,7 +86,7 @@ class ServerZone:
 
 
 def _path_of(tz: str) -> Path | None:
-    """The file that TZ stands for; None where it is a rule, or a zone of ours."""
+    """Return the file that TZ names; None for a rule, or a zone from the tzdata package."""
     if tz.startswith("/"):
         return Path(tz)
     try:
@@ -102,7 +102,7 @@ def _in_file(path: Path) -> tzinfo:
 
 
 def _key_of(path: Path) -> str:
-    """The name of the zone, for people: a zone file lies below a folder of zones by its name."""
+    """Return the name of the zone, for people: its path below a folder of TZPATH."""
     target = path.resolve()
     return next((str(target.relative_to(folder)) for folder in TZPATH if target.is_relative_to(folder)), str(path))
 
@@ -115,7 +115,7 @@ def _named(text: str) -> tzinfo:
 
 
 def _ruled(rule: str) -> tzinfo:
-    """The zone of a POSIX rule. `zoneinfo` reads one in the footer of a TZif file only, so it gets such a file."""
+    """Return the zone of a POSIX rule. `zoneinfo` reads rules only from the footer of a TZif file, so make one."""
     if not rule.isprintable():
         raise ValueError(rule)
     return ZoneInfo.from_file(BytesIO(_NO_TRANSITIONS * 2 + f"\n{rule}\n".encode("ascii")), key=rule)

@@ -1,4 +1,4 @@
-"""The `kala` command. A command's module is imported when it is called, so that no command pays for another's."""
+"""The `kala` command. The module of a command is imported when the command is called, so that each starts quickly."""
 
 import signal
 from importlib import import_module
@@ -20,12 +20,12 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """The commands by name, in the order in which a newcomer meets them."""
+    """The commands, in the order in which a new user needs them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
         module, _, name = _COMMANDS.get(cmd_name, "").partition(":")
         command: click.Command | None = getattr(import_module(module), name) if module else None
         return command
@@ -45,7 +45,7 @@ def commands() -> None:
 
 
 def main() -> None:
-    """Run the command that the arguments name. The name is given, as `python -m kala` has another."""
-    # Who ignores it hands that on, and then the system keeps no exit status of what we start (wait(2), NOTES).
+    """Run the command that the arguments name."""
+    # A parent process that ignores SIGCHLD passes that on, and then no exit status is kept for us (wait(2), NOTES).
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    commands(prog_name="kala")
+    commands(prog_name="kala")  # python -m kala has another name

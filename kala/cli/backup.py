@@ -1,4 +1,4 @@
-"""`kala backup` and `kala restore`: all that Kala keeps, as one file."""
+"""`kala backup` and `kala restore`: all of Kala's data, in one file."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`kala config`: which settings are in force, and why."""
+"""`kala config`: the settings in effect, and where each comes from."""
 
 import json
 from pathlib import Path
@@ -43,9 +43,9 @@ def _items(loaded: Loaded) -> list[tuple[str, object]]:
 
 
 def _toml(value: object) -> str:
-    """TOML's texts, numbers and lists look like JSON's, but for escaped surrogates and a bare DEL.
+    """Return the value as TOML: strings, numbers and lists are as in JSON, except for surrogate pairs and DEL.
 
-    What a terminal would act on is escaped, too, which in TOML means the same.
+    Control characters that a terminal obeys are escaped, which means the same in TOML.
     """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
@@ -57,7 +57,7 @@ def _escaped(character: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """As a file has it: TOML knows no null."""
+    """Return the value as a file would have it: TOML has no null."""
     if value is None:
         return ""
     return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""How a command fails: one sentence on stderr and an exit code that a script can tell apart, never a traceback."""
+"""How a command fails: one sentence on stderr and an exit code for scripts, never a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotF
 from kala.core.foreign import presentable
 from kala.core.limits import LOG_LINE
 
+# 3 is left for commands that have a result of their own to report.
 EXIT_CODES: dict[type[KalaError], int] = {Invalid: 2, NotFound: 4, Conflict: 5, Forbidden: 6, Busy: 7, KalaError: 1}
-"""3 is left to commands that have a result of their own to tell."""
 
 
 class _Sentence(click.ClickException):
@@ -25,9 +25,9 @@ class _Sentence(click.ClickException):
 
 @contextmanager
 def sentences(code: int = 0) -> Iterator[None]:
-    """Turn the errors that a user can act on into sentences. A reader that left (`| head`) is click's to handle.
+    """Turn errors that a user can act on into one sentence. click handles a broken pipe (`| head`).
 
-    `code` is the exit code of all of them, for a command whose other codes have a meaning of their own.
+    `code` is the exit code for all errors, for a command whose other codes have a meaning of their own.
     """
     try:
         yield
@@ -40,5 +40,5 @@ def sentences(code: int = 0) -> Iterator[None]:
 
 
 def exit_code(error: KalaError) -> int:
-    """The code of the nearest kind that the table knows."""
+    """Return the code of the most specific class in the table."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)

@@ -1,4 +1,4 @@
-"""`kala reload`: what `systemctl reload kala` calls."""
+"""`kala reload`, the command that `systemctl reload kala` runs."""
 
 import os
 
@@ -13,6 +13,6 @@ def reload() -> None:
     current settings. This command is for the systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd
     sets. Use `systemctl reload kala` instead.
     """
-    from kala.service.reload import reload_and_wait  # noqa: PLC0415 - `kala --help` reads this module, too
+    from kala.service.reload import reload_and_wait  # noqa: PLC0415  `kala --help` imports this module, too
 
     reload_and_wait(os.environ)

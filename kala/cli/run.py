@@ -1,4 +1,4 @@
-"""`kala run`: one command as a job runs it, for trying out what will be scheduled."""
+"""`kala run`: run one command as a job would, to try it before it is scheduled."""
 
 import os
 import shlex
@@ -24,7 +24,7 @@ _OWN_FAILURE = 125
 
 
 class _Shown(Output):
-    """Output that is shown as it comes, all of it."""
+    """Output that is also written to stdout as it comes, all of it."""
 
     def write(self, data: bytes) -> None:
         super().write(data)
@@ -33,7 +33,7 @@ class _Shown(Output):
 
 
 class _Run(click.Command):
-    """Ends as the command that it runs does, so its own failures have the exit status that nice(1) and env(1) have."""
+    """Exits with the status of the command. So its own failures have the status that nice(1) and env(1) use."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -66,7 +66,7 @@ def run(words: tuple[str, ...]) -> None:
         raise Invalid("command: must not be empty; give a command")
     try:
         outcome = _execute(line)
-    except BrokenPipeError:  # who read it left; the command ends as it would have without Kala between
+    except BrokenPipeError:  # exit as the command would if it wrote to the closed pipe itself
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     reason = f": {presentable(outcome.message)}" if outcome.message else ""

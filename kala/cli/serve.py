@@ -1,4 +1,4 @@
-"""`kala serve`: the service itself."""
+"""`kala serve`: run the service."""
 
 import click
 
@@ -18,6 +18,6 @@ def serve(config_file: str | None, *, daemon: bool, **flags: object) -> None:
     Settings come from /etc/kala/kala.toml, ~/.config/kala/kala.toml, environment variables such as KALA_PORT, and the
     options below; later ones override earlier ones. `kala config show` shows where each value comes from.
     """
-    from kala.service.daemon import run  # noqa: PLC0415 - `kala --help` reads this module too, and needs no service
+    from kala.service.daemon import run  # noqa: PLC0415  `kala --help` imports this module, too
 
     run(loader(config_file, flags), detach=daemon)

@@ -1,4 +1,4 @@
-"""The options that stand for Kala's settings, made from the table in `kala.config`."""
+"""The command-line options for Kala's settings, made from the table in `kala.config`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Confi
 
 
 def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
-    """Give a command --config and an option for each key. What the user leaves out arrives as None or ()."""
+    """Give a command --config and an option for each key. Options that are not given are passed as None or ()."""
     for name in reversed(list(keys)):
         command = _option(name)(command)
     return click.option(
@@ -32,14 +32,14 @@ def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
 
 
 def loader(config_file: str | None, flags: Mapping[str, object]) -> Callable[[], Loaded]:
-    """A function that reads the settings, now and at each reload, as they look from where the command was given."""
+    """Return a function that reads the settings, now and at each reload, relative to the current working directory."""
     return _loader(config_file, flags, dict(os.environ))
 
 
 def loaded_as_by_service(config_file: str | None, flags: Mapping[str, object]) -> Loaded:
-    """Read the settings that the service on this machine has, where root asks and no variable of Kala's is set.
+    """Read the settings; those of the service on this machine if root asks and sets no file or variable of Kala's.
 
-    Root's own settings and data are not what an administrator looks for there.
+    An administrator who runs `kala backup` as root means the service, not settings and data of root's own.
     """
     own = dict(os.environ)
     is_asked = os.geteuid() == 0 and not config_file and not any(map(_is_kalas, own))
@@ -68,13 +68,13 @@ def _kind(name: str) -> dict[str, Any]:
     if _DEFAULTS[name] is False:
         return {"is_flag": True}
     kind = KEYS[name].kind
-    # Not click's own types, which would refuse a wrong value with sentences of their own.
+    # Not click's types, whose error messages differ from ours.
     complete = _paths if kind.is_path else _choices(kind.choices)
     return {"multiple": kind.is_list, "metavar": "TEXT", "shell_complete": complete}
 
 
 def _paths(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Let the shell complete names of files and folders, as it knows how."""
+    """Let the shell complete file names."""
     return [CompletionItem(begun, type="file")]
 
 
@@ -84,7 +84,7 @@ def _choices(choices: Sequence[str]) -> _Complete:
 
 def _help(name: str) -> str:
     default = _DEFAULTS[name]
-    if default is msgspec.NODEFAULT:  # such a key's meaning tells it
+    if default is msgspec.NODEFAULT:  # then the meaning includes the default
         return KEYS[name].meaning
     words = {True: "on", False: "off"} if isinstance(default, bool) else {None: "none", (): "none", "": "none"}
     shown = words.get(default, default)

@@ -1,4 +1,4 @@
-"""`kala version`: what a bug report must tell."""
+"""`kala version`: the versions that a bug report needs."""
 
 import platform
 from pathlib import Path
@@ -7,8 +7,8 @@ import click
 
 import kala
 
+# Written when Kala is built. A clone has none, because git knows the commit.
 _COMMIT_FILE = Path(kala.__file__).with_name("commit.txt")
-"""Put there when Kala is built. A clone has none, as git knows better."""
 
 
 @click.command()

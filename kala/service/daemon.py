@@ -1,4 +1,4 @@
-"""`kala serve`: a process in order (streams, descriptors, pid file, log), and then the loop in it."""
+"""`kala serve`: set up the process (standard streams, file descriptors, pid file, log), then run the main loop."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ class AppFactory(Protocol):
 
 
 def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | None = None) -> None:
-    """Serve until a signal ends it; with `detach` return when a process in the background serves."""
+    """Serve until a signal to stop; with `detach` return once a process in the background answers requests."""
     detached = background.is_detached()
     config = load().config
     if detach and not detached:
@@ -56,7 +56,7 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
 
 
 def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory, listener: socket.socket | None) -> Loop:
-    signals = Signals()  # first: a signal that comes while the app is made or starts stops it in good order
+    signals = Signals()  # before the app: a signal to stop during its start waits, and then stops it cleanly
     notifier = Notifier(os.environ)
     interval = notifier.watchdog_interval
     beat_interval = interval / 2 if interval else None
@@ -67,18 +67,18 @@ def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory, l
 def _kala_app(
     config: Config, *, beat: Callable[[], None], beat_interval: float | None, listener: socket.socket | None
 ) -> App:
-    # Late, as it takes most of a start: wrong settings and a held pid file are told without it.
+    # Import late, as this takes most of the start-up time: wrong settings and a locked pid file are reported before it.
     from kala.app import App as KalaApp  # noqa: PLC0415
 
     return KalaApp(config, beat=beat, beat_interval=beat_interval, listener=listener)
 
 
 def _context(config: Config, listener: socket.socket | None, *, detached: bool) -> daemon.DaemonContext:
-    """python-daemon's order of a daemon process, but for what the commands that Kala starts would inherit.
+    """Return python-daemon's context, without what the commands that Kala starts would inherit.
 
-    Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored for them. Detaching is
-    done by then, in a way of our own. In the background, commands start in the home directory, as those of cron do: a
-    command that clears its working directory must not clear Kala's data.
+    Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored. detach.py has detached
+    the process. In the background, commands start in the home directory, like those of cron: a command that clears its
+    working directory must not clear Kala's data.
     """
     if detached:
         # Before the pid file and the log, which may be in it.
@@ -98,8 +98,8 @@ def _context(config: Config, listener: socket.socket | None, *, detached: bool) 
 
 
 def _home() -> Path:
-    """Return the home directory, or / where there is none that can be entered."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path raises where there is none
+    """Return the home directory, or / if it does not exist or cannot be entered."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111  Path raises if there is none
     return home if home.is_absolute() and os.access(home, os.X_OK) and home.is_dir() else Path("/")
 
 
@@ -110,7 +110,7 @@ def _current_umask() -> int:
 
 
 def _give_up_broken_stderr() -> None:
-    """A log that nobody reads any more is no failure; Python would make exit status 120 of it."""
+    """Replace a stderr whose reader has closed it: that is no failure, but Python would exit with status 120."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -119,7 +119,7 @@ def _give_up_broken_stderr() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open what a shell's `<&-` closed: a database would get the free descriptor, and then what is meant for stderr."""
+    """Open standard streams that are closed (`2>&-`): else the database gets descriptor 2, and error messages too."""
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)

@@ -1,4 +1,4 @@
-"""Going to the background: Kala starts itself again in a session of its own, and leaves when that one is ready.
+"""Detach: Kala starts itself again in a new session, and exits once the new process is ready.
 
 It does not fork itself: PyInstaller's one-file program deletes its unpacked files when the process started first ends.
 """
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 65_536
 
 
 def start_again() -> None:
-    """Return when the new process answers requests; if it ends before, exit as it did, after what it had to say."""
+    """Start Kala in the background; return once it answers requests, or exit with its messages and exit status."""
     child, pipe = _start()
     try:
         with os.fdopen(pipe, "rb", buffering=0) as stream:
@@ -29,18 +29,18 @@ def start_again() -> None:
                     return
                 sys.stderr.write(line.decode(errors="replace") + "\n")
         raise _failure(child.wait())
-    except KeyboardInterrupt:  # in its own session the child did not hear of it
+    except KeyboardInterrupt:  # the child, in its own session, got no SIGINT
         child.terminate()
         raise
 
 
 def is_detached() -> bool:
-    """Whether this is the process in the background. The variable is dropped: no command of ours shall inherit it."""
+    """Return whether this process is the one in the background. Unsets the variable, so that no command inherits it."""
     return os.environ.pop(_DETACHED, None) is not None
 
 
 def say_ready(log_file: Path | None) -> None:
-    """Let the starter go. What is still written to stdout and stderr, a crash of a thread, goes where the log goes."""
+    """Let the parent process exit. Later output, such as the traceback of a crashed thread, goes to the log file."""
     with (log_file or Path(os.devnull)).open("ab") as target:
         sys.stderr.flush()
         os.write(2, _READY + b"\n")
@@ -49,7 +49,7 @@ def say_ready(log_file: Path | None) -> None:
 
 
 def _start() -> tuple[subprocess.Popen[bytes], int]:
-    """The new process and the reading end of its stderr. No other stream of ours goes on in it."""
+    """Start the new process; return it and the read end of its stderr. It inherits no other stream."""
     ours, theirs = os.pipe()
     child = subprocess.Popen(
         _same_command(),
@@ -64,7 +64,11 @@ def _start() -> tuple[subprocess.Popen[bytes], int]:
 
 
 def _lines(stream: FileIO) -> Iterator[bytes]:
-    """Waits by turns of a second: Python overlooks a signal that comes just before it begins to wait."""
+    """Yield the lines of the stream until its end.
+
+    Wait for a second at a time: a signal that arrives just before select() blocks does not interrupt it, because Python
+    has checked for signals by then. Ctrl-C would have no effect until the next line.
+    """
     rest = b""
     ended = False
     while not ended:
@@ -82,7 +86,7 @@ def _same_command() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours. A frozen program is told to unpack itself anew, and not to look for libraries in our unpacked files."""
+    """Return our environment. A frozen program must unpack itself again, and not load our unpacked libraries."""
     environ = {**os.environ, _DETACHED: "1"}
     if _is_frozen():
         environ["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
@@ -97,7 +101,7 @@ def _is_frozen() -> bool:
 
 
 def _failure(code: int) -> KalaError | SystemExit:
-    """An exit code comes after a sentence of the child's own."""
+    """Return what to raise. A positive exit code needs no message, because the child has printed one."""
     if code > 0:
         return SystemExit(code)
     how = f"was killed by {signal.Signals(-code).name}" if code else "exited"

@@ -1,7 +1,7 @@
-"""journald's native protocol, by which a line carries fields: `journalctl KALA_JOB_NAME=backup` finds its runs.
+"""journald's native protocol, in which a log line has fields: `journalctl KALA_JOB_NAME=backup` finds that job's runs.
 
-See https://systemd.io/JOURNAL_NATIVE_PROTOCOL. A message is one datagram of fields; one too large for that goes into a
-sealed file in memory, whose descriptor is sent.
+See https://systemd.io/JOURNAL_NATIVE_PROTOCOL. A message is one datagram of fields; a message that is too large is
+written to a sealed memfd, whose descriptor is sent.
 """
 
 import errno
@@ -13,19 +13,19 @@ import struct
 from collections.abc import Iterator
 
 SOCKET = "/run/systemd/journal/socket"
+# Of syslog(3).
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-"""syslog's, as journald wants them."""
 
 _TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class JournalHandler(logging.Handler):
-    """Sends each line with its fields, `run_id` as KALA_RUN_ID. What journald does not take goes to `otherwise`."""
+    """Sends each record with its fields, `run_id` as KALA_RUN_ID. `fallback` handles what journald does not accept."""
 
-    def __init__(self, otherwise: logging.Handler, path: str) -> None:
+    def __init__(self, fallback: logging.Handler, path: str) -> None:
         super().__init__()
-        self._otherwise = otherwise
+        self._fallback = fallback
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
@@ -33,13 +33,13 @@ class JournalHandler(logging.Handler):
         try:
             self._send(b"".join(_encoded(name, value) for name, value in self._fields(record)))
         except OSError:
-            self._otherwise.handle(record)
-        except Exception:  # noqa: BLE001 - as each handler of logging does: no run fails for a line about it
+            self._fallback.handle(record)
+        except Exception:  # noqa: BLE001  like every logging handler: no run fails because of its log line
             self.handleError(record)
 
     def close(self) -> None:
         self._socket.close()
-        self._otherwise.close()
+        self._fallback.close()
         super().close()
 
     def _fields(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
@@ -52,7 +52,7 @@ class JournalHandler(logging.Handler):
                 yield f"KALA_{name.upper()}", value
 
     def _send(self, message: bytes) -> None:
-        # Not connected: a journald that was started again is found at the same path.
+        # sendto() on an unconnected socket also reaches a journald that was restarted.
         try:
             self._socket.sendto(message, self._path)
         except OSError as error:
@@ -61,17 +61,17 @@ class JournalHandler(logging.Handler):
             self._send_in_file(message)
 
     def _send_in_file(self, message: bytes) -> None:
-        with open(os.memfd_create("kala-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb") as file:  # noqa: PTH123 - a descriptor
+        with open(os.memfd_create("kala-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb") as file:  # noqa: PTH123  a file descriptor
             file.write(message)
             file.flush()
             fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
             descriptor = struct.pack("i", file.fileno())
-            # Not send_fds, which sends to no address, whatever it is given.
+            # Not socket.send_fds(), which ignores its address argument.
             self._socket.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)], 0, self._path)
 
 
 def _encoded(name: str, value: object) -> bytes:
-    """`NAME=value`, or with the value's length where it has more than one line."""
+    """Return `NAME=value`, or the binary form with the value's length if the value has several lines."""
     if isinstance(value, (list, tuple)):
         value = ", ".join(map(str, value))
     data = str(value).encode(errors="backslashreplace")

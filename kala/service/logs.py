@@ -1,4 +1,4 @@
-"""The log, for people, for journald, and for programs. Whoever logs gives one sentence and the same facts as fields:
+"""The log: for people, for journald and for programs. Each call gives one sentence, and the same facts as fields:
 
 `logger.info("run 12 of backup started", extra={"fields": {"action": "run_started", "run_id": 12}})`
 """
@@ -22,14 +22,14 @@ from kala.core.limits import LOG_LINE
 from kala.service import journal
 
 _LOGGER = logging.getLogger("kala")
-# What a field can be beside text that needs no look. A tuple, as a union takes thrice as long to ask for.
+# Types of fields that need no escaping. A tuple, because isinstance() with a union takes three times as long.
 _PLAIN = (int, float, NoneType)
 
 
 class Presentable(logging.Filter):
-    """Makes what a record says safe to show, in whatever form: names, messages and errors can come from outside.
+    """Escapes text in a record, for every format: names, messages and errors can come from outside.
 
-    A traceback keeps its lines. Each but the first is indented, so that none can pass for a line of the log.
+    A traceback keeps its lines. All but the first are indented, so that none can pass for a log line.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -44,7 +44,7 @@ class Presentable(logging.Filter):
 
 
 def _are_plain(values: Iterable[object]) -> bool:
-    """Whether nothing in the fields of a record is to be changed. Usually so, and told soon: runs have two records."""
+    """Return whether no field needs escaping. Usually so, and quick to find out, as each run logs two records."""
     texts = []
     for value in values:
         if isinstance(value, str):
@@ -66,7 +66,7 @@ def _indented(line: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """For people: local time (RFC 3339), the level where it is not the usual, the sentence."""
+    """For people: local time (RFC 3339), the level unless it is info, the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         seconds, rest = divmod(record.created, 1)
@@ -77,13 +77,13 @@ class TextFormatter(logging.Formatter):
 
 @lru_cache(maxsize=2)
 def _local(seconds: int) -> tuple[str, str]:
-    """The clock and its offset from UTC. Kept, because a busy second has hundreds of lines."""
+    """Return local time and UTC offset. Cached, because a busy second has hundreds of lines."""
     text = datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
     return text[:19], text[19:]
 
 
 class JournalFormatter(logging.Formatter):
-    """For journald by way of stderr: it has the time itself, and takes the priority from the start of each line."""
+    """For journald through stderr: each line starts with its priority (sd-daemon(3)); journald adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"<{journal.PRIORITIES.get(record.levelno, 6)}>"
@@ -91,7 +91,7 @@ class JournalFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For programs: one object a line, with the fields."""
+    """For programs: one JSON object per line, with the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = rfc3339(datetime.fromtimestamp(record.created, UTC), "microseconds")
@@ -103,15 +103,15 @@ class JsonFormatter(logging.Formatter):
 
 
 class _LogFile(WatchedFileHandler):
-    """A file that logrotate may move away. Where it cannot be opened again, lines are lost, but no run fails for it."""
+    """A file that logrotate may move. If it cannot be opened again, lines are lost, but no run fails."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
 
     def _open(self) -> TextIOWrapper:
-        """Messages can have names and paths that are not for all users: a new file is for Kala's user and group."""
+        """Create a new file for Kala's user and group only, as messages contain names and paths of jobs."""
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        return open(fd, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123 - a descriptor
+        return open(fd, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123  a file descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -124,10 +124,10 @@ _FORMATTERS = {"text": TextFormatter, "journal": JournalFormatter, "json": JsonF
 
 
 def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -> None:
-    """Send all that Kala logs to the file, or else to stderr; what was configured before ends."""
-    # A log that nobody can read any more, a closed pipe for one, is no reason to print tracebacks about logging.
+    """Log to the file, or else to stderr. Replaces the previous configuration."""
+    # If the log cannot be written, for example because it is a closed pipe, do not print a traceback for each line.
     logging.raiseExceptions = False
-    # No line tells these; the "Optimization" part of Python's logging HOWTO.
+    # No format uses these; see "Optimization" in Python's Logging HOWTO.
     logging._srcfile = None  # noqa: SLF001
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler: logging.Handler = _LogFile(log_file) if log_file else logging.StreamHandler(sys.stderr)
@@ -146,11 +146,11 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
 
 
 def set_verbose(verbose: bool) -> None:
-    """Log every step, or only what matters."""
+    """Log at level debug, or else info."""
     _LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def _is_journal(environ: Mapping[str, str]) -> bool:
-    """Whether stderr goes to journald, and was not redirected since systemd started the process."""
+    """Return whether stderr goes to journald, and was not redirected since systemd started the process."""
     stderr = os.fstat(2)
     return environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"

@@ -1,4 +1,4 @@
-"""The life of the service, from its start to the signal that ends it, in the main thread."""
+"""The main loop of the service: in the main thread, from the start of the app to its stop by a signal."""
 
 import logging
 import select
@@ -23,7 +23,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS_AT_ONCE = 1024
 _STATUS_SECONDS = 1.0
 _SLICE_SECONDS = 0.1
-# What closing the database and the listening sockets may take beyond the two graces, as told to systemd.
+# Time to close the database and the sockets after the two graces; part of the stop timeout that systemd gets.
 _CLOSE_SECONDS = 10.0
 
 
@@ -32,32 +32,33 @@ class App(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it answers, such as http://127.0.0.1:8000."""
+        """The address on which requests are answered, such as http://127.0.0.1:8000."""
 
     def start(self) -> None:
-        """Return when requests are answered; raises KalaError where that cannot be."""
+        """Start, and return once requests are answered. Raises KalaError if that is not possible."""
 
     def status(self) -> str:
-        """One line for `systemctl status`."""
+        """Return one line for `systemctl status`."""
 
     def reload(self, config: Config) -> None:
-        """Take over the values of the reloadable keys."""
+        """Apply the values of the reloadable keys."""
 
     def drain(self) -> None:
-        """Begin no run any more, and stop listening."""
+        """Start no more runs, and stop listening."""
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until no run is running, or for so many seconds; tells whether none is."""
+        """Wait until no run is running, for at most `timeout` seconds; return whether none is."""
 
     def stop(self) -> None:
-        """End what still runs and close everything; may be called twice, and after a start that failed."""
+        """Cancel runs that are still running, and close everything. Idempotent, also after a start that failed."""
 
 
 class Signals:
-    """The signals as they came. Python's own C handler writes each to a socket, so that none is lost.
+    """The signals received. Python's C-level handler writes each to a socket (set_wakeup_fd), so that none is lost.
 
-    A queue would lose some: one that comes when the main thread is about to wait for a lock wakes nobody. They are
-    caught, not blocked: a blocked signal would stay blocked in every command that Kala starts.
+    With a queue, one could be: Python runs handlers between bytecodes, so a signal that arrives just before the main
+    thread blocks on the queue's lock does not wake it up. Signals are caught, not blocked, because every command that
+    Kala starts would inherit the blocked ones.
     """
 
     def __init__(self) -> None:
@@ -69,30 +70,31 @@ class Signals:
             signal.signal(number, _ignore)
 
     def wait(self, timeout: float | None) -> int | None:
-        """The next signal, or None when none came in time."""
+        """Return the next signal, or None if none comes within `timeout` seconds."""
         ready, _, _ = select.select([self._came], [], [], 0 if self._waiting else timeout)
         if ready:
-            # Of several that come at once the handler of the last runs first; a reload shall not come after a stop.
+            # Sort what came together: SIGHUP (1) sorts before SIGINT (2) and SIGTERM (15), so a reload never follows a
+            # stop.
             self._waiting = sorted([*self._waiting, *self._came.recv(_SIGNALS_AT_ONCE)])
         return self._waiting.pop(0) if self._waiting else None
 
     def stop_came(self) -> bool:
-        """Whether another signal to stop is among those that came meanwhile."""
+        """Take all signals that have arrived; return whether one of them asks to stop."""
         return any(number in _STOP_SIGNALS for number in iter(lambda: self.wait(0), None))
 
     def close(self) -> None:
-        """Wait no more; a signal that comes later is caught, and has nothing left to end."""
+        """Stop receiving. Later signals are still caught, and ignored."""
         signal.set_wakeup_fd(-1)
         self._came.close()
         self._sent.close()
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """A handler in Python must be there for the one in C to be; that one has done all there is to do."""
+    """set_wakeup_fd() needs a Python handler to be installed; the byte is written by the time this runs."""
 
 
 class Loop:
-    """Starts the app, tells whoever started Kala, reacts to signals, and stops the app in good order."""
+    """Starts the app, reports that it is ready, handles signals, and stops the app cleanly."""
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class Loop:
         self._has_orphans = orphans.come_here()
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Return when a signal has ended the service; raises KalaError when it did not start."""
+        """Serve until a signal to stop. Raises KalaError if the app does not start."""
         try:
             self._app.start()
             self._say_started()
@@ -147,8 +149,8 @@ class Loop:
             self._take_over(self._load().config)
         except KalaError as error:
             sentence = str(error)
-            # The sentence says it all; a traceback would only hide it.
-            _logger.error("keeping the current settings: %s", error, extra={"fields": {"action": "reload_failed"}})  # noqa: TRY400
+            fields = {"action": "reload_failed"}
+            _logger.error("keeping the current settings: %s", error, extra={"fields": fields})  # noqa: TRY400  no traceback
         self._notifier.ready()
         self._report.write(began, sentence)
 

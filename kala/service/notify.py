@@ -1,4 +1,4 @@
-"""What Kala tells systemd about itself. Without systemd every call does nothing."""
+"""Messages to systemd about the state of the service (sd_notify(3)). Without systemd every call does nothing."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from kala.core.foreign import presentable
 
 
 class Notifier:
-    """The talk with systemd. A message that cannot be sent is dropped: the service matters more than news of it."""
+    """Sends messages to systemd. A message that cannot be sent is dropped, and the service goes on."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.active = bool(environ.get("NOTIFY_SOCKET"))
@@ -20,7 +20,7 @@ class Notifier:
         self._last_beat = 0.0
 
     def ready(self) -> None:
-        """Requests are answered, or a reload is over."""
+        """Report that requests are answered, or that a reload is over."""
         self._send("READY=1")
 
     def reloading(self) -> None:
@@ -28,17 +28,17 @@ class Notifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, within: float) -> None:
-        """Kala ends, within so many seconds: a longer shutdown_grace than TimeoutStopSec must not end in SIGKILL."""
+        """Report a stop of up to `within` seconds, so that TimeoutStopSec= does not cut a long shutdown_grace short."""
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(within * 1e6)}")
 
     def status(self, text: str) -> None:
-        """The line that `systemctl status` shows; sent when it changed."""
+        """Set the line that `systemctl status` shows; sent only if it changed."""
         if text != self._status:
             self._status = text
             self._send(f"STATUS={presentable(' '.join(text.split()))}")
 
     def watchdog(self) -> None:
-        """The engine is alive. It says so in every round, which may be often; systemd needs to hear a few."""
+        """Report that the engine is alive. It does so in every step; only the beats that systemd needs are sent."""
         now = time.monotonic()
         if self.watchdog_interval and now - self._last_beat >= self.watchdog_interval / 4:
             self._last_beat = now
@@ -46,12 +46,12 @@ class Notifier:
 
     def _send(self, message: str) -> None:
         if self._systemd:
-            # sdnotify encodes as Latin-1, and drops what that cannot: this way the bytes it sends are UTF-8.
+            # sdnotify encodes as Latin-1 and drops all other characters; decoded this way, the bytes sent are UTF-8.
             self._systemd.notify(message.encode().decode("latin-1"))
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> float | None:
-    """Seconds within which systemd wants to hear from this process; the variables may be meant for another.
+    """Return the seconds within which systemd expects a message, or None if the variables name another process.
 
     They may name the parent: the one-file binary is two processes, and systemd knows the first.
     """

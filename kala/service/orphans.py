@@ -1,7 +1,7 @@
-"""Processes that commands leave behind: where nobody else takes their exit statuses, Kala has to.
+"""Reap processes that commands leave behind, if Kala is the process that has to.
 
-The kernel gives a process whose parent has ended to process 1, which in a container is often Kala. Nobody there takes
-its exit status, so when it ends it stays as a zombie and counts against the container's limit.
+The kernel makes process 1 the parent of a process whose parent has ended; in a container, that is often Kala. An
+orphan that is not reaped stays a zombie, and counts against the container's limit.
 """
 
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from kala.service import prctl
 
-# Of waitpid(2): only children of the calling thread. Python has no name for it.
+# See waitpid(2): wait only for children of the calling thread. Missing in Python's os module.
 _WNOTHREAD = 0x20000000
 
 
 def come_here() -> bool:
-    """Whether orphans come to this process from now on: as process 1, or in place of the loader that is.
+    """Return whether orphans become children of this process: it is process 1, or a subreaper under its loader.
 
-    The one-file binary is two processes. Its loader, as process 1, waits for nobody but Kala.
+    The one-file binary is two processes. Its loader, as process 1, waits only for Kala.
     """
     if os.getpid() == 1:
         return True
@@ -29,15 +29,15 @@ def come_here() -> bool:
 def _is_of_this_program(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/exe").samefile("/proc/self/exe")
-    except OSError:  # it is another user's
+    except OSError:  # a process of another user
         return False
 
 
 def reap() -> None:
-    """Take the exit statuses of orphans that have ended. For the main thread only, while the executor's threads live.
+    """Reap orphans that have ended. Call it in the main thread only, while the executor's threads live.
 
-    Orphans become children of the main thread. Commands are those of the threads that start them, and these wait for
-    them: here they are not seen, so that no status is taken from who needs it.
+    Orphans become children of the main thread. A command is a child of the thread that started it: __WNOTHREAD leaves
+    its exit status to the thread that waits for it.
     """
     try:
         while os.waitpid(-1, os.WNOHANG | _WNOTHREAD)[0]:

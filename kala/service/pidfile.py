@@ -9,16 +9,16 @@ from pathlib import Path
 
 from kala.core.errors import Conflict, Invalid
 
-# struct flock of fcntl(2): type, whence, start and length (none is the whole file), process.
+# struct flock of fcntl(2): type, whence, start, length (0 means the whole file), pid.
 _FLOCK = "hhqqi"
 
 
 class PidFile:
     """Holds the file while it is entered. That a process lives is told by the lock: a stale file is no hindrance.
 
-    The folder may be one in which others can write, such as /tmp, and everybody may read the file. So no link is
-    followed, nothing but a plain file of ours is written to, and only a write lock counts: who may merely read the file
-    can have a read lock on it, and must not keep Kala from starting.
+    Other users may be able to write in the folder, such as /tmp, and to read the file. So links are not followed, only
+    a regular file of ours is written to, and only a write lock counts: users who can read the file can hold a read lock
+    on it, and must not keep Kala from starting.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,9 +47,9 @@ class PidFile:
             os.close(fd)
 
     def _opened(self) -> int:
-        """The file, made where it is not there. Raises Invalid for what somebody else may have put in its place."""
+        """Open the file, or create it. Raises Invalid for what another user may have put in its place."""
         try:
-            # Without waiting: to open a pipe could last for ever.
+            # O_NONBLOCK, because opening a FIFO could block forever.
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         except OSError as error:
             if error.errno != errno.ELOOP:
@@ -64,7 +64,7 @@ class PidFile:
         )
 
     def _lock(self, fd: int) -> bool:
-        """Whether the file is locked and still has its name. Raises Conflict where another process holds it."""
+        """Lock the file; return whether it still has its name. Raises Conflict if another process holds it."""
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         except BlockingIOError:
@@ -74,7 +74,7 @@ class PidFile:
         return self._is_current(fd)
 
     def _refuse_if_held(self, fd: int) -> None:
-        """A read lock would be granted beside all locks but that of a process that may write the file."""
+        """Raise Conflict if a write lock is held: F_OFD_GETLK for a read lock reports no other."""
         asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
         found, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))
         if found != fcntl.F_UNLCK:
@@ -82,7 +82,7 @@ class PidFile:
             raise Conflict(f"pid_file: {self._path} is locked by {holder}; stop it, or use another file")
 
     def _is_current(self, fd: int) -> bool:
-        """Whether the file was not unlinked between opening and locking it, by its last holder's exit."""
+        """Return whether the path still names the file: its last holder may have unlinked it before we locked it."""
         try:
             return os.path.samestat(os.fstat(fd), self._path.lstat())
         except FileNotFoundError:

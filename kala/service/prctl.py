@@ -1,4 +1,4 @@
-"""What Kala asks the kernel for its own process (prctl(2)), which Python has no function for."""
+"""prctl(2), which Python has no function for."""
 
 import ctypes
 import os
@@ -8,16 +8,15 @@ _SET_CHILD_SUBREAPER = 36
 
 
 def forbid_tracing() -> None:
-    """Let no process of Kala's own user, which includes its jobs, look into this one: no ptrace, no /proc/PID/mem.
+    """Keep processes of Kala's user, such as its jobs, from looking into this one (ptrace(2), /proc/PID/mem).
 
-    Only root can then. It also means that a crash leaves no core dump. What Kala starts is not affected: the kernel
-    allows it again at each execve(2).
+    Only root still can. A crash then leaves no core dump. Commands are not affected: execve(2) resets the flag.
     """
     _prctl(_SET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of processes below this one whose own has ended; else process 1 does."""
+    """Become the parent of descendants whose parent has ended, which otherwise is process 1."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 

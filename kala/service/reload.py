@@ -1,6 +1,6 @@
-"""`kala reload`: a reload that ends when the settings are in force, or with the error when they cannot be.
+"""`kala reload`: return once the new settings are in effect, or fail with the error.
 
-A signal has no answer. So the service writes how each reload went to a file, and whoever sent SIGHUP waits for it.
+A signal has no answer. So the service writes the result of each reload to a file, for which `kala reload` waits.
 """
 
 import logging
@@ -22,20 +22,20 @@ _logger = logging.getLogger("kala.service")
 
 
 class _Result(msgspec.Struct, frozen=True):
-    """How the last reload went: when it began, on the monotonic clock, and what was wrong, if anything."""
+    """The result of the last reload: its start on the monotonic clock in ns, and the error or an empty string."""
 
     began: int
     error: str
 
 
 class ReloadReport:
-    """Where the service tells how a reload went: in its RUNTIME_DIRECTORY. Without one nobody can wait, nor asks."""
+    """The file in RUNTIME_DIRECTORY with the result of the last reload. Without the directory, nothing is written."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._file = _file(environ)
 
     def write(self, began: int, error: str) -> None:
-        """Tell it. A reload that nobody hears of has happened all the same."""
+        """Replace the file. If that fails, the reload has happened all the same."""
         if self._file is None:
             return
         new = self._file.with_suffix(".new")
@@ -47,7 +47,7 @@ class ReloadReport:
 
 
 def reload_and_wait(environ: Mapping[str, str], limit: float = _LIMIT_SECONDS) -> None:
-    """Let the process MAINPID reload, and return when it has; raises Invalid with its sentence where it has not."""
+    """Make the process MAINPID reload, and wait until it has. Raises Invalid with its error if a setting is wrong."""
     file, pid = _file(environ), environ.get("MAINPID", "")
     if not pid.isdecimal() or file is None:
         missing = "RUNTIME_DIRECTORY" if pid.isdecimal() else "MAINPID"

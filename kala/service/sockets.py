@@ -1,4 +1,4 @@
-"""The socket that systemd listens on for Kala (kala.socket), and holds while Kala restarts: see sd_listen_fds(3)."""
+"""The listening socket that systemd passes (kala.socket), and keeps open while Kala restarts: see sd_listen_fds(3)."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ _FIRST = 3
 
 
 def handed_over(environ: Mapping[str, str], config: Config) -> socket.socket | None:
-    """The one listening socket that this process was started with, or None; raises Invalid where it cannot be used."""
+    """Return the listening socket that systemd passed to this process, or None. Raises Invalid if it cannot be used."""
     count = _count(environ)
     if not count:
         return None
@@ -19,13 +19,13 @@ def handed_over(environ: Mapping[str, str], config: Config) -> socket.socket | N
         raise Invalid(f"LISTEN_FDS: {count} sockets were passed, and Kala uses only one; keep one ListenStream= line")
     os.set_inheritable(_FIRST, False)
     listener = _listening(_FIRST)
-    if listener.family != socket.AF_UNIX:  # who may use that one, its file's mode tells
+    if listener.family != socket.AF_UNIX:  # the mode of its file controls access
         check_reach(listener.getsockname()[0], config)
     return listener
 
 
 def _count(environ: Mapping[str, str]) -> int:
-    """How many there are; the variables may be meant for another process."""
+    """Return the number of sockets passed; 0 if the variables are meant for another process."""
     count = environ.get("LISTEN_FDS", "")
     return int(count) if environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal() else 0
 

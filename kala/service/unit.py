@@ -1,4 +1,4 @@
-"""Kala's unit as systemd knows it: where an administrator's commands find the settings and data of the service."""
+"""The environment of kala.service, so that an administrator's commands find the service's settings and data."""
 
 import os
 import shlex
@@ -10,18 +10,18 @@ from kala.runner.environment import for_commands
 
 _SHOW = ("systemctl", "show", "--property=MainPID,LoadState,StateDirectory,Environment", "kala.service")
 _LIMIT_SECONDS = 10
-# Where this folder is, systemd is process 1 (sd_booted(3)).
+# Exists if systemd is process 1 (sd_booted(3)).
 _BOOTED = Path("/run/systemd/system")
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of kala.service: the running process's own, or else as far as the unit tells it.
+    """Return the environment of kala.service: that of the running process, or else what the unit sets.
 
-    Empty where systemd does not run or has no such unit. Raises KalaError where it cannot be asked.
+    Empty if systemd does not run or has no such unit. Raises KalaError if systemctl fails.
     """
     if not _BOOTED.is_dir():
         return {}
-    # A clean environment: systemctl must not load the libraries that a binary of Kala's brings along.
+    # systemctl must not load the libraries of Kala's binary.
     environ = for_commands(os.environ)
     try:
         done = subprocess.run(_SHOW, env=environ, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=True)
@@ -36,7 +36,7 @@ def environment() -> dict[str, str]:
 def _of_process(pid: str) -> dict[str, str]:
     try:
         text = Path(f"/proc/{pid}/environ").read_text(errors="surrogateescape")
-    except OSError:  # it does not run: its number is 0
+    except OSError:  # not running: the PID is 0
         return {}
     return dict(pair.partition("=")[::2] for pair in text.split("\0") if pair)
 
