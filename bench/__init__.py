@@ -1,1 +1,1 @@
-"""What Kala does and takes, measured from outside, beside a peer that speaks the same API and beside the machine."""
+"""Kala's speed and resource use, measured from outside, compared with a peer of the same API and with the machine."""

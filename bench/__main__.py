@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, in turns where there is a peer, and writes a table, the figures as JSON, and plots."""
+"""`python -m bench`: measure, in turns with a peer if there is one; write a table, the figures as JSON, and plots."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
--- For wrk: one request again and again, `-- METHOD BODY`; what became of it as one line of JSON.
+-- For wrk: repeats one request, given as `-- METHOD BODY`; prints the result as one line of JSON.
 function init(words)
    wrk.method = words[1]
    wrk.body = words[2]

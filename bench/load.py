@@ -1,4 +1,4 @@
-"""The load: many requests as fast as they are answered, jobs that are due at given times, and when they started."""
+"""The load: requests as fast as they are answered, and jobs due at given times that report when they started."""
 
 import json
 import subprocess
@@ -17,13 +17,13 @@ from bench.subject import Server, ask
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 FAR_JOB = {"name": "backup", "command": "/bin/true", "owner": "a@example.org", "schedule": FAR}
 CLIENTS = 4
-# Creating jobs must not reach into the time at which they are due: so many a second are taken for granted.
+# All jobs must be created before the first one is due; this many can be created per second.
 _CREATES = 400
 _HEAD_START = 2.0
 
 
 class Rate(NamedTuple):
-    """What wrk saw: requests a second, and latencies in milliseconds."""
+    """wrk's result: requests per second, and latencies in milliseconds."""
 
     per_second: float
     p50: float
@@ -31,7 +31,7 @@ class Rate(NamedTuple):
 
 
 def wrk(server: Server, path: str, clients: int, seconds: float, *, method: str = "GET", body: Any = None) -> Rate:
-    """As many requests as are answered, from so many clients that each wait for their answer."""
+    """Send requests from `clients` connections, each as soon as the response to the one before has arrived."""
     script = machine.HERE / "load.lua"
     words = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout=120s", "-s", str(script)]
     words += [f"{server.address}/api/v1{path}", "--", method]
@@ -56,18 +56,18 @@ def create(server: Server, jobs: Sequence[dict[str, Any]]) -> None:
 
 
 def once(command: str, due: datetime) -> dict[str, Any]:
-    """A job that is due at one instant; the interval is for peers that want one."""
+    """Return a job that is due at one instant; the interval is for peers that require one."""
     at = due.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return {"name": "once", "command": command, "owner": "a@example.org", "schedule": f"R0/{at}/PT1H"}
 
 
 def beginning(count: int) -> datetime:
-    """An instant by which so many jobs will have been created."""
+    """Return an instant by which `count` jobs will have been created."""
     return datetime.now(UTC) + timedelta(seconds=_HEAD_START + count / _CREATES)
 
 
 class Stamps:
-    """A file in which jobs write how long after their due time they were started, in microseconds."""
+    """A file to which jobs write how long after their due time they were started, in microseconds."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -78,7 +78,7 @@ class Stamps:
         return f"{machine.program('stamp')} {self._path} {micros}"
 
     def late(self, count: int, seconds: float) -> list[float]:
-        """How many seconds late each run was, sorted, once there are so many."""
+        """Wait for `count` runs; return how many seconds late each was, sorted."""
         deadline = time.monotonic() + seconds
         while len(lines := self._path.read_text().splitlines()) < count:
             if time.monotonic() > deadline:
@@ -96,7 +96,7 @@ def stamps() -> Iterator[Stamps]:
 
 
 def runs_at(server: Server, stamps: Stamps, count: int, rate: float) -> datetime:
-    """Create jobs that are due one after another, so many a second, or all at once; tells when the first one is."""
+    """Create jobs that are due at `rate` per second, or all at once if it is 0; return when the first one is due."""
     start = beginning(count)
     instants = [start + timedelta(seconds=number / rate if rate else 0) for number in range(count)]
     create(server, [once(stamps.command(due), due) for due in instants])
@@ -110,18 +110,18 @@ def wait_until(instant: datetime) -> None:
 
 
 def when_counted(server: Server, successes: int, seconds: float) -> datetime:
-    """The instant at which so many runs have succeeded by the server's own count."""
+    """Wait until the server has counted this many successes; return the instant."""
     deadline = time.monotonic() + seconds
     with closing(server.connect()) as connection:
         while ask(connection, "GET", "/stats/")["Stats"]["success_count"] < successes:
             if time.monotonic() > deadline:
                 raise SystemExit(f"bench: fewer than {successes} runs were counted within {seconds:.0f} s")
-            time.sleep(0.1)  # asking is a load, too
+            time.sleep(0.1)  # requests are load, too
     return datetime.now(UTC)
 
 
 def paced(request: Callable[[int], object], count: int, rate: float) -> list[float]:
-    """Milliseconds from when each request should have begun until its answer, so that a stall counts for all it met."""
+    """Return the milliseconds from each request's planned start to its response; a stall counts for all behind it."""
     found = []
     start = time.monotonic()
     for number in range(count):
@@ -133,5 +133,5 @@ def paced(request: Callable[[int], object], count: int, rate: float) -> list[flo
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Of sorted values."""
+    """Return a percentile of sorted values."""
     return values[min(len(values) - 1, int(len(values) * percent / 100))]

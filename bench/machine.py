@@ -1,4 +1,4 @@
-"""The machine itself: what it is, and how fast it starts processes, by programs in C."""
+"""The machine: what it is, and how fast a program in C starts processes on it."""
 
 import os
 import platform
@@ -10,14 +10,14 @@ from threading import Thread
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
-# As many as C needs to keep two processors at work.
+# As many threads as C needs to keep the processors busy.
 AT_ONCE = 2 * (os.cpu_count() or 1)
 _WAKES = 2000
 
 
 @cache
 def program(name: str) -> str:
-    """A program of this folder, compiled."""
+    """Compile a program of this folder; return its path."""
     BUILD.mkdir(parents=True, exist_ok=True)
     target = BUILD / name
     subprocess.run(["cc", "-O2", "-Wall", "-o", target, HERE / f"{name}.c", "-lpthread"], check=True)
@@ -25,13 +25,13 @@ def program(name: str) -> str:
 
 
 def spawn_seconds(runs: int, *command: str) -> float:
-    """How long the machine takes for so many runs of a command, at the least."""
+    """Return the least time in seconds that the machine takes for this many runs of a command."""
     words = [program("spawn_limit"), str(runs), str(AT_ONCE), *command]
     return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
 def description() -> dict[str, str]:
-    """What a reader needs to know to judge the figures."""
+    """Return what a reader needs to know to judge the figures."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 2**20
@@ -48,9 +48,9 @@ def description() -> dict[str, str]:
 
 
 def wake_micros() -> float:
-    """How long a thread takes to wake one that sleeps on another processor: what limits a Python program of many.
+    """Return how long a thread takes to wake up one on another processor, which limits Python programs with threads.
 
-    From 5 us on a machine of one's own to 50 and more where processors are virtual.
+    From 5 us on a physical machine to 50 us and more on virtual processors.
     """
     (there, told), (back, answered) = os.pipe(), os.pipe()
     processors = os.sched_getaffinity(0)

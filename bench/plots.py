@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Texts stay texts, and the same figures give the same file.
+# Text stays text, and equal figures give equal files.
 mpl.rcParams.update(
     {
         "svg.fonttype": "none",
@@ -35,7 +35,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def draw(figures: Figures, samples: Mapping[tuple[str, str], Sequence[float]], folder: Path) -> None:
-    """The plots for which there are figures."""
+    """Draw the plots for which there are figures."""
     late = {key: values for key, values in samples.items() if key[0].startswith("lateness") and values}
     if late:
         _draw_lateness(late, folder / "lateness.svg")

@@ -15,7 +15,7 @@ _COLUMNS = ("Kala", "C", "peer")
 
 
 def write(found: Found, folder: Path) -> None:
-    """Write results.json, table.md and the plots, and show the table."""
+    """Write results.json, table.md and the plots, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     results = {"machine": machine.description(), "at": datetime.now(UTC).isoformat(), "figures": _figures(found)}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -26,7 +26,7 @@ def write(found: Found, folder: Path) -> None:
 
 
 def _figures(found: Found) -> dict[str, dict[str, Any]]:
-    """By name: the unit, and for each column the medians, with all that was measured."""
+    """Return, by name, the unit and for each column the median and all values."""
     figures: dict[str, dict[str, Any]] = {}
     for (name, column), measured in found.items():
         values = [round(figure.value, 3) for figure in measured]

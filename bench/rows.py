@@ -1,4 +1,4 @@
-"""What is measured. Each row is put on a server that has no jobs, and yields figures by name."""
+"""What is measured. Each row runs on a server without jobs, and yields named figures."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ QUICK = Scale(1, (100, 2_000), (10, 200), 3, 2_000, (0, 10_000), (0, 10_000))
 
 
 class Figure(NamedTuple):
-    """One result. `column` is who it is of, where that is not the subject; `sample` is all that it was made of."""
+    """One result. `column` is set if it is not the subject's; `sample` has all values from which it was computed."""
 
     name: str
     value: float
@@ -64,7 +64,7 @@ def reads(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 @contextmanager
 def with_jobs(subject: Subject, count: int) -> Iterator[Server]:
-    """One that has so many jobs: written to this Kala's files, which is fast, or created through a peer's API."""
+    """Start a server with `count` jobs: written to Kala's database, which is fast, or created through a peer's API."""
     if isinstance(subject, Own):
         with stored_jobs(count) as data, subject.on(data) as server:
             yield server
@@ -112,7 +112,7 @@ def burst(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 
 def at_once(subject: Subject, scale: Scale) -> Iterator[Figure]:
-    """From the moment in which a client sends a job without schedule to the start of its process."""
+    """Measure from the moment a client sends a job without a schedule to the start of its process."""
     count = int(50 * scale.seconds)
     with subject.empty() as server, load.stamps() as stamps, closing(server.connect()) as connection:
 
@@ -126,7 +126,7 @@ def at_once(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 
 def under_load(subject: Subject, scale: Scale) -> Iterator[Figure]:
-    """Requests of three kinds in turn, 25 a second, while 500 runs a second go on."""
+    """Send requests of three kinds in turn, 25 per second, during 500 runs per second."""
     count = int(500 * scale.rate_seconds)
     with subject.empty() as server, load.stamps() as stamps, closing(server.connect()) as connection:
         job = server.ask("POST", "/job/", FAR_JOB)["id"]
@@ -143,7 +143,7 @@ def under_load(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 
 def of_history(subject: Subject, scale: Scale) -> Iterator[Figure]:
-    """What the engine and the store spend on a run; nothing of it is another program's, so it is this Kala's alone."""
+    """Measure what the engine and the store spend on a run. Imports Kala's code, so it cannot measure a peer."""
     if isinstance(subject, Own):
         for runs in scale.history:
             for name, cost in history.measure(runs).items():
@@ -151,7 +151,7 @@ def of_history(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 
 def footprint(subject: Subject, scale: Scale) -> Iterator[Figure]:
-    """Of one that was started on so many jobs. They are written to its files: only this Kala's are known."""
+    """Measure start and memory with stored jobs. Writes Kala's database, so it cannot measure a peer."""
     if isinstance(subject, Own):
         for count in scale.stored:
             with stored_jobs(count) as data:
@@ -160,7 +160,7 @@ def footprint(subject: Subject, scale: Scale) -> Iterator[Figure]:
 
 def after_start(subject: Started, data: Path, count: int) -> Iterator[Figure]:
     with subject.on(data):
-        pass  # the first start finds no file in the machine's memory
+        pass  # warm the page cache
     with subject.on(data) as server:
         yield Figure(f"start with {count:,} jobs", server.start_seconds * 1000, "ms")
         runs_once(server)
@@ -174,7 +174,7 @@ def runs_once(server: Server) -> None:
 
 @contextmanager
 def stored_jobs(count: int) -> Iterator[Path]:
-    """A data directory of this Kala's with so many jobs."""
+    """Make a data directory with `count` jobs."""
     now, due = datetime.now(UTC), datetime(2099, 1, 1, tzinfo=UTC)
     spec = Spec(name="backup", action=Command("/bin/true"), schedule=FAR, owner="a@example.org")
     with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:

@@ -1,7 +1,7 @@
-"""`python -m bench.soak HOURS`: 100 runs a second for so long, with what Kala takes and how late it is, sampled.
+"""`python -m bench.soak HOURS`: 100 runs per second, with samples of Kala's resource use and lateness.
 
-Two hundred jobs run every two seconds, some print; a client reads and changes things meanwhile, and the history is kept
-to a bounded length, so that nothing should grow.
+200 jobs run every two seconds, some print; meanwhile a client reads and changes jobs. The length of the history is
+limited, so nothing should grow.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _LATE = """
 
 
 class Sample(NamedTuple):
-    """At one moment, since the sample before it. Lateness is in milliseconds, by Kala's own record."""
+    """The figures since the previous sample. Lateness is in milliseconds, from Kala's own records."""
 
     minutes: float
     memory_mb: float
@@ -89,7 +89,7 @@ def start_jobs(server: Server) -> None:
 
 
 def use(connection: HTTPConnection) -> None:
-    """What a person's page and a script do: look, list, create, change, delete."""
+    """Do what a user's page and a script do: list, create, change and delete jobs."""
     job = ask(connection, "POST", "/job/", load.FAR_JOB)["id"]
     ask(connection, "GET", "/job/?limit=50")
     ask(connection, "GET", "/run/?limit=50")
@@ -142,7 +142,7 @@ def write(samples: list[Sample], folder: Path) -> None:
 
 
 def value(sample: Sample, name: str, samples: list[Sample]) -> float:
-    """As it is plotted: runs by the second."""
+    """Return the value to plot: runs per second, everything else as it is."""
     if name != "runs":
         return float(getattr(sample, name))
     place = samples.index(sample)

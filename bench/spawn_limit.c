@@ -1,10 +1,10 @@
-/* The machine's limit: starts a command again and again as cheaply as can be, and keeps what it prints.
+/* The machine's limit: starts a command repeatedly, as cheaply as possible, and reads its output.
 
    usage: spawn_limit RUNS AT_ONCE COMMAND [WORD]...
 
-   AT_ONCE threads each start the command by posix_spawn(3) with a pipe for its output, read that to its end, and wait
-   for the process: what any scheduler that keeps output must do for a run, and nothing else. Prints how many seconds
-   all the runs took. */
+   AT_ONCE threads each start the command with posix_spawn(3) and a pipe for its output, read the pipe to its end, and
+   wait for the process: what every scheduler that keeps output must do for a run, and nothing else. Prints the seconds
+   that all runs took. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

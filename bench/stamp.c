@@ -1,4 +1,4 @@
-/* A job's own word for when it was started: the scheduler's records are not trusted.
+/* Reports when a job was started, independently of the scheduler's records.
 
    usage: stamp FILE DUE     (DUE in microseconds since 1970)
 

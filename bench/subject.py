@@ -1,4 +1,4 @@
-"""Whom the load is put on: the Kala of this clone, and perhaps a peer, by its address or the command that starts it."""
+"""The servers under load: the Kala of this clone, and perhaps a peer, given by address or by command."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ PATIENCE = 120
 
 
 class Server:
-    """One that answers. `pid` and `start_seconds` are 0 where somebody else started it."""
+    """A server that answers. `pid` and `start_seconds` are 0 if the benchmark did not start it."""
 
     def __init__(self, address: str, pid: int = 0, start_seconds: float = 0.0) -> None:
         self.address = address.rstrip("/")
@@ -30,7 +30,7 @@ class Server:
         return http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What it answers, on a connection of its own."""
+        """Return its response to a request on a new connection."""
         with closing(self.connect()) as connection:
             return ask(connection, method, path, body)
 
@@ -38,7 +38,7 @@ class Server:
         return self.ask("GET", "/stats/")["Stats"]
 
     def memory(self) -> float:
-        """Its resident memory in MB."""
+        """Return its resident memory in MB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
@@ -54,7 +54,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, body: An
 
 
 class Started:
-    """Started anew for each measurement, by a command in which {port} and {data} are filled in."""
+    """A server started for each measurement, by a command in which {port} and {data} are filled in."""
 
     def __init__(self, name: str, command: str) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class Started:
 
     @contextmanager
     def on(self, data: Path) -> Iterator[Server]:
-        """On a folder of data, until the end of the `with`."""
+        """Run the server on a data directory, until the end of the `with`."""
         port = _free_port()
         words = [word.format(port=port, data=data) for word in shlex.split(self._command)]
         with (data / "log").open("ab") as log:
@@ -97,7 +97,7 @@ class Own(Started):
 
 
 class Found:
-    """One that is there already. It must have no jobs of anybody's: before each measurement they are all deleted."""
+    """A server that runs already. All its jobs are deleted before each measurement."""
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
@@ -114,7 +114,7 @@ Subject = Started | Found
 
 
 def peer(text: str) -> Subject:
-    """A peer by what the command line says of it."""
+    """Return the peer that the command line names."""
     return Found("peer", text) if text.startswith("http://") else Started("peer", text)
 
 

@@ -1,8 +1,8 @@
-"""Writes the man pages kala.1 and kala.toml.5, and a kala.toml with every key commented out, into a folder.
+"""Write the man pages kala.1 and kala.toml.5, and a kala.toml with every key commented out, to a folder.
 
     python packaging/manpages.py FOLDER
 
-The program's own help and table of settings are all there is to them, so they are never behind it.
+They are made from the program's help and its table of settings, so they are never out of date.
 """
 
 import json
@@ -19,7 +19,7 @@ import click
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kala import __version__, config  # noqa: E402 - from this tree, not one that may be installed
+from kala import __version__, config  # noqa: E402  this tree's, not an installed one
 from kala.cli import commands  # noqa: E402
 from kala.cli.exits import EXIT_CODES  # noqa: E402
 
@@ -28,7 +28,7 @@ DEFAULTS = config.load({}, {"STATE_DIRECTORY": DATA_DIR}, ()).config
 
 
 def main() -> None:
-    """Write the three files."""
+    """Write the files."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(f"usage: {sys.argv[0]} FOLDER, such as build/pages")
     folder = Path(sys.argv[1])
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def kala_1() -> str:
-    """The commands, each with its options."""
+    """Return the page of the commands, each with its options."""
     root = click.Context(commands, info_name="kala")
     summary, about = (commands.help or "").split("\n\n", 1)
     return "\n".join(
@@ -60,7 +60,7 @@ def kala_1() -> str:
 
 
 def kala_toml_5() -> str:
-    """The settings."""
+    """Return the page of the settings."""
     return "\n".join(
         [
             _title("kala.toml", 5, "settings of the Kala job scheduler"),
@@ -82,7 +82,7 @@ def kala_toml_5() -> str:
 
 
 def kala_toml() -> str:
-    """A file to edit. It changes nothing as it is; a line without its # sets the default itself."""
+    """Return a settings file to edit. Unedited it changes nothing; a line without its # sets the default."""
     head = [
         "Kala's settings. Each line shows a default; remove the # to change it.",
         "See `man kala.toml` for details; `kala config show` shows the values in effect.",
@@ -99,7 +99,7 @@ def _reload() -> str:
 
 
 def _default(name: str) -> str:
-    """As TOML writes it, which for these values is as JSON does."""
+    """Return the default as TOML, which for these values is the same as JSON."""
     value = getattr(DEFAULTS, name)
     return json.dumps("" if value is None else value, default=str)
 
@@ -126,7 +126,7 @@ def _entry(term: str, text: str) -> Iterator[str]:
 
 
 def _command(parent: click.Context, name: str) -> Iterator[str]:
-    """A command, or in a group each of its commands."""
+    """Yield the lines of a command, or of each command of a group."""
     command = parent.command.get_command(parent, name)  # type: ignore[attr-defined]
     context = click.Context(command, parent=parent, info_name=name)
     if isinstance(command, click.Group):
@@ -145,12 +145,12 @@ def _command(parent: click.Context, name: str) -> Iterator[str]:
 def _key(name: str) -> Iterator[str]:
     key = config.KEYS[name]
     spelt = ", ".join(f"`{one}`" for one in (f"KALA_{name.upper()}", config.flag(name), key.short) if one)
-    default = "" if name == "data_dir" else f" Default: `{_default(name)}`."  # its meaning tells it
+    default = "" if name == "data_dir" else f" Default: `{_default(name)}`."  # its meaning includes it
     yield from _entry(name, f"{key.meaning}{default} Value: {key.kind.right}. Also: {spelt}.")
 
 
 def _roff(text: str) -> str:
-    """`code` in bold, the rest as it is: nothing in it is an order to the formatter."""
+    """Return the text for roff, `code` in bold and nothing interpreted as a roff request."""
     text = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     text = re.sub(r"`(.+?)`", r"\\fB\1\\fR", text)
     return f"\\&{text}" if text.startswith((".", "'")) else text
