@@ -89,7 +89,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("flag", "environ"), [("/etc/kala/kala.toml", {}), (None, {"KALA_CONFIG": "/etc/kala/kala.toml"})]
     )
-    def test_the_system_s_file_may_be_absent_also_where_it_is_named(self, flag, environ, monkeypatch):
+    def test_the_system_s_file_may_be_missing_even_if_it_is_named(self, flag, environ, monkeypatch):
         monkeypatch.setattr(Path, "exists", lambda _: False)
         assert locate(flag, environ, Path("/")) == (Path("/etc/kala/kala.toml"),)
 
@@ -103,11 +103,11 @@ class TestFiles:
         with pytest.raises(Invalid, match=r"^(--config|KALA_CONFIG): 'gone' does not exist"):
             locate(flag, environ, tmp_path)
 
-    def test_an_unknown_key_is_refused_with_the_nearest_one(self, tmp_path):
+    def test_an_unknown_key_is_refused_with_a_similar_one(self, tmp_path):
         file = written(tmp_path, "data-dirs = 'x'")
         assert refusal(files=[file]) == f"{file}: unknown key 'data-dirs'; did you mean data_dir?"
 
-    def test_an_unknown_key_without_a_near_one_is_told_all_keys(self, tmp_path):
+    def test_an_unknown_key_without_a_similar_one_is_refused_with_all_keys(self, tmp_path):
         assert refusal(files=[written(tmp_path, "[zzz]")]).endswith(f"the keys are {', '.join(KEYS)}")
 
     @pytest.mark.parametrize("text", [b"port", b"\xff"])
@@ -119,7 +119,7 @@ class TestFiles:
     def test_a_file_that_cannot_be_read_is_refused(self, tmp_path):
         assert refusal(files=[tmp_path]).startswith(f"{tmp_path}: cannot be read: ")
 
-    def test_a_wrong_value_is_told_with_file_key_value_and_what_would_be_right(self, tmp_path):
+    def test_a_wrong_value_is_refused_with_file_key_value_and_what_is_expected(self, tmp_path):
         file = written(tmp_path, "port = 70000")
         assert (
             refusal(files=[file])
@@ -138,7 +138,7 @@ class TestAddress:
             ("localhost:0", "localhost", 0),
         ],
     )
-    def test_a_port_may_bring_its_interface(self, text, interface, port, tmp_path):
+    def test_a_port_may_include_its_interface(self, text, interface, port, tmp_path):
         file = written(tmp_path, f'interface = "127.0.0.9"\nport = "{text}"')
         environ = {"KALA_INTERFACE": "127.0.0.9"}
         for loaded in (
@@ -152,7 +152,7 @@ class TestAddress:
         assert load({"interface": "::1"}, HOME | {"KALA_PORT": "127.0.0.1:1"}, []).config.interface == "::1"
 
     @pytest.mark.parametrize("text", ["70000", ":70000", "-1", "1.5", "x", "::1:80", "٨٠"])
-    def test_a_port_that_is_none_is_refused(self, text):
+    def test_an_invalid_port_is_refused(self, text):
         assert refusal({"port": text}).startswith(
             "--port: must be a whole number between 0 and 65535, or address:port, not "
         )
@@ -167,11 +167,11 @@ class TestAddress:
             ("keep_for", "PT0S"),
         ],
     )
-    def test_what_would_do_harm_later_is_refused(self, name, text):
+    def test_values_that_would_fail_later_are_refused(self, name, text):
         assert refusal({name: text}).startswith(f"--{name.replace('_', '-')}: ")
 
     @pytest.mark.parametrize("interface", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-    def test_an_interface_of_this_machine_alone_needs_no_login(self, interface):
+    def test_a_loopback_interface_needs_no_login(self, interface):
         assert from_flags(interface=interface).interface == interface
 
     @pytest.mark.parametrize("interface", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
@@ -184,7 +184,7 @@ class TestAddress:
     def test_no_interface_means_all_and_is_refused(self):
         assert refusal({"interface": ""}).startswith("interface: every address can be reached")
 
-    def test_whoever_says_so_may_listen_to_others(self):
+    def test_insecure_no_auth_allows_any_interface(self):
         assert from_flags(interface="0.0.0.0", insecure_no_auth=True).interface == "0.0.0.0"
 
 
@@ -205,7 +205,7 @@ class TestPaths:
         monkeypatch.setenv("HOME", "/home/bob")
         assert load({}, {}, [written(tmp_path, "data_dir = '~/d'")]).config.data_dir == Path("/home/bob/d")
 
-    def test_an_empty_path_is_none_where_that_makes_sense(self):
+    def test_an_empty_path_is_none_if_the_key_is_optional(self):
         assert from_flags(log_file="").log_file is None
         assert refusal({"data_dir": ""}) == "--data-dir: must be a path, not ''"
 
@@ -224,7 +224,7 @@ class TestValues:
         assert from_flags(shutdown_grace=value).shutdown_grace == seconds
 
     @pytest.mark.parametrize("value", ["P1M", "-1", -1, float("inf"), float("nan"), "soon", True, [], "1e3", ""])
-    def test_a_grace_without_a_certain_length_is_refused(self, value):
+    def test_a_grace_without_a_fixed_length_is_refused(self, value):
         assert refusal({"kill_grace": value}) == (
             "--kill-grace: must be a number of seconds or an ISO 8601 duration such as PT30S, at most a year, "
             f"not {value!r}"
@@ -247,7 +247,7 @@ class TestValues:
         assert from_flags(allowed_hosts=("kala.example", "k")).allowed_hosts == ("kala.example", "k")
 
     @pytest.mark.parametrize("value", ["a,,b", "http://a", "a b", 1, [1]])
-    def test_what_cannot_be_a_host_name_is_refused(self, value):
+    def test_an_invalid_host_name_is_refused(self, value):
         assert refusal({"allowed_hosts": value}).startswith("--allowed-host: ")
 
     def test_pools_are_a_table_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
@@ -275,7 +275,7 @@ class TestValues:
             {"gpu": True},
         ],
     )
-    def test_what_cannot_be_the_pools_is_refused(self, value):
+    def test_invalid_pools_are_refused(self, value):
         assert refusal({"pools": value}) == (
             "--pool: must be a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000, "
             f"not {value!r}"
@@ -294,7 +294,7 @@ class TestValues:
             f"--keep-for: must be an ISO 8601 duration longer than zero, such as P90D, or empty, not {value!r}"
         )
 
-    def test_a_choice_is_told_all_its_words(self):
+    def test_a_wrong_choice_is_refused_with_all_choices(self):
         assert refusal(environ={"KALA_LOG_FORMAT": "xml"}) == (
             "KALA_LOG_FORMAT: must be auto, text, journal or json, not 'xml'"
         )
@@ -328,6 +328,6 @@ scalars = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lis
 
 @settings(max_examples=50)
 @given(key=st.sampled_from(sorted(KEYS)), value=scalars)
-def test_any_value_is_either_taken_or_refused_with_a_sentence(key, value):
+def test_any_value_is_either_accepted_or_refused_with_a_sentence(key, value):
     with suppress(Invalid):
         load({"insecure_no_auth": True, key: value}, HOME, [])

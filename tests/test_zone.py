@@ -60,7 +60,7 @@ def test_tz_is_a_name_or_a_path_or_a_rule_and_utc_when_it_is_empty(given, winter
         "\ud800",
     ],
 )
-def test_anything_else_is_refused_with_what_to_give_instead(given):
+def test_anything_else_is_refused_with_what_to_use_instead(given):
     with pytest.raises(Invalid, match=r"TZ: .* is neither the name of a time zone nor a rule; use a name such as"):
         ServerZone({"TZ": given})
 
@@ -91,16 +91,16 @@ class TestTheZoneOfTheMachine:
         lead_to("Europe/Berlin")
         return ServerZone({}, tmp_path / "localtime")
 
-    def test_is_utc_where_there_is_no_file(self, tmp_path):
+    def test_is_utc_if_there_is_no_file(self, tmp_path):
         assert ServerZone({}, tmp_path / "nothing").current is UTC
 
-    def test_is_that_of_the_file_that_the_link_leads_to_by_then(self, zone, lead_to):
+    def test_is_that_of_the_file_to_which_the_link_now_points(self, zone, lead_to):
         assert str(zone.current) == "Europe/Berlin"
         lead_to("Asia/Tokyo")
         zone.refresh()
         assert str(zone.current) == "Asia/Tokyo"
 
-    def test_is_looked_at_every_half_minute(self, zone, lead_to, monkeypatch):
+    def test_is_checked_every_30_seconds(self, zone, lead_to, monkeypatch):
         lead_to("Asia/Tokyo")
         assert str(zone()) == "Europe/Berlin"
         now = time.monotonic()
@@ -122,7 +122,7 @@ class TestTheZoneOfTheMachine:
         zone.refresh()
         assert str(zone.current) == "Asia/Tokyo"
 
-    def test_stays_where_the_file_has_become_something_else(self, zone, tmp_path, caplog):
+    def test_stays_if_the_file_is_no_longer_a_zone_file(self, zone, tmp_path, caplog):
         (tmp_path / "localtime").unlink()
         (tmp_path / "localtime").write_text("Asia/Tokyo\n")
         zone.refresh()
@@ -134,6 +134,6 @@ class TestTheZoneOfTheMachine:
         with pytest.raises(Invalid, match="localtime is not a time zone file"):
             ServerZone({}, tmp_path / "localtime")
 
-    def test_does_not_count_where_tz_is_set(self, tmp_path, lead_to):
+    def test_is_ignored_if_tz_is_set(self, tmp_path, lead_to):
         lead_to("Europe/Berlin")
         assert str(ServerZone({"TZ": "Asia/Tokyo"}, tmp_path / "localtime").current) == "Asia/Tokyo"

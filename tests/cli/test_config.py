@@ -49,7 +49,7 @@ def test_the_file_may_be_named_by_a_variable(tmp_path):
     assert json.loads(shown("--json", KALA_CONFIG=str(file)).output)["port"] == {"value": 5, "origin": str(file)}
 
 
-def test_a_repeated_flag_gathers(empty_file):
+def test_a_repeated_flag_adds_values(empty_file):
     arguments = ["--config", empty_file, "--allowed-host", "a", "--allowed-host", "b,c", "--json"]
     assert json.loads(shown(*arguments).output)["allowed_hosts"]["value"] == ["a", "b", "c"]
 
@@ -62,14 +62,14 @@ def test_wrong_settings_exit_with_2_and_a_sentence(empty_file):
     )
 
 
-def test_a_file_that_is_not_there_is_told():
+def test_a_missing_file_is_reported():
     assert (
         shown("--config", "/nowhere").stderr
         == "kala: --config: '/nowhere' does not exist; use the path of a TOML file\n"
     )
 
 
-def test_nothing_that_is_shown_moves_a_cursor_or_forges_a_line(tmp_path):
+def test_no_value_moves_the_cursor_or_forges_a_line(tmp_path):
     file = tmp_path / "a\x1b[2J\n\u202eb.toml"
     file.write_text(r'data_dir = "/srv/\u001b[2J\u009b31m\u202e\U000e0041"')
     lines = shown("--config", str(file)).output.splitlines()
@@ -86,7 +86,7 @@ def test_nothing_that_is_shown_moves_a_cursor_or_forges_a_line(tmp_path):
     host=st.sampled_from(["a", "b.c"]),
     grace=st.floats(0, 3e7),
 )
-def test_what_is_shown_is_a_file_that_means_the_same(owner, host, grace):
+def test_the_output_is_a_file_with_the_same_meaning(owner, host, grace):
     environ = {"HOME": "/home/ann", "KALA_ALLOWED_HOSTS": f"{host},d", "KALA_CONFIG": "/dev/null"}
     with TemporaryDirectory() as place:
         file = Path(place, "kala.toml")
@@ -96,7 +96,7 @@ def test_what_is_shown_is_a_file_that_means_the_same(owner, host, grace):
 
 
 @pytest.mark.parametrize("command", [["serve"], ["config", "show"]])
-def test_help_tells_every_setting_with_its_default(command):
+def test_help_shows_every_setting_with_its_default(command):
     output = " ".join(CliRunner().invoke(commands, [*command, "--help"]).output.split())
     for name, key in KEYS.items():
         assert " ".join(key.meaning.split()) in output, name
@@ -104,7 +104,7 @@ def test_help_tells_every_setting_with_its_default(command):
 
 
 class TestAsRoot:
-    """Root has the service's settings before its eyes, not its own."""
+    """Root sees the settings of the service, not its own."""
 
     @pytest.fixture(autouse=True)
     def service(self, monkeypatch):
@@ -121,7 +121,7 @@ class TestAsRoot:
         assert settings["workers"] == {"value": 3, "origin": "KALA_WORKERS"}
         assert settings["port"] == {"value": 7, "origin": "--port"}
 
-    def test_a_file_or_a_variable_that_is_given_counts_instead(self, empty_file):
+    def test_a_given_file_or_variable_wins(self, empty_file):
         assert self.seen("--config", empty_file)["workers"]["value"] == 128
         assert self.seen(KALA_PORT="8")["workers"]["value"] == 128
         assert self.seen(STATE_DIRECTORY="/srv")["data_dir"]["value"] == "/srv"
@@ -130,14 +130,14 @@ class TestAsRoot:
         monkeypatch.setattr(unit, "environment", dict)
         assert self.seen()["data_dir"]["value"] == "/home/ann/.local/share/kala"
 
-    def test_another_user_is_told_its_own(self, monkeypatch):
+    def test_another_user_sees_its_own_settings(self, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         assert self.seen()["data_dir"]["value"] == "/home/ann/.local/share/kala"
 
 
 class TestCompletion:
     def completed(self, *words):
-        """What the shell is told for the last word."""
+        """Return what the shell gets to complete the last word."""
         line = {"COMP_WORDS": " ".join(("kala", *words)), "COMP_CWORD": f"{len(words)}"}
         environ = os.environ | line | {"_KALA_COMPLETE": "bash_complete"}
         command = [sys.executable, "-m", "kala"]

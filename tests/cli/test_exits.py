@@ -25,26 +25,26 @@ def test_each_kind_of_error_has_an_exit_code_and_a_sentence(kind, code):
     assert (result.exit_code, result.stderr) == (code, "kala: the job is gone; look for another\n")
 
 
-def test_a_finer_kind_exits_as_the_kind_it_is_of():
+def test_a_subclass_exits_like_its_base_class():
     class TooLong(Invalid):
         pass
 
     assert exit_code(TooLong()) == 2
 
 
-def test_an_error_of_the_system_names_the_file():
+def test_an_os_error_names_the_file():
     result = outcome_of(PermissionError(errno.EACCES, "Permission denied", "/var/lib/kala"))
     assert (result.exit_code, result.stderr) == (1, "kala: /var/lib/kala: Permission denied\n")
 
 
-def test_an_error_of_the_system_without_a_file_is_a_sentence_too():
+def test_an_os_error_without_a_file_is_a_sentence_too():
     assert outcome_of(OSError(errno.ENOSPC, "No space left on device")).stderr == "kala: No space left on device\n"
     assert outcome_of(OSError("odd")).stderr == "kala: odd\n"
 
 
-def test_a_reader_that_left_is_no_error_worth_a_sentence():
+def test_a_broken_pipe_prints_no_error():
     assert outcome_of(BrokenPipeError(errno.EPIPE, "Broken pipe")).stderr == ""
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
+def test_a_bug_keeps_its_traceback():
     assert isinstance(outcome_of(ZeroDivisionError()).exception, ZeroDivisionError)

@@ -9,12 +9,12 @@ from kala import __version__
 from kala.cli import commands, version
 
 
-def test_the_version_alone_can_be_asked_for():
+def test_the_version_is_also_an_option():
     assert CliRunner().invoke(commands, ["--version"]).output == f"kala {__version__}\n"
 
 
 @pytest.mark.parametrize(("commit", "told"), [(None, ""), ("1a2b3c4\n", "commit 1a2b3c4, ")])
-def test_version_tells_what_a_bug_report_needs(commit, told, tmp_path, monkeypatch):
+def test_version_prints_what_a_bug_report_needs(commit, told, tmp_path, monkeypatch):
     monkeypatch.setattr(version, "_COMMIT_FILE", tmp_path / "commit.txt")
     if commit:
         (tmp_path / "commit.txt").write_text(commit)
@@ -35,7 +35,7 @@ def test_help_names_every_command_with_a_sentence():
     ]
 
 
-def test_an_unknown_command_is_a_wrong_call():
+def test_an_unknown_command_is_a_usage_error():
     result = CliRunner().invoke(commands, ["frobnicate"])
     assert (result.exit_code, "No such command" in result.output) == (2, True)
 

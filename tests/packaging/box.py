@@ -18,7 +18,7 @@ CACHE = Path("/var/tmp/kala-boxes")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "iproute2", "curl", "python3", "procps")
 PATIENCE = 60
 PAUSE = 0.05
-# What systemd takes for "power off", sent to process 1; see systemd(1).
+# The signal to process 1 that makes systemd power off; see systemd(1).
 _POWER_OFF = signal.SIGRTMIN + 4
 # nspawn's exit status when the system inside asked for a reboot.
 _REBOOT = 133
@@ -32,13 +32,13 @@ _MIRROR = "http://deb.debian.org/debian"
 
 
 def base(suite: str, packages: tuple[str, ...] = PACKAGES) -> Path:
-    """The root that boxes of this suite share, made when there is none: half a minute."""
+    """Return the root file system of all boxes of this suite; creating it takes half a minute."""
     name = f"{suite}-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:8]}"
     root, new = CACHE / name, CACHE / f"{name}.new-{os.getpid()}"
     if not root.exists():
         CACHE.mkdir(mode=0o755, exist_ok=True)
         options = ["--variant=minbase", f"--include={','.join(packages)}"]
-        # A machine whose clock is ahead of the mirror's is no reason to fail.
+        # Do not fail if the machine's clock is ahead of the mirror's.
         options.append('--aptopt=Acquire::Check-Valid-Until "false"')
         subprocess.run(["mmdebstrap", "--quiet", *options, suite, str(new), _MIRROR], check=True)
         (new / "etc/machine-id").write_text("")  # each box makes its own
@@ -77,7 +77,7 @@ class Box:
         self._inside("ip", "link", "set", "lo", "up")
 
     def run(self, *command: str, check: bool = True, text: str | None = None) -> "subprocess.CompletedProcess[str]":
-        """What a command inside says, as a unit of its own there; `text` is its input."""
+        """Run a command inside, as a unit of its own, with `text` as its input; return its output."""
         escaped = [word.replace("$", "$$") for word in command]  # systemd-run would expand variables
         unit = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--"]
         done = self._inside(*unit, *escaped, text=text)
@@ -85,7 +85,7 @@ class Box:
         return done
 
     def copy(self, source: Path, target: str) -> None:
-        """Put a file or a folder of the machine's there."""
+        """Copy a file or a folder of the machine into the box."""
         place = self.root / target.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-aT", "--no-preserve=ownership", str(source), str(place)], check=True)
@@ -102,11 +102,11 @@ class Box:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Power off in good order."""
+        """Power off cleanly."""
         self._end(_POWER_OFF)
 
     def destroy(self) -> None:
-        """Leave nothing of it."""
+        """Delete the box."""
         self.kill()
         subprocess.run(["umount", str(self.root)], check=True)
         shutil.rmtree(self.place)
@@ -132,7 +132,7 @@ class Box:
         )
 
     def _find_init(self) -> int:
-        """Process 1 of the box, as seen from here: nspawn's child, once it is systemd."""
+        """Return the outer PID of the box's process 1: nspawn's child, once it is systemd."""
         assert self._nspawn
         assert self._nspawn.poll() is None, (self.place / "console").read_text()
         pid = self._nspawn.pid
@@ -147,7 +147,7 @@ class Box:
         return found
 
     def _in_cgroup(self) -> str:
-        """In the same group, one box's systemd would take the other's processes for its own, and kill them."""
+        """Return shell words that enter a cgroup of this box: in a shared one, its systemd would kill other boxes."""
         groups = list(self._cgroups())
         for group in groups:
             group.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SUITES = ("bookworm", "trixie")
 URL = "http://127.0.0.1:8000"
 PATIENCE = 30
-# Of the package before, which differ from this one's; conffiles have no sum.
+# Files of the previous package that differ from this one's; conffiles have no checksum.
 EDITED = ("kala.toml", "kala.conf", "kala.service")
 
 
@@ -26,7 +26,7 @@ def deb():
 
 @pytest.fixture(scope="session")
 def deb_before(deb, tmp_path_factory):
-    """The same as of the version before, with a settings file that differs, and data and home in one folder."""
+    """A package of the previous version, with another settings file, and data and home in one folder."""
     tree = tmp_path_factory.mktemp("before") / "tree"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
     control = tree / "DEBIAN/control"
@@ -59,7 +59,7 @@ class Host:
         self.box.start()
 
     def shell(self, script: str, *, check: bool = True) -> str:
-        """What it says, stderr too."""
+        """Run `kala` there; return its output, stderr too."""
         return self.box.run("sh", "-c", f"exec 2>&1; {script}", check=check).stdout
 
     def install(self, package: Path) -> str:

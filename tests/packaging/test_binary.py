@@ -1,4 +1,4 @@
-"""The smoke test against what the releases offer, where there is no Python. Needs root."""
+"""The smoke test of the released files, on a system without Python. Needs root."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ COMMANDS = ("dist/kala", "dist/kala-onedir/kala")
 
 @pytest.fixture(scope="module", params=SUITES)
 def bare(request):
-    """Runs a command in a Debian with curl and little else; the project is in /kala."""
+    """Run a command in a Debian with curl and little else; the project is in /kala."""
     root = base(request.param, ("curl",))
     assert not list(root.glob("usr/bin/python*"))
 
@@ -41,7 +41,7 @@ def test_a_binary_works_on_a_bare_debian_without_python(bare, command):
 
 
 @pytest.mark.parametrize("folder", ["/small", "/noexec"])
-def test_a_tmpdir_that_cannot_take_the_unpacked_binary_is_told_with_the_file(bare, folder):
+def test_a_tmpdir_into_which_the_binary_cannot_be_unpacked_is_reported_with_the_file(bare, folder):
     done = bare("/kala/dist/kala", "version", TMPDIR=folder)
     assert done.returncode != 0
     assert "kala 0" not in done.stdout

@@ -1,4 +1,4 @@
-"""The image under a real engine: Debian's, unpacked beside the system and started by hand. Needs root."""
+"""The image under Docker's engine from Debian's package, unpacked and started by hand. Needs root."""
 
 import json
 import subprocess
@@ -96,7 +96,7 @@ def ended(job):
     return until(lambda: [run for run in call(f"/job/{job}/runs/")["runs"] if run["ended_at"]])[0]
 
 
-def test_one_command_runs_it_healthy_and_not_as_root(docker, container):
+def test_one_command_starts_it_healthy_and_not_as_root(docker, container):
     assert until(answers), docker("logs", container)
     run = ended(call("/job/", {"name": "who", "command": "id -un"})["id"])
     with urllib.request.urlopen(f"http://{ADDRESS}/api/v1/run/{run['id']}/output", timeout=10) as answer:
@@ -105,7 +105,7 @@ def test_one_command_runs_it_healthy_and_not_as_root(docker, container):
     assert until(lambda: docker(*health) == "healthy"), docker("inspect", container)
 
 
-def test_a_stop_lets_the_running_job_finish_and_its_end_is_in_the_volume(docker, container):
+def test_a_stop_lets_the_running_job_finish_and_records_its_end_in_the_volume(docker, container):
     assert until(answers), docker("logs", container)
     job = call("/job/", {"name": "finishing", "command": "sleep 2; echo ended"})["id"]
     assert until(lambda: call(f"/job/{job}/runs/")["runs"][0]["state"] == "running")

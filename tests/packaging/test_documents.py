@@ -1,4 +1,4 @@
-"""The pages that the package installs, as somebody reads them in /usr/share/doc. Needs the package, but not root."""
+"""The pages that the package installs in /usr/share/doc. Needs the package, but not root."""
 
 import re
 import subprocess

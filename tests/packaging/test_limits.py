@@ -1,4 +1,4 @@
-"""Limits of jobs, under a kernel that has control groups of version 2 and nothing else. Needs root."""
+"""Limits of jobs, with a kernel that has only control groups version 2. Needs root."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from conftest import ROOT, SUITES
 
 pytestmark = pytest.mark.timeout(400)
 
-# Creates jobs, and prints what became of the run of each as one JSON object.
+# Creates jobs, and prints the run of each in one JSON object.
 SCRIPT = r"""
 import json, os, subprocess, time, urllib.request
 URL = "http://127.0.0.1:8000/api/v1"
@@ -76,13 +76,13 @@ def test_a_run_can_have_no_more_processes_than_its_limit(told):
     assert told["tasks"]["message"].endswith("reached tasks_max")
 
 
-def test_a_run_gets_no_more_of_the_processors_than_its_quota(told):
+def test_a_run_gets_no_more_processor_time_than_its_quota(told):
     spent = int(told["cpu"]["output"].split()[-1]) / 1e6
-    lasted = told["cpu"]["duration"]  # five seconds, and what an emulator that is starved adds
+    lasted = told["cpu"]["duration"]  # five seconds, or more in an emulator that gets little processor time
     assert 0.3 < spent < lasted * 0.2 * 1.5
 
 
-def test_what_left_the_process_group_of_a_limited_run_ends_with_it_and_no_group_stays(told):
+def test_processes_that_left_the_process_group_of_a_limited_run_end_with_it_and_no_group_stays(told):
     assert told["daemon"]["state"] == "succeeded"
     assert told["left"] == ""
     assert [name for name in told["groups"] if name.startswith("run-")] == []

@@ -1,4 +1,4 @@
-"""The Debian package on a Debian that is booted for it, as its administrator uses it. Needs root."""
+"""The Debian package on a booted Debian, used as an administrator would. Needs root."""
 
 import json
 import re
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.timeout(300)
 
 CLIENTS = 20
 RESTARTS = 3
-# Asks without a pause until the file `stop` is there; says how often it was answered, and what went wrong.
+# Sends requests without a pause until the file `stop` exists; prints the number of responses, and the errors.
 CLIENT_SCRIPT = f"""
 import collections, os, threading, urllib.request
 outcomes = collections.Counter()
@@ -31,12 +31,12 @@ print(dict(outcomes))
 
 
 def soon(seconds: float) -> str:
-    """A schedule for once, in so many seconds."""
+    """Return a schedule for one run, in this many seconds."""
     return f"R0/{(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}"
 
 
 def numbers(host) -> tuple[int, int]:
-    """The main process, and how often systemd started it again."""
+    """Return the main process, and how often systemd restarted it."""
     return int(host.property("MainPID")), int(host.property("NRestarts"))
 
 
@@ -87,7 +87,7 @@ class TestInstalled:
         assert int(files) > 10_000  # 65,536, if the machine that these tests run on grants so many
         assert (host.property("LimitNOFILESoft"), host.property("LimitNOFILE")) == ("65536", "524288")
 
-    def test_status_tells_jobs_runs_and_the_next_due_time(self, host):
+    def test_status_shows_jobs_runs_and_the_next_due_time(self, host):
         jobs = len(host.call("/api/v1/job/")["jobs"])
         host.create("soon", "true", schedule=soon(1200))
         line = host.until(lambda: (line := host.property("StatusText")).startswith(f"{jobs + 1} job") and line)
@@ -106,9 +106,9 @@ class TestInstalled:
         assert badly == [("running", "6"), ("failed", "4")]
         assert said[0][0]["KALA_RUN_ID"].isdecimal()
 
-    def test_the_documentation_that_the_unit_names_is_there(self, host):
+    def test_the_documentation_that_the_unit_names_exists(self, host):
         pages = ("/usr/share/man/man1/kala.1.gz", "/usr/share/man/man5/kala.toml.5.gz")
-        # A minimal Debian is told to leave man pages out when it installs; what dpkg lists is what others get.
+        # A minimal Debian does not install man pages, so look at what dpkg lists.
         assert all(page in host.shell("dpkg --listfiles kala") for page in pages)
 
     def test_the_commented_settings_are_the_defaults(self, host):
@@ -128,7 +128,7 @@ class TestInstalled:
             host.shell(f"kala backup /root/{number}.tar")
             assert host.shell(f"tar --list --file=/root/{number}.tar").startswith("kala.db\n")
 
-    def test_systemd_has_nothing_to_say_against_the_units(self, host):
+    def test_systemd_accepts_the_units_without_a_warning(self, host):
         assert host.shell("systemd-analyze verify --man=no kala.service kala.socket") == ""
 
     @pytest.mark.parametrize(("drop_in", "limit"), [(None, 4.0), ("hardened.conf", 2.0)])
@@ -154,7 +154,7 @@ class TestRoot:
 
 
 class TestReload:
-    def test_a_reload_returns_when_the_settings_are_in_force(self, host):
+    def test_a_reload_returns_when_the_settings_are_in_effect(self, host):
         before = numbers(host)
         host.write("/etc/kala/kala.toml", "pools = {db = 2}\nshutdown_grace = 7\n")
         host.shell("systemctl reload kala")
@@ -171,7 +171,7 @@ class TestReload:
 
 
 class TestFailure:
-    def test_kill_9_brings_it_back_with_every_job_and_the_run_marked_as_lost(self, host):
+    def test_after_kill_9_it_restarts_with_every_job_and_the_run_marked_as_lost(self, host):
         job = host.create("long", "sleep 600")
         host.until(lambda: host.runs(job)[0]["state"] == "running")
         pid, restarts = numbers(host)
@@ -189,7 +189,7 @@ class TestFailure:
         host.until(lambda: numbers(host)[1] == restarts + 1 and host.answers())
         assert "Watchdog timeout" in host.journal()
 
-    def test_a_live_engine_is_not_taken_for_a_stalled_one(self, host):
+    def test_a_live_engine_is_not_restarted(self, host):
         host.write("/etc/systemd/system/kala.service.d/test.conf", "[Service]\nWatchdogSec=1\n")
         host.shell("systemctl daemon-reload; systemctl restart kala")
         before = numbers(host)
@@ -215,7 +215,7 @@ class TestFailure:
 
 
 class TestStop:
-    def test_a_running_job_is_let_finish_and_no_process_stays(self, host):
+    def test_a_running_job_may_finish_and_no_process_stays(self, host):
         job = host.create("finishing", "echo begun; sleep 2; echo ended")
         host.until(lambda: host.runs(job)[0]["state"] == "running")
         host.shell("systemctl stop kala")
@@ -225,7 +225,7 @@ class TestStop:
         run = host.ended(job)
         assert (run["state"], host.output(run["id"])) == ("succeeded", "begun\nended\n")
 
-    def test_a_job_that_will_not_end_is_ended_within_the_grace(self, host):
+    def test_a_job_that_does_not_end_is_killed_within_the_grace(self, host):
         host.write("/etc/kala/kala.toml", "shutdown_grace = 1\nkill_grace = 1\n")
         host.shell("systemctl restart kala")
         job = host.create("stubborn", "trap '' TERM; while :; do sleep 0.1; done")
@@ -289,7 +289,7 @@ class TestOff:
 
 
 class TestBinaryAsService:
-    def test_the_one_file_binary_works_under_the_unit_with_the_setting_that_the_documentation_tells(self, host):
+    def test_the_one_file_binary_works_under_the_unit_with_the_documented_setting(self, host):
         host.box.copy(ROOT / "dist/kala", "/usr/local/bin/kala")
         lines = "[Service]\nExecStart=\nExecStart=/usr/local/bin/kala serve\nNotifyAccess=all\nWatchdogSec=2\n"
         host.write("/etc/systemd/system/kala.service.d/binary.conf", lines)
@@ -323,7 +323,7 @@ class TestPackage:
         assert "workers = 7" in settings
         assert "version before" in settings
 
-    def test_an_upgrade_moves_what_jobs_had_beside_the_data_into_a_home_of_its_own(self, fresh, deb, deb_before):
+    def test_an_upgrade_moves_files_of_jobs_from_the_data_directory_to_a_separate_home(self, fresh, deb, deb_before):
         fresh.install(deb_before)
         fresh.ended(fresh.create("keeps", "echo one > kept; mkdir -m 700 .ssh; echo two > .ssh/key; ln -s kept link"))
         fresh.shell("install -D -m 755 /dev/stdin /var/lib/kala/bin/script < /bin/true")  # the administrator's
@@ -353,7 +353,7 @@ class TestPackage:
         return host.output(run["id"])
 
     def interrupt_half_way(self, host):
-        """As if the power was cut during the upgrade: one file has not moved, one has, but has no link."""
+        """As after a power cut during the upgrade: one file has not moved, one has, but has no link."""
         host.shell("systemctl stop kala; usermod --home /var/lib/kala kala; cd /var/lib/kala; rm kept .ssh")
         host.shell("mv /var/lib/kala-home/.ssh /var/lib/kala/")
 

@@ -9,7 +9,7 @@ from box import base
 from conftest import ROOT
 
 PACKAGES = ("python3-venv", "make", "git", "curl", "gcc", "libc6-dev", "procps", "ca-certificates")
-# What this machine's pip was told of where packages are; and of the certificates of a proxy in between.
+# This machine's settings of pip for package indexes, and for the certificates of a proxy.
 OF_PIP = ("PIP_", "SSL_CERT_", "http_proxy", "https_proxy")
 
 
@@ -23,9 +23,9 @@ def test_the_tests_pass_with_the_python_of_debian_13(tmp_path):
     places = {value for value in variables.values() if value.startswith("/") and Path(value).exists()}
     enter += [f"--setenv={name}={value}" for name, value in variables.items()]
     enter += [f"--bind-ro={place}" for place in places]
-    # nspawn gives more than a login does: capabilities that programs inherit, and a socket of its own to notify.
+    # nspawn passes more than a login: inheritable capabilities, and a notify socket of its own.
     enter += ["setpriv", "--inh-caps=-all", "--", "env", "--unset=NOTIFY_SOCKET"]
-    # Kills, cuts and attacks take long, and what they show is no matter of the Python.
+    # Kills, power cuts and attacks take long, and do not depend on the Python version.
     left_out = " ".join(f"--ignore=tests/{folder}" for folder in ("packaging", "crash", "attack"))
     tests = f".venv/bin/python -m pytest -q --color=no {left_out}"
     script = f"git init --quiet . && make --silent .venv/dev && {tests} || exit 1"

@@ -1,4 +1,4 @@
-"""The units in systemd/, as it reads them. Needs systemd-analyze and systemd-sysusers, of Debian's package systemd."""
+"""The units in systemd/, as systemd reads them. Needs systemd-analyze and systemd-sysusers (Debian: systemd)."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ import pytest
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNITS = ("kala.service", "kala.socket")
 DROP_INS = ("hardened.conf", "setuid.conf")
-# Each line without its reason is a line that nobody dares to change.
+# A line without its reason is a line that nobody dares to change.
 PLAIN = {"Description", "Documentation", "Type", "NotifyAccess", "ExecStart", "User", "WantedBy"}
 
 
@@ -43,8 +43,8 @@ def exposure(unit):
 
 
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS])
-def test_systemd_has_nothing_to_say_against_them(units, drop_in):
-    # It exits with 0 for a setting that it does not know; the manual pages are installed by the package.
+def test_systemd_accepts_them_without_a_warning(units, drop_in):
+    # systemd-analyze exits with 0 for an unknown setting; the package installs the man pages.
     assert said("systemd-analyze", "verify", "--man=no", *units(drop_in)) == ""
 
 
@@ -53,7 +53,7 @@ def test_the_service_is_exposed_no_more_than_it_must_be(units, drop_in, most):
     assert exposure(units(drop_in)[0]) <= most
 
 
-def test_the_user_is_one_that_systemd_can_make(tmp_path):
+def test_systemd_can_create_the_user(tmp_path):
     shutil.copy(SYSTEMD / "kala.sysusers", tmp_path / "kala.conf")
     done = said("systemd-sysusers", "--dry-run", f"--root={tmp_path}", str(tmp_path / "kala.conf"))
     assert "Creating user 'kala' (Kala job scheduler)" in done

@@ -1,4 +1,4 @@
-"""A Debian with a kernel of its own, for what depends on the kernel: boots, runs one script, and is thrown away.
+"""A Debian in a virtual machine, for tests that depend on the kernel: boots, runs one script, and is deleted.
 
 It is emulated (qemu without KVM), as the machine may be virtual itself: 20 to 40 seconds. Needs root, and Debian's
 packages qemu-system-x86 and e2fsprogs beside those of box.py.
@@ -13,7 +13,7 @@ from box import base
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "linux-image-cloud-amd64", "python3", "procps")
 _SIZE = "3G"
 _LIMIT_SECONDS = 240
-# The emulator was seen to stand still before the kernel's first word, which takes 20 seconds: then it starts again.
+# qemu sometimes hangs before the kernel's first message, which takes 20 seconds: then start it again.
 _FIRST_WORD_SECONDS = 90
 _UNIT = """
 [Unit]

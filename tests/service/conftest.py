@@ -13,7 +13,7 @@ PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
 
 
 class Service:
-    """The program as a process. Whatever it is waited for ends within a limit, as the process is killed then."""
+    """The program as a process, which is killed after a limit, so that no wait for it lasts longer."""
 
     def __init__(self, home: Path, *arguments: str, command=None, pass_fds=(), **environ: str) -> None:
         self.said: list[str] = []
@@ -29,7 +29,7 @@ class Service:
         self._limit.start()
 
     def expect(self, text: str) -> str:
-        """The next line with this in it."""
+        """Return the next line that contains the text."""
         for line in self.process.stderr:
             self.said.append(line)
             if text in line:
@@ -40,7 +40,7 @@ class Service:
         self.process.send_signal(number)
 
     def ended(self) -> int:
-        """The exit code; `said` is complete then."""
+        """Wait for the end; return the exit code. `said` is complete then."""
         self.said.extend(self.process.stderr)
         return self.process.wait()
 
@@ -72,13 +72,13 @@ def start(home):
 
 @pytest.fixture
 def app_events(home):
-    """What was done to the app, out of what a service said."""
+    """Return which methods of the app were called, from the log of a service."""
     return lambda service: [line.split(" app ")[1].split()[0] for line in service.said if " app " in line]
 
 
 @pytest.fixture
 def journald():
-    """Its path must be short, so it is not in tmp_path."""
+    """A journald. Its socket's path must be short, so it is not in tmp_path."""
     with tempfile.TemporaryDirectory() as place:
         end = Journald(str(Path(place, "j")))
         yield end

@@ -1,4 +1,4 @@
-"""`kala serve` with an app that only logs what is done to it."""
+"""`kala serve` with an app that only logs the calls of its methods."""
 
 import ctypes
 import logging
@@ -19,7 +19,7 @@ PR_GET_DUMPABLE = 3
 
 
 class FakeApp:
-    """`rounds` is how often wait_idle finds a run still running; `fault` is how the start goes wrong."""
+    """`rounds` is how often wait_idle finds a run still running; `fault` is how the start fails."""
 
     address = "http://127.0.0.1:8000"
 
@@ -63,7 +63,7 @@ class FakeApp:
 
 
 def descriptors():
-    """The inherited ones: Python gives none that it opens itself to a child."""
+    """Return the inherited descriptors: those that Python opens are not inheritable."""
     numbers = sorted(int(fd.name) for fd in Path("/proc/self/fd").iterdir() if fd.exists())
     return [str(number) for number in numbers if os.get_inheritable(number)]
 

@@ -15,7 +15,7 @@ PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
 
 
 def shell_start(start, before: str, *arguments: str):
-    """Start the program from a shell that did something before; $0 and on are the program."""
+    """Start the program from a shell, after these commands; "$0" "$@" is the program."""
     return start(*PROGRAM, *arguments, command=["sh", "-c", f'{before}; exec "$0" "$@"'])
 
 
@@ -25,7 +25,7 @@ def pid_in(home: Path) -> int:
 
 @contextmanager
 def ending(home: Path):
-    """The service in the background, which is nobody's child, is gone afterwards."""
+    """Wait for the end of the service in the background, which is not our child."""
     process = os.pidfd_open(pid_in(home))
     yield
     poll = select.poll()
@@ -61,11 +61,11 @@ class TestForeground:
         # Python ignores these two itself, and subprocess restores them for its children.
         assert ignored & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
 
-    def test_descriptors_that_it_was_started_with_are_closed(self, start):
+    def test_inherited_descriptors_are_closed(self, start):
         service = shell_start(start, "exec 3</dev/null 4</dev/null; export LISTEN_FDS=1 LISTEN_PID=1")
         assert service.expect("open:").endswith("open: 0 1 2\n")
 
-    def test_other_processes_of_its_user_cannot_look_into_it(self, start):
+    def test_other_processes_of_its_user_cannot_trace_it(self, start):
         service = start()
         assert service.expect("dumpable:").endswith("dumpable: 0\n")
 
@@ -75,14 +75,14 @@ class TestForeground:
         service.send(signal.SIGTERM)
         assert service.ended() == 0
 
-    def test_a_log_that_nobody_reads_any_more_is_no_failure(self, start):
+    def test_a_closed_stderr_is_no_failure(self, start):
         service = start("--rounds", "3", "-v")
         service.expect(READY)
         service.process.stderr.close()
         service.send(signal.SIGTERM)
         assert service.process.wait() == 0
 
-    def test_wrong_settings_are_told_before_anything_is_touched(self, start, home):
+    def test_wrong_settings_are_reported_before_anything_is_changed(self, start, home):
         service = start("--workers", "0", "--pid-file", "pid")
         assert service.ended() == 2
         assert service.said == ["kala: --workers: must be a whole number between 1 and 10000, not '0'\n"]
@@ -99,37 +99,37 @@ class TestForeground:
 class TestDetached:
     @pytest.fixture
     def background(self, start, home):
-        """Starts a service in the background, and makes sure that none is left."""
+        """Start a service in the background; kill it after the test if it still runs."""
         yield lambda *arguments: start("--daemon", "--pid-file", "pid", "--data-dir", "data", *arguments)
         with suppress(FileNotFoundError, ProcessLookupError):
             end(home, signal.SIGKILL)
 
-    def test_the_starter_returns_when_requests_are_answered(self, background, home):
+    def test_the_parent_process_returns_when_requests_are_answered(self, background, home):
         starter = background("--log-file", "log")
         assert starter.ended() == 0
         assert READY in (home / "log").read_text()
         assert starter.process.pid != pid_in(home) == os.getsid(pid_in(home))
 
-    def test_without_a_log_file_the_start_is_told_to_the_starter(self, background):
+    def test_without_a_log_file_the_parent_process_shows_the_start(self, background):
         starter = background()
         assert starter.ended() == 0
         assert any(READY in line for line in starter.said)
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the process")
-    def test_it_works_at_home_and_holds_nothing_of_the_terminal(self, background, home):
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read /proc/PID of Kala")
+    def test_it_runs_in_the_home_directory_without_a_terminal(self, background, home):
         assert background().ended() == 0
         process = Path(f"/proc/{pid_in(home)}")
         assert (process / "cwd").readlink() == home
         assert {str((process / "fd" / fd).readlink()) for fd in "012"} == {"/dev/null"}
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the process")
-    def test_without_a_home_it_works_at_the_root(self, start, home):
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read /proc/PID of Kala")
+    def test_without_a_home_directory_it_runs_in_the_root_directory(self, start, home):
         arguments = ("--daemon", "--pid-file", "pid", "--data-dir", "data")
         assert start(*arguments, HOME="/nonexistent").ended() == 0
         assert Path(f"/proc/{pid_in(home)}/cwd").readlink() == Path("/")
         end(home, signal.SIGTERM)
 
-    def test_the_pid_file_and_the_log_may_be_in_a_data_directory_that_is_not_there_yet(self, start, home):
+    def test_the_pid_file_and_the_log_may_be_in_a_data_directory_that_does_not_exist_yet(self, start, home):
         assert start("--daemon", "--pid-file", "d/pid", "--data-dir", "d", "--log-file", "d/log").ended() == 0
         (home / "d/pid").rename(home / "pid")
         end(home, signal.SIGTERM)
@@ -141,13 +141,13 @@ class TestDetached:
         log = (home / "log").read_text()
         assert ("settings reloaded; changed: nothing\n" in log, "restart Kala" in log) == (True, False)
 
-    def test_a_signal_ends_it_and_removes_its_pid_file(self, background, home):
+    def test_sigterm_stops_it_and_removes_its_pid_file(self, background, home):
         assert background("--log-file", "log").ended() == 0
         end(home, signal.SIGTERM)
         assert "app stop" in (home / "log").read_text()
         assert not (home / "pid").exists()
 
-    def test_a_start_that_fails_is_told_with_its_exit_code(self, background, home):
+    def test_a_failed_start_is_reported_with_its_exit_code(self, background, home):
         starter = background("--fault", "conflict")
         assert starter.ended() == 5
         assert starter.said[-1] == "kala: port 8000 is taken; give another with --port\n"
@@ -157,12 +157,12 @@ class TestDetached:
         starter = background("--workers", "0")
         assert (starter.ended(), len(starter.said)) == (2, 1)
 
-    def test_a_death_without_a_word_is_told(self, background):
+    def test_a_crash_without_a_message_is_reported(self, background):
         starter = background("--fault", "death")
         assert starter.ended() == 1
         assert starter.said[-1] == "kala: Kala was killed by SIGKILL before it was ready\n"
 
-    def test_a_stop_during_the_start_ends_it_once_it_has_started(self, background, home):
+    def test_a_signal_during_the_start_stops_it_once_it_has_started(self, background, home):
         starter = background("--fault", "wait")
         starter.expect("app start")
         with ending(home):
@@ -170,7 +170,7 @@ class TestDetached:
             (home / "go").touch()
         assert starter.ended() == 0
 
-    def test_an_impatient_ctrl_c_ends_the_one_in_the_background_too(self, background, home):
+    def test_ctrl_c_during_the_start_also_stops_the_background_process(self, background, home):
         starter = background("--fault", "wait")
         starter.expect("app start")
         starter.send(signal.SIGINT)
@@ -179,13 +179,13 @@ class TestDetached:
             (home / "go").touch()
 
 
-class TestStartingAgain:
-    def test_no_command_inherits_that_kala_is_detached(self, monkeypatch):
+class TestRestart:
+    def test_no_command_inherits_the_variable(self, monkeypatch):
         monkeypatch.setenv("KALA_DETACHED", "1")
         assert detach.is_detached()
         assert not detach.is_detached()
 
-    def test_a_frozen_program_unpacks_itself_anew_and_forgets_its_library_path(self, monkeypatch):
+    def test_a_frozen_program_unpacks_itself_again_and_drops_its_library_path(self, monkeypatch):
         monkeypatch.setattr(sys, "frozen", True, raising=False)
         monkeypatch.setattr(sys, "argv", ["kala", "serve", "--daemon"])
         monkeypatch.setenv("LD_LIBRARY_PATH", "/tmp/_MEI1")

@@ -14,10 +14,10 @@ def stderr():
 
 @pytest.fixture
 def logger(journald, stderr):
-    """A logger of its own, so that no other handler hears of it."""
-    otherwise = logging.StreamHandler(stderr)
-    otherwise.setFormatter(logging.Formatter("stderr: %(message)s"))
-    handler = JournalHandler(otherwise, journald.path)
+    """A logger without other handlers."""
+    fallback = logging.StreamHandler(stderr)
+    fallback.setFormatter(logging.Formatter("stderr: %(message)s"))
+    handler = JournalHandler(fallback, journald.path)
     logger = logging.Logger("kala.runs")  # noqa: LOG001
     logger.addHandler(handler)
     yield logger
@@ -40,7 +40,7 @@ def test_a_line_carries_its_facts_as_fields(logger, journald):
     }
 
 
-def test_a_list_has_commas_and_a_fact_that_is_not_there_is_no_field(logger, journald):
+def test_a_list_is_joined_with_commas_and_none_is_left_out(logger, journald):
     logger.info("hello", extra={"fields": {"changed": ["pools", "verbose"], "exit_code": None}})
     heard = journald.heard()
     assert heard["KALA_CHANGED"] == "pools, verbose"
@@ -63,12 +63,12 @@ def test_any_text_comes_through_and_cannot_pass_for_another_field(logger, journa
     assert (heard["MESSAGE"], heard["KALA_JOB_NAME"], heard["PRIORITY"]) == (name, name, "4")
 
 
-def test_half_a_surrogate_does_not_lose_the_line(logger, journald):
+def test_a_lone_surrogate_does_not_lose_the_line(logger, journald):
     logger.info("\ud800")
     assert journald.heard()["MESSAGE"] == "\\ud800"
 
 
-def test_an_exception_is_told_with_its_traceback(logger, journald):
+def test_an_exception_is_sent_with_its_traceback(logger, journald):
     try:
         raise ZeroDivisionError("nothing to divide by")
     except ZeroDivisionError:
@@ -83,7 +83,7 @@ def test_a_message_too_large_for_a_datagram_is_sent_as_a_file(logger, journald):
     assert len(journald.heard()["KALA_JOB_NAME"]) == 5_000_000
 
 
-def test_what_journald_does_not_take_goes_to_stderr(logger, journald, stderr):
+def test_a_record_that_journald_does_not_accept_goes_to_stderr(logger, journald, stderr):
     journald.close()
     logger.info("hello")
     assert stderr.getvalue() == "stderr: hello\n"

@@ -17,7 +17,7 @@ FIELDS = {"fields": {"action": "run_started", "run_id": 12}}
 
 
 @pytest.fixture(autouse=True)
-def _logging_is_put_back():
+def _restore_logging():
     kala = logging.getLogger("kala")
     handlers, level, raising = kala.handlers[:], kala.level, logging.raiseExceptions
     yield
@@ -36,7 +36,7 @@ def fail() -> None:
 
 
 class TestForPeople:
-    def test_a_line_has_local_time_as_rfc_3339_has_it_and_the_sentence(self, capsys):
+    def test_a_line_has_local_time_in_rfc_3339_format_and_the_message(self, capsys):
         logs.configure("text", verbose=False)
         before = datetime.now(UTC)
         logger.info("run %d of backup started", 12, extra=FIELDS)
@@ -45,7 +45,7 @@ class TestForPeople:
         assert timedelta(milliseconds=-1) <= datetime.fromisoformat(stamp) - before < timedelta(minutes=1)
         assert sentence == "run 12 of backup started\n"
 
-    def test_an_hour_that_comes_twice_has_another_offset_the_second_time(self, monkeypatch):
+    def test_a_repeated_hour_has_another_offset_the_second_time(self, monkeypatch):
         monkeypatch.setenv("TZ", "Europe/Berlin")
         time.tzset()
         try:
@@ -57,17 +57,17 @@ class TestForPeople:
         assert first == ("2026-10-25T02:30:00", "+02:00")
         assert second == ("2026-10-25T02:30:00", "+01:00")
 
-    def test_the_level_is_told_where_it_is_not_the_usual(self, capsys):
+    def test_the_level_is_shown_unless_it_is_info(self, capsys):
         logs.configure("text", verbose=False)
         logger.warning("the disk is nearly full")
         assert capsys.readouterr().err.endswith(" warning: the disk is nearly full\n")
 
-    def test_an_exception_is_told_with_its_traceback(self, capsys):
+    def test_an_exception_is_logged_with_its_traceback(self, capsys):
         logs.configure("text", verbose=False)
         fail()
         assert capsys.readouterr().err.endswith("  ZeroDivisionError: nothing\n  to divide by\n")
 
-    def test_steps_are_told_when_verbose(self, capsys):
+    def test_debug_messages_are_logged_when_verbose(self, capsys):
         logs.configure("text", verbose=False)
         logger.debug("one")
         logs.set_verbose(True)
@@ -113,7 +113,7 @@ class TestForPrograms:
         entry = json.loads(capsys.readouterr().err)
         assert entry["exception"].startswith("Traceback")
 
-    def test_a_field_of_any_type_is_told(self, capsys, tmp_path):
+    def test_a_field_of_any_type_is_logged(self, capsys, tmp_path):
         logs.configure("json", verbose=False)
         logger.info("hello", extra={"fields": {"error": ValueError("no")}})
         assert json.loads(capsys.readouterr().err)["error"] == "no"
@@ -124,7 +124,7 @@ ESCAPED = "\\x1b[2J\\r2026-11-27 backup: run 7 succeeded\\n\\u202e\\u200b\\x9b31
 
 
 class TestTextFromOutside:
-    """Names, messages, errors: in whatever form the log is, they can forge no line and move no cursor."""
+    """Names, messages and errors can forge no line and move no cursor, in every format of the log."""
 
     @pytest.mark.parametrize("form", ["text", "journal", "json"])
     def test_is_escaped_in_the_sentence_and_in_the_fields(self, form, capsys):
@@ -143,7 +143,7 @@ class TestTextFromOutside:
         assert line[:-1].isprintable()
 
     @pytest.mark.parametrize("form", ["text", "journal", "json"])
-    def test_cannot_begin_a_line_by_way_of_a_traceback(self, form, capsys):
+    def test_cannot_begin_a_line_in_a_traceback(self, form, capsys):
         logs.configure(form, verbose=False)
         try:
             raise OSError(f"lost\n2026-11-27 backup: run 7 succeeded\n{FORGED}")
@@ -171,7 +171,7 @@ class TestTextFromOutside:
         entry = json.loads(capsys.readouterr().err)
         assert len(entry["message"]) == len(entry["job_name"]) == LOG_LINE
 
-    def test_does_not_change_a_fact_that_is_no_text(self, capsys):
+    def test_a_field_that_is_not_text_is_not_changed(self, capsys):
         logs.configure("json", verbose=False)
         logger.info("hello", extra={"fields": {"run_id": 12, "duration_s": 0.5, "exit_code": None, "is_cut": True}})
         entry = json.loads(capsys.readouterr().err)
@@ -179,7 +179,7 @@ class TestTextFromOutside:
 
 
 class TestAuto:
-    """Run as processes, as what stderr is counts."""
+    """As processes, because the format depends on stderr."""
 
     PROGRAM = """
 import logging
@@ -200,32 +200,32 @@ logging.getLogger("kala").info("hello")
         with os.fdopen(read) as pipe:
             return pipe.read()
 
-    def test_where_stderr_goes_to_journald_it_gets_each_line_by_its_own_protocol(self, journald):
+    def test_if_stderr_goes_to_journald_each_line_uses_its_native_protocol(self, journald):
         assert self.said("{}", journald.path) == ""
         assert journald.heard()["MESSAGE"] == "hello"
 
-    def test_without_its_socket_stderr_is_written_for_journald(self):
+    def test_without_journalds_socket_lines_on_stderr_have_priorities(self):
         assert self.said("{}") == "<6>hello\n"
 
-    def test_a_stderr_that_was_redirected_is_written_for_people(self):
+    def test_a_redirected_stderr_gets_text(self):
         assert re.fullmatch(r"\d{4}.* hello\n", self.said("1:1"))
 
 
 class TestFile:
-    def test_is_for_kalas_user_and_group_alone_also_once_it_is_made_anew(self, tmp_path):
+    def test_is_only_for_kalas_user_and_group_also_after_rotation(self, tmp_path):
         logs.configure("auto", verbose=False, log_file=tmp_path / "log")
         logger.info("one")
         (tmp_path / "log").rename(tmp_path / "log.1")
         logger.info("two")
         assert [file.stat().st_mode & 0o777 for file in (tmp_path / "log", tmp_path / "log.1")] == [0o640, 0o640]
 
-    def test_that_is_there_keeps_its_mode(self, tmp_path):
+    def test_that_exists_keeps_its_mode(self, tmp_path):
         (tmp_path / "log").touch(mode=0o604)
         logs.configure("auto", verbose=False, log_file=tmp_path / "log")
         logger.info("one")
         assert (tmp_path / "log").stat().st_mode & 0o777 == 0o604
 
-    def test_a_rotated_file_is_made_anew(self, tmp_path, capsys):
+    def test_a_rotated_file_is_created_again(self, tmp_path, capsys):
         logs.configure("auto", verbose=False, log_file=tmp_path / "log")
         logger.info("one")
         (tmp_path / "log").rename(tmp_path / "log.1")
@@ -238,7 +238,7 @@ class TestFile:
         with pytest.raises(FileNotFoundError):
             logs.configure("auto", verbose=False, log_file=tmp_path / "gone" / "log")
 
-    def test_a_file_that_cannot_be_opened_again_fails_nobody_and_is_written_when_it_can(self, tmp_path, capsys):
+    def test_a_file_that_cannot_be_reopened_is_no_failure_and_is_written_once_it_can_be(self, tmp_path, capsys):
         place = tmp_path / "logs"
         place.mkdir()
         logs.configure("auto", verbose=False, log_file=place / "log")

@@ -5,11 +5,11 @@ import pytest
 READY = "answers on http://127.0.0.1:8000"
 
 
-def test_the_start_is_told_with_address_and_data_directory(start, home):
+def test_the_start_is_logged_with_address_and_data_directory(start, home):
     assert start().expect(READY).endswith(f"and stores its data in {home}/.local/share/kala\n")
 
 
-def test_without_a_store_the_start_tells_that_nothing_is_kept(start):
+def test_without_persistence_the_start_says_that_nothing_is_stored(start):
     assert start("--no-persist").expect(READY).endswith("stores nothing on disk\n")
 
 
@@ -40,7 +40,7 @@ def test_runs_may_finish_before_the_end(start, app_events):
     assert app_events(service)[2:] == ["drain", *["is"] * 4, "stop"]
 
 
-def test_the_grace_ends_also_when_runs_do_not(start):
+def test_the_grace_ends_even_if_runs_do_not(start):
     service = start("--rounds", "1000000", "--shutdown-grace", "0.2")
     service.expect(READY)
     service.send(signal.SIGTERM)
@@ -66,7 +66,7 @@ def test_a_signal_during_the_start_stops_once_it_has_started(start, app_events):
     assert app_events(service) == ["made", "start", "drain", "stop"]
 
 
-def test_a_start_that_fails_ends_with_its_sentence_and_exit_code(start, app_events):
+def test_a_failed_start_ends_with_its_error_and_exit_code(start, app_events):
     service = start("--fault", "conflict")
     assert service.ended() == 5
     assert service.said[-1] == "kala: port 8000 is taken; give another with --port\n"
@@ -74,7 +74,7 @@ def test_a_start_that_fails_ends_with_its_sentence_and_exit_code(start, app_even
 
 
 class TestReload:
-    def test_sighup_changes_what_can_be_changed_in_place(self, start, home):
+    def test_sighup_applies_the_reloadable_keys(self, start, home):
         service = start()
         service.expect(READY)
         (home / "kala.toml").write_text("default_owner = 'ann@example.org'\nkill_grace = 1")
@@ -82,7 +82,7 @@ class TestReload:
         service.expect("app reload: owner ann@example.org, port 8000")
         service.expect("settings reloaded; changed: default_owner, kill_grace")
 
-    def test_what_needs_a_restart_is_named_and_stays(self, start, home):
+    def test_keys_that_need_a_restart_are_named_and_stay(self, start, home):
         service = start()
         service.expect(READY)
         (home / "kala.toml").write_text("port = 1\nworkers = 2")
@@ -102,14 +102,14 @@ class TestReload:
         assert service.ended() == 0
         assert "reload:" not in app_events(service)
 
-    def test_a_file_that_is_gone_changes_nothing(self, start, home):
+    def test_a_missing_file_changes_nothing(self, start, home):
         service = start()
         service.expect(READY)
         (home / "kala.toml").unlink()
         service.send(signal.SIGHUP)
         service.expect("error: keeping the current settings: KALA_CONFIG:")
 
-    def test_the_log_becomes_verbose_in_place(self, start, home):
+    def test_a_reload_can_make_the_log_verbose(self, start, home):
         service = start("--rounds", "1")
         service.expect(READY)
         (home / "kala.toml").write_text("verbose = true")

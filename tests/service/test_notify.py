@@ -40,15 +40,15 @@ class TestMessages:
         Notifier(os.environ).ready()
         assert heard(systemd) == "READY=1"
 
-    def test_reloading_brings_the_time(self, systemd):
+    def test_reloading_includes_the_time(self, systemd):
         Notifier(os.environ).reloading()
         assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", heard(systemd))
 
-    def test_stopping_asks_for_the_time_it_needs(self, systemd):
+    def test_stopping_includes_the_time_that_it_needs(self, systemd):
         Notifier(os.environ).stopping(1.5)
         assert heard(systemd) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=1500000"
 
-    def test_a_status_is_sent_when_it_changed_and_in_one_line(self, systemd):
+    def test_a_status_is_sent_only_if_it_changed_and_as_one_line(self, systemd):
         notifier = Notifier(os.environ)
         notifier.status("2 jobs,\nnext: Übung → 3 s")
         notifier.status("2 jobs,\nnext: Übung → 3 s")
@@ -62,7 +62,7 @@ class TestMessages:
         notifier.watchdog()
         assert (notifier.active, notifier.watchdog_interval) == (False, None)
 
-    def test_a_systemd_that_is_gone_is_no_failure(self, systemd):
+    def test_a_closed_notify_socket_is_no_failure(self, systemd):
         notifier = Notifier(os.environ)
         systemd.close()
         notifier.ready()
@@ -94,7 +94,7 @@ class TestWatchdog:
 
 
 class TestService:
-    def test_systemd_hears_of_start_reload_and_stop(self, systemd, start, home):
+    def test_systemd_is_notified_of_start_reload_and_stop(self, systemd, start, home):
         service = start(KALA_KILL_GRACE="1")
         assert [heard(systemd), heard(systemd)] == ["STATUS=3 jobs", "READY=1"]
         service.send(signal.SIGHUP)

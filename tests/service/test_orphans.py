@@ -1,4 +1,4 @@
-"""Kala takes the exit statuses of processes that nobody else waits for, and never one that somebody waits for."""
+"""Kala reaps processes that no other process waits for, and never takes an exit status that a thread waits for."""
 
 import os
 import subprocess
@@ -48,16 +48,16 @@ print("left", zombies())
 """
 
 
-def test_orphans_are_reaped_and_the_statuses_of_commands_are_left_to_who_started_them():
+def test_orphans_are_reaped_and_the_exit_statuses_of_commands_are_left_to_their_threads():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=20, check=False)
     assert (done.stdout.splitlines(), done.stderr) == (["left True", "status 3", "left []"], "")
 
 
-def test_they_come_to_process_1_alone():
+def test_only_process_1_gets_them():
     assert not orphans.come_here()
 
 
-def test_they_come_to_kala_where_process_1_is_the_loader_of_the_same_program(monkeypatch):
+def test_kala_gets_them_if_process_1_is_its_loader(monkeypatch):
     asked = []
     monkeypatch.setattr("kala.service.prctl.adopt_orphans", lambda: asked.append(True))
     monkeypatch.setattr(os, "getppid", lambda: 1)
@@ -67,5 +67,5 @@ def test_they_come_to_kala_where_process_1_is_the_loader_of_the_same_program(mon
 
 
 @pytest.mark.parametrize(("pid", "is_ours"), [(os.getpid(), True), (2**22 + 1, False)])
-def test_a_process_is_of_this_program_by_its_file(pid, is_ours):
+def test_a_process_of_this_program_is_recognized_by_its_file(pid, is_ours):
     assert orphans._is_of_this_program(pid) is is_ours

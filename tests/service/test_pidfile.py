@@ -1,4 +1,4 @@
-"""One process at a time holds a pid file, and nobody else can keep it from that or make it write elsewhere."""
+"""One process at a time holds a pid file. Other users can neither prevent that nor make it write to other files."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ def test_a_refused_holder_leaves_the_file_alone(path):
         assert path.exists()
 
 
-def test_a_file_that_was_left_behind_is_taken_over(path):
+def test_a_stale_file_is_taken_over(path):
     path.write_text("99999999999\n")
     with PidFile(path):
         assert path.read_text() == f"{os.getpid()}\n"
@@ -52,8 +52,8 @@ def test_a_holder_s_death_frees_the_file(path):
         assert path.read_text() == f"{os.getpid()}\n"
 
 
-def test_a_file_that_its_holder_removed_meanwhile_is_made_anew(path, monkeypatch):
-    """The other ends between our opening of its file and our lock on it: the lock is then on a file without a name."""
+def test_a_file_that_its_holder_removes_meanwhile_is_created_again(path, monkeypatch):
+    """The holder exits between our open() and our lock: the lock is then on a file without a name."""
     lock = fcntl.fcntl
     calls = []
 
@@ -69,7 +69,7 @@ def test_a_file_that_its_holder_removed_meanwhile_is_made_anew(path, monkeypatch
     assert len(calls) == 2
 
 
-def test_a_command_of_a_holder_does_not_hold_the_file(path):
+def test_a_child_process_does_not_hold_the_file(path):
     with PidFile(path):
         command = subprocess.Popen(["sleep", "60"])
     try:
@@ -80,7 +80,7 @@ def test_a_command_of_a_holder_does_not_hold_the_file(path):
         command.wait()
 
 
-def test_a_directory_that_is_not_there_is_an_error_of_the_system(tmp_path):
+def test_a_missing_directory_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"), PidFile(tmp_path / "gone" / "pid"):
         pass
 
@@ -90,7 +90,7 @@ def test_everybody_may_read_the_file_and_only_its_owner_may_write_it(path):
         assert path.stat().st_mode & 0o777 == 0o644
 
 
-class TestInAFolderInWhichOthersCanWrite:
+class TestInAFolderThatOthersCanWrite:
     def refused(self, path, why):
         with pytest.raises(Invalid, match=why), PidFile(path):
             pass
@@ -102,12 +102,12 @@ class TestInAFolderInWhichOthersCanWrite:
         self.refused(path, f"pid_file: {path} is a symbolic link; use the file itself")
         assert precious.read_text() == "much"
 
-    def test_a_link_to_nowhere_makes_no_file_there(self, path, tmp_path):
+    def test_a_dangling_link_creates_no_file(self, path, tmp_path):
         path.symlink_to(tmp_path / "elsewhere")
         self.refused(path, "symbolic link")
         assert not (tmp_path / "elsewhere").exists()
 
-    def test_another_name_of_a_file_of_ours_is_not_written_to(self, path, tmp_path):
+    def test_a_hard_link_to_another_file_is_not_written_to(self, path, tmp_path):
         precious = tmp_path / "precious"
         precious.write_text("much")
         path.hardlink_to(precious)
@@ -125,7 +125,7 @@ class TestInAFolderInWhichOthersCanWrite:
         self.refused(path, "must be a regular file owned by Kala's user")
 
     @pytest.mark.parametrize("kind", ["flock", "record", "description"])
-    def test_a_lock_by_who_may_only_read_the_file_hinders_nobody(self, path, kind):
+    def test_a_lock_by_a_user_who_can_only_read_the_file_has_no_effect(self, path, kind):
         path.write_text("1\n")
         with path.open() as reader:
             lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
@@ -141,7 +141,7 @@ class TestInAFolderInWhichOthersCanWrite:
                     pass
         assert not path.exists()
 
-    def test_a_file_that_took_the_place_of_ours_is_left_alone(self, path):
+    def test_a_file_that_replaced_ours_is_left_alone(self, path):
         with PidFile(path):
             path.unlink()
             path.write_text("somebody's")

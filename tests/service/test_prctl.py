@@ -1,4 +1,4 @@
-"""What Kala asks the kernel for itself holds for Kala, and not for the commands that it starts."""
+"""prctl(2) flags apply to Kala, and not to the commands that it starts."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ if os.geteuid() == 0:
     os.setgroups([])
     os.setgid({NOBODY})
     os.setuid({NOBODY})
-    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # as it is for who was this user from the start
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # setuid() cleared it; a process of this user from the start has it
 if len(sys.argv) > 1:
     prctl.forbid_tracing()
 started = subprocess.Popen(["sleep", "60"])
@@ -28,7 +28,7 @@ started.kill()
 
 
 def what_others_of_its_user_can_read(*arguments):
-    """Of an ordinary user's process, and of the one that it started."""
+    """Return the readable files in /proc of an ordinary user's process, and of its child."""
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -45,11 +45,11 @@ def reads(pid, file):
     return subprocess.run(reading, capture_output=True, check=False).returncode == 0
 
 
-def test_processes_of_its_user_cannot_look_into_one_that_forbids_it_but_into_what_it_starts():
+def test_processes_of_its_user_can_trace_its_children_but_not_the_process_that_forbids_it():
     assert what_others_of_its_user_can_read() == [["environ", "maps", "stat"]] * 2
     assert what_others_of_its_user_can_read("forbid") == [["stat"], ["environ", "maps", "stat"]]
 
 
-def test_a_kernel_that_refuses_is_told():
+def test_a_refusal_by_the_kernel_is_an_os_error():
     with pytest.raises(OSError, match="prctl"):
         prctl._prctl(-1, 0)

@@ -17,7 +17,7 @@ READY = "answers on http://127.0.0.1:8000"
 
 @pytest.fixture
 def environ(home):
-    """What systemd gives the service; MAINPID is for ExecReload alone."""
+    """What systemd sets for the service; only ExecReload= has MAINPID."""
     return {"RUNTIME_DIRECTORY": str(home)}
 
 
@@ -30,7 +30,7 @@ def service(start, environ):
 
 @contextmanager
 def process_that(handler):
-    """Does this at SIGHUP, whatever its starter (nohup, say) set; else it waits until it is told to end."""
+    """Start a process with this handler for SIGHUP, whatever disposition it inherits (from nohup, for example)."""
     code = f"import signal; signal.signal(signal.SIGHUP, signal.{handler}); print(flush=True); input()"
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **streams) as process:
@@ -51,14 +51,14 @@ def kala_reload(environ, **more):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_it_returns_when_the_new_settings_are_in_force(service, home, environ):
+def test_it_returns_when_the_new_settings_are_in_effect(service, home, environ):
     for owner in ("a@example.org", "b@example.org"):
         (home / "kala.toml").write_text(f'default_owner = "{owner}"')
         reload_of(service.process.pid, environ)
         assert owner in service.expect("app reload")
 
 
-def test_a_setting_that_is_wrong_is_told_with_exit_code_2_and_the_old_ones_stay(service, home, environ):
+def test_a_wrong_setting_is_reported_with_exit_code_2_and_the_old_settings_stay(service, home, environ):
     (home / "kala.toml").write_text("prot = 1")
     assert kala_reload(environ, MAINPID=str(service.process.pid)) == (
         2,
@@ -69,7 +69,7 @@ def test_a_setting_that_is_wrong_is_told_with_exit_code_2_and_the_old_ones_stay(
     assert not [line for line in service.said if "app reload" in line]
 
 
-def test_the_error_of_the_reload_before_is_not_taken_for_this_one_s(service, home, environ):
+def test_the_error_of_an_earlier_reload_is_not_reported_again(service, home, environ):
     (home / "kala.toml").write_text("prot = 1")
     with pytest.raises(Invalid):
         reload_of(service.process.pid, environ)
@@ -97,14 +97,14 @@ def test_without_systemd_it_says_what_is_missing(given, missing):
     )
 
 
-def test_a_process_that_is_gone_is_told(environ):
+def test_a_missing_process_is_reported(environ):
     with subprocess.Popen(["true"]) as process:
         pass
     with pytest.raises(KalaError, match=f"there is no process {process.pid} to reload"):
         reload_of(process.pid, environ)
 
 
-def test_a_process_that_ends_instead_is_told_at_once(environ):
+def test_a_process_that_exits_instead_is_reported_at_once(environ):
     with (
         process_that("SIG_DFL") as process,
         pytest.raises(KalaError, match=f"process {process.pid} exited before it reloaded its settings"),
@@ -112,8 +112,8 @@ def test_a_process_that_ends_instead_is_told_at_once(environ):
         reload_of(process.pid, environ)
 
 
-def test_a_process_that_never_answers_is_given_up(environ, home):
-    ReloadReport(environ).write(time.monotonic_ns(), "")  # of a reload before
+def test_a_process_that_never_reloads_is_a_timeout(environ, home):
+    ReloadReport(environ).write(time.monotonic_ns(), "")  # of an earlier reload
     with (
         process_that("SIG_IGN") as deaf,
         pytest.raises(KalaError, match=r"did not reload its settings within 0\.1 s"),
@@ -121,7 +121,7 @@ def test_a_process_that_never_answers_is_given_up(environ, home):
         reload_of(deaf.pid, environ, 0.1)
 
 
-def test_a_reload_that_cannot_be_told_is_one_all_the_same(start, home):
+def test_a_reload_whose_result_cannot_be_written_still_happens(start, home):
     service = start(RUNTIME_DIRECTORY=str(home / "gone"))
     service.expect(READY)
     service.send(signal.SIGHUP)
@@ -131,7 +131,7 @@ def test_a_reload_that_cannot_be_told_is_one_all_the_same(start, home):
     assert service.ended() == 0
 
 
-def test_the_file_of_the_result_is_whole_at_any_time(environ, home):
+def test_the_result_is_written_atomically(environ, home):
     report = ReloadReport(environ)
     report.write(1, "")
     with (home / "reload.json").open() as reader:

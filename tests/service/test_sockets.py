@@ -24,7 +24,7 @@ def hand_over(start):
 
 @pytest.fixture
 def opened():
-    """Makes listening sockets with numbers that cannot be in the way of 3 and 4."""
+    """Open listening sockets with descriptors above 3 and 4."""
     made = []
 
     def opened(family, address, listening=True):
@@ -65,19 +65,19 @@ def test_no_command_inherits_the_socket(hand_over, opened):
     assert service.expect("open:").endswith("open: 0 1 2\n")
 
 
-def test_a_socket_for_another_process_is_not_taken(start):
+def test_a_socket_for_another_process_is_ignored(start):
     service = start(LISTEN_FDS="1", LISTEN_PID="1")
     assert service.expect("listens on").endswith("listens on nothing yet\n")
 
 
-def test_a_socket_that_others_can_reach_needs_the_same_word_as_an_interface(hand_over, opened):
+def test_a_socket_that_others_can_reach_needs_the_same_setting_as_an_interface(hand_over, opened):
     sentence = refusal(hand_over(opened(socket.AF_INET, ("0.0.0.0", 0))))
     assert sentence.startswith(
         "kala: interface: 0.0.0.0 can be reached from other machines, and Kala has no authentication; "
     )
 
 
-def test_with_that_word_it_is_taken(hand_over, opened):
+def test_with_that_setting_it_is_used(hand_over, opened):
     service = hand_over(opened(socket.AF_INET, ("0.0.0.0", 0)), arguments=["--insecure-no-auth"])
     assert "listens on 0.0.0.0 " in service.expect("listens on")
 
@@ -89,7 +89,7 @@ def test_two_sockets_are_refused(hand_over, opened):
     )
 
 
-def test_what_is_no_listening_socket_is_refused(hand_over, opened):
+def test_a_socket_that_does_not_listen_is_refused(hand_over, opened):
     unused = opened(socket.AF_INET, ("127.0.0.1", 0), listening=False)
     assert refusal(hand_over(unused)) == (
         "kala: LISTEN_FDS: file descriptor 3 must be a listening stream socket; use ListenStream= with Accept=no\n"

@@ -1,4 +1,4 @@
-"""The environment of the service, as an administrator's commands find it."""
+"""The environment of the service, for an administrator's commands."""
 
 import subprocess
 
@@ -21,7 +21,7 @@ def booted(tmp_path, monkeypatch):
 
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch, booted):
-    """Lets systemd say something of the unit."""
+    """Install a systemctl that prints the text."""
 
     def systemctl(text, quote="'"):
         (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat <<{quote}END{quote}\n{text}END\n")
@@ -40,7 +40,7 @@ def test_of_a_running_service_it_is_that_of_its_process(systemctl):
     process.wait()
 
 
-def test_of_a_stopped_service_it_is_what_the_unit_tells(systemctl):
+def test_of_a_stopped_service_it_is_what_the_unit_sets(systemctl):
     systemctl(UNIT.format(pid=0, state="loaded"))
     assert unit.environment() == {
         "KALA_CONFIG": "/etc/kala/kala.toml",
@@ -54,19 +54,19 @@ def test_of_a_unit_without_a_state_directory_it_has_none(systemctl):
     assert unit.environment() == {}
 
 
-def test_it_is_empty_where_there_is_no_such_unit(systemctl):
+def test_it_is_empty_if_there_is_no_such_unit(systemctl):
     systemctl(UNIT.format(pid=0, state="not-found"))
     assert unit.environment() == {}
 
 
-def test_it_is_empty_where_systemd_does_not_run(systemctl, monkeypatch, tmp_path):
+def test_it_is_empty_if_systemd_does_not_run(systemctl, monkeypatch, tmp_path):
     systemctl(UNIT.format(pid=0, state="loaded"))
     monkeypatch.setattr(unit, "_BOOTED", tmp_path / "nowhere")
     assert unit.environment() == {}
 
 
 @pytest.mark.parametrize("script", ["", "#!/bin/sh\nexit 1\n"])
-def test_that_systemd_cannot_be_asked_is_told(tmp_path, monkeypatch, booted, script):
+def test_a_failure_of_systemctl_is_reported(tmp_path, monkeypatch, booted, script):
     monkeypatch.setenv("PATH", str(tmp_path))
     if script:
         (tmp_path / "systemctl").write_text(script)

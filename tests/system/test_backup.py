@@ -1,9 +1,9 @@
-"""What Kala keeps goes into one file while it works, and comes out of it elsewhere."""
+"""Backups of a running Kala, and restores of them."""
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 
 
-def test_a_backup_made_while_runs_end_has_each_run_whole_and_kala_goes_on_from_it(serve, make, tmp_path):
+def test_a_backup_made_while_runs_end_is_consistent_and_kala_continues_from_it(serve, make, tmp_path):
     kala = serve()
     jobs = [kala.create(name=f"{n}", command="seq 10000", schedule=FAR, overlap="allow") for n in range(5)]
     for job in jobs * 20:
@@ -25,14 +25,14 @@ def test_a_backup_made_while_runs_end_has_each_run_whole_and_kala_goes_on_from_i
         assert other.output(run["id"]) == (200, expected)
 
 
-def test_a_directory_on_which_kala_runs_is_not_restored_into(kala, tmp_path):
+def test_a_directory_that_kala_uses_is_not_restored_into(kala, tmp_path):
     kala.tell("backup", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     refused = kala.tell("restore", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     assert refused.returncode == 5
     assert "already contains kala.db; move the whole directory away first" in refused.stderr
 
 
-def test_what_a_killed_kala_left_is_not_mixed_with_a_backup(kala, tmp_path):
+def test_files_of_a_killed_kala_are_not_mixed_with_a_backup(kala, tmp_path):
     kala.create(name="in the backup", schedule=FAR)
     kala.tell("backup", "--data-dir", str(kala.data), str(tmp_path / "kala.tar"))
     kala.create(name="later", schedule=FAR)
@@ -43,7 +43,7 @@ def test_what_a_killed_kala_left_is_not_mixed_with_a_backup(kala, tmp_path):
     assert "already contains kala.db-wal; move the whole directory away first" in refused.stderr
 
 
-def test_on_a_damaged_database_kala_ends_and_says_what_helps(kala, damage):
+def test_on_a_damaged_database_kala_exits_and_says_what_to_do(kala, damage):
     kala.create(schedule=FAR)
     kala.stop()
     damage(kala.data / "kala.db")

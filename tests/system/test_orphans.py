@@ -1,4 +1,4 @@
-"""As process 1 of a container Kala leaves no zombies, whatever commands leave behind."""
+"""As process 1 of a container Kala reaps the processes that commands leave behind."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ def zombies(kala) -> list[str]:
         pytest.param("setsid sleep 1 & sleep 0.2", "succeeded", id="what left the group"),
     ],
 )
-def test_what_a_command_leaves_behind_does_not_stay_as_a_zombie(kala, eventually, line, state):
+def test_a_process_that_a_command_leaves_behind_does_not_stay_a_zombie(kala, eventually, line, state):
     job = kala.create(command=line, timeout="PT1S", schedule=FAR, overlap="allow")
     for _ in range(5):
         kala.go(job)

@@ -1,4 +1,4 @@
-"""What commands print, on its way through the running process to who reads it."""
+"""The output of commands, as clients of the running process read it."""
 
 import re
 import socket
@@ -17,7 +17,7 @@ MEBIBYTE = 1 << 20
 
 @pytest.fixture
 def follow():
-    """Follows a run's output with curl; what is returned is read as it comes."""
+    """Follow a run's output with curl; returns the process, whose stdout is read as it comes."""
     started = []
 
     def follow(kala, run_id):
@@ -32,13 +32,13 @@ def follow():
 
 
 def rss(kala):
-    """How much memory the process has, and the most that it ever had, in MiB."""
+    """Return the process's current and peak memory in MiB."""
     status = Path(f"/proc/{kala.process.pid}/status").read_text()
     return tuple(int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1024 for name in ("VmRSS", "VmHWM"))
 
 
 def done(kala, job):
-    """The id of the run of a job, as soon as it has ended."""
+    """Wait for the end of a job's run; return its id."""
     return kala.runs(job, 1)[0]["id"]
 
 
@@ -53,14 +53,14 @@ def files(kala):
 # What is kept
 
 
-def test_bytes_are_kept_as_they_were_written_in_the_order_in_which_they_were(kala):
+def test_bytes_are_kept_unchanged_and_in_order(kala):
     line = r"printf 'a\0b\n'; printf '\377\376\n' >&2; printf 'c\303'; printf '\r\n' >&2; printf end"
     run = done(kala, kala.create(command=line))
     assert kala.output(run) == (200, b"a\0b\n\xff\xfe\nc\xc3\r\nend")
     assert kala.run(run)["output_size"] == len(b"a\0b\n\xff\xfe\nc\xc3\r\nend")
 
 
-def test_a_part_of_an_output_or_its_last_lines_can_be_asked_for(kala):
+def test_a_range_or_the_last_lines_of_an_output_can_be_read(kala):
     run = done(kala, kala.create(command="seq 1 20000"))
     whole = b"".join(b"%d\n" % number for number in range(1, 20001))
     assert kala.output(run) == (200, whole)
@@ -78,7 +78,7 @@ def test_a_part_of_an_output_or_its_last_lines_can_be_asked_for(kala):
 
 
 def test_a_small_output_is_in_the_database_and_a_large_one_a_file(kala):
-    # The first pauses for so long that what it printed is brought to safety meanwhile.
+    # The first pauses long enough that its output is written to disk meanwhile.
     small = done(kala, kala.create(command="echo small; sleep 1.5; echo end"))
     large = done(kala, kala.create(command="head -c 100000 /dev/zero"))
     assert kala.query("SELECT run_id, data FROM output")[0][:] == (small, b"small\nend\n")
@@ -131,7 +131,7 @@ def test_a_queued_run_is_followed_from_its_start(kala, follow, gate):
 # Much of it
 
 
-def test_a_run_that_prints_a_gibibyte_is_cut_in_the_middle_and_holds_up_nobody(kala, soon, gate):
+def test_a_run_that_prints_a_gibibyte_is_cut_in_the_middle_and_delays_nothing_else(kala, soon, gate):
     kala.settle()
     before = rss(kala)[0]
     ticks = kala.create(schedule=f"R/{soon(0.5)}/PT1S")
@@ -171,7 +171,7 @@ def test_the_outputs_of_many_runs_at_once_are_not_mixed_up(serve):
         assert kala.output(run)[1] == b"".join(b"%d %d\n" % (run, n) for n in range(100)) + bytes(20_000)
 
 
-def test_followers_that_stop_reading_hold_up_neither_the_api_nor_those_that_read(kala, gate, eventually):
+def test_followers_that_stop_reading_delay_neither_the_api_nor_other_followers(kala, gate, eventually):
     # More than what fits between Kala and a client that does not read.
     size = MEBIBYTE - 1
     run = underway(kala, kala.create(command=f"echo ready; {gate.wait}; head -c {size - 6} /dev/zero"))

@@ -1,4 +1,4 @@
-"""What the first Kala, the program in Go, got wrong. Each fault is looked for through the running process."""
+"""Bugs of the first Kala, the program in Go. Each test would find one in the running process."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ STARTED = ("running", "succeeded", "failed", "cancelled", "lost")
 
 @pytest.fixture
 def evidence(tmp_path):
-    """A file that commands append to, so that Kala's word is not all there is."""
+    """A file that commands append to, independent of Kala's own records."""
     path = tmp_path / "evidence"
     path.touch()
     return path
@@ -75,7 +75,7 @@ def test_a_job_without_a_schedule_that_was_created_disabled_runs_when_it_is_enab
     assert run["cause"] == "creation"
 
 
-def test_what_became_due_while_kala_was_down_runs_once_on_start(kala, soon, eventually):
+def test_a_slot_missed_while_kala_was_down_runs_once_on_start(kala, soon, eventually):
     missed = soon(1.5)
     job = kala.create(schedule=f"R/{missed}/PT1H")
     kala.stop()
@@ -100,13 +100,13 @@ def test_many_slots_missed_while_kala_was_down_make_one_run(kala, soon, eventual
     started = time.time() * SECOND
     kala.start()
     slots = [run["slot"] for run in kala.runs(job, before + 2)[before:]]
-    # One for all that was missed; Kala answers some time after it started, so the next slot may lie before that.
+    # One run for all missed slots. Kala answers a moment after its start, so the next slot may be before that.
     assert slots[1] > started - SECOND
     assert slots[0] > started - 2 * SECOND
     assert slots == sorted(set(slots))
 
 
-def test_what_became_due_while_kala_was_down_waits_for_the_next_slot_where_it_is_told_to_resume(kala, soon, eventually):
+def test_a_job_with_resume_ignores_slots_missed_while_kala_was_down(kala, soon, eventually):
     missed = soon(1.5)
     job = kala.create(schedule=f"R/{missed}/PT1H", resume_at_next_scheduled_time=True)
     kala.stop()
@@ -199,7 +199,7 @@ def test_a_run_that_waits_while_its_job_is_disabled_starts_when_it_is_enabled(ka
 # Commands
 
 
-def test_a_command_line_means_what_the_shell_makes_of_it(kala, tmp_path):
+def test_a_command_line_is_interpreted_by_the_shell(kala, tmp_path):
     line = f"printf 'c\\nb\\na\\n' | sort > {tmp_path}/one; echo `echo two` && wc -l < {tmp_path}/one >{tmp_path}/two &"
     job = kala.create(command=f"{line} wait")
     [run] = kala.runs(job, 1)
@@ -225,7 +225,7 @@ def test_a_stop_leaves_no_process_of_a_command_behind(serve, eventually):
 # Dependencies
 
 
-def test_a_circle_is_refused(kala):
+def test_a_cycle_of_dependencies_is_refused(kala):
     first = kala.create(schedule=FAR)
     second = kala.create(parent_jobs=[first])
     third = kala.create(parent_jobs=[second])

@@ -1,4 +1,4 @@
-"""Kala is killed while runs wait for something or print. It goes on where it was, and says what it does not know."""
+"""Kala is killed while runs wait or print. It continues where it was, and marks as lost what it does not know."""
 
 import re
 from contextlib import suppress
@@ -14,7 +14,7 @@ POWERS = [10**exponent for exponent in range(9)]
 
 @pytest.fixture
 def evidence(tmp_path):
-    """A file that commands append to, so that Kala's word is not all there is."""
+    """A file that commands append to, independent of Kala's own records."""
     path = tmp_path / "evidence"
     path.touch()
     return path
@@ -34,7 +34,7 @@ def stuck(kala):
     return kala.query("SELECT * FROM run WHERE state IN ('queued', 'running')")
 
 
-def test_retries_that_wait_are_made_once_after_kills(kala, soon, evidence, eventually):
+def test_retries_that_wait_run_once_after_kills(kala, soon, evidence, eventually):
     line = f"echo $KALA_JOB_NAME $KALA_ATTEMPT >> {evidence}; exit 1"
     jobs = [kala.create(name=f"{n}", command=line, retries=1, retry_delay="PT2S") for n in range(20)]
     retries = [kala.runs(job, 1, ("queued",))[0] for job in jobs]
@@ -52,7 +52,7 @@ def test_retries_that_wait_are_made_once_after_kills(kala, soon, evidence, event
     )
 
 
-def test_runs_that_wait_for_a_pool_go_on_after_kills_and_those_that_ran_are_lost(make, gate, evidence, eventually):
+def test_runs_that_wait_for_a_pool_continue_after_kills_and_those_that_ran_are_lost(make, gate, evidence, eventually):
     kala = make("--pool", "web=2").start()
     line = f"echo began $KALA_RUN_ID >> {evidence}; {gate.wait}; echo ended $KALA_RUN_ID >> {evidence}"
     jobs = [kala.create(command=line, pool="web") for _ in range(10)]
@@ -125,16 +125,14 @@ def test_a_kill_while_outputs_are_written_loses_no_output_of_a_run_that_had_ende
     gate.open()
 
 
-def test_what_endless_printers_printed_until_a_kill_is_in_order_and_nothing_is_missing_but_what_is_told(
-    serve, eventually
-):
+def test_endless_output_up_to_a_kill_is_in_order_and_only_the_reported_part_is_missing(serve, eventually):
     limit = 100_000
     kala = serve("--output-limit", str(limit))
 
     def has_an_end_on_disk(run):
-        """What comes after the limit is in memory for up to a second."""
+        """Return whether output after the limit, which stays in memory for up to a second, is on disk."""
         segments = (kala.data / "output/live").glob(f"{run}.out.*")
-        with suppress(FileNotFoundError):  # one that went meanwhile
+        with suppress(FileNotFoundError):  # removed meanwhile
             return any(segment.stat().st_size == limit // 2 for segment in segments)
 
     jobs = [kala.create(command="seq 100000000", schedule=FAR) for _ in range(4)]
@@ -158,11 +156,11 @@ def test_what_endless_printers_printed_until_a_kill_is_in_order_and_nothing_is_m
 
 
 def bytes_of_seq(last):
-    """How much `seq` has printed with that number."""
+    """Return how many bytes `seq` has printed up to this number."""
     return sum((len(str(power)) + 1) * (min(last, power * 10 - 1) - power + 1) for power in POWERS if power <= last)
 
 
-def test_a_kill_while_runs_are_deleted_leaves_none_without_its_output_and_no_output_without_its_run(serve, eventually):
+def test_a_kill_while_runs_are_deleted_leaves_no_run_without_output_and_no_output_without_run(serve, eventually):
     kala = serve("--keep-runs", "20")
 
     def outputs_are_those_of_the_runs():
@@ -187,7 +185,7 @@ def test_a_kill_while_runs_are_deleted_leaves_none_without_its_output_and_no_out
     eventually(outputs_are_those_of_the_runs)
 
 
-def test_what_was_acknowledged_of_runs_is_still_so_after_a_kill(kala, gate):
+def test_acknowledged_changes_of_runs_survive_a_kill(kala, gate):
     job = kala.create(command=gate.wait, schedule=FAR)
     for number in range(KILLS):
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""What a run goes through, and what is told of it, seen from outside the running process."""
+"""The life of a run and its records, seen from outside the running process."""
 
 import re
 import signal
@@ -13,7 +13,7 @@ ANY = (*ALIVE, "succeeded", "failed", "timed_out", "cancelled", "lost", "skipped
 
 @pytest.fixture
 def evidence(tmp_path):
-    """A file that commands append to, so that Kala's word is not all there is."""
+    """A file that commands append to, independent of Kala's own records."""
     path = tmp_path / "evidence"
     path.touch()
     return path
@@ -68,7 +68,7 @@ def test_the_history_is_filtered_and_comes_in_pages(kala):
     assert kala.get("/job/nobody/runs").status == 404
 
 
-def test_a_run_tells_all_there_is_to_know_of_it(serve, soon):
+def test_a_run_has_all_its_facts(serve, soon):
     kala = serve("--pool", "deep=5")
     slot = soon()
     job = kala.create(name="told", command="echo six; exit 7", schedule=f"R/{slot}/PT1H", priority=-3, pool="deep")
@@ -153,7 +153,7 @@ def test_a_queued_run_that_is_cancelled_never_starts(kala, gate, evidence):
     assert evidence.read_text().split() == ["ran", "ran"]
 
 
-def test_a_run_that_is_not_there_cannot_be_cancelled(kala):
+def test_a_run_that_does_not_exist_cannot_be_cancelled(kala):
     for name in ("4711", "x", "-1", "9" * 40):
         assert kala.post(f"/run/{name}/cancel").status == 404
 
@@ -161,7 +161,7 @@ def test_a_run_that_is_not_there_cannot_be_cancelled(kala):
 # Retries
 
 
-def test_a_run_that_takes_too_long_times_out_and_is_tried_again(kala):
+def test_a_run_that_takes_too_long_times_out_and_is_retried(kala):
     job = kala.create(command="sleep 300", timeout="PT0.2S", retries=1)
     runs = [kala.run(run["id"]) for run in kala.runs(job, 2)]
     assert [run["state"] for run in runs] == ["timed_out", "timed_out"]
@@ -171,7 +171,7 @@ def test_a_run_that_takes_too_long_times_out_and_is_tried_again(kala):
     assert kala.job(job)["metadata"]["number_of_finished_runs"] == 1
 
 
-def test_a_retry_waits_as_long_as_it_is_told_also_across_a_restart(kala):
+def test_a_retry_waits_for_its_delay_also_across_a_restart(kala):
     job = kala.create(command="exit 1", retries=1, retry_delay="PT2S")
     [failed] = kala.runs(job, 1)
     [waiting] = kala.runs(job, 1, ("queued",))
@@ -185,7 +185,7 @@ def test_a_retry_waits_as_long_as_it_is_told_also_across_a_restart(kala):
     assert instant(kala.run(waiting["id"])["started_at"]) >= instant(told["not_before"])
 
 
-def test_only_the_exit_codes_that_are_named_are_tried_again(kala):
+def test_only_the_given_exit_codes_are_retried(kala):
     job = kala.create(command='exit "$((KALA_ATTEMPT + 3))"', retries=5, retry_on=[3, 4])
     assert [run["exit_code"] for run in kala.runs(job, 3)] == [3, 4, 5]
     kala.settle()
@@ -215,7 +215,7 @@ def test_runs_of_one_job_that_overlap_are_skipped_allowed_or_replaced(kala, gate
         assert "run of the job" in kala.runs(jobs[rule])[number]["message"]
 
 
-def test_slots_missed_while_kala_was_down_are_made_up_for_as_each_job_says(kala, soon, eventually):
+def test_slots_missed_while_kala_was_down_run_as_each_job_says(kala, soon, eventually):
     start, late = soon(1.5), soon(1.5 + 2 + 0.3)
     jobs = {rule: kala.create(schedule=f"R2/{start}/PT1S", missed=rule) for rule in ("all", "once", "skip")}
     strict = kala.create(schedule=f"R2/{start}/PT1S", start_deadline="PT0.1S")
@@ -226,7 +226,7 @@ def test_slots_missed_while_kala_was_down_are_made_up_for_as_each_job_says(kala,
     kala.start()
     kala.runs(jobs["all"], 3)
     kala.settle()
-    # Those that follow are for later slots, which a slow machine lets come due meanwhile.
+    # Further runs are for later slots, which can come due meanwhile on a slow machine.
     firsts = {"all": 3, "once": 2, "skip": 1, "deadline": 1}
     ends = {rule: sorted(states(kala, job)[: firsts[rule]]) for rule, job in jobs.items()}
     assert ends["all"] == ["succeeded"] * 3
@@ -262,7 +262,7 @@ def test_a_child_of_all_its_parents_waits_for_each_also_across_a_restart(kala):
     assert len(kala.runs(child, states=ANY)) == 1
 
 
-def test_a_parent_that_no_job_or_more_than_one_job_is_called_is_refused(kala):
+def test_the_name_of_a_parent_must_be_that_of_exactly_one_job(kala):
     for _ in range(2):
         kala.create(name="twin", schedule=FAR)
     for name in ("twin", "nobody"):
@@ -271,7 +271,7 @@ def test_a_parent_that_no_job_or_more_than_one_job_is_called_is_refused(kala):
         assert name in body["error"]
 
 
-def test_the_graph_tells_which_job_starts_which(kala):
+def test_the_graph_shows_which_job_starts_which(kala):
     rescue = kala.create(name="rescue", schedule=FAR, disabled=True)
     parent = kala.create(name='the "first"', schedule=FAR, on_failure_job=rescue)
     child = kala.create(name="child", parent_jobs=[parent])
@@ -294,7 +294,7 @@ def test_the_graph_tells_which_job_starts_which(kala):
 # What a command sees
 
 
-def test_a_command_finds_the_surroundings_that_its_job_names(kala, tmp_path):
+def test_a_command_gets_the_environment_and_folder_of_its_job(kala, tmp_path):
     line = 'umask; pwd; echo "$COLOUR"; echo "${BASH_VERSION:+bash}"; wc -c; touch made'
     place = tmp_path / "a place"
     place.mkdir()

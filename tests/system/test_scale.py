@@ -22,7 +22,7 @@ FAR = "R/2099-01-01T00:00:00Z/PT1H"
 
 @pytest.fixture
 def create_many(api):
-    """Creates jobs through several connections that stay open; tells their ids."""
+    """Create jobs through several persistent connections; return their ids."""
 
     def create_many(kala, count, **fields):
         parts = [[] for _ in range(CLIENTS)]

@@ -1,4 +1,4 @@
-"""Kala as a service: how it starts, says what it does, takes signals, goes to the background, and refuses."""
+"""Kala as a service: start and stop, log, signals, systemd, background, and refusals."""
 
 import json
 import os
@@ -17,14 +17,14 @@ import pytest
 
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 PATIENCE = 30
-# How long a watchdog beat is waited for that must not come. It usually comes every half second.
+# How long to wait for a watchdog beat that must not come. Beats come every half second.
 SILENCE = 2.0
 WATCHDOG = {"WATCHDOG_USEC": "1000000"}
 STARTED = ("running", "succeeded", "failed", "cancelled", "lost")
 
 
 def refusal(kala) -> str:
-    """The one sentence with which it does not start."""
+    """Start Kala, which must fail; return its error message."""
     kala.launch()
     assert kala.says("kala: ", "answers on").startswith("kala: ")
     assert kala.ended() > 0
@@ -62,7 +62,7 @@ class TestStopping:
         assert run["message"] == "cancelled because Kala was stopped"
         assert output(kala, job, "told")
 
-    def test_a_command_that_does_not_hear_term_is_killed_after_the_second_grace(self, serve):
+    def test_a_command_that_ignores_term_is_killed_after_the_second_grace(self, serve):
         kala = serve("--shutdown-grace", "0.1", "--kill-grace", "0.5")
         job = kala.create(command="trap 'echo told' TERM; echo ready; while :; do sleep 0.05; done")
         output(kala, job, "ready")
@@ -87,10 +87,10 @@ class TestStopping:
         assert kala.runs(job)[0]["state"] == "cancelled"
         assert "asked to stop again" in kala.log
 
-    def test_a_stop_takes_no_time_when_nothing_runs(self, make):
+    def test_a_stop_is_quick_when_nothing_runs(self, make):
         cpus = os.sched_getaffinity(0)
         try:
-            os.sched_setaffinity(0, {min(cpus)})  # threads that come to run one after the other meet races
+            os.sched_setaffinity(0, {min(cpus)})  # on one processor, threads run in an order that shows races
             for _ in range(10):
                 kala = make().start()
                 kala.settle()
@@ -145,7 +145,7 @@ OF_THE_RUN = {
 
 
 def output(kala, job, last) -> list[str]:
-    """What a job's first run printed, line by line, as soon as this was the last line."""
+    """Wait until this is the last line of the output of a job's first run; return its lines."""
     run = kala.runs(job, 1, STARTED)[0]["id"]
     deadline = time.monotonic() + PATIENCE
     while not (text := printed(kala, run)).endswith(f"{last}\n"):
@@ -155,7 +155,7 @@ def output(kala, job, last) -> list[str]:
 
 
 def printed(kala, run) -> str:
-    """What a run printed: from Kala while it answers, else from its database."""
+    """Return the output of a run: from Kala if it answers, else from its database."""
     try:
         return kala.output(run)[1].decode()
     except OSError:
@@ -168,7 +168,7 @@ class TestReload:
     def owner_of_a_new_job(self, kala):
         return kala.job(kala.create(schedule=FAR))["owner"]
 
-    def test_hup_takes_over_the_default_owner(self, make):
+    def test_hup_applies_the_default_owner(self, make):
         kala = make()
         kala.config.write_text('default_owner = "old@example.org"')
         kala.start()
@@ -179,7 +179,7 @@ class TestReload:
         assert self.owner_of_a_new_job(kala) == "new@example.org"
 
     @pytest.mark.parametrize("bad", ['default_owner = "new', "default_owner = 7", 'owner = "new@example.org"', None])
-    def test_hup_with_a_bad_file_says_so_and_keeps_the_settings(self, make, bad):
+    def test_hup_with_a_bad_file_logs_it_and_keeps_the_settings(self, make, bad):
         kala = make("--log-format", "json")
         kala.config.write_text('default_owner = "old@example.org"')
         kala.start()
@@ -197,7 +197,7 @@ class TestReload:
         kala.send(signal.SIGHUP)
         assert "warning" in kala.says("restart Kala to apply changes to workers")
 
-    def test_no_hup_is_missed_while_requests_keep_kala_busy(self, kala, api, eventually):
+    def test_no_hup_is_lost_while_requests_keep_kala_busy(self, kala, api, eventually):
         def ask():
             with closing(api(kala.address)) as client, suppress(OSError, HTTPException):
                 while True:
@@ -224,7 +224,7 @@ class TestReload:
 
 
 class Systemd:
-    """systemd's end of the socket, and what was heard there."""
+    """systemd's end of the notify socket, and the messages received."""
 
     def __init__(self, path: str) -> None:
         self.environ = {"NOTIFY_SOCKET": path}
@@ -233,7 +233,7 @@ class Systemd:
         self.heard: list[str] = []
 
     def hears(self, start: str, limit: float = PATIENCE) -> str:
-        """The next message that starts so; raises TimeoutError when none comes in time."""
+        """Return the next message that starts with the text. Raises TimeoutError if none comes in time."""
         deadline = time.monotonic() + limit
         while (left := deadline - time.monotonic()) > 0:
             self.socket.settimeout(left)
@@ -243,7 +243,7 @@ class Systemd:
         raise TimeoutError
 
     def misses(self, start: str) -> bool:
-        """Whether this falls silent."""
+        """Return whether no more messages of this kind come."""
         deadline = time.monotonic() + 2 * SILENCE
         while time.monotonic() < deadline:
             try:
@@ -263,7 +263,7 @@ def systemd():
 
 
 class TestSystemd:
-    def test_ready_comes_when_requests_are_answered_and_a_status_is_there_by_then(self, make, systemd):
+    def test_ready_is_sent_when_requests_are_answered_and_after_a_status(self, make, systemd):
         kala = make(environ=systemd.environ)
         kala.launch()
         systemd.hears("READY=1")
@@ -280,19 +280,19 @@ class TestSystemd:
             r"STATUS=2 jobs, 1 running, next run in (0:59:\d\d|1:00:00)", systemd.hears("STATUS=2 jobs")
         )
 
-    def test_a_kala_that_does_not_start_never_says_ready(self, make, systemd):
+    def test_a_kala_that_does_not_start_never_sends_ready(self, make, systemd):
         kala = make("--data-dir", "/dev/null", environ=systemd.environ)
         refusal(kala)
         with pytest.raises(TimeoutError):
             systemd.hears("READY=1", 0.1)
 
-    def test_the_watchdog_hears_of_an_idle_kala_in_time(self, serve, systemd):
+    def test_an_idle_kala_sends_watchdog_beats_in_time(self, serve, systemd):
         serve(environ=systemd.environ | WATCHDOG)
         systemd.hears("WATCHDOG=1")
         for _ in range(4):
             systemd.hears("WATCHDOG=1", 1.0)
 
-    def test_the_watchdog_hears_nothing_while_the_process_stands_still(self, serve, systemd):
+    def test_a_stopped_process_sends_no_watchdog_beat(self, serve, systemd):
         kala = serve(environ=systemd.environ | WATCHDOG)
         systemd.hears("WATCHDOG=1")
         kala.send(signal.SIGSTOP)
@@ -300,18 +300,18 @@ class TestSystemd:
         kala.send(signal.SIGCONT)
         systemd.hears("WATCHDOG=1")
 
-    def test_the_watchdog_hears_nothing_while_the_engine_is_stuck_though_requests_are_answered(self, serve, systemd):
+    def test_a_stuck_engine_sends_no_watchdog_beat_though_requests_are_answered(self, serve, systemd):
         kala = serve(environ=systemd.environ | WATCHDOG)
         systemd.hears("WATCHDOG=1")
         with closing(sqlite3.connect(kala.data / "kala.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")  # nobody else can write for as long as this lasts
+            other.execute("BEGIN IMMEDIATE")  # no other connection can write during this
             assert systemd.misses("WATCHDOG=1")
             assert kala.get("/stats/").status == 200
             other.execute("ROLLBACK")
         systemd.hears("WATCHDOG=1")
         kala.settle()
 
-    def test_a_reload_begins_with_reloading_and_the_time_and_ends_with_ready(self, serve, systemd):
+    def test_a_reload_sends_reloading_with_the_time_and_then_ready(self, serve, systemd):
         kala = serve(environ=systemd.environ)
         systemd.hears("READY=1")
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -320,7 +320,7 @@ class TestSystemd:
         assert before <= began <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         systemd.hears("READY=1")
 
-    def test_a_reload_that_fails_ends_with_ready_too(self, serve, systemd):
+    def test_a_failed_reload_sends_ready_too(self, serve, systemd):
         kala = serve(environ=systemd.environ)
         systemd.hears("READY=1")
         kala.config.write_text("nonsense")
@@ -328,7 +328,7 @@ class TestSystemd:
         systemd.hears("RELOADING=1")
         systemd.hears("READY=1")
 
-    def test_a_stop_begins_with_stopping_and_asks_for_the_time_it_may_take(self, serve, systemd):
+    def test_a_stop_sends_stopping_with_the_time_that_it_may_take(self, serve, systemd):
         kala = serve("--shutdown-grace", "100", "--kill-grace", "10", environ=systemd.environ)
         kala.send(signal.SIGTERM)
         assert systemd.hears("STOPPING=1") == "STOPPING=1\nEXTEND_TIMEOUT_USEC=120000000"
@@ -338,7 +338,7 @@ class TestSystemd:
 class TestBackground:
     @pytest.fixture
     def daemon(self, make):
-        """Calls `kala serve --daemon`, with a pid file and a log file in its home."""
+        """Call `kala serve --daemon`, with a pid file and a log file in its home."""
         kala = make()
         kala.pid_file, kala.log_file = kala.home / "pid", kala.home / "log"
         files = ["--pid-file", str(kala.pid_file), "--log-file", str(kala.log_file)]
@@ -372,7 +372,7 @@ class TestBackground:
         assert not daemon.pid_file.exists()
         assert "stopping; no runs in progress" in daemon.log_file.read_text()
 
-    def test_the_pid_file_of_a_killed_kala_is_no_hindrance(self, daemon, eventually):
+    def test_the_pid_file_of_a_killed_kala_is_taken_over(self, daemon, eventually):
         daemon.daemon()
         os.kill(int(daemon.pid_file.read_text()), signal.SIGKILL)
         eventually(lambda: not daemon.offspring())
@@ -380,7 +380,7 @@ class TestBackground:
         assert daemon.daemon().returncode == 0
         assert daemon.offspring() == [int(daemon.pid_file.read_text())]
 
-    def test_a_port_in_use_is_told_by_the_parent(self, daemon):
+    def test_a_port_in_use_is_reported_by_the_parent(self, daemon):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             failed = daemon.daemon("--port", str(port))
@@ -389,7 +389,7 @@ class TestBackground:
         assert not daemon.offspring()
         assert not daemon.pid_file.exists()
 
-    def test_its_commands_hold_no_terminal_and_no_descriptor_of_kala(self, daemon):
+    def test_its_commands_inherit_no_terminal_and_no_descriptor_of_kala(self, daemon):
         daemon.daemon()
         daemon.address = re.search(r"http://\S+", daemon.log_file.read_text())[0]
         job = daemon.create(command="ls -l /proc/self/fd | sed -n 's/.* -> //p'; echo end")
@@ -400,7 +400,7 @@ class TestBackground:
 
 
 class TestRefusals:
-    def test_a_second_kala_on_the_same_data_is_refused_and_harms_nothing(self, kala, make):
+    def test_a_second_kala_on_the_same_data_is_refused_without_harm(self, kala, make):
         job = kala.create(schedule=FAR)
         sentence = refusal(make())
         assert f"another Kala is using {kala.data}" in sentence
@@ -410,7 +410,7 @@ class TestRefusals:
         assert kala.job(job)["id"] == job
 
     @pytest.mark.parametrize("interface", ["0.0.0.0", "::", ""])
-    def test_listening_for_others_without_a_login_is_refused_with_the_two_ways_out(self, make, interface):
+    def test_an_interface_that_others_can_reach_is_refused_with_the_two_alternatives(self, make, interface):
         kala = make("--interface", interface)
         sentence = refusal(kala)
         assert "listen on 127.0.0.1" in sentence
@@ -446,13 +446,13 @@ class TestRefusals:
 
     @pytest.fixture
     def bound(self, make):
-        """A Kala that file modes bind, though root may have started it."""
+        """A Kala that is subject to file modes, even if root runs the tests."""
         kala = make()
         if os.geteuid() == 0:
             kala.command = ["setpriv", "--bounding-set=-dac_override", *kala.command]
         return kala
 
-    def test_a_data_dir_that_cannot_be_made_is_refused(self, bound):
+    def test_a_data_dir_that_cannot_be_created_is_refused(self, bound):
         bound.home.chmod(0o500)
         assert "Permission denied" in refusal(bound)
 
@@ -551,7 +551,7 @@ class TestLog:
         assert [json.loads(line)["action"] for line in kala.lines] == ["started", "stopping"]
 
 
-def test_commands_see_nothing_of_what_is_between_kala_and_its_starter(serve, systemd):
+def test_commands_inherit_no_variables_of_the_service_manager(serve, systemd):
     private = {
         "KALA_DEFAULT_OWNER": "me@example.org",
         "WATCHDOG_PID": "1",
@@ -578,7 +578,7 @@ class TestCommandLine:
         assert shown.stdout == "to stdout\nto stderr\n"
         assert re.fullmatch(r"kala: succeeded after \d+\.\d{3} s\n", shown.stderr)
 
-    def test_tells_the_outcome_also_where_its_starter_ignores_the_ends_of_children(self, make):
+    def test_run_shows_the_outcome_even_if_its_parent_ignores_sigchld(self, make):
         kala = make()
         ignoring = ["env", "--ignore-signal=CHLD", *kala.command, "run", "exit 3"]
         shown = subprocess.run(ignoring, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
@@ -605,7 +605,7 @@ class TestCommandLine:
             (["--no-such-option", "true"], 125),
         ],
     )
-    def test_run_exits_as_the_command_does_and_with_125_where_kala_failed(self, make, words, status):
+    def test_run_exits_like_the_command_and_with_125_if_kala_failed(self, make, words, status):
         assert make().tell("run", *words).returncode == status
 
     def test_run_that_cannot_start_the_command_exits_with_125(self, make):
@@ -618,25 +618,25 @@ class TestCommandLine:
         assert shown.returncode == 125
         assert shown.stderr.startswith("kala: ")
 
-    def test_run_whose_reader_leaves_exits_as_a_command_does_then(self, make):
+    def test_run_with_a_closed_stdout_exits_like_a_command(self, make):
         kala = make()
         line = ["bash", "-c", '"$@" | head -n 1; echo "${PIPESTATUS[0]}"', "bash", *kala.command, "run", "yes"]
         shown = subprocess.run(line, env=kala.environ, cwd=kala.home, capture_output=True, text=True, check=False)
         assert (shown.stdout, shown.stderr) == ("y\n141\n", "")
 
-    def test_run_with_several_words_hands_them_over_as_they_are(self, make):
+    def test_run_passes_several_words_unchanged(self, make):
         shown = make().tell("run", "printf", "%s|", "a b", "$HOME", "", "*", "it's")
         assert (shown.returncode, shown.stdout) == (0, "a b|$HOME||*|it's|")
 
     def test_run_leaves_the_options_of_the_command_alone(self, make):
         assert make().tell("run", "ls", "--help").stdout.startswith("Usage: ls")
 
-    def test_run_gives_the_environment_that_jobs_get(self, make):
+    def test_run_uses_the_environment_that_jobs_get(self, make):
         shown = make(environ={"KALA_PORT": "1", "MINE": "kept"}).tell("run", "env")
         assert "MINE=kept\n" in shown.stdout
         assert "KALA_" not in shown.stdout
 
-    def test_config_show_tells_values_and_where_they_come_from(self, make):
+    def test_config_show_prints_values_and_their_origins(self, make):
         kala = make(environ={"KALA_WORKERS": "7"})
         kala.config.write_text('default_owner = "me@example.org"\nworkers = 5')
         shown = kala.tell("config", "show", "--json", "--port", "8001")
@@ -663,7 +663,7 @@ class TestCommandLine:
         kala = make()
         assert kala.tell("version").stdout.startswith(kala.tell("--version").stdout.strip() + ", ")
 
-    def test_a_try_of_a_command_writes_nothing_where_it_is_called(self, make, tmp_path):
+    def test_run_writes_nothing_to_the_current_directory(self, make, tmp_path):
         kala = make()
         before = set(tmp_path.iterdir())
         assert kala.tell("run", "true").returncode == 0

@@ -1,4 +1,4 @@
-"""Kala on a socket that somebody else holds, as kala.socket does: a restart loses no request."""
+"""Kala on a socket that another process keeps open, like kala.socket: a restart loses no request."""
 
 import http.client
 import os
@@ -16,7 +16,7 @@ HAND_OVER = 'exec 3<&{}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" "$@"'
 
 
 class Hammer:
-    """Clients that ask without a pause, on a new connection each time; what failed, and how many went well."""
+    """Clients that send requests without a pause, each on a new connection; counts successes and collects failures."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -62,7 +62,7 @@ def listener():
 
 @pytest.fixture
 def on(make):
-    """A Kala that is handed a listener as systemd does it, not started yet."""
+    """A Kala that will be passed a listener as by systemd; not started yet."""
 
     def on(listener):
         kala = make("--port", "1", pass_fds=(listener.fileno(),))
@@ -103,7 +103,7 @@ def test_restarts_fail_no_request(activated, listener, eventually):
     assert hammer.failed == []
 
 
-def test_a_request_sent_while_kala_is_not_there_is_answered_when_it_is(activated, listener):
+def test_a_request_sent_while_kala_is_down_is_answered_when_it_is_up(activated, listener):
     with socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"GET /api/v1/stats/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         activated.start()

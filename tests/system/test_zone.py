@@ -1,4 +1,4 @@
-"""The server's zone is another: at the next start, after a restore on another machine, or while Kala runs."""
+"""The server's zone changes: at the next start, after a restore on another machine, or while Kala runs."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def test_a_backup_that_is_restored_on_a_machine_in_another_zone_follows_that_zon
 
 
 @pytest.mark.parametrize("is_link", [True, False], ids=["a link", "a file"])
-def test_a_reload_takes_over_a_zone_file_that_was_replaced(make, tmp_path, eventually, is_link):
+def test_a_reload_reads_a_zone_file_that_was_replaced(make, tmp_path, eventually, is_link):
     localtime = tmp_path / "localtime"
 
     def lead_to(zone: str) -> None:
