@@ -86,7 +86,7 @@ class App:
             beat=self._beat,
             beat_interval=self._beat_interval,
         )
-        with _told_of_threads():
+        with _thread_limit_as_busy():
             self._engine.start()
         self._started.callback(self._engine.stop)
         self._started.callback(self._end_runs)
@@ -95,7 +95,7 @@ class App:
         routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, lambda: self._zone.current))
         self.feed.subscribe(self.streamer.wake)
         self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
-        with _told_of_threads():
+        with _thread_limit_as_busy():
             self._server.start()
         self._started.callback(self._server.stop, _REQUEST_SECONDS)
         self.address = _address(listener.family, *self._server.address)
@@ -160,7 +160,7 @@ class App:
 
 
 @contextmanager
-def _told_of_threads() -> Iterator[None]:
+def _thread_limit_as_busy() -> Iterator[None]:
     """Raise Busy if Python cannot start a thread."""
     try:
         yield

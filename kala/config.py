@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.core import duration
 from kala.core.errors import Invalid
@@ -22,17 +23,17 @@ from kala.core.errors import Invalid
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # Small enough that sums of settings fit into SQLite's integers, and times into the timeouts of the system.
-_MOST = 2**53
-_LONGEST_SECONDS = 366 * 24 * 60 * 60
+_MAX_NUMBER = 2**53
+_MAX_SECONDS = 366 * 24 * 60 * 60
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of value. `read` raises ValueError for a value that is not `right`; `choices` lists the values, if few."""
+    """A kind of value. `read` raises ValueError for what is not `expected`; `choices` lists all values, if few."""
 
     read: Callable[[object], object]
-    right: str
+    expected: str
     is_list: bool = False
     is_path: bool = False
     choices: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Key(msgspec.Struct, frozen=True):
     flag: str = ""
 
 
-def _number(low: int, high: int = _MOST) -> Kind:
+def _number(low: int, high: int = _MAX_NUMBER) -> Kind:
     def read(value: object) -> int:
         number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
@@ -55,7 +56,7 @@ def _number(low: int, high: int = _MOST) -> Kind:
         return number
 
     return Kind(
-        read, f"a whole number of at least {low}" if high == _MOST else f"a whole number between {low} and {high}"
+        read, f"a whole number of at least {low}" if high == _MAX_NUMBER else f"a whole number between {low} and {high}"
     )
 
 
@@ -70,7 +71,7 @@ def _choice(*names: str) -> Kind:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(value)  # noqa: TRY004  _Given.read makes one sentence of ValueError for every wrong value
+        raise ValueError(value)  # noqa: TRY004  _Value.read makes one sentence of ValueError for every wrong value
     return value
 
 
@@ -94,7 +95,7 @@ def _seconds(value: object) -> float:
     if number is None:
         length = duration.parse(_text(value), "")
         number = length.shortest.total_seconds() if not length.months else math.nan
-    if not 0 <= number <= _LONGEST_SECONDS:
+    if not 0 <= number <= _MAX_SECONDS:
         raise ValueError(value)
     return number
 
@@ -149,7 +150,7 @@ def _pool_name(value: object) -> str:
 
 
 _POOL_SIZE = _number(0, 10000)
-# An address before the number is split off by _Given.parts() before the number is read.
+# An address before the number is split off by _Value.parts() before the number is read.
 _PORT = Kind(_number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
 _TEXT = Kind(_text, "a string")
 _LINE = Kind(_line, "one line of text")
@@ -269,32 +270,32 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: dict[str, str]
 
 
-class _Given(msgspec.Struct, frozen=True):
-    """One value from one source. `spelt` is origin and key for messages; relative paths are below `base`."""
+class _Value(msgspec.Struct, frozen=True):
+    """One value from one source. `label` is origin and key for messages; relative paths are below `base`."""
 
     name: str
     value: object
     origin: str
-    spelt: str
+    label: str
     base: Path
 
     def read(self) -> object:
         try:
             value = KEYS[self.name].kind.read(self.value)
         except (ValueError, RuntimeError, Invalid):  # RuntimeError: there is no home for ~
-            right = KEYS[self.name].kind.right
+            expected = KEYS[self.name].kind.expected
             given = ",".join(self.value) if isinstance(self.value, tuple) else self.value
-            raise Invalid(f"{self.spelt}: must be {right}, not {given!r}") from None
+            raise Invalid(f"{self.label}: must be {expected}, not {given!r}") from None
         return self.base / value if isinstance(value, Path) else value
 
-    def parts(self) -> list["_Given"]:
+    def parts(self) -> list["_Value"]:
         """Split address:port, given as the port, into two values; the address overrides an earlier interface."""
         match = _ADDRESS.fullmatch(self.value) if self.name == "port" and isinstance(self.value, str) else None
         if not match:
             return [self]
         host = match[1] or match[2]
-        port = msgspec.structs.replace(self, value=match[3])
-        return [msgspec.structs.replace(self, name="interface", value=host), port] if host else [port]
+        port = replace(self, value=match[3])
+        return [replace(self, name="interface", value=host), port] if host else [port]
 
 
 def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> tuple[Path, ...]:
@@ -303,10 +304,10 @@ def locate(config_file: str | None, environ: Mapping[str, str], here: Path) -> t
     A service (systemd sets STATE_DIRECTORY) reads no user's file: its jobs can write one in their home directory.
     Raises Invalid if the named file does not exist, unless it is the system's, which an administrator may delete.
     """
-    named, spelt = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
+    named, label = (config_file, "--config") if config_file else (environ.get("KALA_CONFIG"), "KALA_CONFIG")
     if named:
         if here / named != _SYSTEM_FILE and not (here / named).exists():
-            raise Invalid(f"{spelt}: {named!r} does not exist; use the path of a TOML file")
+            raise Invalid(f"{label}: {named!r} does not exist; use the path of a TOML file")
         return (here / named,)
     home = None if environ.get("STATE_DIRECTORY") else _xdg(environ, "XDG_CONFIG_HOME", ".config")
     return (_SYSTEM_FILE, home / "kala/kala.toml") if home else (_SYSTEM_FILE,)
@@ -322,31 +323,33 @@ def load(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(KEYS, "default")
-    for given in _all_given(flags, environ, files, here or Path.cwd()):
+    for given in _all_values(flags, environ, files, here or Path.cwd()):
         for part in given.parts():
             values[part.name] = part.read()
             origins[part.name] = part.origin
     if "data_dir" not in values:
         values["data_dir"] = _default_data_dir(environ)
-    return Loaded(_checked(Config(**values)), origins)
+    config = Config(**values)
+    check_reach(config.interface, config)
+    return Loaded(config, origins)
 
 
-def _all_given(
+def _all_values(
     flags: Mapping[str, object], environ: Mapping[str, str], files: Sequence[Path], here: Path
-) -> Iterator[_Given]:
+) -> Iterator[_Value]:
     """Yield every value of every source, the weakest source first; within a source in the order of the table."""
     for file in files:
-        yield from _in_file(file)
+        yield from _from_file(file)
     for name in KEYS:
         variable = f"KALA_{name.upper()}"
         if environ.get(variable):
-            yield _Given(name, environ[variable], variable, variable, here)
+            yield _Value(name, environ[variable], variable, variable, here)
     for name in KEYS:
         if flags.get(name) not in (None, ()):
-            yield _Given(name, flags[name], flag(name, flags[name]), flag(name, flags[name]), here)
+            yield _Value(name, flags[name], flag(name, flags[name]), flag(name, flags[name]), here)
 
 
-def _in_file(file: Path) -> Iterator[_Given]:
+def _from_file(file: Path) -> Iterator[_Value]:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -358,7 +361,7 @@ def _in_file(file: Path) -> Iterator[_Given]:
     for name in table:
         if name not in KEYS:
             raise Invalid(f"{file}: unknown key {name!r}; {_nearest(name)}")
-    yield from (_Given(name, table[name], str(file), f"{file}: {name}", file.parent) for name in KEYS if name in table)
+    yield from (_Value(name, table[name], str(file), f"{file}: {name}", file.parent) for name in KEYS if name in table)
 
 
 def _nearest(name: str) -> str:
@@ -387,11 +390,6 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | N
         return Path(environ[variable])
     home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  Path raises if there is none
     return Path(home) / below_home if home.startswith("/") else None
-
-
-def _checked(config: Config) -> Config:
-    check_reach(config.interface, config)
-    return config
 
 
 def check_reach(interface: str, config: Config) -> None:

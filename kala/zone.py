@@ -15,7 +15,7 @@ from kala.core.foreign import presentable
 logger = logging.getLogger("kala.service")
 
 _LOCALTIME = Path("/etc/localtime")
-_LOOK_SECONDS = 30.0
+_CHECK_SECONDS = 30.0
 # One block of a TZif file (RFC 8536): no transitions, and the one local time type that the format requires.
 _NO_TRANSITIONS = b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"UTC\0"
 
@@ -32,24 +32,24 @@ class ServerZone:
         given = environ.get("TZ")
         self._tz = None if given is None else given.removeprefix(":")
         self._path = localtime if self._tz is None else _path_of(self._tz)
-        self._seen = self._look()
+        self._version = self._file_version()
         self.current = self._read()
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def __call__(self) -> tzinfo:
         """Return the zone, at most 30 s old."""
-        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
             self.refresh()
         return self.current
 
     def refresh(self) -> None:
         """Check the file now. If it is gone or is no longer a zone file, the zone stays as it was."""
-        self._looked_at = time.monotonic()
-        seen = self._look()
-        if seen == self._seen:
+        self._checked_at = time.monotonic()
+        version = self._file_version()
+        if version == self._version:
             return
-        self._seen = seen
-        if seen is None:
+        self._version = version
+        if version is None:
             logger.warning("%s is gone; keeping the current time zone", self._path)
             return
         try:
@@ -58,7 +58,7 @@ class ServerZone:
             logger.warning("%s; keeping the current time zone", error)
         time.tzset()  # for the times in the log
 
-    def _look(self) -> tuple[int, ...] | None:
+    def _file_version(self) -> tuple[int, ...] | None:
         """Return what identifies the version of the file, after following links; None if there is none."""
         try:
             found = self._path and self._path.stat()
@@ -67,16 +67,16 @@ class ServerZone:
         return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else None
 
     def _read(self) -> tzinfo:
-        if self._tz == "" or (self._tz is None and self._seen is None):
+        if self._tz == "" or (self._tz is None and self._version is None):
             return UTC
         try:
             if self._path is not None:
-                return _in_file(self._path)
-            return _named(self._tz or "")
+                return _from_file(self._path)
+            return _from_name(self._tz or "")
         except (ValueError, OSError):
-            raise self._refusal() from None
+            raise self._error() from None
 
-    def _refusal(self) -> Invalid:
+    def _error(self) -> Invalid:
         if self._tz is None:
             return Invalid(f"{self._path} is not a time zone file; make it a link to one, or set TZ")
         return Invalid(
@@ -96,25 +96,25 @@ def _path_of(tz: str) -> Path | None:
     return next((path for folder in TZPATH if (path := Path(folder, tz)).is_file()), None)
 
 
-def _in_file(path: Path) -> tzinfo:
+def _from_file(path: Path) -> tzinfo:
     with path.open("rb") as file:
-        return ZoneInfo.from_file(file, key=_key_of(path))
+        return ZoneInfo.from_file(file, key=_name_of(path))
 
 
-def _key_of(path: Path) -> str:
+def _name_of(path: Path) -> str:
     """Return the name of the zone, for people: its path below a folder of TZPATH."""
     target = path.resolve()
     return next((str(target.relative_to(folder)) for folder in TZPATH if target.is_relative_to(folder)), str(path))
 
 
-def _named(text: str) -> tzinfo:
+def _from_name(text: str) -> tzinfo:
     try:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return _ruled(text)
+        return _from_rule(text)
 
 
-def _ruled(rule: str) -> tzinfo:
+def _from_rule(rule: str) -> tzinfo:
     """Return the zone of a POSIX rule. `zoneinfo` reads rules only from the footer of a TZif file, so make one."""
     if not rule.isprintable():
         raise ValueError(rule)

@@ -144,9 +144,9 @@ def _command(parent: click.Context, name: str) -> Iterator[str]:
 
 def _key(name: str) -> Iterator[str]:
     key = config.KEYS[name]
-    spelt = ", ".join(f"`{one}`" for one in (f"KALA_{name.upper()}", config.flag(name), key.short) if one)
+    forms = ", ".join(f"`{one}`" for one in (f"KALA_{name.upper()}", config.flag(name), key.short) if one)
     default = "" if name == "data_dir" else f" Default: `{_default(name)}`."  # its meaning includes it
-    yield from _entry(name, f"{key.meaning}{default} Value: {key.kind.right}. Also: {spelt}.")
+    yield from _entry(name, f"{key.meaning}{default} Value: {key.kind.expected}. Also: {forms}.")
 
 
 def _roff(text: str) -> str:

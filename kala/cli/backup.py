@@ -8,12 +8,12 @@ import click
 from kala.cli.settings import loaded_as_by_service, settings
 from kala.store import backup as backups
 
-_place = partial(settings, keys=["data_dir"])
+_data_dir_option = partial(settings, keys=["data_dir"])
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_place
+@_data_dir_option
 def backup(config_file: str | None, file: Path, **flags: object) -> None:
     """Back up all jobs, runs and output to FILE.
 
@@ -25,7 +25,7 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_place
+@_data_dir_option
 def restore(config_file: str | None, file: Path, **flags: object) -> None:
     """Restore a backup from FILE.
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import click
-import msgspec
+from msgspec.structs import asdict
 
 from kala.cli.settings import loaded_as_by_service, settings
 from kala.config import Loaded
@@ -29,17 +29,15 @@ def show(config_file: str | None, *, as_json: bool, **flags: object) -> None:
 
 
 def _json(loaded: Loaded) -> str:
-    return json.dumps({key: {"value": _plain(value), "origin": loaded.origins[key]} for key, value in _items(loaded)})
+    values = asdict(loaded.config).items()
+    return json.dumps({key: {"value": _plain(value), "origin": loaded.origins[key]} for key, value in values})
 
 
 def _table(loaded: Loaded) -> str:
-    rows = [(key, _toml(value), presentable(loaded.origins[key])) for key, value in _items(loaded)]
+    values = asdict(loaded.config).items()
+    rows = [(key, _toml(value), presentable(loaded.origins[key])) for key, value in values]
     key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(f"{key:{key_width}} = {value:{value_width}}  # {origin}" for key, value, origin in rows)
-
-
-def _items(loaded: Loaded) -> list[tuple[str, object]]:
-    return list(msgspec.structs.asdict(loaded.config).items())
 
 
 def _toml(value: object) -> str:

@@ -23,7 +23,7 @@ _KEPT_BYTES = 1024 * 1024
 _OWN_FAILURE = 125
 
 
-class _Shown(Output):
+class _Tee(Output):
     """Output that is also written to stdout as it comes, all of it."""
 
     def write(self, data: bytes) -> None:
@@ -83,7 +83,7 @@ def _status(outcome: Outcome) -> int:
 def _execute(line: str) -> Outcome:
     context = CommandContext(environ=environment.encoded(environment.for_commands(os.environ)), folder=Path.cwd())
     with tempfile.TemporaryDirectory(prefix="kala-") as folder:
-        output, cancellation = _Shown(Path(folder), 0, _KEPT_BYTES), Cancellation()
+        output, cancellation = _Tee(Path(folder), 0, _KEPT_BYTES), Cancellation()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: cancellation.cancel("cancelled by a signal"))
         try:

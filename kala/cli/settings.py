@@ -73,13 +73,13 @@ def _kind(name: str) -> dict[str, Any]:
     return {"multiple": kind.is_list, "metavar": "TEXT", "shell_complete": complete}
 
 
-def _paths(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+def _paths(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
     """Let the shell complete file names."""
-    return [CompletionItem(begun, type="file")]
+    return [CompletionItem(typed, type="file")]
 
 
 def _choices(choices: Sequence[str]) -> _Complete:
-    return lambda _context, _option, begun: [CompletionItem(each) for each in choices if each.startswith(begun)]
+    return lambda _context, _option, typed: [CompletionItem(each) for each in choices if each.startswith(typed)]
 
 
 def _help(name: str) -> str:

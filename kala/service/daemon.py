@@ -13,9 +13,9 @@ from kala.config import Config, Loaded
 from kala.service import detach as background
 from kala.service import logs, prctl, sockets
 from kala.service.loop import App, Loop, Signals
-from kala.service.notify import Notifier
 from kala.service.pidfile import PidFile
 from kala.service.reload import ReloadReport
+from kala.service.systemd import Notifier
 
 
 class AppFactory(Protocol):
@@ -40,19 +40,19 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
     detached = background.is_detached()
     config = load().config
     if detach and not detached:
-        background.start_again()
+        background.restart_detached()
         return
     prctl.forbid_tracing()
     _open_standard_streams()
-    listener = sockets.handed_over(os.environ, config)
+    listener = sockets.from_systemd(os.environ, config)
     with _context(config, listener, detached=detached):
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
         loop = _loop(config, load, app_factory or _kala_app, listener)
         try:
-            loop.run(lambda: background.say_ready(log_file) if detached else None)
+            loop.run(lambda: background.report_ready(log_file) if detached else None)
         finally:
-            _give_up_broken_stderr()
+            _replace_broken_stderr()
 
 
 def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory, listener: socket.socket | None) -> Loop:
@@ -109,7 +109,7 @@ def _current_umask() -> int:
     return umask
 
 
-def _give_up_broken_stderr() -> None:
+def _replace_broken_stderr() -> None:
     """Replace a stderr whose reader has closed it: that is no failure, but Python would exit with status 120."""
     try:
         sys.stderr.flush()

@@ -19,7 +19,7 @@ _READY = b"kala: ready"
 _CHUNK_BYTES = 65_536
 
 
-def start_again() -> None:
+def restart_detached() -> None:
     """Start Kala in the background; return once it answers requests, or exit with its messages and exit status."""
     child, pipe = _start()
     try:
@@ -39,7 +39,7 @@ def is_detached() -> bool:
     return os.environ.pop(_DETACHED, None) is not None
 
 
-def say_ready(log_file: Path | None) -> None:
+def report_ready(log_file: Path | None) -> None:
     """Let the parent process exit. Later output, such as the traceback of a crashed thread, goes to the log file."""
     with (log_file or Path(os.devnull)).open("ab") as target:
         sys.stderr.flush()

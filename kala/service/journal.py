@@ -31,7 +31,7 @@ class JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._send(b"".join(_encoded(name, value) for name, value in self._fields(record)))
+            self._send(b"".join(_encode(name, value) for name, value in self._fields(record)))
         except OSError:
             self._fallback.handle(record)
         except Exception:  # noqa: BLE001  like every logging handler: no run fails because of its log line
@@ -70,7 +70,7 @@ class JournalHandler(logging.Handler):
             self._socket.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)], 0, self._path)
 
 
-def _encoded(name: str, value: object) -> bytes:
+def _encode(name: str, value: object) -> bytes:
     """Return `NAME=value`, or the binary form with the value's length if the value has several lines."""
     if isinstance(value, (list, tuple)):
         value = ", ".join(map(str, value))

@@ -21,7 +21,7 @@ from kala.core.instants import rfc3339
 from kala.core.limits import LOG_LINE
 from kala.service import journal
 
-_LOGGER = logging.getLogger("kala")
+logger = logging.getLogger("kala")
 # Types of fields that need no escaping. A tuple, because isinstance() with a union takes three times as long.
 _PLAIN = (int, float, NoneType)
 
@@ -138,16 +138,16 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
     if to_journal and log_format == "journal":
         handler = journal.JournalHandler(handler, journal.SOCKET)
     handler.addFilter(Presentable())
-    for old in _LOGGER.handlers[:]:
-        _LOGGER.removeHandler(old)
+    for old in logger.handlers[:]:
+        logger.removeHandler(old)
         old.close()
-    _LOGGER.addHandler(handler)
+    logger.addHandler(handler)
     set_verbose(verbose)
 
 
 def set_verbose(verbose: bool) -> None:
     """Log at level debug, or else info."""
-    _LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def _is_journal(environ: Mapping[str, str]) -> bool:

@@ -15,10 +15,10 @@ from kala import __version__
 from kala.config import KEYS, RELOADABLE, Config, Loaded
 from kala.core.errors import KalaError
 from kala.service import logs, orphans
-from kala.service.notify import Notifier
 from kala.service.reload import ReloadReport
+from kala.service.systemd import Notifier
 
-_logger = logging.getLogger("kala.service")
+logger = logging.getLogger("kala.service")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS_AT_ONCE = 1024
 _STATUS_SECONDS = 1.0
@@ -62,31 +62,31 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self._came, self._sent = socket.socketpair()
-        self._sent.setblocking(False)
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
         self._waiting: list[int] = []
-        signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in (*_STOP_SIGNALS, signal.SIGHUP):
             signal.signal(number, _ignore)
 
     def wait(self, timeout: float | None) -> int | None:
         """Return the next signal, or None if none comes within `timeout` seconds."""
-        ready, _, _ = select.select([self._came], [], [], 0 if self._waiting else timeout)
+        ready, _, _ = select.select([self._reader], [], [], 0 if self._waiting else timeout)
         if ready:
             # Sort what came together: SIGHUP (1) sorts before SIGINT (2) and SIGTERM (15), so a reload never follows a
             # stop.
-            self._waiting = sorted([*self._waiting, *self._came.recv(_SIGNALS_AT_ONCE)])
+            self._waiting = sorted([*self._waiting, *self._reader.recv(_SIGNALS_AT_ONCE)])
         return self._waiting.pop(0) if self._waiting else None
 
-    def stop_came(self) -> bool:
-        """Take all signals that have arrived; return whether one of them asks to stop."""
+    def is_stop_requested(self) -> bool:
+        """Take the signals that have arrived, up to one to stop; return whether there is one."""
         return any(number in _STOP_SIGNALS for number in iter(lambda: self.wait(0), None))
 
     def close(self) -> None:
         """Stop receiving. Later signals are still caught, and ignored."""
         signal.set_wakeup_fd(-1)
-        self._came.close()
-        self._sent.close()
+        self._reader.close()
+        self._writer.close()
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
@@ -112,13 +112,13 @@ class Loop:
         self._notifier = notifier
         self._signals = signals
         self._report = report
-        self._has_orphans = orphans.come_here()
+        self._has_orphans = orphans.adopt()
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal to stop. Raises KalaError if the app does not start."""
         try:
             self._app.start()
-            self._say_started()
+            self._report_started()
             on_ready()
             self._serve()
             self._drain()
@@ -126,10 +126,10 @@ class Loop:
             self._app.stop()
             self._signals.close()
 
-    def _say_started(self) -> None:
+    def _report_started(self) -> None:
         place = f"stores its data in {self._config.data_dir}" if self._config.persist else "stores nothing on disk"
         fields = {"action": "started", "version": __version__, "address": self._app.address}
-        _logger.info("Kala %s answers on %s and %s", __version__, self._app.address, place, extra={"fields": fields})
+        logger.info("Kala %s answers on %s and %s", __version__, self._app.address, place, extra={"fields": fields})
         self._notifier.status(self._app.status())
         self._notifier.ready()
 
@@ -146,15 +146,15 @@ class Loop:
         began, sentence = time.monotonic_ns(), ""
         self._notifier.reloading()
         try:
-            self._take_over(self._load().config)
+            self._apply(self._load().config)
         except KalaError as error:
             sentence = str(error)
             fields = {"action": "reload_failed"}
-            _logger.error("keeping the current settings: %s", error, extra={"fields": fields})  # noqa: TRY400  no traceback
+            logger.error("keeping the current settings: %s", error, extra={"fields": fields})  # noqa: TRY400  no traceback
         self._notifier.ready()
         self._report.write(began, sentence)
 
-    def _take_over(self, new: Config) -> None:
+    def _apply(self, new: Config) -> None:
         changed = [key for key in KEYS if getattr(new, key) != getattr(self._config, key)]
         taken = {key: getattr(new, key) for key in changed if key in RELOADABLE}
         config = replace(self._config, **taken)
@@ -162,29 +162,29 @@ class Loop:
         self._config = config
         logs.set_verbose(self._config.verbose)
         fields = {"action": "reloaded", "changed": list(taken)}
-        _logger.info("settings reloaded; changed: %s", _listed(taken), extra={"fields": fields})
+        logger.info("settings reloaded; changed: %s", _listed(taken), extra={"fields": fields})
         if len(taken) < len(changed):
             waiting = [key for key in changed if key not in taken]
             fields = {"action": "restart_needed", "keys": waiting}
-            _logger.warning("restart Kala to apply changes to %s", _listed(waiting), extra={"fields": fields})
+            logger.warning("restart Kala to apply changes to %s", _listed(waiting), extra={"fields": fields})
 
     def _drain(self) -> None:
         config = self._config
         self._notifier.stopping(config.shutdown_grace + config.kill_grace + _CLOSE_SECONDS)
         self._app.drain()
         if self._app.wait_idle(0):
-            _logger.info("stopping; no runs in progress", extra={"fields": {"action": "stopping"}})
+            logger.info("stopping; no runs in progress", extra={"fields": {"action": "stopping"}})
             return
         fields = {"action": "stopping", "grace": config.shutdown_grace}
-        _logger.info("stopping; runs have %g s to finish", config.shutdown_grace, extra={"fields": fields})
+        logger.info("stopping; runs have %g s to finish", config.shutdown_grace, extra={"fields": fields})
         self._wait_idle(time.monotonic() + config.shutdown_grace)
 
     def _wait_idle(self, deadline: float) -> None:
         while (left := deadline - time.monotonic()) > 0 and not self._app.wait_idle(min(left, _SLICE_SECONDS)):
             if self._has_orphans:
                 orphans.reap()
-            if self._signals.stop_came():
-                _logger.info(
+            if self._signals.is_stop_requested():
+                logger.info(
                     "asked to stop again; cancelling the runs in progress",
                     extra={"fields": {"action": "grace_skipped"}},
                 )

@@ -13,7 +13,7 @@ from kala.service import prctl
 _WNOTHREAD = 0x20000000
 
 
-def come_here() -> bool:
+def adopt() -> bool:
     """Return whether orphans become children of this process: it is process 1, or a subreaper under its loader.
 
     The one-file binary is two processes. Its loader, as process 1, waits only for Kala.

@@ -26,7 +26,7 @@ class PidFile:
         self._fd = -1
 
     def __enter__(self) -> None:
-        self._fd = self._locked()
+        self._fd = self._open_locked()
         os.ftruncate(self._fd, 0)
         os.write(self._fd, f"{os.getpid()}\n".encode())
 
@@ -35,9 +35,9 @@ class PidFile:
             self._path.unlink()
         os.close(self._fd)
 
-    def _locked(self) -> int:
+    def _open_locked(self) -> int:
         while True:
-            fd = self._opened()
+            fd = self._open()
             try:
                 if self._lock(fd):
                     return fd
@@ -46,7 +46,7 @@ class PidFile:
                 raise
             os.close(fd)
 
-    def _opened(self) -> int:
+    def _open(self) -> int:
         """Open the file, or create it. Raises Invalid for what another user may have put in its place."""
         try:
             # O_NONBLOCK, because opening a FIFO could block forever.

@@ -18,7 +18,7 @@ from kala.core.errors import Invalid, KalaError
 _LIMIT_SECONDS = 30.0
 _PAUSE_SECONDS = 0.02
 
-_logger = logging.getLogger("kala.service")
+logger = logging.getLogger("kala.service")
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class ReloadReport:
     """The file in RUNTIME_DIRECTORY with the result of the last reload. Without the directory, nothing is written."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._file = _file(environ)
+        self._file = _result_file(environ)
 
     def write(self, began: int, error: str) -> None:
         """Replace the file. If that fails, the reload has happened all the same."""
@@ -43,21 +43,21 @@ class ReloadReport:
             new.write_bytes(msgspec.json.encode(_Result(began, error)))
             new.replace(self._file)
         except OSError as failure:
-            _logger.warning("cannot report the result of the reload: %s", failure)
+            logger.warning("cannot report the result of the reload: %s", failure)
 
 
 def reload_and_wait(environ: Mapping[str, str], limit: float = _LIMIT_SECONDS) -> None:
     """Make the process MAINPID reload, and wait until it has. Raises Invalid with its error if a setting is wrong."""
-    file, pid = _file(environ), environ.get("MAINPID", "")
+    file, pid = _result_file(environ), environ.get("MAINPID", "")
     if not pid.isdecimal() or file is None:
         missing = "RUNTIME_DIRECTORY" if pid.isdecimal() else "MAINPID"
         raise KalaError(f"{missing} is not set; use systemctl reload kala, or send SIGHUP and check the log")
-    result = _answer(int(pid), file, limit)
+    result = _signal_and_wait(int(pid), file, limit)
     if result.error:
         raise Invalid(f"keeping the current settings: {result.error}")
 
 
-def _answer(pid: int, file: Path, limit: float) -> _Result:
+def _signal_and_wait(pid: int, file: Path, limit: float) -> _Result:
     asked = time.monotonic_ns()
     try:
         process = os.pidfd_open(pid)
@@ -67,12 +67,12 @@ def _answer(pid: int, file: Path, limit: float) -> _Result:
     except PermissionError:
         raise KalaError(f"process {pid} belongs to another user; run kala reload as that user") from None
     with os.fdopen(process):
-        return _awaited(process, pid, file, asked, limit)
+        return _wait_for_result(process, pid, file, asked, limit)
 
 
-def _awaited(process: int, pid: int, file: Path, asked: int, limit: float) -> _Result:
+def _wait_for_result(process: int, pid: int, file: Path, asked: int, limit: float) -> _Result:
     while time.monotonic_ns() - asked < limit * 1e9:
-        result = _read(file)
+        result = _read_result(file)
         # One that began before was there, or under way, when we asked: it may have read the old file.
         if result and result.began > asked:
             return result
@@ -81,13 +81,13 @@ def _awaited(process: int, pid: int, file: Path, asked: int, limit: float) -> _R
     raise KalaError(f"process {pid} did not reload its settings within {limit:g} s; see its log")
 
 
-def _read(file: Path) -> _Result | None:
+def _read_result(file: Path) -> _Result | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Result)
     except FileNotFoundError:
         return None
 
 
-def _file(environ: Mapping[str, str]) -> Path | None:
+def _result_file(environ: Mapping[str, str]) -> Path | None:
     folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(folder, "reload.json") if folder else None

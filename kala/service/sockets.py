@@ -10,27 +10,27 @@ from kala.core.errors import Invalid
 _FIRST = 3
 
 
-def handed_over(environ: Mapping[str, str], config: Config) -> socket.socket | None:
+def from_systemd(environ: Mapping[str, str], config: Config) -> socket.socket | None:
     """Return the listening socket that systemd passed to this process, or None. Raises Invalid if it cannot be used."""
-    count = _count(environ)
+    count = _passed_sockets(environ)
     if not count:
         return None
     if count > 1:
         raise Invalid(f"LISTEN_FDS: {count} sockets were passed, and Kala uses only one; keep one ListenStream= line")
     os.set_inheritable(_FIRST, False)
-    listener = _listening(_FIRST)
+    listener = _listener(_FIRST)
     if listener.family != socket.AF_UNIX:  # the mode of its file controls access
         check_reach(listener.getsockname()[0], config)
     return listener
 
 
-def _count(environ: Mapping[str, str]) -> int:
+def _passed_sockets(environ: Mapping[str, str]) -> int:
     """Return the number of sockets passed; 0 if the variables are meant for another process."""
     count = environ.get("LISTEN_FDS", "")
     return int(count) if environ.get("LISTEN_PID") == str(os.getpid()) and count.isdecimal() else 0
 
 
-def _listening(fd: int) -> socket.socket:
+def _listener(fd: int) -> socket.socket:
     try:
         listener = socket.socket(fileno=fd)
         usable = listener.type == socket.SOCK_STREAM and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -54,7 +54,7 @@ def test_orphans_are_reaped_and_the_exit_statuses_of_commands_are_left_to_their_
 
 
 def test_only_process_1_gets_them():
-    assert not orphans.come_here()
+    assert not orphans.adopt()
 
 
 def test_kala_gets_them_if_process_1_is_its_loader(monkeypatch):
@@ -62,7 +62,7 @@ def test_kala_gets_them_if_process_1_is_its_loader(monkeypatch):
     monkeypatch.setattr("kala.service.prctl.adopt_orphans", lambda: asked.append(True))
     monkeypatch.setattr(os, "getppid", lambda: 1)
     monkeypatch.setattr(orphans, "_is_of_this_program", lambda pid: pid == 1)
-    assert orphans.come_here()
+    assert orphans.adopt()
     assert asked
 
 

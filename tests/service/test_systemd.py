@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kala.service.notify import Notifier
+from kala.service.systemd import Notifier
 
 # The notifier keeps its socket for the life of the process.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
