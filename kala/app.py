@@ -4,7 +4,7 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import Drain, ReconsiderPools
 from kala.engine.pruner import Retention
+from kala.heartbeat import Heartbeat
 from kala.runner import cgroup
 from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
@@ -45,74 +46,65 @@ _STOPPED = "cancelled because Kala was stopped"
 class App:
     """One running Kala. Owned by one thread, which starts it once and stops it once or more."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        beat: Callable[[], None],
-        beat_interval: float | None = None,
-        listener: socket | None = None,
-    ) -> None:
-        """`beat` is called by the engine's loop at least every `beat_interval` seconds.
+    def __init__(self, config: Config, heartbeat: Heartbeat, listener: socket | None = None) -> None:
+        """Open the socket and the database, and build the parts. Raises KalaError if that fails.
 
-        A `listener`, which App then closes, takes the place of the interface and port of the settings.
+        A `listener`, which App then closes, replaces the interface and port of the settings.
         """
-        self._config = config
-        self._beat = beat
-        self._beat_interval = beat_interval
-        self._listener = listener
-        self._started = ExitStack()
-        self.address = ""
+        self.config = config
+        with ExitStack() as undo:
+            listener = undo.enter_context(listener or listen(config.interface, config.port))
+            self._store = Store(_data_dir(config, undo), config.durability)
+            undo.callback(self._store.close)
+            self._zone = ServerZone(os.environ)
+            self.feed = Feed()
+            self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+            self.feed.subscribe(self.streamer.wake)
+            groups = cgroup.set_up()
+            self._executor = Executor(
+                config.workers, self._store.outputs, self._run_defaults, groups, self.streamer.wake
+            )
+            self._engine = Engine(
+                self._store,
+                self._executor,
+                self.feed,
+                self._zone,
+                pools=lambda: self.config.pools,
+                keep=self._retention,
+                beat=heartbeat.beat,
+                beat_interval=heartbeat.interval,
+            )
+            self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
+            runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
+            routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, lambda: self._zone.current))
+            wsgi = application(routes, lambda: self.config.allowed_hosts)
+            self._server = Server(wsgi, listener, streamer=self.streamer)
+            self.address = _address(listener.family, *self._server.address)
+            self._undo = undo.pop_all()
 
     def start(self) -> None:
         """Start, and return once requests are answered. Raises KalaError if that fails; then stop() undoes the rest."""
         sys.setswitchinterval(_SWITCH_SECONDS)
-        listener = self._started.enter_context(self._listener or listen(self._config.interface, self._config.port))
-        self._store = Store(self._data_dir(), self._config.durability)
-        self._started.callback(self._store.close)
-        self.feed = Feed()
-        self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
-        groups = cgroup.set_up()
-        workers = self._config.workers
-        self._executor = Executor(workers, self._store.outputs, self._limits(), groups, self.streamer.wake)
-        self._zone = ServerZone(os.environ)
-        self._engine = Engine(
-            self._store,
-            self._executor,
-            self.feed,
-            self._zone,
-            pools=lambda: self._config.pools,
-            keep=lambda: Retention(self._config.keep_for, self._config.keep_runs, self._config.keep_bytes),
-            beat=self._beat,
-            beat_interval=self._beat_interval,
-        )
         with _thread_limit_as_busy():
             self._engine.start()
-        self._started.callback(self._engine.stop)
-        self._started.callback(self._end_runs)
-        self._jobs = JobRoutes(self._engine, self._store, self._config, groups)
-        runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
-        routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, lambda: self._zone.current))
-        self.feed.subscribe(self.streamer.wake)
-        self._server = Server(application(routes, lambda: self._config.allowed_hosts), listener, streamer=self.streamer)
-        with _thread_limit_as_busy():
+            self._undo.callback(self._engine.stop)
+            self._undo.callback(self._end_runs)
             self._server.start()
-        self._started.callback(self._server.stop, _REQUEST_SECONDS)
-        self.address = _address(listener.family, *self._server.address)
+            self._undo.callback(self._server.stop, _REQUEST_SECONDS)
         gc.collect()
         gc.freeze()
 
-    def _data_dir(self) -> Path:
-        if self._config.persist:
-            return self._config.data_dir
-        return Path(self._started.enter_context(TemporaryDirectory(prefix="kala-")))
-
-    def _limits(self) -> RunDefaults:
+    def _run_defaults(self) -> RunDefaults:
+        config = self.config  # once, as a reload can replace it meanwhile
         return RunDefaults(
-            output_bytes=self._config.output_limit,
-            kill_grace=self._config.kill_grace,
-            refuse_unenforceable=self._config.missing_limits == "refuse",
+            output_bytes=config.output_limit,
+            kill_grace=config.kill_grace,
+            refuse_unenforceable=config.missing_limits == "refuse",
         )
+
+    def _retention(self) -> Retention:
+        config = self.config
+        return Retention(config.keep_for, config.keep_runs, config.keep_bytes)
 
     def status(self) -> str:
         """Return one line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
@@ -126,15 +118,13 @@ class App:
 
     def reload(self, config: Config) -> None:
         """Apply the settings that can change while Kala runs. If that fails, keep the old ones."""
-        before, self._config = self._config, config
+        before, self.config = self.config, config
         self._zone.refresh()
         try:
             self._engine.call(ReconsiderPools())
         except KalaError:
-            self._config = before
+            self.config = before
             raise
-        self._jobs.config = config
-        self._executor.configure(self._limits())
 
     def drain(self) -> None:
         """Start no more runs and accept no more requests; those in flight are answered."""
@@ -147,16 +137,20 @@ class App:
 
     def stop(self) -> None:
         """Cancel runs that are still running, record their ends, and close everything. Idempotent."""
-        self._started.close()
+        self._undo.close()
 
     def _end_runs(self) -> None:
         self._engine.call(Drain())
         if not self.wait_idle(0):
             self._executor.cancel_all(_STOPPED)
-            if not self.wait_idle(self._config.kill_grace):
+            if not self.wait_idle(self.config.kill_grace):
                 self._executor.cancel_all(_STOPPED, force=True)
                 self.wait_idle(_REAP_SECONDS)
         self._executor.stop(_REAP_SECONDS)
+
+
+def _data_dir(config: Config, undo: ExitStack) -> Path:
+    return config.data_dir if config.persist else Path(undo.enter_context(TemporaryDirectory(prefix="kala-")))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ ARROWS = {
     "__main__": ["cli"],
     "cli": ["service"],
     "service": ["app"],
-    "app": ["api", "zone"],
+    "app": ["api", "zone", "heartbeat"],
     "api": ["server", "engine", "config"],
     "engine": ["runner", "store"],
     "server": ["core"],
@@ -26,6 +26,7 @@ ARROWS = {
     "store": ["core"],
     "config": ["core"],
     "zone": ["core"],
+    "heartbeat": [],
     "core": [],
 }
 IMPURE = "asyncio io logging os pathlib random secrets select signal socket subprocess tempfile threading time uuid"

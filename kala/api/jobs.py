@@ -32,14 +32,14 @@ logger = logging.getLogger("kala.api")
 class JobRoutes:
     """The handlers of `/api/v1/job/`."""
 
-    def __init__(self, engine: Engine, store: Store, config: Config, groups: Groups) -> None:
+    def __init__(self, engine: Engine, store: Store, settings: Callable[[], Config], groups: Groups) -> None:
         self._engine = engine
         self._store = store
         self._groups = groups
-        self.config = config
+        self._settings = settings
 
     def create(self, request: Request) -> Response:
-        spec = job_input.parse(parse_object(request.body), self.config.default_owner)
+        spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
         self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
 
@@ -73,11 +73,11 @@ class JobRoutes:
         return json({"job": views.job_view(job, runs)})
 
     def replace(self, request: Request) -> Response:
-        spec = job_input.parse(parse_object(request.body), self.config.default_owner)
+        spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
         return self._update(request, lambda _: spec)
 
     def patch(self, request: Request) -> Response:
-        patch, owner = job_input.parse_patch(parse_object(request.body)), self.config.default_owner
+        patch, owner = job_input.parse_patch(parse_object(request.body)), self._settings().default_owner
         return self._update(request, lambda before: job_input.revise(before, patch, owner))
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
@@ -92,7 +92,7 @@ class JobRoutes:
         template.check(job)
         if job.spec.user:
             users.lookup(job.spec.user)
-        if self.config.missing_limits == "refuse":
+        if self._settings().missing_limits == "refuse":
             self._groups.check(job.spec)
 
     def delete(self, request: Request) -> Response:

@@ -45,18 +45,22 @@ class Executor:
         self,
         workers: int,
         outputs: Path,
-        defaults: RunDefaults,
+        defaults: Callable[[], RunDefaults],
         groups: cgroup.Groups,
         on_output: Callable[[], None] = lambda: None,
         *,
         starters: int = _STARTERS,
     ) -> None:
-        """`on_output` is called whenever a run has printed something, in the thread that owns the run."""
+        """`defaults` is asked for with each run, as a reload can change them.
+
+        `on_output` is called whenever a run has printed something, in the thread that owns the run.
+        """
         self.workers = workers
         self._starter_count = starters
         self._outputs = outputs
         self._on_output = on_output
         self._done: OnDone = lambda *_: None  # replaced by start(), before any thread runs
+        self._defaults = defaults
         self._launcher = Launcher(defaults, groups)
         self._lock = Lock()
         self._tasks: dict[int, Task] = {}
@@ -69,10 +73,6 @@ class Executor:
         # the lock: a single operation on a dict is atomic.
         self._busy: dict[int, float] = {}
         self._is_stopping = False
-
-    def configure(self, defaults: RunDefaults) -> None:
-        """Use these defaults for runs that are submitted or started from now on."""
-        self._launcher.defaults = defaults
 
     def start(self, done: OnDone) -> None:
         """Start the threads. They call `done` for each run that ended. Raise Invalid if there are too many workers."""
@@ -91,7 +91,7 @@ class Executor:
 
     def submit(self, run: Run, job: Job) -> None:
         """Carry out a run. From here on it goes from thread to thread as the following methods stand."""
-        output = Output(self._outputs, run.id, self._launcher.defaults.output_bytes, self._on_output)
+        output = Output(self._outputs, run.id, self._defaults().output_bytes, self._on_output)
         task = Task(replace(run, started_at=None), job, Cancellation(), output)
         with self._lock:
             self._tasks[run.id] = task

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from pwd import struct_passwd
@@ -38,8 +39,8 @@ class RunDefaults(msgspec.Struct, frozen=True):
 class Launcher:
     """Starts runs, in the thread that calls it."""
 
-    def __init__(self, defaults: RunDefaults, groups: cgroup.Groups) -> None:
-        self.defaults = defaults
+    def __init__(self, defaults: Callable[[], RunDefaults], groups: cgroup.Groups) -> None:
+        self._defaults = defaults
         # The monotonic time at which each start in progress began, by run ID. Read by other threads without a lock: a
         # single operation on a dict is atomic.
         self.starting: dict[int, float] = {}
@@ -82,7 +83,7 @@ class Launcher:
         try:
             self._groups.check(spec)
         except Invalid as error:
-            if self.defaults.refuse_unenforceable:
+            if self._defaults().refuse_unenforceable:
                 raise
             logger.warning("run %s of %s starts without its limits: %s", task.run.id, task.run.job_name, error)
             return None
@@ -105,7 +106,7 @@ class Launcher:
             user=user,
             umask=spec.umask,
             timeout=task.timeout,
-            kill_grace=self.defaults.kill_grace,
+            kill_grace=self._defaults().kill_grace,
         )
 
 

@@ -4,38 +4,39 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import daemon
 
 from kala.config import Config, Loaded
+from kala.heartbeat import Heartbeat
 from kala.service import detach as background
 from kala.service import logs, prctl, sockets
-from kala.service.loop import App, Loop, Signals
+from kala.service.loop import Loop, Signals
 from kala.service.pidfile import PidFile
 from kala.service.reload import ReloadReport
 from kala.service.systemd import Notifier
 
-
-class AppFactory(Protocol):
-    """Builds the app. The engine calls `beat` in each round, at least every `beat_interval` seconds.
-
-    It listens on `listener`, if there is one, and else where the settings say.
-    """
-
-    def __call__(
-        self,
-        config: Config,
-        *,
-        beat: Callable[[], None],
-        beat_interval: float | None,
-        listener: socket.socket | None,
-    ) -> App:
-        """Build, but do not start."""
+if TYPE_CHECKING:
+    from kala.app import App
 
 
-def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | None = None) -> None:
+def build_app(config: Config, heartbeat: Heartbeat, listener: socket.socket | None) -> "App":
+    """Build the app. It listens on `listener` if there is one, or else where the settings say."""
+    # Import late, as this takes most of the start-up time: wrong settings and a locked pid file are reported before it.
+    from kala.app import App  # noqa: PLC0415
+
+    return App(config, heartbeat, listener)
+
+
+def run(
+    load: Callable[[], Loaded],
+    *,
+    detach: bool,
+    app_factory: Callable[[Config, Heartbeat, socket.socket | None], "App"] = build_app,
+) -> None:
     """Serve until a signal to stop; with `detach` return once a process in the background answers requests."""
     detached = background.is_detached()
     config = load().config
@@ -48,29 +49,15 @@ def run(load: Callable[[], Loaded], *, detach: bool, app_factory: AppFactory | N
     with _context(config, listener, detached=detached):
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
-        loop = _loop(config, load, app_factory or _kala_app, listener)
         try:
-            loop.run(lambda: background.report_ready(log_file) if detached else None)
+            # Before the app: a signal to stop during its start waits, and then stops it cleanly.
+            with closing(Signals()) as signals:
+                notifier = Notifier(os.environ)
+                app = app_factory(config, notifier.heartbeat(), listener)
+                loop = Loop(app, load, notifier, signals, report=ReloadReport(os.environ))
+                loop.run(lambda: background.report_ready(log_file) if detached else None)
         finally:
             _replace_broken_stderr()
-
-
-def _loop(config: Config, load: Callable[[], Loaded], app_factory: AppFactory, listener: socket.socket | None) -> Loop:
-    signals = Signals()  # before the app: a signal to stop during its start waits, and then stops it cleanly
-    notifier = Notifier(os.environ)
-    interval = notifier.watchdog_interval
-    beat_interval = interval / 2 if interval else None
-    app = app_factory(config, beat=notifier.watchdog, beat_interval=beat_interval, listener=listener)
-    return Loop(app, config, load, notifier, signals, report=ReloadReport(os.environ))
-
-
-def _kala_app(
-    config: Config, *, beat: Callable[[], None], beat_interval: float | None, listener: socket.socket | None
-) -> App:
-    # Import late, as this takes most of the start-up time: wrong settings and a locked pid file are reported before it.
-    from kala.app import App as KalaApp  # noqa: PLC0415
-
-    return KalaApp(config, beat=beat, beat_interval=beat_interval, listener=listener)
 
 
 def _context(config: Config, listener: socket.socket | None, *, detached: bool) -> daemon.DaemonContext:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -18,6 +18,9 @@ from kala.service import logs, orphans
 from kala.service.reload import ReloadReport
 from kala.service.systemd import Notifier
 
+if TYPE_CHECKING:
+    from kala.app import App
+
 logger = logging.getLogger("kala.service")
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS_AT_ONCE = 1024
@@ -25,32 +28,6 @@ _STATUS_SECONDS = 1.0
 _SLICE_SECONDS = 0.1
 # Time to close the database and the sockets after the two graces; part of the stop timeout that systemd gets.
 _CLOSE_SECONDS = 10.0
-
-
-class App(Protocol):
-    """What the service runs."""
-
-    @property
-    def address(self) -> str:
-        """The address on which requests are answered, such as http://127.0.0.1:8000."""
-
-    def start(self) -> None:
-        """Start, and return once requests are answered. Raises KalaError if that is not possible."""
-
-    def status(self) -> str:
-        """Return one line for `systemctl status`."""
-
-    def reload(self, config: Config) -> None:
-        """Apply the values of the reloadable keys."""
-
-    def drain(self) -> None:
-        """Start no more runs, and stop listening."""
-
-    def wait_idle(self, timeout: float) -> bool:
-        """Wait until no run is running, for at most `timeout` seconds; return whether none is."""
-
-    def stop(self) -> None:
-        """Cancel runs that are still running, and close everything. Idempotent, also after a start that failed."""
 
 
 class Signals:
@@ -98,8 +75,7 @@ class Loop:
 
     def __init__(
         self,
-        app: App,
-        config: Config,
+        app: "App",
         load: Callable[[], Loaded],
         notifier: Notifier,
         signals: Signals,
@@ -107,7 +83,6 @@ class Loop:
         report: ReloadReport,
     ) -> None:
         self._app = app
-        self._config = config
         self._load = load
         self._notifier = notifier
         self._signals = signals
@@ -124,10 +99,10 @@ class Loop:
             self._drain()
         finally:
             self._app.stop()
-            self._signals.close()
 
     def _report_started(self) -> None:
-        place = f"stores its data in {self._config.data_dir}" if self._config.persist else "stores nothing on disk"
+        config = self._app.config
+        place = f"stores its data in {config.data_dir}" if config.persist else "stores nothing on disk"
         fields = {"action": "started", "version": __version__, "address": self._app.address}
         logger.info("Kala %s answers on %s and %s", __version__, self._app.address, place, extra={"fields": fields})
         self._notifier.status(self._app.status())
@@ -155,12 +130,11 @@ class Loop:
         self._report.write(began, sentence)
 
     def _apply(self, new: Config) -> None:
-        changed = [key for key in KEYS if getattr(new, key) != getattr(self._config, key)]
+        current = self._app.config
+        changed = [key for key in KEYS if getattr(new, key) != getattr(current, key)]
         taken = {key: getattr(new, key) for key in changed if key in RELOADABLE}
-        config = replace(self._config, **taken)
-        self._app.reload(config)
-        self._config = config
-        logs.set_verbose(self._config.verbose)
+        self._app.reload(replace(current, **taken))
+        logs.set_verbose(self._app.config.verbose)
         fields = {"action": "reloaded", "changed": list(taken)}
         logger.info("settings reloaded; changed: %s", _listed(taken), extra={"fields": fields})
         if len(taken) < len(changed):
@@ -169,7 +143,7 @@ class Loop:
             logger.warning("restart Kala to apply changes to %s", _listed(waiting), extra={"fields": fields})
 
     def _drain(self) -> None:
-        config = self._config
+        config = self._app.config
         self._notifier.stopping(config.shutdown_grace + config.kill_grace + _CLOSE_SECONDS)
         self._app.drain()
         if self._app.wait_idle(0):

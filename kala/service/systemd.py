@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import sdnotify
 
 from kala.core.foreign import presentable
+from kala.heartbeat import Heartbeat
 
 
 class Notifier:
@@ -36,6 +37,10 @@ class Notifier:
         if text != self._status:
             self._status = text
             self._send(f"STATUS={presentable(' '.join(text.split()))}")
+
+    def heartbeat(self) -> Heartbeat:
+        """Return the heartbeat to make: twice as often as systemd asks."""
+        return Heartbeat(self.watchdog, self.watchdog_interval / 2 if self.watchdog_interval else None)
 
     def watchdog(self) -> None:
         """Report that the engine is alive. It does so in every step; only the beats that systemd needs are sent."""

@@ -20,6 +20,7 @@ from kala.app import App
 from kala.config import Config
 from kala.core.job import Command, Spec
 from kala.engine.messages import CreateJob, Drain
+from kala.heartbeat import Heartbeat
 
 # Timeouts in seconds: for a response, and for what Kala does on its own. A test that passes does not wait for them.
 PATIENCE = 5
@@ -140,7 +141,7 @@ class Api:
     @contextmanager
     def configured(self, **settings: Any):
         """Run the block with these settings, as after a reload."""
-        before = self.app._config
+        before = self.app.config
         self.app.reload(Config(**{name: getattr(before, name) for name in before.__struct_fields__} | settings))
         try:
             yield
@@ -207,7 +208,7 @@ class Untouched:
 @contextmanager
 def _running(folder):
     interval = sys.getswitchinterval()
-    app = App(Config(data_dir=folder, port=0, workers=8), beat=lambda: None)
+    app = App(Config(data_dir=folder, port=0, workers=8), Heartbeat())
     try:
         app.start()
         with closing(Api(app)) as api:

@@ -32,6 +32,7 @@ from kala.core.job import Command, HttpCall, Overlap, Spec
 from kala.core.limits import LOG_LINE, MESSAGE
 from kala.core.run import MOVES
 from kala.engine.messages import CreateJob
+from kala.heartbeat import Heartbeat
 from kala.service import journal, logs
 from kala.store.history import RunFilter
 
@@ -124,7 +125,7 @@ def written(tmp_path_factory):
     kala.setLevel(logging.DEBUG)
     with tempfile.TemporaryDirectory() as short, closing(Records(Path(short))) as records, closing(Server()) as server:
         kala.addHandler(records)
-        app = App(Config(data_dir=tmp_path_factory.mktemp("hostile"), port=0, workers=8), beat=lambda: None)
+        app = App(Config(data_dir=tmp_path_factory.mktemp("hostile"), port=0, workers=8), Heartbeat())
         try:
             app.start()
             yield Attack(app, server).all(records)

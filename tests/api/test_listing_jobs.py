@@ -116,7 +116,9 @@ class TestListingJobs:
         monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than the length of two jobs
         monkeypatch.setattr(paging, "_MIN_ROWS", 1)
         ids = idle_api.create_many(7)
-        routes = job_routes.JobRoutes(idle_api.app._engine, idle_api.app._store, idle_api.app._config, Groups(Path()))
+        routes = job_routes.JobRoutes(
+            idle_api.app._engine, idle_api.app._store, lambda: idle_api.app.config, Groups(Path())
+        )
         parts = routes.search(Request(path={}, query={}, body=b"")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:

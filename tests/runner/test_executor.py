@@ -53,12 +53,12 @@ class TestARun:
         assert bench.outcome().output_cut
 
     def test_has_its_output_truncated_at_the_limit_as_last_changed(self, bench):
-        bench.executor.configure(RunDefaults(output_bytes=10_000, kill_grace=PATIENCE))
+        bench.defaults = RunDefaults(output_bytes=10_000, kill_grace=PATIENCE)
         bench.submit("head -c 5000 /dev/zero")
         assert not bench.outcome().output_cut
 
     def test_has_a_big_output_in_a_file(self, bench):
-        bench.executor.configure(RunDefaults(output_bytes=1 << 20, kill_grace=PATIENCE))
+        bench.defaults = RunDefaults(output_bytes=1 << 20, kill_grace=PATIENCE)
         bench.submit("head -c 300000 /dev/zero | tr '\\0' x")
         bench.next()
         assert bench.printed[1] is None

@@ -175,7 +175,7 @@ class TestACommand:
         assert bench.outcome().message == "memory_max: limits are not available: this machine has none"
 
     def test_with_unenforceable_limits_runs_with_a_warning_if_that_is_configured(self, bench, caplog):
-        bench.executor.configure(RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False))
+        bench.defaults = RunDefaults(output_bytes=1000, kill_grace=PATIENCE, refuse_unenforceable=False)
         bench.submit("true", tasks_max=5)
         assert bench.outcome().state == "succeeded"
         assert "starts without its limits: tasks_max: limits are not available" in caplog.text

@@ -26,8 +26,8 @@ class Bench:
     def __init__(self, folder, workers: int = 2, starters: int = 3, on_output=lambda: None) -> None:
         self.ended: Queue[tuple[Run, Outcome, bytes | None]] = Queue()
         self.folder = folder
-        defaults = RunDefaults(output_bytes=1000, kill_grace=PATIENCE)
-        self.executor = Executor(workers, folder, defaults, NO_GROUPS, on_output, starters=starters)
+        self.defaults = RunDefaults(output_bytes=1000, kill_grace=PATIENCE)
+        self.executor = Executor(workers, folder, lambda: self.defaults, NO_GROUPS, on_output, starters=starters)
         self.printed: dict[int, bytes | None] = {}
 
     def start(self) -> None:

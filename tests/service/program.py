@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,12 +24,12 @@ class FakeApp:
 
     address = "http://127.0.0.1:8000"
 
-    def __init__(self, config, *, beat, beat_interval, listener, rounds, fault):
-        self.rounds, self.fault = rounds, fault
-        logger.info("app made for port %s, beats every %s s", config.port, beat_interval)
+    def __init__(self, config, heartbeat, listener, *, rounds, fault):
+        self.config, self.rounds, self.fault = config, rounds, fault
+        logger.info("app made for port %s, beats every %s s", config.port, heartbeat.interval)
         place = listener.getsockname() if listener else "nothing yet"
         logger.info("listens on %s", place if isinstance(place, str) else " ".join(map(str, place[:2])))
-        beat()
+        heartbeat.beat()
 
     def start(self):
         logger.info("app start in %s", Path.cwd())
@@ -46,6 +47,7 @@ class FakeApp:
         return "3 jobs"
 
     def reload(self, config):
+        self.config = config
         logger.info("app reload: owner %s, port %s", config.default_owner, config.port)
 
     def drain(self):
@@ -78,7 +80,7 @@ def main(config_file, daemon, rounds, fault, **flags):
         run(
             loader(config_file, flags),
             detach=daemon,
-            app_factory=lambda config, **beat: FakeApp(config, **beat, rounds=rounds, fault=fault),
+            app_factory=partial(FakeApp, rounds=rounds, fault=fault),
         )
 
 

@@ -1,0 +1,78 @@
+"""The app: what it opens is closed again, also when a start fails; one reload, one set of settings."""
+
+import gc
+import socket
+import sys
+
+import pytest
+from msgspec.structs import replace
+
+from kala.app import App
+from kala.config import Config
+from kala.core.errors import Busy, KalaError
+from kala.heartbeat import Heartbeat
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(data_dir=tmp_path / "data", port=0, workers=2)
+
+
+@pytest.fixture
+def app(config):
+    interval = sys.getswitchinterval()
+    app = App(config, Heartbeat())
+    yield app
+    app.stop()
+    gc.unfreeze()
+    sys.setswitchinterval(interval)
+
+
+def test_its_address_is_known_before_it_starts(app):
+    port = int(app.address.rpartition(":")[2])
+    assert app.address == f"http://127.0.0.1:{port}"
+    assert port > 0
+
+
+def test_one_that_cannot_be_built_closes_the_socket_that_it_was_given(config):
+    config.data_dir.write_text("a file")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with pytest.raises(KalaError, match="data_dir"):
+            App(config, Heartbeat(), listener)
+        assert listener.fileno() == -1
+
+
+def test_one_that_does_not_start_can_be_stopped_and_leaves_the_data_to_the_next(app, config, monkeypatch):
+    def no_thread():
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(app._server, "start", no_thread)
+    with pytest.raises(Busy, match="limit of threads"):
+        app.start()
+    app.stop()
+    App(config, Heartbeat()).stop()
+
+
+def test_it_can_be_stopped_twice(app):
+    app.start()
+    app.stop()
+    app.stop()
+
+
+def test_a_reload_that_fails_keeps_the_settings(app, config, monkeypatch):
+    def busy(_):
+        raise Busy("the database cannot be written")
+
+    monkeypatch.setattr(app._engine, "call", busy)
+    with pytest.raises(Busy):
+        app.reload(replace(config, kill_grace=1.0))
+    assert app.config == config
+    monkeypatch.undo()
+
+
+def test_a_reload_reaches_every_part(app, config):
+    app.start()
+    app.reload(replace(config, kill_grace=1.5, default_owner="ann@example.org", keep_runs=7))
+    assert app._executor._limits().kill_grace == 1.5
+    assert app._jobs._settings().default_owner == "ann@example.org"
+    assert app._retention().max_runs == 7
