@@ -6,37 +6,35 @@ A service does not read a user's file.
 
 import difflib
 import ipaddress
-import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
 
-from kala.core import duration
+from kala.config.kinds import (
+    LENGTH,
+    LINE,
+    NAMES,
+    ON_OFF,
+    PATH,
+    PATH_OR_NONE,
+    POOLS,
+    PORT,
+    SECONDS,
+    TEXT,
+    Kind,
+    choice,
+    number,
+)
 from kala.core.errors import Invalid
 
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
-_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-# Small enough that sums of settings fit into SQLite's integers, and times into the timeouts of the system.
-_MAX_NUMBER = 2**53
-_MAX_SECONDS = 366 * 24 * 60 * 60
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """A kind of value. `read` raises ValueError for what is not `expected`; `choices` lists all values, if few."""
-
-    read: Callable[[object], object]
-    expected: str
-    is_list: bool = False
-    is_path: bool = False
-    choices: tuple[str, ...] = ()
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -48,197 +46,83 @@ class Key(msgspec.Struct, frozen=True):
     flag: str = ""
 
 
-def _number(low: int, high: int = _MAX_NUMBER) -> Kind:
-    def read(value: object) -> int:
-        number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            raise ValueError(value)
-        return number
-
-    return Kind(
-        read, f"a whole number of at least {low}" if high == _MAX_NUMBER else f"a whole number between {low} and {high}"
-    )
-
-
-def _choice(*names: str) -> Kind:
-    def read(value: object) -> object:
-        if value not in names:
-            raise ValueError(value)
-        return value
-
-    return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(value)  # noqa: TRY004  _Value.read makes one sentence of ValueError for every wrong value
-    return value
-
-
-def _line(value: object) -> str:
-    text = _text(value)
-    if not text.isprintable():  # nor is a lone surrogate, which a variable that is not UTF-8 has
-        raise ValueError(value)
-    return text
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if _text(value).lower() not in _SWITCH:
-        raise ValueError(value)
-    return _SWITCH[_text(value).lower()]
-
-
-def _seconds(value: object) -> float:
-    number = _number_or_none(value)
-    if number is None:
-        length = duration.parse(_text(value), "")
-        number = length.shortest.total_seconds() if not length.months else math.nan
-    if not 0 <= number <= _MAX_SECONDS:
-        raise ValueError(value)
-    return number
-
-
-def _length(value: object) -> str:
-    if _text(value) and not duration.parse(_text(value), "").longest:
-        raise ValueError(value)
-    return _text(value)
-
-
-def _number_or_none(value: object) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?", value, re.ASCII) else None
-
-
-def _path(value: object) -> Path:
-    if not value:
-        raise ValueError(value)
-    return Path(_text(value)).expanduser()
-
-
-def _path_or_none(value: object) -> Path | None:
-    return None if value == "" else _path(value)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    given = value if isinstance(value, (list, tuple)) else [value]
-    names = tuple(name.strip().lower() for text in given for name in _text(text).split(","))
-    if not all(re.fullmatch(r"[^\s/,]+", name) for name in names):
-        raise ValueError(value)
-    return names
-
-
-def _pools(value: object) -> dict[str, int]:
-    given = [value] if isinstance(value, str) else value
-    if isinstance(given, (list, tuple)):
-        pairs = [tuple(_text(pair).split("=", 1)) for text in given for pair in _text(text).split(",") if pair.strip()]
-        given = dict(pairs)  # type: ignore[arg-type]  # dict() raises ValueError for a word without "="
-        if len(given) < len(pairs):
-            raise ValueError(value)
-    if not isinstance(given, dict):
-        raise ValueError(value)  # noqa: TRY004  as in _text
-    return {_pool_name(name): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
-
-
-def _pool_name(value: object) -> str:
-    name = _text(value).strip()
-    if not name:
-        raise ValueError(value)
-    return name
-
-
-_POOL_SIZE = _number(0, 10000)
-# An address before the number is split off by _Value.parts() before the number is read.
-_PORT = Kind(_number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
-_TEXT = Kind(_text, "a string")
-_LINE = Kind(_line, "one line of text")
-_ON_OFF = Kind(_switch, "true or false")
-_SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year")
-_PATH = Kind(_path, "a path", is_path=True)
-_PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
-_POOLS = Kind(_pools, "a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000", is_list=True)
-_LENGTH = Kind(_length, "an ISO 8601 duration longer than zero, such as P90D, or empty")
-_DURABILITY = _choice("full", "normal")
-_MISSING_LIMITS = _choice("refuse", "warn")
-_LOG_FORMAT = _choice("auto", "text", "journal", "json")
-_NAMES = Kind(_names, "a list of host names, or a string with commas between them", is_list=True)
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The settings in effect. Every key can be set in a file, as KALA_<KEY>, and as a flag."""
 
-    interface: Annotated[str, Key(_TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
-    port: Annotated[int, Key(_PORT, "The port to listen on, or address:port; port 0 picks a free port.", "-p")] = 8000
+    interface: Annotated[str, Key(TEXT, "The address to listen on.", "-i")] = "127.0.0.1"
+    port: Annotated[int, Key(PORT, "The port to listen on, or address:port; port 0 picks a free port.", "-p")] = 8000
     data_dir: Annotated[
         Path,
         Key(
-            _PATH,
+            PATH,
             "The directory for the database and the output of runs; by default the first available of"
             " $STATE_DIRECTORY, $XDG_DATA_HOME/kala and ~/.local/share/kala.",
         ),
     ]
     persist: Annotated[
-        bool, Key(_ON_OFF, "Store jobs and runs on disk; if off, they are lost when Kala stops.", "-n")
+        bool, Key(ON_OFF, "Store jobs and runs on disk; if off, they are lost when Kala stops.", "-n")
     ] = True
-    default_owner: Annotated[str, Key(_LINE, "The owner, an email address, of jobs that do not name one.", "-o")] = ""
-    workers: Annotated[int, Key(_number(1, 10000), "The maximum number of concurrent runs.")] = 128
+    default_owner: Annotated[str, Key(LINE, "The owner, an email address, of jobs that do not name one.", "-o")] = ""
+    workers: Annotated[int, Key(number(1, 10000), "The maximum number of concurrent runs.")] = 128
     shutdown_grace: Annotated[
-        float, Key(_SECONDS, "How long to wait for runs to finish when Kala stops, in seconds.")
+        float, Key(SECONDS, "How long to wait for runs to finish when Kala stops, in seconds.")
     ] = 30.0
     kill_grace: Annotated[
-        float, Key(_SECONDS, "How long to wait between SIGTERM and SIGKILL when a command is stopped, in seconds.")
+        float, Key(SECONDS, "How long to wait between SIGTERM and SIGKILL when a command is stopped, in seconds.")
     ] = 10.0
     durability: Annotated[
         Literal["full", "normal"],
-        Key(_DURABILITY, "full survives a power failure; normal is faster, and survives a crash of Kala."),
+        Key(choice("full", "normal"), "full survives a power failure; normal is faster, and survives a crash of Kala."),
     ] = "full"
     pools: Annotated[
         dict[str, int],
-        Key(_POOLS, "The maximum number of concurrent runs in each pool; jobs choose a pool by name.", flag="--pool"),
+        Key(POOLS, "The maximum number of concurrent runs in each pool; jobs choose a pool by name.", flag="--pool"),
     ] = msgspec.field(default_factory=dict)
     keep_for: Annotated[
-        str, Key(_LENGTH, "How long to keep runs, as an ISO 8601 duration such as P90D; empty means forever.")
+        str, Key(LENGTH, "How long to keep runs, as an ISO 8601 duration such as P90D; empty means forever.")
     ] = ""
-    keep_runs: Annotated[int, Key(_number(0), "How many runs of each job to keep; 0 means no limit.")] = 0
+    keep_runs: Annotated[int, Key(number(0), "How many runs of each job to keep; 0 means no limit.")] = 0
     keep_bytes: Annotated[
         int,
         Key(
-            _number(0),
+            number(0),
             "How many bytes of output to keep in total; the oldest runs are deleted first, and 0 means no limit.",
         ),
     ] = 10 * 1024**3
-    output_limit: Annotated[int, Key(_number(1024), "How many bytes of output to keep for each run.")] = 1024 * 1024
+    output_limit: Annotated[int, Key(number(1024), "How many bytes of output to keep for each run.")] = 1024 * 1024
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Key(_NAMES, "Additional host names that clients may use to reach Kala.", flag="--allowed-host"),
+        Key(NAMES, "Additional host names that clients may use to reach Kala.", flag="--allowed-host"),
     ] = ()
     insecure_no_auth: Annotated[
         bool,
         Key(
-            _ON_OFF,
+            ON_OFF,
             "Listen where other machines can connect; anyone who can reach the port can run commands as Kala's user.",
         ),
     ] = False
     missing_limits: Annotated[
         Literal["refuse", "warn"],
         Key(
-            _MISSING_LIMITS,
+            choice("refuse", "warn"),
             "What to do with jobs whose limits cannot be enforced: refuse them, or warn and run them without limits.",
         ),
     ] = "refuse"
     verbose: Annotated[
-        bool, Key(_ON_OFF, "Also log each request to the engine, and malformed HTTP requests.", "-v")
+        bool,
+        Key(ON_OFF, "Also log each request to the engine, and malformed HTTP requests.", "-v"),
     ] = False
     log_format: Annotated[
         Literal["auto", "text", "journal", "json"],
-        Key(_LOG_FORMAT, "The format of log lines; auto means journal under systemd, and text otherwise."),
+        Key(
+            choice("auto", "text", "journal", "json"),
+            "The format of log lines; auto means journal under systemd, and text otherwise.",
+        ),
     ] = "auto"
     log_file: Annotated[
-        Path | None, Key(_PATH_OR_NONE, "Where to write the log with --daemon; if not set, nothing is logged.")
+        Path | None, Key(PATH_OR_NONE, "Where to write the log with --daemon; if not set, nothing is logged.")
     ] = None
-    pid_file: Annotated[Path | None, Key(_PATH_OR_NONE, "A file for the process ID, locked while Kala runs.")] = None
+    pid_file: Annotated[Path | None, Key(PATH_OR_NONE, "A file for the process ID, locked while Kala runs.")] = None
 
 
 KEYS: dict[str, Key] = {

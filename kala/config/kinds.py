@@ -1,0 +1,144 @@
+"""The kinds of values that settings have: how each is read from a file, a variable or an option."""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from kala.core import duration
+
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+# Small enough that sums of settings fit into SQLite's integers, and times into the timeouts of the system.
+_MAX_NUMBER = 2**53
+_MAX_SECONDS = 366 * 24 * 60 * 60
+_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of value. `read` raises ValueError for what is not `expected`; `choices` lists all values, if few."""
+
+    read: Callable[[object], object]
+    expected: str
+    is_list: bool = False
+    is_path: bool = False
+    choices: tuple[str, ...] = ()
+
+
+def number(low: int, high: int = _MAX_NUMBER) -> Kind:
+    """Return the kind of whole numbers in this range."""
+
+    def read(value: object) -> int:
+        given = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+        if not isinstance(given, int) or isinstance(given, bool) or not low <= given <= high:
+            raise ValueError(value)
+        return given
+
+    bounds = f"of at least {low}" if high == _MAX_NUMBER else f"between {low} and {high}"
+    return Kind(read, f"a whole number {bounds}")
+
+
+def choice(*names: str) -> Kind:
+    """Return the kind that has only these values."""
+
+    def read(value: object) -> object:
+        if value not in names:
+            raise ValueError(value)
+        return value
+
+    return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)  # noqa: TRY004  load makes one sentence of ValueError for every wrong value
+    return value
+
+
+def _line(value: object) -> str:
+    text = _text(value)
+    if not text.isprintable():  # nor is a lone surrogate, which a variable that is not UTF-8 has
+        raise ValueError(value)
+    return text
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if _text(value).lower() not in _SWITCH:
+        raise ValueError(value)
+    return _SWITCH[_text(value).lower()]
+
+
+def _seconds(value: object) -> float:
+    seconds = _number_or_none(value)
+    if seconds is None:
+        length = duration.parse(_text(value), "")
+        seconds = length.shortest.total_seconds() if not length.months else math.nan
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise ValueError(value)
+    return seconds
+
+
+def _length(value: object) -> str:
+    if _text(value) and not duration.parse(_text(value), "").longest:
+        raise ValueError(value)
+    return _text(value)
+
+
+def _number_or_none(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?", value, re.ASCII) else None
+
+
+def _path(value: object) -> Path:
+    if not value:
+        raise ValueError(value)
+    return Path(_text(value)).expanduser()
+
+
+def _path_or_none(value: object) -> Path | None:
+    return None if value == "" else _path(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    given = value if isinstance(value, (list, tuple)) else [value]
+    names = tuple(name.strip().lower() for text in given for name in _text(text).split(","))
+    if not all(re.fullmatch(r"[^\s/,]+", name) for name in names):
+        raise ValueError(value)
+    return names
+
+
+def _pools(value: object) -> dict[str, int]:
+    given = [value] if isinstance(value, str) else value
+    if isinstance(given, (list, tuple)):
+        pairs = [tuple(_text(pair).split("=", 1)) for text in given for pair in _text(text).split(",") if pair.strip()]
+        given = dict(pairs)  # type: ignore[arg-type]  # dict() raises ValueError for a word without "="
+        if len(given) < len(pairs):
+            raise ValueError(value)
+    if not isinstance(given, dict):
+        raise ValueError(value)  # noqa: TRY004  as in _text
+    return {_pool_name(name): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
+
+
+def _pool_name(value: object) -> str:
+    name = _text(value).strip()
+    if not name:
+        raise ValueError(value)
+    return name
+
+
+_POOL_SIZE = number(0, 10000)
+# load splits address:port before it reads the number.
+PORT = Kind(number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
+TEXT = Kind(_text, "a string")
+LINE = Kind(_line, "one line of text")
+ON_OFF = Kind(_switch, "true or false")
+SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year")
+PATH = Kind(_path, "a path", is_path=True)
+PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
+POOLS = Kind(_pools, "a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000", is_list=True)
+LENGTH = Kind(_length, "an ISO 8601 duration longer than zero, such as P90D, or empty")
+NAMES = Kind(_names, "a list of host names, or a string with commas between them", is_list=True)
