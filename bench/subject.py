@@ -96,7 +96,7 @@ class Own(Started):
         )
 
 
-class Found:
+class Existing:
     """A server that runs already. All its jobs are deleted before each measurement."""
 
     def __init__(self, name: str, address: str) -> None:
@@ -110,12 +110,12 @@ class Found:
         yield server
 
 
-Subject = Started | Found
+Subject = Started | Existing
 
 
 def peer(text: str) -> Subject:
     """Return the peer that the command line names."""
-    return Found("peer", text) if text.startswith("http://") else Started("peer", text)
+    return Existing("peer", text) if text.startswith("http://") else Started("peer", text)
 
 
 def _free_port() -> int:

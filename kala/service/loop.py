@@ -41,19 +41,19 @@ class Signals:
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._waiting: list[int] = []
+        self._pending: list[int] = []
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in (*_STOP_SIGNALS, signal.SIGHUP):
             signal.signal(number, _ignore)
 
     def wait(self, timeout: float | None) -> int | None:
         """Return the next signal, or None if none comes within `timeout` seconds."""
-        ready, _, _ = select.select([self._reader], [], [], 0 if self._waiting else timeout)
+        ready, _, _ = select.select([self._reader], [], [], 0 if self._pending else timeout)
         if ready:
             # Sort what came together: SIGHUP (1) sorts before SIGINT (2) and SIGTERM (15), so a reload never follows a
             # stop.
-            self._waiting = sorted([*self._waiting, *self._reader.recv(_SIGNALS_AT_ONCE)])
-        return self._waiting.pop(0) if self._waiting else None
+            self._pending = sorted([*self._pending, *self._reader.recv(_SIGNALS_AT_ONCE)])
+        return self._pending.pop(0) if self._pending else None
 
     def is_stop_requested(self) -> bool:
         """Take the signals that have arrived, up to one to stop; return whether there is one."""
@@ -109,38 +109,38 @@ class Loop:
         self._notifier.ready()
 
     def _serve(self) -> None:
-        tick = _STATUS_SECONDS if self._notifier.active or self._has_orphans else None
-        while (came := self._signals.wait(tick)) not in _STOP_SIGNALS:
-            if came == signal.SIGHUP:
+        tick = _STATUS_SECONDS if self._notifier.is_active or self._has_orphans else None
+        while (number := self._signals.wait(tick)) not in _STOP_SIGNALS:
+            if number == signal.SIGHUP:
                 self._reload()
             if self._has_orphans:
                 orphans.reap()
             self._notifier.status(self._app.status())
 
     def _reload(self) -> None:
-        began, sentence = time.monotonic_ns(), ""
+        began, message = time.monotonic_ns(), ""
         self._notifier.reloading()
         try:
             self._apply(self._load().config)
         except KalaError as error:
-            sentence = str(error)
+            message = str(error)
             fields = {"action": "reload_failed"}
             logger.error("keeping the current settings: %s", error, extra={"fields": fields})  # noqa: TRY400  no traceback
         self._notifier.ready()
-        self._report.write(began, sentence)
+        self._report.write(began, message)
 
     def _apply(self, new: Config) -> None:
         current = self._app.config
         changed = [key for key in KEYS if getattr(new, key) != getattr(current, key)]
-        taken = {key: getattr(new, key) for key in changed if key in RELOADABLE}
-        self._app.reload(replace(current, **taken))
+        applied = {key: getattr(new, key) for key in changed if key in RELOADABLE}
+        self._app.reload(replace(current, **applied))
         logs.set_verbose(self._app.config.verbose)
-        fields = {"action": "reloaded", "changed": list(taken)}
-        logger.info("settings reloaded; changed: %s", _listed(taken), extra={"fields": fields})
-        if len(taken) < len(changed):
-            waiting = [key for key in changed if key not in taken]
-            fields = {"action": "restart_needed", "keys": waiting}
-            logger.warning("restart Kala to apply changes to %s", _listed(waiting), extra={"fields": fields})
+        fields = {"action": "reloaded", "changed": list(applied)}
+        logger.info("settings reloaded; changed: %s", _listed(applied), extra={"fields": fields})
+        others = [key for key in changed if key not in applied]
+        if others:
+            fields = {"action": "restart_needed", "keys": others}
+            logger.warning("restart Kala to apply changes to %s", _listed(others), extra={"fields": fields})
 
     def _drain(self) -> None:
         config = self._app.config

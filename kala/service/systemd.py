@@ -14,9 +14,9 @@ class Notifier:
     """Sends messages to systemd. A message that cannot be sent is dropped, and the service goes on."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.active = bool(environ.get("NOTIFY_SOCKET"))
-        self.watchdog_interval = _watchdog_interval(environ) if self.active else None
-        self._systemd = sdnotify.SystemdNotifier() if self.active else None
+        self.is_active = bool(environ.get("NOTIFY_SOCKET"))
+        self.watchdog_interval = _watchdog_interval(environ) if self.is_active else None
+        self._systemd = sdnotify.SystemdNotifier() if self.is_active else None
         self._status = ""
         self._last_beat = 0.0
 

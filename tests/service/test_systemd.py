@@ -60,7 +60,7 @@ class TestMessages:
         notifier.ready()
         notifier.status("2 jobs")
         notifier.watchdog()
-        assert (notifier.active, notifier.watchdog_interval) == (False, None)
+        assert (notifier.is_active, notifier.watchdog_interval) == (False, None)
 
     def test_a_closed_notify_socket_is_no_failure(self, systemd):
         notifier = Notifier(os.environ)
