@@ -46,7 +46,7 @@ def measure(runs: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
         store = Store(Path(folder))
         workers = Workers()
-        engine = Engine(store, workers, Feed(), lambda: UTC)
+        engine = Engine(store, workers, Feed(), lambda: UTC)  # type: ignore[arg-type]  # has what the engine calls
         now = datetime.now(UTC)
         fill(store, runs)
         engine.recover(now)

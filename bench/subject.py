@@ -35,7 +35,8 @@ class Server:
             return ask(connection, method, path, body)
 
     def stats(self) -> dict[str, Any]:
-        return self.ask("GET", "/stats/")["Stats"]
+        stats: dict[str, Any] = self.ask("GET", "/stats/")["Stats"]
+        return stats
 
     def memory(self) -> float:
         """Return its resident memory in MB."""
@@ -135,4 +136,4 @@ def _until_it_answers(server: Server, process: "subprocess.Popen[bytes]", log: P
             time.sleep(0.002)
         else:
             return
-    raise SystemExit(f"bench: {process.args} does not answer:\n{log.read_text()}")
+    raise SystemExit(f"bench: {process.args!r} does not answer:\n{log.read_text()}")
