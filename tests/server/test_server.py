@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from kala.api import connection, watcher
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.limits import HEAD_BYTES
+from kala.server import connection, watcher
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.room import Room
 from kala.server.server import Server, listen

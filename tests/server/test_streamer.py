@@ -15,11 +15,11 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from kala.api import stream
 from kala.api.application import application
 from kala.api.http import Response
 from kala.api.routes import Route
 from kala.core.errors import Busy
+from kala.server import stream
 from kala.server.server import Server, listen
 from kala.server.source import PART
 from kala.server.streamer import Streamer
