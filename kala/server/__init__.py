@@ -1,1 +1,1 @@
-"""HTTP over sockets. It knows nothing of jobs."""
+"""HTTP over sockets. Nothing in this package knows a job."""

@@ -1,4 +1,4 @@
-"""Request bodies, strictly read and gathered piece by piece, so that a body that is still coming holds no thread."""
+"""Request bodies, parsed strictly and incrementally, so that an incomplete body blocks no thread."""
 
 import io
 import re
@@ -17,17 +17,17 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[\t ]*(;[\t -~\x80-\xff]*)?\r\n")
 
 
 class BodyTooLarge(KalaError):
-    """The body is larger than this server takes; answer 413."""
+    """The body is above the limit; the response is 413."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"body: larger than {limit} bytes, which is the limit; send a smaller body")
 
 
 def read_body(environ: "WSGIEnvironment") -> bytes:
-    """The whole body of a request that came through this server, sized or chunked; empty where there is none.
+    """Return the whole body of a request to this server, sized or chunked; empty if there is none.
 
-    Raises BodyTooLarge when a chunked body grows over the limit, Invalid when a body is cut short, stalls, or is not
-    chunked as it should be, and Busy when there was no room to gather it. The server closes the connection then.
+    Raises BodyTooLarge if a chunked body exceeds the limit, Invalid if a body is truncated, stalls, or has malformed
+    chunks, and Busy if it was dropped to free memory. The server then closes the connection.
     """
     body: bytes = environ["wsgi.input"].read()
     return body
@@ -39,38 +39,38 @@ class SizedBody:
     def __init__(self, length: int) -> None:
         self._left = length
         self._data = bytearray()
-        # Why the body will never be whole.
+        # Why the body will never be complete.
         self.error: KalaError | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is waited for."""
+        """Whether no more input is needed: the body is complete, or has failed."""
         return not self._left or self.error is not None
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it takes."""
+        """How many bytes are buffered."""
         return len(self._data)
 
     def feed(self, data: bytes) -> bytes:
-        """Take what belongs to the body, and return what follows it."""
+        """Add what belongs to the body; return the bytes that follow it."""
         part, rest = data[: self._left], data[self._left :]
         self._data += part
         self._left -= len(part)
         return rest
 
     def fail(self, error: KalaError) -> None:
-        """Wait for no more of it; who reads it gets the error."""
+        """Discard the body; reading it raises `error`."""
         self.error = error
         self._data.clear()
 
     def open(self) -> Any:
-        """A file to read it from; reading raises the error where there is one."""
+        """Return a file with the body. Reading the file raises the error, if there is one."""
         return io.BytesIO(self._data) if self.error is None else _Broken(self.error)
 
 
 class _Broken(io.RawIOBase):
-    """The file of a body that did not come whole."""
+    """The file of an incomplete body."""
 
     def __init__(self, error: KalaError) -> None:
         super().__init__()
@@ -81,16 +81,16 @@ class _Broken(io.RawIOBase):
 
 
 class ChunkedBody(SizedBody):
-    """A body that comes in chunks, strictly read.
+    """A body in the chunked transfer coding (RFC 9112, 7.1), parsed strictly.
 
-    cheroot's own reads a line of any length, takes a negative size for the end, and leaves the trailer on the
-    connection, where it passes for the next request and keeps a worker waiting for the rest of it.
+    cheroot's parser reads lines of any length, takes a negative size for the end, and leaves the trailer on the
+    connection, where it passes for the next request and blocks a worker that waits for the rest of it.
     """
 
     def __init__(self, limit: int) -> None:
         super().__init__(0)
         self._limit = self._room = limit
-        # What has come and could not be used yet, and the place in it up to which it was used.
+        # Input that is not parsed yet, and the position in it up to which it is.
         self._raw = b""
         self._place = 0
         self._next = self._size_line
@@ -117,7 +117,7 @@ class ChunkedBody(SizedBody):
         self._raw = b"" if self.is_done else rest
         return rest if self.is_done else b""
 
-    # Each of these takes one piece and names what comes after it; false where the piece has not come whole.
+    # States of the parser. Each parses one element and sets the next state; it returns False if input is missing.
 
     def _size_line(self) -> bool:
         line = self._line()
@@ -166,7 +166,7 @@ class ChunkedBody(SizedBody):
         return True
 
     def _line(self) -> bytes | None:
-        """The next line with its end, or as much of it as a line may have; None where it has not come yet."""
+        """Return the next line with its end, cut at the limit of a line; None if it is incomplete."""
         end = self._raw.find(b"\n", self._place, self._place + _LINE_LIMIT) + 1
         if not end:
             if len(self._raw) - self._place < _LINE_LIMIT:
@@ -177,5 +177,5 @@ class ChunkedBody(SizedBody):
 
 
 def shown(text: bytes) -> str:
-    """What a client sent, cut to a readable length, for an error's sentence."""
+    """Quote input in an error message, cut to a readable length."""
     return repr(text[:80].decode("latin-1"))

@@ -1,4 +1,4 @@
-"""What the sharing out of room and the sending of answers need to know of a client's connection."""
+"""A client's connection, as the limits and the streams see it."""
 
 import socket
 from typing import Protocol
@@ -7,7 +7,7 @@ from kala.server.outbox import Outbox
 
 
 class Client(Protocol):
-    """A client's connection. `origin` is whom it stands for, `weight` how many bytes of its requests are counted."""
+    """A client's connection. `origin` is the address it counts for, `weight` the bytes that are counted for it."""
 
     socket: socket.socket
     wfile: Outbox
@@ -15,10 +15,10 @@ class Client(Protocol):
     weight: int
 
     def end_stream(self) -> None:
-        """Read no more from the source of the answer, if there is one."""
+        """Close the source of the response, if there is one."""
 
     def finish(self) -> None:
-        """Go on after the whole of the answer was sent."""
+        """Continue after the whole response was sent."""
 
     def close(self) -> None:
-        """Close the connection, whatever it is doing."""
+        """Close the connection, whatever its state."""

@@ -1,11 +1,11 @@
-"""A client's connection: what waits for its next request, and what is left of it after its last."""
+"""A client's connection, from its first request to its close."""
 
-import contextlib
 import io
 import logging
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from cheroot import server
@@ -19,106 +19,105 @@ from kala.server.source import Parts, Source
 from kala.server.stream import Cut, Stream
 from kala.server.streamer import Streamer
 
-# What is read at a time of a body.
+# Bytes of a body to receive at a time.
 _READ = 64 * 1024
 
-_log = logging.getLogger("kala.http")
+logger = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Host(Protocol):
-    """What a connection needs of its server."""
+    """The server, as a connection sees it."""
 
     room: "Room[Connection]"
     streamer: Streamer
 
     def put_conn(self, conn: "Connection") -> None:
-        """Take a connection that shall not be closed from the thread that has done with it for now."""
+        """Take a connection over from the thread that owned it, to send its response or wait for its client."""
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Log what went wrong."""
+        """Log an error."""
 
 
 class Connection(server.HTTPConnection):
-    """A client's connection. Its socket never blocks, so a worker does only what needs nothing from the client.
+    """A client's connection. Its socket does not block, so a worker never waits for the client.
 
-    It is owned by one thread at a time: by the watching thread while a head or a body is coming, by a worker while
-    a request is parsed or answered, by the streams' thread while an answer is sent that the client does not take
-    at once.
+    Owned by one thread at a time: by the watching thread while a head or a body is incomplete, by a worker while a
+    request is parsed or handled, by the streams' thread while a response is sent that the client does not read at once.
     """
 
-    # Whether the client may have sent, or be sending, more than was read.
+    # Whether the client may have sent, or be sending, input that nobody will read.
     unread = False
-    # Where the body of the answer comes from, if it is not made at once, and the answer that is being sent.
+    # The source of a long response, and the response that the streams' thread shall send.
     source: Source | None = None
     answer: Stream | None = None
-    # Since when it waits for its client, and when its client last sent a part of a body.
+    # When the connection began to wait for its client, and when the client last sent a part of a body.
     since = heard_at = 0.0
-    # The bytes of unfinished requests that are counted for it, and whether the watching thread waits for more.
+    # The counted bytes of its unfinished requests, and whether the watching thread waits for input.
     weight = 0
     is_watched = False
 
     def __init__(self, http: Host, client: socket.socket, origin: str | None) -> None:
-        """In place of cheroot's, whose file objects wait for the client."""
+        """Replace cheroot's constructor, whose file objects block."""
         self.server = http
         self.socket = client
         self.origin = origin
         self.rfile = io.BytesIO()
         self.wfile = Outbox(client)
-        # What was read of the requests that come next, and where the head of the first of them ends; 0 without an end.
+        # Input that is not parsed yet, and where the head of its first request ends; 0 if that is incomplete.
         self._received = b""
         self._head_end = 0
-        # A request whose body has not come whole.
+        # A request whose body is incomplete.
         self._request: Request | None = None
-        # Whether the client has closed its side, whether we have closed ours, and whether the answer keeps it open.
+        # Whether the client has closed its side, whether we have closed ours, and whether the response keeps it open.
         self._has_ended = False
         self._is_leaving = False
         self._is_kept = False
-        # How the answer's body is framed.
+        # How the body of the response is framed.
         self._is_chunked = False
         self._length: int | None = None
 
     @property
     def is_gathering(self) -> bool:
-        """Whether a body is coming."""
+        """Whether a body is incomplete."""
         return self._request is not None
 
     @property
     def is_followed(self) -> bool:
-        """Whether the answer goes on until something happens, which is its client's to wait for."""
+        """Whether the response is a live stream."""
         return self.source is not None and not isinstance(self.source, Parts)
 
     @property
     def is_ready(self) -> bool:
-        """Whether a worker can go on without its client."""
+        """Whether a worker can parse or handle a request now."""
         if self._request:
             return self._request.body.is_done
         return not self._is_leaving and bool(self._head_end or (self._has_ended and self._received))
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing to wait for, and nothing to answer."""
+        """Whether no more input comes, and there is no request to handle."""
         return self._has_ended and not self.is_ready
 
     @property
     def size(self) -> int:
-        """How many bytes are kept of requests."""
+        """How many bytes of requests are buffered."""
         return len(self._received) + (self._request.body.size if self._request else 0)
 
     def is_overdue(self, now: float, patience: float) -> bool:
-        """Whether the client has been silent, or busy with one head or body, for too long."""
+        """Whether the client has been silent, or sending one head or body, for too long."""
         if self._request:
             return now - self.heard_at > patience or now - self.since > BODY_SECONDS
         return now - self.since > patience
 
     def take(self) -> None:
-        """Read what has come, without waiting."""
+        """Receive without blocking."""
         is_body = self._request or self._is_leaving
         try:
             data = self.socket.recv(_READ if is_body else HEAD_BYTES + 1 - len(self._received))
         except BlockingIOError:
             return
-        except OSError:  # A reset is an end, too.
+        except OSError:  # a reset ends the input, too
             data = b""
         if data:
             self._use(data)
@@ -136,34 +135,34 @@ class Connection(server.HTTPConnection):
             self._keep(self._received + data, max(0, len(self._received) - 2))
 
     def _keep(self, received: bytes, searched: int = 0) -> None:
-        """Keep what was read of the next requests; no head ends before `searched`."""
+        """Buffer input of the next requests; no head ends before `searched`."""
         self._received = received
         match = _HEAD_END.search(received, searched) if received else None
-        # One that is too long goes to a worker as it is, and is refused there.
+        # A head that is too long counts as complete: parsing it gives the error response.
         self._head_end = match.end() if match else len(received) if len(received) > HEAD_BYTES else 0
 
     def fail(self, error: KalaError) -> None:
-        """Wait no longer for the body that is coming, if there is one; the application gets the error."""
+        """Give up an incomplete body, if there is one: the application gets the error when it reads the body."""
         if self._request and not self._request.body.is_done:
             self._request.body.fail(error)
 
     def communicate(self) -> bool:
-        """Do what can be done without the client; return whether to keep the connection, if only to send the answer."""
+        """Do what needs no input; return whether to keep the connection, if only to send the response."""
         try:
             self._is_kept = self._serve()
             return self._request is not None or self._send()
-        except (OSError, Cut):  # The client has gone, or the rest of its answer cannot be had.
+        except (OSError, Cut):  # the client has disconnected, or the response cannot be completed
             return False
 
     def _serve(self) -> bool:
-        """Parse a request, or answer one that has come whole; return whether the connection is open for another."""
+        """Parse a request, or handle a complete one; return whether the connection stays open for another."""
         request = self._request or self._parse()
         try:
             if not request.ready:
                 return False
             if not request.body.is_done:
                 self._request = request
-                self.take()  # Most bodies come right behind their heads.
+                self.take()  # most bodies come right after their heads
             if not request.body.is_done:
                 self.wfile.send()  # 100 Continue
                 return True
@@ -172,7 +171,7 @@ class Connection(server.HTTPConnection):
             request.respond()
         except (ConnectionError, TimeoutError):
             raise
-        except Exception as error:  # noqa: BLE001 - a handler's fault costs the request, not the worker
+        except Exception as error:  # noqa: BLE001  an error in a handler must not end the worker
             self.server.error_log(repr(error), level=logging.ERROR, traceback=True)
             self.end_stream()
             if not request.sent_headers:
@@ -193,12 +192,12 @@ class Connection(server.HTTPConnection):
         return request
 
     def _send(self) -> bool:
-        """Send the answer as far as the client takes it at once; return whether to keep the connection."""
+        """Send what the socket accepts of the response; return whether to keep the connection."""
         self.wfile.send()
         if self.wfile.size or self.source:
             answer = Stream(self, self.source, is_chunked=self._is_chunked, length=self._length)
             if not answer.is_live:
-                # The rest takes turns with other answers, or hundreds of long ones would keep all workers busy.
+                # Send one part only: the streams' thread alternates, while long responses would occupy all workers.
                 answer.advance()
             if not answer.is_done:
                 self.answer = answer
@@ -206,7 +205,7 @@ class Connection(server.HTTPConnection):
         return self._is_kept or (self.unread and self._leave())
 
     def finish(self) -> None:
-        """Go on as a worker would, after another thread has sent the rest of an answer."""
+        """Continue as a worker would, after the streams' thread has sent the response."""
         self.answer = None
         if self._is_kept or self._leave():
             self.server.put_conn(self)
@@ -214,7 +213,7 @@ class Connection(server.HTTPConnection):
             self.close()
 
     def stream(self, source: Source) -> None:
-        """Let the source give the body of the answer, once its head is sent. Raises Busy when there are too many."""
+        """Use `source` as the body of the response. Raises Busy if there are too many live streams."""
         self.source = source
         try:
             if self.is_followed:
@@ -225,7 +224,7 @@ class Connection(server.HTTPConnection):
             raise
 
     def end_stream(self) -> None:
-        """Read no more from the source, if there is one, and make room for another stream."""
+        """Close the source, if there is one, and stop counting a live stream."""
         if self.is_followed:
             self.server.streamer.leave()
         source, self.source = self.source, None
@@ -233,20 +232,20 @@ class Connection(server.HTTPConnection):
             _close(source)
 
     def close(self) -> None:
-        """In place of cheroot's, which closes its file objects, too."""
+        """Replace cheroot's method, which closes its own file objects."""
         self.end_stream()
         self.server.room.leave(self)
-        with contextlib.suppress(OSError):  # The client was faster.
+        with suppress(OSError):  # the client has closed it already
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
     def _leave(self) -> bool:
-        """End our side only: closing with bytes unread makes the kernel reset the connection and lose the answer."""
+        """Half-close: close() with unread input makes the kernel reset the connection and lose the response."""
         self._is_leaving = True
         self._received = b""
         try:
             self.socket.shutdown(socket.SHUT_WR)
-        except OSError:  # The client was faster.
+        except OSError:  # the client has closed it already
             return False
         return True
 
@@ -254,5 +253,5 @@ class Connection(server.HTTPConnection):
 def _close(source: Source) -> None:
     try:
         source.close()
-    except Exception:  # noqa: BLE001 - a source's fault must not cost a worker, nor the other streams
-        _log.exception("cannot close the source of a stream")
+    except Exception:  # an error in a source must end neither a worker nor the streams' thread
+        logger.exception("cannot close the source of a stream")

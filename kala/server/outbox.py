@@ -1,17 +1,17 @@
-"""What a client is being sent, as far as its socket has not taken it yet."""
+"""A send buffer in front of a non-blocking socket."""
 
 import select
 import socket
 import time
 
-# Buffers in one call, far below the kernel's own limit (IOV_MAX).
+# Buffers for one sendmsg(2), far below the kernel's limit (IOV_MAX).
 _BUFFERS = 64
 
 
 class Outbox:
-    """Bytes on their way to a client; cheroot's requests write to it as the connection's `wfile`.
+    """Bytes to send to a client. cheroot's requests write to it as the connection's `wfile`.
 
-    The socket does not block, so a slow client keeps no thread waiting: what it does not take stays here.
+    The socket does not block, so a slow client blocks no thread: the bytes that the socket does not accept stay here.
     """
 
     def __init__(self, client: socket.socket) -> None:
@@ -25,7 +25,7 @@ class Outbox:
             self.size += len(data)
 
     def send(self) -> int:
-        """Send what the socket takes now; return how many bytes. Raises ConnectionError when the client has gone."""
+        """Send what the socket accepts now; return how many bytes. Raises ConnectionError if the connection is lost."""
         if not self._buffers:
             return 0
         try:
@@ -43,7 +43,7 @@ class Outbox:
         return sent
 
     def drain(self, timeout: float) -> None:
-        """Wait until all is sent. Raises TimeoutError when the client takes nothing for `timeout` seconds."""
+        """Block until all is sent. Raises TimeoutError if the client reads nothing for `timeout` seconds."""
         poll = select.poll()
         poll.register(self._client, select.POLLOUT)
         deadline = time.monotonic() + timeout

@@ -1,7 +1,7 @@
-"""What a request must be before the application sees it, and what the client hears when it is not.
+"""Requests that keep to RFC 9112, and the error responses to those that do not.
 
-cheroot is lenient where HTTP is strict, and leniency is how one request hides inside another. Whatever is refused here
-ends with a sentence in JSON and a closed connection.
+cheroot is lenient where HTTP is strict, and leniency makes request smuggling possible. A request that is refused here
+gets an error in JSON, and its connection is closed.
 """
 
 import re
@@ -14,11 +14,11 @@ from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, shown
 from kala.server.source import PART
 
-# The name in WSGI's environ of what makes the answer a stream: a function that takes a Source, and may raise Busy.
+# Key in the WSGI environ of a function that takes a Source as the body of the response, and may raise Busy.
 STREAM = "kala.stream"
 
-# What each answer says to browsers, unless the application says otherwise: what Kala answers is data. It is not to be
-# taken for a page or a script, shown in a frame, read by another site, or kept.
+# Default headers of each response, for browsers: it is data. It must not be taken for a page or a script, shown in a
+# frame, read by another site, or cached.
 _SAFE = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -35,14 +35,14 @@ _GIVEN_ONCE = frozenset({b"Host", b"Content-Length", b"Transfer-Encoding"})
 
 
 class Request(server.HTTPRequest):
-    """cheroot's request, but strict, with errors in JSON, and with a body that cannot be misread."""
+    """cheroot's request, but strict, with errors in JSON and with bodies of Kala's own."""
 
     body: SizedBody
-    # What the head of the answer promises as the length of its body.
+    # The Content-Length of the response, if it has one.
     length: int | None = None
 
     def read_request_line(self) -> bool:
-        """Refuse also what cheroot lets pass, and what makes its URL parser raise (`//[`)."""
+        """Refuse also what cheroot accepts, and what its URL parser raises for (`//[`)."""
         try:
             if not super().read_request_line():  # type: ignore[no-untyped-call]  # cheroot's stubs
                 return False
@@ -55,7 +55,7 @@ class Request(server.HTTPRequest):
         return bool(_REQUEST_LINE.fullmatch(line)) or self._refuse("400 Bad Request", text)
 
     def read_request_headers(self) -> bool:
-        """Give the two refusals that are about size their own status."""
+        """Respond with 413 and 431 where the size is wrong."""
         try:
             return bool(super().read_request_headers())  # type: ignore[no-untyped-call]  # cheroot's stubs
         except BodyTooLarge as error:
@@ -65,7 +65,7 @@ class Request(server.HTTPRequest):
             return self._refuse("431 Request Header Fields Too Large", text)
 
     def header_reader(self, rfile: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """In place of cheroot's, which keeps the last of two lengths. cheroot makes a 400 of a ValueError's text."""
+        """Replace cheroot's reader, which keeps the last of two lengths. cheroot turns a ValueError into a 400."""
         lines = 0
         while (line := rfile.readline()) != _CRLF:
             lines += 1
@@ -80,7 +80,7 @@ class Request(server.HTTPRequest):
         return headers
 
     def parse_request(self) -> None:
-        """Prepare for the body, too. The file that is read has the head alone."""
+        """Parse the head, which is all that `rfile` has, and prepare for the body."""
         super().parse_request()
         if not self.ready:
             return
@@ -90,7 +90,7 @@ class Request(server.HTTPRequest):
             self.body = SizedBody(int(self.inheaders.get(b"Content-Length", 0)))
 
     def respond(self) -> None:
-        """In place of cheroot's, which has its own bodies, and lets a handler's SystemExit end the server."""
+        """Replace cheroot's method, which reads bodies leniently and lets SystemExit in a handler end the server."""
         self.rfile = self.body.open()
         gateway = self.server.gateway(self)
         gateway.env[STREAM] = self.conn.stream
@@ -103,7 +103,7 @@ class Request(server.HTTPRequest):
             self.conn.wfile.write(b"0\r\n\r\n")
 
     def send_headers(self) -> None:
-        """Close after a stream, and if there is body left that would be taken for a request; name no software."""
+        """Close after a live stream, and after a broken body, whose rest would look like a request; hide the software."""
         if self.body.error:
             self.close_connection = self.conn.unread = True
         if self.conn.is_followed:
@@ -116,18 +116,18 @@ class Request(server.HTTPRequest):
         super().send_headers()
 
     def write(self, chunk: bytes) -> None:
-        """End an answer to HEAD with its headers, whatever the application yields."""
+        """Send a part of the body; for HEAD nothing, whatever the application yields."""
         if self.method == b"HEAD":
             return
-        # An application that yields more than its client takes has to wait. Kala's own hands its long answers over.
+        # Backpressure for an application that yields faster than its client reads. Kala's own uses STREAM instead.
         if self.conn.wfile.size > PART:
             self.conn.wfile.drain(self.server.timeout)
         super().write(chunk)
-        # Head and body in one packet, while the application still cleans up.
+        # Head and body leave in one packet, before the application's iterator is closed.
         self.conn.wfile.send()
 
     def simple_response(self, status: str, msg: str = "") -> None:
-        """Answer with an error of the server's own, after which the connection closes."""
+        """Respond with an error of the server itself, and close the connection."""
         self.close_connection = self.conn.unread = self.sent_headers = True
         body = msgspec.json.encode({"error": msg or status[4:]})
         head = (
@@ -154,7 +154,7 @@ def _add_header(headers: dict[bytes, bytes], line: bytes) -> None:
 
 
 def _spelt_for_cheroot(connection: bytes) -> bytes:
-    """It compares the header as a whole and by case; HTTP means a list of words in any case (RFC 9110, 7.6.1)."""
+    """Return the header as cheroot compares it: whole and by case. It is a list, in any case (RFC 9110, 7.6.1)."""
     words = {word.strip() for word in connection.lower().split(b",")}
     if b"close" in words:
         return b"close"

@@ -1,4 +1,4 @@
-"""How many connections and bytes of unfinished requests there is room for, and who has to make room for others."""
+"""The open connections of a server, counted against its limits."""
 
 import ipaddress
 import threading
@@ -12,9 +12,9 @@ AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 def origin_of(address: str) -> str | None:
-    """Whom an address stands for where connections are shared out: a host, or a /64 network of IPv6.
+    """Return the host or, in IPv6, the /64 network whose connections are limited together with this address.
 
-    None for this machine: its programs, and all clients of a reverse proxy, come from one address.
+    None means no limit: all programs on this machine, and all clients of a reverse proxy on it, have one address.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     found = getattr(found, "ipv4_mapped", None) or found
@@ -24,7 +24,7 @@ def origin_of(address: str) -> str | None:
 
 
 class Room(Generic[AnyClient]):
-    """The open connections of one server, those that wait for their clients among them. For any thread."""
+    """The open connections of one server, and which of them wait for their clients. For any thread."""
 
     def __init__(self, connections: int, received: int = RECEIVED_BYTES) -> None:
         self.most = connections
@@ -33,7 +33,7 @@ class Room(Generic[AnyClient]):
         self._lock = threading.Lock()
         self._open: set[AnyClient] = set()
         self._of_origin: Counter[str] = Counter()
-        # Those that wait for their clients, the one that has waited longest first.
+        # Connections that wait for their clients, oldest first.
         self._waiting: dict[AnyClient, None] = {}
         self._bytes = 0
 
@@ -43,16 +43,16 @@ class Room(Generic[AnyClient]):
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether so many connections wait that an answer should end its own."""
+        """Whether so many connections wait that each response should close its own."""
         return len(self._waiting) >= self.most * 3 // 4
 
     @property
     def is_overdrawn(self) -> bool:
-        """Whether there are more bytes of unfinished requests than there should be."""
+        """Whether the bytes of unfinished requests exceed their limit."""
         return self._bytes > self._received
 
     def has_share(self, origin: str | None) -> bool:
-        """Whether one more connection from there is not too many."""
+        """Whether one more connection from `origin` is within its share."""
         return origin is None or self._of_origin[origin] < self._share
 
     def enter(self, connection: AnyClient) -> None:
@@ -62,7 +62,7 @@ class Room(Generic[AnyClient]):
                 self._of_origin[connection.origin] += 1
 
     def leave(self, connection: AnyClient) -> None:
-        """Forget a connection. May be called again."""
+        """Forget a connection. Idempotent."""
         self.weigh(connection, 0)
         with self._lock:
             self._waiting.pop(connection, None)
@@ -75,33 +75,33 @@ class Room(Generic[AnyClient]):
                     del self._of_origin[connection.origin]
 
     def wait(self, connection: AnyClient) -> None:
-        """Note that a connection waits for its client; one that waited already keeps its place."""
+        """Note that a connection waits for its client. If it waits already, it keeps its place in the order."""
         with self._lock:
             self._waiting.setdefault(connection)
 
     def resume(self, connection: AnyClient) -> None:
-        """Note that a connection waits no longer."""
+        """Note that a connection no longer waits."""
         with self._lock:
             self._waiting.pop(connection, None)
 
     def waiting(self) -> list[AnyClient]:
-        """The connections that wait for their clients, the one that has waited longest first."""
+        """Return the connections that wait for their clients, oldest first."""
         with self._lock:
             return list(self._waiting)
 
     def oldest(self, origin: str | None = None) -> AnyClient | None:
-        """The connection that has waited for its client longest; of one origin where one is given."""
+        """Return the connection that has waited longest, of `origin` if that is given."""
         with self._lock:
             return next((one for one in self._waiting if origin in (None, one.origin)), None)
 
     def weigh(self, connection: AnyClient, size: int) -> None:
-        """Note how many bytes are kept of the requests of a connection."""
+        """Note how many bytes of unfinished requests a connection buffers."""
         if connection.weight != size:
             with self._lock:
                 self._bytes += size - connection.weight
                 connection.weight = size
 
     def oldest_heavy(self) -> AnyClient | None:
-        """The connection with bytes of an unfinished request that has waited for its client longest."""
+        """Return the connection with counted bytes that has waited longest."""
         with self._lock:
             return next((one for one in self._waiting if one.weight), None)

@@ -1,8 +1,8 @@
-"""The HTTP server that Kala listens with: cheroot, for any WSGI application, on a socket that is ready to use.
+"""The HTTP server: cheroot, for any WSGI application, on a socket that is bound already.
 
-One thread watches all connections ("kala-http"); a pool of workers runs the application. A connection holds a worker
-only while a request is parsed or answered. A client that is silent, idle, or slow to send its request holds none, and
-an answer that its client does not take at once goes over to the streams' thread.
+One thread ("kala-http") watches all connections with epoll; a pool of workers runs the application. A connection
+occupies a worker only while a request is parsed or handled. A client that is silent, idle, or slow to send a request
+occupies none, and a response that its client does not read at once goes to the streams' thread.
 """
 
 import contextlib
@@ -27,17 +27,17 @@ from kala.server.workers import Workers, on_one_processor
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-# Connections that the kernel completes before we accept them: a burst waits instead of being turned away.
+# Connections that the kernel completes before we accept them: a burst waits instead of being refused.
 BACKLOG = 1024
-# What stop() grants to the watching thread.
+# Seconds that stop() waits for the watching thread.
 _GRACE = 0.5
-# How long, at most, stop() waits for those who are connected and have not asked anything yet.
+# Seconds, at most, that stop() waits for the first requests of connections that it has accepted.
 _LAST_WORD_SECONDS = 1.0
-_log = logging.getLogger("kala.http")
+logger = logging.getLogger("kala.http")
 
 
 def listen(interface: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises Conflict for an address in use, Invalid for other reasons."""
+    """Return a listening socket; port 0 takes a free port. Raises Conflict if the address is in use, else Invalid."""
     try:
         family, *_, found = socket.getaddrinfo(interface, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         # The port as it was given: getaddrinfo makes 4464 of 70000.
@@ -60,11 +60,11 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class Server:
-    """Serves `app` on `listener`, from one start() to one stop(); either may be called again, and from any thread.
+    """A server of `app` on `listener`, from start() to stop(). Both are idempotent, and for any thread.
 
-    `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or an answer, and the
-    time that it takes to send the head of a request. A body above `max_body` bytes is refused. The streamer starts and
-    stops with the server.
+    `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or a response, and the
+    time to send the head of a request. A body above `max_body` bytes is refused. The streamer starts and stops with the
+    server.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        """The real host and port; a Unix socket's path and 0."""
+        """The real host and port, or the path of a Unix socket and 0."""
         bound = self._http.bind_addr
         return (bound, 0) if isinstance(bound, str) else bound
 
     def start(self) -> None:
-        """Return when requests are served. A server that was stopped stays stopped."""
+        """Start to serve requests, unless the server was stopped."""
         with self._lock:
             if not self._stopped and not self._http.ready:
                 with on_one_processor():
@@ -100,11 +100,11 @@ class Server:
                     self._http.prepare()
 
     def stop(self, timeout: float) -> None:
-        """Cut off streams, accept no more, let requests in flight finish for `timeout` seconds, then cut them off.
+        """Close live streams, stop accepting, wait up to `timeout` seconds for requests in flight, then close all.
 
-        Returns within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
-        Who is connected and has not asked yet has a second to do so. Whoever else has the listener open goes on
-        listening: who connects meanwhile waits there.
+        Return within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
+        Accepted connections have a second to send their first request. The listener is closed, not shut down: where
+        another process has it open too, as systemd has, new connections wait in its backlog.
         """
         with self._lock:
             self._stopped = True
@@ -121,7 +121,7 @@ class Http(wsgi.Server):
 
     software = "Kala"
     max_request_header_size = HEAD_BYTES
-    # In place of a property: when a worker dies, cheroot sets it, and that would stop the server for the others.
+    # Shadow cheroot's property: a worker that dies sets it, which would stop the server.
     interrupt = None
 
     def __init__(
@@ -151,7 +151,7 @@ class Http(wsgi.Server):
         return self.ready and not self.room.is_nearly_full
 
     def prepare(self) -> None:
-        """In place of cheroot's, which binds a socket itself, or takes descriptor 3 when systemd set LISTEN_PID."""
+        """Replace cheroot's method, which binds a socket itself, or takes file descriptor 3 if LISTEN_PID is set."""
         self.socket.setblocking(False)
         self._connections = Watcher(self)
         self._thread = threading.Thread(target=self.serve, name="kala-http", daemon=True)
@@ -160,17 +160,17 @@ class Http(wsgi.Server):
         self._thread.start()
 
     def serve(self) -> None:
-        """In place of cheroot's, which has another thread for a queue that is never full here."""
+        """Replace cheroot's method, which starts another thread for a queue that is never full here."""
         while self.ready:
             try:
                 self._connections.run(self.expiration_interval)
-            except Exception:  # noqa: BLE001 - without this thread Kala would be alive and deaf
-                _log.exception("error in the HTTP server; it keeps running")
+            except Exception:  # without this thread Kala would be alive and deaf
+                logger.exception("error in the HTTP server; it keeps running")
         self._connections.see_off(self._last_word)
         self._is_watching = False
 
     def put_conn(self, conn: Connection) -> None:
-        """Take a connection that shall not be closed from the thread that has done with it for now."""
+        """Take a connection over from a worker or the streams' thread, to send its response or wait for its client."""
         if conn.answer:
             self.streamer.adopt(conn.answer)
         elif self.ready or (self._is_watching and conn.is_gathering):
@@ -180,7 +180,7 @@ class Http(wsgi.Server):
 
     def stop(self, timeout: float = 0) -> None:
         self._last_word = min(timeout, _LAST_WORD_SECONDS)
-        self.ready = False  # from here on each answer says that its connection closes
+        self.ready = False  # from now on each response closes its connection
         self._connections.stop()
         self._thread.join(_GRACE + self._last_word)
         self.socket.close()
@@ -189,5 +189,5 @@ class Http(wsgi.Server):
         self._connections.close()
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Warn of what is wrong; that a client went away is not."""
-        _log.log(logging.WARNING if level >= logging.WARNING else logging.DEBUG, msg, exc_info=traceback)
+        """Log errors as warnings; a client that disconnects is none."""
+        logger.log(logging.WARNING if level >= logging.WARNING else logging.DEBUG, msg, exc_info=traceback)

@@ -1,25 +1,25 @@
-"""Where the bytes of a long answer come from."""
+"""Sources of the bytes of long responses."""
 
 from collections.abc import Generator, Iterator
 from typing import Protocol, runtime_checkable
 
-# What a source gives at once: so much is kept for each client that does not read.
+# Upper bound of what read() returns, and so of what is buffered for a client that does not read.
 PART = 64 * 1024
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where the bytes of a long answer come from, at the pace of its client. Read by the one thread for all streams."""
+    """A source of the bytes of a long response, read at the pace of the client, by the streams' thread."""
 
     def read(self) -> bytes | None:
-        """Without waiting, at most PART bytes; empty where there is nothing at the moment, None at the end."""
+        """Return at most PART bytes without blocking; empty if there are none at the moment, None at the end."""
 
     def close(self) -> None:
-        """Called once, whatever became of the answer, and by any thread where it never began."""
+        """Release what the source holds. Called once, also if the response failed; if it never began, by any thread."""
 
 
 class Parts(Source):
-    """The parts of a long answer whose length its request decided. The first of them is there when this is made."""
+    """A long response of finite length, from an iterator. Its first part is read at once, so that errors come early."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts

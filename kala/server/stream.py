@@ -1,4 +1,4 @@
-"""One answer on its way to its client: what its source gives, as far as it is not sent."""
+"""A response that is being sent: it reads its source whenever the client has read the rest."""
 
 import logging
 import socket
@@ -10,35 +10,35 @@ from kala.server.client import Client
 from kala.server.source import PART, Parts, Source
 
 _LAST_CHUNK = b"0\r\n\r\n"
-# After so much silence the kernel asks whether the client is still there; one that lost its network cannot say so.
+# Seconds of silence before the kernel sends keepalive probes: a client that lost its network closes nothing.
 _KEEPALIVE = 30
 
-_log = logging.getLogger("kala.http")
+logger = logging.getLogger("kala.http")
 
 
 class Cut(Exception):
-    """A stream cannot go on: its client has gone, or its source failed."""
+    """The response cannot be completed: its client disconnected, or its source failed."""
 
 
 class Stream:
-    """What one client is being sent. Owned by the worker that began the answer, then by the streams' thread."""
+    """A response that is being sent. Owned by the worker that began it, then by the streams' thread."""
 
     def __init__(self, connection: Client, source: Source | None, *, is_chunked: bool, length: int | None) -> None:
-        """`length` is what the head has promised; without a source, the outbox has all that is to be sent."""
+        """`length` is the Content-Length of the head, if any. Without a source, the outbox has the whole rest."""
         self.connection = connection
         self.socket = connection.socket
         self.outbox = connection.wfile
         self._source = source
         self._is_chunked = is_chunked
         self._left = length
-        # Whether it goes on until something happens elsewhere, or is of a length that was decided by its request.
+        # Whether the response lasts until an event ends it, such as the end of a run; any other has a finite length.
         self.is_live = not (source is None or isinstance(source, Parts))
-        # When the answer began, and when the client last took something, or was last given something to take.
+        # When the response began; when the client last read some of it, or the outbox last got something to send.
         self._began = self.moved_at = time.monotonic()
         self._sent = 0
-        # Whether there is more to send as soon as the client can take it.
+        # Whether to send more as soon as the socket is writable.
         self.is_busy = True
-        # Whether the source has ended.
+        # Whether the source has reached its end.
         self._is_over = source is None
 
     @property
@@ -46,14 +46,14 @@ class Stream:
         return self._is_over and not self.outbox.size
 
     def is_late(self, now: float, patience: float) -> bool:
-        """Whether the client takes nothing for too long, or too little."""
+        """Whether the client has read nothing for `patience` seconds, or reads too slowly."""
         if not self.outbox.size:
             return False
         too_slow = not self.is_live and now - self._began > ANSWER_SECONDS + self._sent / ANSWER_RATE
         return too_slow or now - self.moved_at > patience
 
     def prepare(self, patience: float) -> None:
-        """Keep little in the kernel of what the client of a live stream does not read; notice when it vanished."""
+        """For a live stream, bound what the kernel buffers, and let it detect a client that is unreachable."""
         client = self.socket
         if not self.is_live:
             return
@@ -64,7 +64,7 @@ class Stream:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
 
     def hear(self) -> None:
-        """Notice that the client has gone. What else it says is not heard: it has asked already."""
+        """Raise Cut if the client has disconnected. Discard other input: a live stream ends its connection."""
         try:
             if not self.socket.recv(PART):
                 raise Cut
@@ -72,7 +72,7 @@ class Stream:
             pass
 
     def advance(self, room: int = PART) -> bool:
-        """Send what the client takes at once, but about `room` bytes at most; say whether there is more to send."""
+        """Send what the socket accepts now, about `room` bytes at most; return whether there is more to send."""
         while room > 0 and (self.outbox.size or self._fill()):
             sent = self._send()
             if not sent:
@@ -88,11 +88,11 @@ class Stream:
         return sent
 
     def _fill(self) -> bool:
-        """Take what the source has now; say whether that is anything to send."""
+        """Read what the source has now; return whether there is anything to send."""
         part = b"" if self._is_over else self._read()
         if part is None:
             self._is_over = True
-            # Before the client can see the end, and ask for another stream.
+            # First, so that a client that has seen the end and requests another stream finds this one not counted.
             self.connection.end_stream()
             if self._left:
                 raise Cut
@@ -116,8 +116,8 @@ class Stream:
         try:
             return self._source.read()
         except KalaError as error:
-            _log.error("a response was cut short: %s", error)
+            logger.error("a response was cut short: %s", error)  # noqa: TRY400  the sentence says it all
             raise Cut from error
         except Exception as error:
-            _log.exception("a response was cut short because its source failed")
+            logger.exception("a response was cut short because its source failed")
             raise Cut from error

@@ -1,9 +1,8 @@
-"""Answers that clients do not take at once: one thread sends them all, so that none of them holds an HTTP worker.
+"""Responses that clients do not read at once: one thread sends them all, so that none of them occupies an HTTP worker.
 
-A source is read only when all that it gave before is sent. A client that stops reading costs its socket and one part.
+A source is read only when all that it returned before is sent. A client that stops reading costs a socket and one part.
 """
 
-import contextlib
 import logging
 import os
 import selectors
@@ -11,62 +10,63 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 
 from kala.core.errors import Busy
 from kala.core.limits import FOLLOWED, UNSENT_BYTES
 from kala.server.stream import Cut, Stream
 
-# Between two rounds over all streams. A round that takes long earns a longer rest, so that runs are started on time
-# however many follow them.
+# Seconds between two rounds over all streams. The rest grows with the duration of a round, so that the thread has a
+# fifth of the GIL at most: runs start on time, however many clients follow them.
 _REST = 0.02
 _REST_PER_ROUND = 4
-# How long stop() waits for the thread.
+# Seconds that stop() waits for the thread.
 _GRACE = 0.9
 
-# Close, and forget what was not sent (socket(7), SO_LINGER).
+# Reset the connection on close and discard unsent data (socket(7), SO_LINGER).
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
-_log = logging.getLogger("kala.http")
+logger = logging.getLogger("kala.http")
 
 
 class Streamer:
-    """Serves streams from one start() to one stop(); either may be called again, and from any thread."""
+    """The thread that sends streams, from start() to stop(). Both are idempotent, and for any thread."""
 
     def __init__(
         self, limit: int = FOLLOWED, *, patience: float = 60, tick: float = 1, unsent: int = UNSENT_BYTES
     ) -> None:
-        """`limit` bounds the live streams at a time. A client that takes nothing for `patience` seconds is dropped.
+        """`limit` bounds the concurrent live streams. A client that reads nothing for `patience` seconds is dropped.
 
-        Sources are read at least every `tick` seconds, so those that tell the time need nobody who wakes them.
-        While more than `unsent` bytes wait for their clients, the client that has taken nothing for longest is dropped.
+        Sources are read at least every `tick` seconds, so one that depends on time alone needs no wake().
+        While more than `unsent` bytes are buffered, the client that has read nothing for longest is dropped.
         """
         self._limit = limit
         self._unsent = unsent
         self._patience = patience
         self._tick = tick
-        # The lock guards these. The bell wakes the thread; it is there for as long as streams are served.
+        # Guarded by the lock. The bell, an eventfd, wakes the thread.
         self._lock = threading.Lock()
         self._bell = -1
         self._adopted: list[Stream] = []
-        # Those of them whose length was decided, and whether there is none.
+        # How many streams are finite, and whether there are none; stop() waits for them.
         self._sending = 0
         self._is_idle = threading.Event()
         self._is_idle.set()
         self._count = 0
         self._is_closed = False
         self._stopped = False
-        # Set by any thread, cleared by the streams' thread before it reads the sources.
+        # Set by any thread; the streams' thread clears it before it reads the sources, so no wake() is lost.
         self._is_woken = False
-        # These belong to the streams' thread.
+        # Owned by the streams' thread.
         self._streams: set[Stream] = set()
         self._rested_since = 0.0
         self._rest = _REST
         self._thread = threading.Thread(target=self._run, name="kala-streams", daemon=True)
 
     def start(self) -> None:
-        """A streamer that was stopped stays stopped."""
+        """Start the thread, unless the streamer was stopped."""
         with self._lock:
             if not self._stopped and self._bell < 0:
                 self._bell = os.eventfd(0)
@@ -75,15 +75,15 @@ class Streamer:
                 self._thread.start()
 
     def close(self) -> None:
-        """Cut off live streams and admit no more. Answers of a length that was decided are still sent."""
+        """Close live streams and admit no more. Finite responses are still sent."""
         with self._lock:
             self._is_closed = True
             self._ring()
 
     def stop(self, timeout: float = 0) -> None:
-        """Let answers be sent for `timeout` seconds, then cut them off.
+        """Wait up to `timeout` seconds for finite responses to be sent, then close their connections.
 
-        Returns within a second after that, even if a source hangs.
+        Return within a second after that, even if a source hangs.
         """
         self.close()
         self._is_idle.wait(timeout)
@@ -94,7 +94,7 @@ class Streamer:
             self._thread.join(_GRACE)
 
     def wake(self) -> None:
-        """Say that sources may have something now. Cheap, and for any thread."""
+        """Announce that sources may have data. Cheap, and for any thread."""
         if self._count and not self._is_woken:
             self._is_woken = True
             with self._lock:
@@ -105,7 +105,7 @@ class Streamer:
         return self._count >= self._limit
 
     def admit(self) -> None:
-        """Take a place for a stream, until leave(). Raises Busy where there is none."""
+        """Count one more live stream, until leave(). Raises Busy at the limit."""
         with self._lock:
             if self._is_closed:
                 raise Busy("Kala is stopping; try again after it restarts")
@@ -119,7 +119,7 @@ class Streamer:
             self._count -= 1
 
     def adopt(self, stream: Stream) -> None:
-        """Take over a connection that is being sent an answer."""
+        """Take over a stream, with its connection, from a worker."""
         with self._lock:
             is_served = not self._stopped and not (self._is_closed and stream.is_live) and self._bell >= 0
             if is_served:
@@ -135,14 +135,14 @@ class Streamer:
         if self._bell >= 0:
             os.eventfd_write(self._bell, 1)
 
-    # What follows is the streams' thread.
+    # The methods below run in the streams' thread.
 
     def _run(self) -> None:
         while not self._stopped:
             try:
                 self._turn()
-            except Exception:  # noqa: BLE001 - without this thread all streams would stand still
-                _log.exception("error in the thread of the streams; it keeps running")
+            except Exception:  # without this thread all streams would hang
+                logger.exception("error in the thread of the streams; it keeps running")
         self._end()
 
     def _turn(self) -> None:
@@ -160,7 +160,7 @@ class Streamer:
         return self._rested_since + (self._rest if self._is_woken else self._tick)
 
     def _round(self) -> None:
-        """Ask the sources of all who wait for one, and drop who takes nothing, or too little."""
+        """Read the sources of all streams with an empty outbox; drop clients that read nothing, or too slowly."""
         self._is_woken = False
         began = time.monotonic()
         for stream in list(self._streams):
@@ -181,13 +181,13 @@ class Streamer:
             try:
                 stream.prepare(self._patience)
                 self._selector.register(stream.socket, _WRITE | self._heard(stream), stream)
-            except (OSError, ValueError):  # The client was faster.
+            except (OSError, ValueError):  # the client has closed it already
                 self._drop(stream)
         self._limit_unsent()
 
     @staticmethod
     def _heard(stream: Stream) -> int:
-        """Who has asked for a certain answer gets it, also after closing its side, and may ask more meanwhile."""
+        """Watch for input of live streams only: after a half-close a client still gets all of a finite response."""
         return _READ if stream.is_live else 0
 
     def _limit_unsent(self) -> None:
@@ -231,8 +231,8 @@ class Streamer:
                     self._is_idle.set()
 
     def _reset(self, stream: Stream) -> None:
-        """Drop a client that takes too little, with what the kernel has for it, which can be megabytes."""
-        with contextlib.suppress(OSError):  # The client was faster.
+        """Drop a slow client together with what the kernel has buffered for it, which can be megabytes."""
+        with suppress(OSError):  # the client has closed it already
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._drop(stream)
 

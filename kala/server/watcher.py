@@ -1,12 +1,12 @@
-"""Connections that wait for their clients: one thread watches them all, so that none of them holds a worker."""
+"""Connections that wait for their clients: one thread watches them all, so that none of them occupies a worker."""
 
-import contextlib
 import logging
 import os
 import selectors
 import socket
 import time
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from cheroot import connections
@@ -15,18 +15,18 @@ from kala.core.errors import Busy, Invalid, KalaError
 from kala.server.connection import Connection, Host
 from kala.server.room import origin_of
 
-# How long new connections wait when no descriptor is left to accept them with.
+# Seconds to pause accepting when no file descriptor is left.
 _STARVED_PAUSE = 0.1
-# What a connection may keep of a head without being counted, in bytes.
+# Bytes of a head that a connection may buffer uncounted.
 _LIGHT = 4 * 1024
-# How often the log tells of a shortage at most, in seconds: near the limit it comes and goes many times a second.
+# Seconds between warnings of a shortage: near a limit it comes and goes many times a second.
 _WARNED_EVERY = 60.0
 
-_log = logging.getLogger("kala.http")
+logger = logging.getLogger("kala.http")
 
 
 class Watcher(connections.ConnectionManager):
-    """Accepts connections, reads what clients send without blocking, and hands complete requests to the workers."""
+    """Accepts connections, receives without blocking, and hands complete requests to the workers."""
 
     _selector: Any
 
@@ -37,11 +37,11 @@ class Watcher(connections.ConnectionManager):
         self._listens_again: float | None = None
         self._unasked: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._wake = os.eventfd(0)
-        # Under the listener's name: when woken, the loop accepts, finds nothing, and sees that it shall stop.
+        # Registered with the listener's data: a wake-up makes the loop accept, find nothing, and notice the stop.
         self._selector.register(self._wake, selectors.EVENT_READ, data=http)
 
     def put(self, conn: Connection) -> None:
-        """Take a connection that has just come, or that a worker or the streams' thread has done with for now."""
+        """Take over a connection that is new, or that a worker or the streams' thread is done with for now."""
         if conn.is_gathering:
             self._room.weigh(conn, conn.size)
         else:
@@ -49,18 +49,18 @@ class Watcher(connections.ConnectionManager):
         self.hold(conn)
 
     def hold(self, conn: Connection) -> None:
-        """Watch a connection until it is ready for a worker; one with a pipelined request is ready at once."""
+        """Watch a connection until it is ready for a worker; with a pipelined request it is ready at once."""
         if conn.is_ready:
             self._room.resume(conn)
             self.server.requests.put(conn)
         else:
-            # In this order: the watching thread, which may not be this one, takes it from here once it is watched.
+            # Register last: from then on the watching thread, which may be another than this one, owns the connection.
             self._room.wait(conn)
             conn.is_watched = True
             self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
 
     def _run(self, expiration_interval: float) -> None:
-        """In place of cheroot's, which goes by the wall clock: set back, it would close no idle connection for long."""
+        """Replace cheroot's loop, whose idle timeouts follow the wall clock and never expire if it is set back."""
         next_look = time.monotonic()
         while not self._stop_requested:
             self._listen_again()
@@ -76,12 +76,12 @@ class Watcher(connections.ConnectionManager):
                 next_look = now + expiration_interval
 
     def _release(self, conn: Connection) -> bool:
-        """Watch a connection no longer. False where it was dropped earlier in the same turn of the loop."""
+        """Stop watching a connection. Return False if it was dropped earlier in the same turn of the loop."""
         if not conn.is_watched:
             return False
         try:
             self._selector.unregister(conn.socket.fileno())
-        except KeyError:  # The thread that had it is about to register it, and goes on to do so.
+        except KeyError:  # a race: is_watched is set, but the other thread has not registered the socket yet
             return False
         conn.is_watched = False
         return True
@@ -92,12 +92,12 @@ class Watcher(connections.ConnectionManager):
             self._selector.register(self.server.socket, selectors.EVENT_READ, data=self.server)
 
     def stop(self) -> None:
-        """In place of cheroot's, which waits until the loop comes round by itself."""
+        """Replace cheroot's method, which waits for the loop's next timeout."""
         self._stop_requested = True
         os.eventfd_write(self._wake, 1)
 
     def heard(self, conn: Connection) -> None:
-        """Read from a connection that became readable, and give it to a worker when a whole request is there."""
+        """Receive from a readable connection; hand it to a worker once its request is complete."""
         conn.take()
         if conn.is_over:
             conn.close()
@@ -110,13 +110,13 @@ class Watcher(connections.ConnectionManager):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Drop the oldest unfinished requests until the rest fits."""
+        """Drop the oldest unfinished requests until the rest is within the limit."""
         while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()) and self._release(oldest):
             self._warn("unfinished requests exceed their memory limit; dropping the oldest")
             self._give_up(oldest, Busy("too many unfinished requests; try again later"))
 
     def _give_up(self, conn: Connection, error: KalaError) -> None:
-        """Wait no longer for a client: one whose head has come gets the error, another has asked nothing."""
+        """Stop waiting for a client. If its head is complete, it gets an error response; else the connection closes."""
         if conn.is_gathering:
             conn.fail(error)
             self._room.weigh(conn, 0)
@@ -131,10 +131,9 @@ class Watcher(connections.ConnectionManager):
                 self._give_up(conn, Invalid("body: not received in time; send the whole body without long pauses"))
 
     def see_off(self, seconds: float) -> None:
-        """Accept no more; take what is asked on old connections, and wait so long for new ones to ask something.
+        """Stop accepting; for up to `seconds` let accepted connections send their first request.
 
-        A new client can rely on an answer where another process holds the listener, too: systemd, while Kala restarts.
-        Who connects from now on waits for the next Kala there; who was accepted has nobody but us.
+        They have nobody but us; a client that connects later reaches the next Kala, if systemd holds the listener.
         """
         for listened in (self.server.socket, self._wake) if self._listens_again is None else (self._wake,):
             self._selector.unregister(listened)
@@ -179,15 +178,16 @@ class Watcher(connections.ConnectionManager):
         client.setblocking(False)
         if client.family == socket.AF_UNIX:
             return Connection(self.server, client, None)
-        with contextlib.suppress(OSError):  # The client was faster.
-            # Or an answer may wait 40 ms for the client's delayed ACK. Who came before we started inherits nothing.
+        with suppress(OSError):  # the client has closed it already
+            # Nagle's algorithm and delayed ACKs can hold a response back for 40 ms. Set per connection: one that came
+            # before the listener was ours inherits nothing.
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         conn = Connection(self.server, client, origin_of(address[0]))
         conn.remote_addr, conn.remote_port = address[:2]
         return conn
 
     def _drop_oldest(self, origin: str | None = None) -> bool:
-        """Make room for another connection; false where none waits for its client."""
+        """Close the oldest waiting connection, to admit another. Return False if none waits."""
         oldest = self._room.oldest(origin)
         if oldest is None or not self._release(oldest):
             return False
@@ -199,9 +199,9 @@ class Watcher(connections.ConnectionManager):
         return True
 
     def _look_away(self, reason: str, *values: object) -> None:
-        """Look away from the listener for a moment: it stays readable, and the loop would be a busy one.
+        """Stop watching the listener for a moment: as epoll is level-triggered, the loop would spin.
 
-        Whoever is connected is served meanwhile.
+        Connections that are accepted already are served meanwhile.
         """
         self._warn(f"cannot accept new connections at the moment: {reason}", *values)
         self._selector.unregister(self.server.socket)
@@ -209,5 +209,5 @@ class Watcher(connections.ConnectionManager):
 
     def _warn(self, text: str, *values: object) -> None:
         if time.monotonic() >= self._next_warning:
-            _log.warning(text, *values)
+            logger.warning(text, *values)
             self._next_warning = time.monotonic() + _WARNED_EVERY

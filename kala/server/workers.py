@@ -1,4 +1,4 @@
-"""The pool of threads that run the application: cheroot's, but one that ends when it shall."""
+"""The pool of threads that run the application: cheroot's, with a stop() that always returns."""
 
 import contextlib
 import os
@@ -11,22 +11,22 @@ from typing import Any
 
 from cheroot.workers import threadpool
 
-# What stop() grants, beyond its timeout, to workers whose sockets were just cut off.
+# Seconds, beyond its timeout, that stop() waits for workers after their sockets were shut down.
 _GRACE = 0.5
 _DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
 
 
 @contextlib.contextmanager
 def on_one_processor() -> Iterator[None]:
-    """Threads that are started in here share one of our processors, for good: Linux gives them what the starter has.
+    """Pin threads that are started in this context to one of our processors: they inherit the starter's affinity.
 
-    Only one of them at a time has Python's lock. To hand it to one that sleeps on another processor takes longer than
-    to serve a small request; on the same one it costs next to nothing. Which one is left to chance, as there may be
-    more than one Kala on the machine. Where the system refuses it (SystemCallFilter=~@resources), they do without.
+    Only one of them at a time holds the GIL. To hand it to a thread that sleeps on another processor takes longer than
+    to serve a small request; on the same one it costs next to nothing. The processor is chosen at random, as there may
+    be more than one Kala on the machine. If the system forbids it (SystemCallFilter=~@resources), they are not pinned.
     """
     ours = os.sched_getaffinity(0)
     with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, {random.choice(list(ours))})  # noqa: S311 - no secret
+        os.sched_setaffinity(0, {random.choice(list(ours))})  # noqa: S311  no secret
     try:
         yield
     finally:
