@@ -103,7 +103,7 @@ class Request(server.HTTPRequest):
             self.conn.wfile.write(b"0\r\n\r\n")
 
     def send_headers(self) -> None:
-        """Close after a live stream, and after a broken body, whose rest would look like a request; hide the software."""
+        """Close after a live stream, and after a broken body: its rest would look like a request. Name no software."""
         if self.body.error:
             self.close_connection = self.conn.unread = True
         if self.conn.is_followed:

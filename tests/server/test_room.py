@@ -1,4 +1,4 @@
-"""Who has to make room for whom."""
+"""Which connection is closed to admit another."""
 
 from types import SimpleNamespace
 
@@ -8,13 +8,13 @@ from kala.server.room import Room, origin_of
 
 
 class Box(SimpleNamespace):
-    """A connection as far as a room knows it."""
+    """A connection, as a room sees it."""
 
     __hash__ = object.__hash__
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
-def test_this_machine_has_no_share_as_all_its_programs_and_proxies_have_one_address(address):
+def test_addresses_of_this_machine_have_no_share_as_a_proxy_there_has_many_clients(address):
     assert origin_of(address) is None
 
 
@@ -27,7 +27,7 @@ def test_this_machine_has_no_share_as_all_its_programs_and_proxies_have_one_addr
         ("fe80::1%eth0", "fe80::/64"),
     ],
 )
-def test_another_machine_is_its_address_or_its_network_of_ipv6(address, origin):
+def test_another_machine_counts_as_its_ipv4_address_or_its_ipv6_network(address, origin):
     assert origin_of(address) == origin
 
 
@@ -41,7 +41,7 @@ class TestARoom:
         room.enter(box)
         return box
 
-    def test_is_full_until_somebody_leaves(self, room):
+    def test_is_full_until_a_connection_leaves(self, room):
         boxes = [self.enter(room) for _ in range(8)]
         assert room.is_full
         room.leave(boxes[3])
@@ -56,7 +56,7 @@ class TestARoom:
         room.leave(first)
         assert room.has_share("192.0.2.1")
 
-    def test_knows_who_has_waited_longest_of_all_and_of_one_address(self, room):
+    def test_knows_the_connection_that_has_waited_longest_of_all_and_of_one_address(self, room):
         first, second, third = self.enter(room), self.enter(room, "192.0.2.1"), self.enter(room, "192.0.2.1")
         for box in (first, second, third, first):
             room.wait(box)
@@ -67,7 +67,7 @@ class TestARoom:
         room.leave(second)
         assert room.oldest() is third
 
-    def test_is_overdrawn_while_requests_take_more_than_there_is(self, room):
+    def test_is_overdrawn_while_unfinished_requests_exceed_their_limit(self, room):
         light, first, second = self.enter(room), self.enter(room), self.enter(room)
         for box in (light, first, second):
             room.wait(box)

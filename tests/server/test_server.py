@@ -1,4 +1,4 @@
-"""What the HTTP server promises, whatever application it serves."""
+"""The HTTP server, with any application."""
 
 import contextlib
 import errno
@@ -39,7 +39,7 @@ def answer(start_response, status, body, *headers):
 
 
 def echo(environ, start_response):
-    """An application as Kala's: reads the whole body, and makes 400 and 413 of what is wrong with it."""
+    """An application like Kala's: it reads the whole body, and responds with 400 or 413 if that is invalid."""
     try:
         body = read_body(environ).decode("latin-1")
     except BodyTooLarge as error:
@@ -57,7 +57,7 @@ def ignore_body(_environ, start_response):
 
 
 class Gate:
-    """An application that keeps a request to /wait until the gate opens; it answers any other at once."""
+    """An application that blocks a request to /wait until the gate opens; others get a response at once."""
 
     def __init__(self):
         self.entered = threading.Semaphore(0)
@@ -73,7 +73,7 @@ class Gate:
 
 
 class Client:
-    """A client that says exactly what it is told, and reads one answer at a time."""
+    """A client that sends exactly what it is told, and reads one response at a time."""
 
     def __init__(self, address):
         family = socket.AF_UNIX if address[1] == 0 else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -103,7 +103,7 @@ class Client:
         return self.file.read(int(headers["Content-Length"]))
 
     def is_closed(self):
-        """Wait until the server closed the connection; false where it sent something instead."""
+        """Wait until the server closes the connection; return False if it sends something instead."""
         try:
             return self.file.read(1) == b""
         except ConnectionResetError:
@@ -144,7 +144,7 @@ def connect(after):
 
 @pytest.fixture
 def gate():
-    """A gate that opens at the end of the test, so that no worker is left waiting at it."""
+    """A gate that opens at the end of the test, so that no worker stays blocked."""
     made = Gate()
     yield made
     made.open.set()
@@ -152,7 +152,7 @@ def gate():
 
 @pytest.fixture
 def log(caplog):
-    """The warnings of the HTTP server, and of any other."""
+    """All warnings, those of the HTTP server among them."""
     caplog.set_level(logging.WARNING)
     return caplog
 
@@ -165,7 +165,7 @@ def in_background(after, call, *args):
 
 
 def until_refused(started):
-    """Return when the server does not listen any more."""
+    """Wait until the server listens no longer."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(started.address):
@@ -181,7 +181,7 @@ def threads_named(name):
 # Listening
 
 
-def test_it_takes_a_free_port_when_asked_for_port_zero_and_tells_it(serve, connect):
+def test_port_zero_takes_a_free_port_and_address_has_it(serve, connect):
     started = serve()
     host, port = started.address
     assert host == "127.0.0.1"
@@ -197,7 +197,7 @@ def test_it_listens_on_ipv6(serve, connect):
     assert connect(serve(listener=listener)).ask(GET).status == 200
 
 
-def test_it_serves_a_unix_socket_that_somebody_else_bound(serve, connect, tmp_path):
+def test_it_serves_a_unix_socket_that_is_bound_already(serve, connect, tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "kala.sock"))
     listener.listen()
@@ -206,7 +206,7 @@ def test_it_serves_a_unix_socket_that_somebody_else_bound(serve, connect, tmp_pa
     assert connect(started).ask(GET).status == 200
 
 
-def test_it_uses_the_socket_that_it_was_given_though_systemd_speaks_of_another(serve, connect, monkeypatch):
+def test_it_uses_its_listener_even_if_listen_fds_names_another(serve, connect, monkeypatch):
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", "1")
     assert connect(serve()).ask(GET).status == 200
@@ -228,13 +228,13 @@ def test_a_port_in_use_is_refused_with_the_address_and_the_reason(after):
         ("127.0.0.1", 70000, "127.0.0.1:70000: "),
     ],
 )
-def test_an_address_that_cannot_be_had_is_refused_in_a_sentence(interface, port, said):
+def test_an_address_that_cannot_be_bound_is_refused_in_a_sentence(interface, port, said):
     with pytest.raises(Invalid) as refused:
         listen(interface, port)
     assert str(refused.value).startswith(f"interface: cannot listen on {said}")
 
 
-def test_a_port_can_be_had_again_right_after_a_stop(serve, connect):
+def test_a_port_can_be_bound_again_right_after_a_stop(serve, connect):
     first = serve()
     connect(first).ask(GET)
     first.stop(PATIENCE)
@@ -249,13 +249,13 @@ class RecordingListener(socket.socket):
         return self.accepted, address
 
 
-def test_an_accepted_connection_does_not_delay_small_answers(serve, connect):
+def test_an_accepted_connection_has_tcp_nodelay(serve, connect):
     listener = RecordingListener(fileno=listen("127.0.0.1", 0).detach())
     connect(serve(listener=listener)).ask(GET)
     assert listener.accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_nor_does_one_that_was_made_before_the_server_started(serve, connect):
+def test_a_connection_from_before_the_start_has_tcp_nodelay(serve, connect):
     listener = RecordingListener(fileno=listen("127.0.0.1", 0).detach())
     early = connect(SimpleNamespace(address=listener.getsockname()))
     serve(listener=listener)
@@ -264,7 +264,7 @@ def test_nor_does_one_that_was_made_before_the_server_started(serve, connect):
 
 
 class StarvedListener(socket.socket):
-    """A listener for which the process has no descriptor left, five times before each connection."""
+    """A listener whose accept() fails with EMFILE, five times before each connection."""
 
     refusals = 5
 
@@ -282,7 +282,7 @@ class StarvedListener(socket.socket):
         return accepted
 
 
-def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
+def test_running_out_of_file_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
     monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
@@ -294,9 +294,7 @@ def test_running_out_of_descriptors_delays_new_connections_and_is_logged_once(se
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_idle_connections_are_closed_in_their_time_whatever_the_wall_clock_is_set_to(
-    serve, connect, monkeypatch, hours
-):
+def test_idle_connections_are_closed_in_time_even_if_the_wall_clock_is_set(serve, connect, monkeypatch, hours):
     client = connect(serve(idle_timeout=SHORT))
     assert client.ask(GET).status == 200
     now = time.time
@@ -305,7 +303,7 @@ def test_idle_connections_are_closed_in_their_time_whatever_the_wall_clock_is_se
     assert client.is_closed()
 
 
-def test_who_is_connected_is_served_at_once_while_no_descriptor_is_left_for_others(serve, connect, monkeypatch):
+def test_open_connections_are_served_at_once_while_no_file_descriptor_is_left_for_new_ones(serve, connect, monkeypatch):
     monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     listener.refusals = 0
@@ -321,7 +319,7 @@ def test_who_is_connected_is_served_at_once_while_no_descriptor_is_left_for_othe
     assert time.monotonic() - began < LONG / 2
 
 
-def test_a_server_that_looks_away_from_its_listener_can_be_stopped(serve, connect, monkeypatch):
+def test_a_server_that_pauses_accepting_can_be_stopped(serve, connect, monkeypatch):
     monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
@@ -333,24 +331,24 @@ def test_a_server_that_looks_away_from_its_listener_can_be_stopped(serve, connec
 
 
 class BrokenListener(socket.socket):
-    """A listener that fails once, in a way that nobody foresaw."""
+    """A listener whose accept() raises an unexpected error once."""
 
     broken = True
 
     def accept(self):
         if self.broken:
             self.broken = False
-            raise RuntimeError("unforeseen")
+            raise RuntimeError("unexpected")
         return super().accept()
 
 
-def test_an_unforeseen_error_in_the_watching_thread_is_logged_and_does_not_end_it(serve, connect, log):
+def test_an_unexpected_error_in_the_watching_thread_is_logged_and_does_not_end_it(serve, connect, log):
     listener = BrokenListener(fileno=listen("127.0.0.1", 0).detach())
     assert connect(serve(listener=listener)).ask(GET).status == 200
     assert [record.getMessage() for record in log.records] == ["error in the HTTP server; it keeps running"]
 
 
-# Clients that wait, and workers that do not
+# Clients that are slow, and workers that never wait for them
 
 
 def test_fifty_silent_connections_do_not_delay_a_request(serve, connect):
@@ -368,7 +366,7 @@ def test_fifty_connections_that_stop_within_a_head_do_not_delay_a_request(serve,
     assert connect(started).ask(GET).status == 200
 
 
-def test_a_head_may_come_in_pieces_while_others_are_served(serve, connect):
+def test_a_head_may_arrive_in_pieces_while_other_requests_are_served(serve, connect):
     started = serve(threads=1)
     slow = connect(started)
     for piece in (GET[:5], GET[5:20], GET[20:-1]):
@@ -378,7 +376,7 @@ def test_a_head_may_come_in_pieces_while_others_are_served(serve, connect):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", GET[:-2], GET + b"GET /"])
-def test_a_connection_that_asks_nothing_whole_is_closed_after_the_idle_timeout(serve, connect, sent):
+def test_a_connection_without_a_complete_request_is_closed_after_the_idle_timeout(serve, connect, sent):
     client = connect(serve(idle_timeout=SHORT))
     client.socket.sendall(sent)
     if sent.startswith(GET):
@@ -404,10 +402,10 @@ def test_when_nearly_all_connections_wait_one_closes_after_its_answer(serve, con
     assert clients[-1].is_closed()
 
 
-# Room for others
+# Limits of connections and bytes
 
 
-def test_a_new_connection_takes_the_place_of_the_one_that_was_silent_longest(serve, connect, log):
+def test_at_the_limit_a_new_connection_replaces_the_one_that_was_silent_longest(serve, connect, log):
     started = serve(room=Room(4))
     silent = [connect(started) for _ in range(4)]
     new = [connect(started) for _ in range(2)]
@@ -418,7 +416,7 @@ def test_a_new_connection_takes_the_place_of_the_one_that_was_silent_longest(ser
     ]
 
 
-def test_a_head_that_drips_does_not_make_its_connection_younger(serve, connect):
+def test_a_connection_that_sends_a_head_bytewise_still_counts_as_the_oldest(serve, connect):
     started = serve(room=Room(8))
     slow = connect(started)
     for place in range(7):
@@ -428,7 +426,7 @@ def test_a_head_that_drips_does_not_make_its_connection_younger(serve, connect):
     assert slow.is_closed()
 
 
-def test_without_a_silent_connection_new_ones_wait_until_there_is_room(serve, connect, gate, monkeypatch):
+def test_at_the_limit_without_a_silent_connection_new_ones_wait(serve, connect, gate, monkeypatch):
     monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
     started = serve(gate, threads=2, room=Room(2))
     busy = [connect(started) for _ in range(2)]
@@ -452,7 +450,7 @@ def test_one_address_of_another_machine_cannot_take_all_connections(serve, conne
     assert [client.ask(GET).status for client in flood[3:]] == [200, 200]
 
 
-def test_unfinished_heads_take_no_more_room_than_there_is(serve, connect):
+def test_the_bytes_of_unfinished_heads_are_limited(serve, connect):
     room = Room(100, received=300_000)
     started = serve(room=room)
     head = GET[:-2] + b"A: " + b"x" * 60_000
@@ -464,7 +462,7 @@ def test_unfinished_heads_take_no_more_room_than_there_is(serve, connect):
     assert not room.is_overdrawn
 
 
-def test_a_body_for_which_there_is_no_room_gets_503_if_it_is_the_oldest(serve, connect):
+def test_above_the_limit_of_bytes_the_oldest_body_gets_503(serve, connect):
     started = serve(max_body=100_000, room=Room(100, received=250_000))
     bodies = [connect(started) for _ in range(4)]
     for client in bodies:
@@ -475,7 +473,7 @@ def test_a_body_for_which_there_is_no_room_gets_503_if_it_is_the_oldest(serve, c
     assert [client.ask(b"x" * 10_000).status for client in bodies[1:]] == [200] * 3
 
 
-def test_sixteen_bodies_that_drip_and_sixteen_readers_that_do_not_read_hold_no_worker(serve, connect):
+def test_clients_that_send_or_read_slowly_occupy_no_worker(serve, connect):
     started = serve(threads=1, max_body=10_000_000)
     for _ in range(16):
         connect(started).socket.sendall(POST + b"Content-Length: 9\r\n\r\na")
@@ -485,7 +483,7 @@ def test_sixteen_bodies_that_drip_and_sixteen_readers_that_do_not_read_hold_no_w
     assert connect(started).ask(GET).status == 200
 
 
-def test_a_body_has_a_deadline_however_often_a_part_of_it_comes(serve, connect, monkeypatch):
+def test_a_body_has_a_deadline_even_if_parts_of_it_arrive_all_the_time(serve, connect, monkeypatch):
     monkeypatch.setattr(connection, "BODY_SECONDS", SHORT)
     client = connect(serve(idle_timeout=1))
     client.socket.sendall(POST + b"Content-Length: 1000\r\n\r\n")
@@ -500,7 +498,7 @@ def test_a_body_has_a_deadline_however_often_a_part_of_it_comes(serve, connect, 
     assert time.monotonic() - began < 1
 
 
-def test_an_answer_that_its_client_takes_slowly_keeps_the_connection(serve, connect, gate):
+def test_a_response_that_is_read_slowly_keeps_the_connection(serve, connect, gate):
     client = connect(serve(gate, threads=1))
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     for _ in range(3):
@@ -509,7 +507,7 @@ def test_an_answer_that_its_client_takes_slowly_keeps_the_connection(serve, conn
         assert len(json.loads(answered.body)) == 500_000
 
 
-def test_pipelined_requests_are_answered_in_their_order_though_answers_are_large(serve, connect, gate):
+def test_pipelined_requests_with_large_responses_are_answered_in_order(serve, connect, gate):
     client = connect(serve(gate, threads=2))
     client.socket.sendall(GET * 5)
     client.socket.shutdown(socket.SHUT_WR)
@@ -525,7 +523,7 @@ def test_a_blocked_handler_does_not_delay_others(serve, connect, gate):
         assert connect(started).ask(GET).status == 200
 
 
-def test_when_every_worker_is_blocked_requests_wait_and_are_answered_after(serve, connect, gate):
+def test_when_every_worker_is_blocked_requests_wait(serve, connect, gate):
     started = serve(gate, threads=2)
     blocked = [connect(started) for _ in range(2)]
     for client in blocked:
@@ -541,14 +539,14 @@ def test_when_every_worker_is_blocked_requests_wait_and_are_answered_after(serve
 # Starting and stopping
 
 
-def test_stop_lets_a_request_in_flight_get_its_whole_answer(serve, connect, gate, after):
+def test_stop_waits_for_a_request_in_flight_and_its_whole_response(serve, connect, gate, after):
     started = serve(gate)
     idle, busy = connect(started), connect(started)
     idle.ask(GET)
     busy.socket.sendall(GET.replace(b"/", b"/wait", 1))
     assert gate.entered.acquire(timeout=PATIENCE)
     stopping = in_background(after, started.stop, PATIENCE)
-    assert idle.is_closed()  # The sign that the stop has begun.
+    assert idle.is_closed()  # the stop has begun
     gate.open.set()
     answered = busy.answer()
     assert answered.headers["Connection"] == "close"
@@ -557,29 +555,29 @@ def test_stop_lets_a_request_in_flight_get_its_whole_answer(serve, connect, gate
     assert not stopping.is_alive()
 
 
-def test_who_connected_before_a_stop_and_has_not_asked_yet_gets_an_answer(serve, connect, after):
+def test_a_client_that_connected_before_a_stop_may_still_send_its_first_request(serve, connect, after):
     started = serve()
     new, idle = connect(started), connect(started)
     idle.ask(GET)
     stopping = in_background(after, started.stop, PATIENCE)
-    until_refused(started)  # The sign that the stop has begun.
+    until_refused(started)  # the stop has begun
     answered = new.ask(GET)
     assert (answered.status, answered.headers["Connection"]) == (200, "close")
     stopping.join(PATIENCE)
     assert idle.is_closed()
 
 
-def test_a_stop_is_held_up_for_a_second_at_most_by_who_asks_nothing(serve, connect):
+def test_stop_waits_a_second_at_most_for_clients_that_send_no_request(serve, connect):
     started = serve()
     silent = connect(started)
-    connect(started).ask(GET)  # The sign that the one before was accepted, too.
+    connect(started).ask(GET)  # the connection before was accepted, too
     began = time.monotonic()
     started.stop(PATIENCE)
     assert time.monotonic() - began < 1.5
     assert silent.is_closed()
 
 
-def test_a_listener_that_another_process_holds_keeps_who_connects_after_a_stop(serve, connect):
+def test_clients_that_connect_after_a_stop_wait_in_a_listener_that_another_process_holds(serve, connect):
     listener = listen("127.0.0.1", 0)
     with listener.dup() as held:
         first = serve(listener=listener)
@@ -604,7 +602,7 @@ def test_stop_does_not_wait_for_a_handler_that_hangs_and_closes_its_connection(s
     assert all(worker.daemon for worker in started._http.requests._threads)
 
 
-def test_a_request_that_waited_for_a_worker_in_vain_is_not_served_after_stop(serve, connect, gate):
+def test_a_request_that_was_queued_for_a_worker_is_not_served_after_stop(serve, connect, gate):
     started = serve(gate)
     hung, waiting = connect(started), connect(started)
     for client in (hung, waiting):
@@ -681,10 +679,10 @@ def test_ten_threads_may_start_and_stop_it_at_once(after):
     assert not threads_named("kala-http")
 
 
-# What the server says by itself
+# Headers, errors and logs of the server itself
 
 
-def test_the_server_header_names_kala_and_no_version_whatever_the_application_says(serve, connect):
+def test_the_server_header_is_kala_without_a_version_even_if_the_application_sets_it(serve, connect):
     def talkative(_environ, start_response):
         return answer(start_response, "200 OK", "", ("Server", "CherryPy/18.10.0"))
 
@@ -702,12 +700,12 @@ SAFE = {
 
 
 @pytest.mark.parametrize("sent", [GET, b"nonsense\r\n\r\n", POST + b"Content-Length: 1001\r\n\r\n", CHUNKED + b"x\r\n"])
-def test_each_answer_tells_browsers_that_it_is_data_and_nobody_elses(serve, connect, sent):
+def test_each_response_tells_browsers_that_it_is_private_data(serve, connect, sent):
     headers = connect(serve()).ask(sent).headers
     assert {name: headers.get_all(name) for name in SAFE} == {name: [value] for name, value in SAFE.items()}
 
 
-def test_an_application_may_say_otherwise(serve, connect):
+def test_an_application_may_override_these_headers(serve, connect):
     def page(_environ, start_response):
         return answer(start_response, "200 OK", "", ("content-security-policy", "default-src 'self'"))
 
@@ -723,7 +721,7 @@ def test_a_request_is_not_logged(serve, connect, log, capfd):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), FileNotFoundError(2, "secret"), SystemExit("secret")])
-def test_a_handler_that_raises_is_logged_and_the_client_hears_no_more_than_500(serve, connect, log, error, capfd):
+def test_a_handler_that_raises_is_logged_and_the_client_gets_only_500(serve, connect, log, error, capfd):
     def broken(_environ, _start_response):
         raise error
 
@@ -738,7 +736,7 @@ def test_a_handler_that_raises_is_logged_and_the_client_hears_no_more_than_500(s
     assert capfd.readouterr().err == ""
 
 
-def test_a_client_that_leaves_within_an_answer_is_not_logged(serve, connect, log):
+def test_a_client_that_disconnects_within_a_response_is_not_logged(serve, connect, log):
     closed = threading.Event()
 
     def endless(_environ, start_response):
@@ -760,7 +758,7 @@ def test_a_client_that_leaves_within_an_answer_is_not_logged(serve, connect, log
     assert not log.records
 
 
-def test_a_client_that_leaves_within_a_head_is_not_logged(serve, connect, log):
+def test_a_client_that_disconnects_within_a_head_is_not_logged(serve, connect, log):
     started = serve()
     for linger in (0, 1):
         client = connect(started)
@@ -772,7 +770,7 @@ def test_a_client_that_leaves_within_a_head_is_not_logged(serve, connect, log):
     assert not log.records
 
 
-# Requests that are not what they should be
+# Malformed requests
 
 MALFORMED = {
     "a line that is not a request": (b"nonsense\r\n\r\n", 400),
@@ -822,7 +820,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_a_malformed_request_gets_its_reason_in_json_and_costs_nothing_else(serve, connect, log, what):
+def test_a_malformed_request_gets_an_error_in_json_and_affects_no_other(serve, connect, log, what):
     sent, status = MALFORMED[what]
     started = serve(threads=1)
     client = connect(started)
@@ -850,7 +848,7 @@ def test_a_header_with_an_underscore_cannot_pass_for_another(serve, connect):
     assert seen["HTTP_X_USER"] == "me"
 
 
-def test_a_header_that_is_repeated_becomes_one_list(serve, connect):
+def test_repeated_headers_are_joined_to_one_list(serve, connect):
     def look(environ, start_response):
         return answer(start_response, "200 OK", environ["HTTP_ORIGIN"])
 
@@ -869,7 +867,7 @@ def test_a_header_that_is_repeated_becomes_one_list(serve, connect):
         CHUNKED + b"B\r\nhello world\r\n00\r\nTrailer: x\r\nAnother: y\r\n\r\n",
     ],
 )
-def test_a_body_is_read_whole_and_the_connection_serves_the_next_request(serve, connect, sent):
+def test_a_body_is_read_completely_and_the_connection_serves_the_next_request(serve, connect, sent):
     client = connect(serve())
     for _ in range(3):
         assert json.loads(client.ask(sent).body)["body"] == "hello world"
@@ -883,7 +881,7 @@ def test_a_body_may_be_as_large_as_the_limit(serve, connect):
     assert [client.ask(sent).status for sent in (sized, chunked)] == [200, 200]
 
 
-def test_a_large_body_comes_through_unchanged(serve):
+def test_a_large_body_arrives_unchanged(serve):
     started = serve(max_body=3_000_000)
     data = os.urandom(1_000_000).hex().encode()
     for body in (data, iter([data[:700_000], data[700_000:]])):
@@ -905,7 +903,7 @@ def test_a_body_above_the_limit_gets_413_before_any_of_it_is_sent(serve, connect
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_busy_sending_too_much_gets_the_whole_413_and_no_reset(serve, chunked):
+def test_a_client_that_is_still_sending_too_much_gets_the_whole_413_and_no_reset(serve, chunked):
     client = http.client.HTTPConnection(*serve().address, timeout=PATIENCE)
     client.request("POST", "/", iter([b"x" * 100_000] * 50) if chunked else b"x" * 5_000_000)
     answered = client.getresponse()
@@ -914,11 +912,11 @@ def test_a_client_busy_sending_too_much_gets_the_whole_413_and_no_reset(serve, c
     client.close()
 
 
-def test_a_client_busy_sending_a_head_without_end_gets_the_whole_414_and_no_reset(serve, connect):
+def test_a_client_that_is_still_sending_an_endless_head_gets_the_whole_414_and_no_reset(serve, connect):
     assert connect(serve()).ask(b"GET /" + b"x" * 5_000_000).status == 414
 
 
-def test_who_keeps_sending_after_the_last_answer_is_cut_off(serve, connect):
+def test_a_client_that_keeps_sending_after_the_last_response_is_disconnected(serve, connect):
     client = connect(serve(idle_timeout=SHORT))
     assert client.ask(POST + b"Content-Length: 1001\r\n\r\n").status == 413
 
@@ -952,7 +950,9 @@ def test_a_body_of_many_thousand_tiny_chunks_is_refused(serve, connect):
         (b"1\r\nx\r\n" * 1001 + b"0\r\n\r\n", 413, "body: larger than 1000 bytes"),
     ],
 )
-def test_a_broken_chunked_body_is_told_to_the_application_and_ends_the_connection(serve, connect, chunks, status, said):
+def test_a_malformed_chunked_body_is_an_error_in_the_application_and_ends_the_connection(
+    serve, connect, chunks, status, said
+):
     client = connect(serve())
     answered = client.ask(CHUNKED + chunks)
     assert answered.status == status
@@ -963,7 +963,7 @@ def test_a_broken_chunked_body_is_told_to_the_application_and_ends_the_connectio
 @pytest.mark.parametrize(
     "sent", [POST + b"Content-Length: 9\r\n\r\nabc", CHUNKED, CHUNKED + b"9\r\nabc", CHUNKED + b"3\r\nabc\r\n0\r\n"]
 )
-def test_a_body_that_is_cut_short_is_invalid(serve, connect, sent):
+def test_a_truncated_body_is_invalid(serve, connect, sent):
     client = connect(serve())
     client.socket.sendall(sent)
     client.socket.shutdown(socket.SHUT_WR)
@@ -984,13 +984,13 @@ def test_a_body_that_stalls_is_invalid_after_the_idle_timeout(serve, connect, lo
     assert not log.records
 
 
-def test_a_body_that_the_application_left_is_not_taken_for_the_next_request(serve, connect):
+def test_a_body_that_the_application_does_not_read_is_not_taken_for_the_next_request(serve, connect):
     client = connect(serve(ignore_body))
     assert client.ask(POST + b"Content-Length: %d\r\n\r\n" % len(GET) + GET).status == 200
     assert client.ask(b"nonsense\r\n\r\n").status == 400  # and not the answer to another GET
 
 
-def test_a_broken_body_that_the_application_left_ends_the_connection(serve, connect):
+def test_a_malformed_body_that_the_application_does_not_read_ends_the_connection(serve, connect):
     client = connect(serve(ignore_body))
     answered = client.ask(CHUNKED + GET)
     assert answered.status == 200
@@ -998,7 +998,7 @@ def test_a_broken_body_that_the_application_left_ends_the_connection(serve, conn
     assert client.is_closed()
 
 
-def test_a_connection_after_a_chunked_body_holds_no_worker(serve, connect):
+def test_a_connection_after_a_chunked_body_occupies_no_worker(serve, connect):
     started = serve(threads=1)
     assert connect(started).ask(CHUNKED + b"1\r\na\r\n0\r\n\r\n").status == 200
     assert connect(started).ask(GET).status == 200
@@ -1014,7 +1014,7 @@ def test_a_client_that_expects_100_continue_gets_it_before_it_sends(serve, conne
 # Several requests on a connection
 
 
-def test_pipelined_requests_are_answered_in_their_order(serve, connect):
+def test_pipelined_requests_are_answered_in_order(serve, connect):
     client = connect(serve())
     client.socket.sendall(
         GET.replace(b"/", b"/1", 1)
@@ -1027,7 +1027,7 @@ def test_pipelined_requests_are_answered_in_their_order(serve, connect):
     assert [json.loads(client.answer().body)["path"] for _ in range(4)] == ["/1", "/2", "/3", "/4"]
 
 
-def test_pipelined_requests_are_all_answered_though_the_client_has_closed_its_side(serve, connect):
+def test_pipelined_requests_are_all_answered_after_a_half_close(serve, connect):
     client = connect(serve())
     client.socket.sendall(GET * 3)
     client.socket.shutdown(socket.SHUT_WR)
@@ -1035,14 +1035,14 @@ def test_pipelined_requests_are_all_answered_though_the_client_has_closed_its_si
     assert client.is_closed()
 
 
-def test_an_answer_to_head_has_no_body_and_keeps_the_connection(serve, connect):
+def test_a_response_to_head_has_no_body_and_keeps_the_connection(serve, connect):
     client = connect(serve())
     answered = client.ask(b"HEAD / HTTP/1.1\r\nHost: kala\r\n\r\n", "HEAD")
     assert int(answered.headers["Content-Length"]) > 0
     assert client.ask(GET).status == 200
 
 
-def test_http_10_is_served_without_a_host_and_closed_after(serve, connect):
+def test_http_10_needs_no_host_and_the_connection_closes_after_the_response(serve, connect):
     client = connect(serve())
     assert client.ask(b"GET / HTTP/1.0\r\n\r\n").status == 200
     assert client.is_closed()
@@ -1057,7 +1057,7 @@ def test_http_10_may_keep_its_connection(serve, connect, words):
 
 
 @pytest.mark.parametrize("words", [b"close", b"Close", b"TE, close", b"keep-alive,CLOSE"])
-def test_a_client_that_will_say_no_more_is_closed_after_its_answer(serve, connect, words):
+def test_connection_close_closes_the_connection_after_the_response(serve, connect, words):
     client = connect(serve())
     assert client.ask(b"GET / HTTP/1.1\r\nHost: kala\r\nConnection: %b\r\n\r\n" % words).status == 200
     assert client.is_closed()

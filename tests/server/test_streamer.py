@@ -1,4 +1,4 @@
-"""What a long answer promises: its client gets all of it, and nobody else waits."""
+"""A client gets the whole of a long response, and blocks no other client meanwhile."""
 
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ GET = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Talk:
-    """A source that says what a test tells it to say."""
+    """A source that returns what a test tells it to."""
 
     def __init__(self, *parts):
         self._parts = SimpleQueue()
@@ -77,7 +77,7 @@ class Flood(Talk):
 
 
 class Stage:
-    """A server that answers /stream with the next of the sources that it was given, and /now at once."""
+    """A server whose response to /stream is the next of the given sources; /now responds at once."""
 
     def __init__(self, streamer, **options):
         self.streamer = streamer
@@ -106,7 +106,7 @@ def after():
 
 @pytest.fixture
 def stage(after):
-    """Starts a server; what is not meant for it is meant for its streamer. Ticks come only where a test wants them."""
+    """Start a server with a streamer. Ticks come only where a test wants them."""
 
     def start(threads=1, limit=1000, patience=LONG, tick=LONG):
         made = Stage(Streamer(limit, patience=patience, tick=tick), threads=threads)
@@ -118,7 +118,7 @@ def stage(after):
 
 @pytest.fixture
 def connect(after):
-    """A new connection; one that reads little by itself where it is to be a client that does not read."""
+    """Connect; `reads=False` is for a client that does not read, with a small receive buffer."""
 
     def to(stage, *, reads=True):
         client = after.enter_context(socket.socket())
@@ -133,7 +133,7 @@ def connect(after):
 
 @pytest.fixture
 def follow(connect):
-    """A connection whose answer is the source."""
+    """Connect and request a stream from the source."""
 
     def on(stage, source, *, reads=True, request=GET):
         client = connect(stage, reads=reads)
@@ -159,7 +159,7 @@ def response_of(client):
 
 
 def everything(client):
-    """The head and all that comes after, up to the end of the connection."""
+    """Read up to the end of the connection; return the head and the rest."""
     received = b""
     while data := client.recv(PART):
         received += data
@@ -168,17 +168,17 @@ def everything(client):
 
 
 def is_cut(client):
-    """Wait until the connection ends; whether it does so without the last chunk."""
+    """Wait for the end of the connection; return whether the last chunk is missing."""
     try:
         return not everything(client)[1].endswith(b"0\r\n\r\n")
     except ConnectionResetError:
         return True
 
 
-# Nobody waits
+# No other client waits
 
 
-def test_a_stream_holds_no_worker(stage, follow):
+def test_a_stream_occupies_no_worker(stage, follow):
     started = stage(threads=1)
     talks = [Talk() for _ in range(5)]
     clients = [follow(started, talk) for talk in talks]
@@ -189,7 +189,7 @@ def test_a_stream_holds_no_worker(stage, follow):
     assert [response_of(client).read() for client in clients] == [b"the end"] * 5
 
 
-def test_of_two_hundred_clients_190_do_not_read_and_nobody_else_notices(stage, follow):
+def test_190_clients_that_do_not_read_do_not_disturb_the_others(stage, follow):
     size = 2 * 1024 * 1024
     started = stage(threads=4)
     silent = [Flood(size) for _ in range(190)]
@@ -225,7 +225,7 @@ def wait_for(fact):
 # What the client gets
 
 
-def test_http_11_gets_chunks_and_their_end_and_then_the_connection_closes(stage, follow):
+def test_http_11_gets_chunks_with_a_last_chunk_and_then_the_connection_closes(stage, follow):
     talk = Talk(b"one ", b"and two", None)
     head, body = everything(follow(stage(), talk))
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -233,7 +233,7 @@ def test_http_11_gets_chunks_and_their_end_and_then_the_connection_closes(stage,
     assert talk.closes == 1
 
 
-def test_the_head_says_what_comes_and_how_to_treat_it(stage, follow):
+def test_the_head_of_a_stream_forbids_caching_and_buffering(stage, follow):
     headers = response_of(follow(stage(), Talk(None))).headers
     assert headers["Content-Type"] == "text/plain"
     assert headers["Transfer-Encoding"] == "chunked"
@@ -244,7 +244,7 @@ def test_the_head_says_what_comes_and_how_to_treat_it(stage, follow):
 
 
 @pytest.mark.parametrize("more", [b"", b"Connection: Keep-Alive\r\n"])
-def test_http_10_gets_no_chunks_and_the_end_of_the_connection_for_the_end(stage, follow, more):
+def test_http_10_gets_no_chunks_and_the_connection_closes_at_the_end(stage, follow, more):
     request = b"GET /stream HTTP/1.0\r\nHost: localhost\r\n" + more + b"\r\n"
     head, body = everything(follow(stage(), Talk(b"one ", b"and two", None), request=request))
     assert body == b"one and two"
@@ -252,7 +252,7 @@ def test_http_10_gets_no_chunks_and_the_end_of_the_connection_for_the_end(stage,
     assert b"Keep-Alive" not in head
 
 
-def test_head_gets_only_the_head_and_the_source_is_closed(stage):
+def test_a_head_request_gets_only_the_headers_and_the_source_is_closed(stage):
     started, talk = stage(), Talk(b"never said")
     started.sources.put(talk)
     status, headers, body = ask(started, "/stream", "HEAD")
@@ -262,12 +262,12 @@ def test_head_gets_only_the_head_and_the_source_is_closed(stage):
     assert started.streamer._count == 0
 
 
-def test_a_large_answer_comes_through_unchanged(stage, follow):
+def test_a_large_response_arrives_unchanged(stage, follow):
     parts = [bytes([i]) * PART for i in range(100)]
     assert response_of(follow(stage(), Talk(*parts, None))).read() == b"".join(parts)
 
 
-def test_a_wake_brings_what_the_source_has_at_once(stage, follow):
+def test_after_wake_the_data_of_a_source_is_sent_at_once(stage, follow):
     started, talk = stage(), Talk()
     client = follow(started, talk)
     response = response_of(client)
@@ -281,14 +281,14 @@ def test_a_wake_brings_what_the_source_has_at_once(stage, follow):
     assert sorted(took)[4] < 0.1
 
 
-def test_without_a_wake_sources_are_read_at_each_tick(stage, follow):
+def test_without_wake_sources_are_read_at_each_tick(stage, follow):
     started, talk = stage(tick=0.05), Talk()
     response = response_of(follow(started, talk))
     talk.say(b"news\n")
     assert response.readline() == b"news\n"
 
 
-def test_many_wakes_make_few_rounds(stage, follow):
+def test_many_calls_of_wake_lead_to_few_rounds(stage, follow):
     started, talk, other = stage(), Talk(), Talk()
     response = response_of(follow(started, talk))
     follow(started, other)
@@ -300,10 +300,10 @@ def test_many_wakes_make_few_rounds(stage, follow):
     assert other.reads - reads <= (time.monotonic() - began) / 0.02 + 2
 
 
-# Clients that go
+# Clients that disconnect
 
 
-def test_a_client_that_goes_is_noticed_at_once_though_nothing_is_sent(stage, follow):
+def test_a_client_that_disconnects_is_noticed_at_once_though_nothing_is_sent(stage, follow):
     talk = Talk()
     client = follow(stage(), talk)
     began = time.monotonic()
@@ -323,14 +323,14 @@ def test_a_client_that_resets_the_connection_is_noticed_and_nothing_is_logged(st
     assert not caplog.records
 
 
-def test_a_client_that_takes_nothing_for_too_long_is_dropped(stage, follow):
+def test_a_client_that_reads_nothing_for_too_long_is_dropped(stage, follow):
     source = Flood(LONG * 1024 * 1024)
     client = follow(stage(patience=0.2, tick=0.05), source, reads=False)
     assert source.closed.wait(PATIENCE)
     assert is_cut(client)
 
 
-def test_a_client_that_has_all_is_not_dropped_however_long_nothing_comes(stage, follow):
+def test_a_client_that_has_read_all_is_not_dropped_however_long_the_source_has_nothing(stage, follow):
     started, talk = stage(patience=0.1, tick=0.02), Talk()
     client = follow(started, talk)
     wait_for(lambda: talk.reads > 20)
@@ -338,7 +338,7 @@ def test_a_client_that_has_all_is_not_dropped_however_long_nothing_comes(stage, 
     assert response_of(client).read() == b"at last"
 
 
-def test_what_a_client_says_during_a_stream_is_not_heard(stage, follow):
+def test_requests_that_a_client_sends_during_a_stream_are_discarded(stage, follow):
     started, talk = stage(), Talk(b"one ")
     client = follow(started, talk)
     for _ in range(50):
@@ -349,11 +349,11 @@ def test_what_a_client_says_during_a_stream_is_not_heard(stage, follow):
     assert everything(client)[1] == b"4\r\none \r\n7\r\nand two\r\n0\r\n\r\n"
 
 
-# Answers of a length that was decided
+# Responses of finite length
 
 
 def parts(*sizes):
-    """An iterator as a route answers with, and whether it was read to its end or dropped."""
+    """An iterator as a route returns it, and an event that is set when it was exhausted or closed."""
     dropped = threading.Event()
 
     def generate():
@@ -366,7 +366,7 @@ def parts(*sizes):
     return generate(), dropped
 
 
-def test_a_long_answer_is_sent_whole_and_its_connection_goes_on(stage, connect):
+def test_a_long_response_is_sent_completely_and_its_connection_stays_open(stage, connect):
     started = stage()
     client = connect(started)
     for size in (1, PART, 40 * PART):
@@ -377,7 +377,7 @@ def test_a_long_answer_is_sent_whole_and_its_connection_goes_on(stage, connect):
         assert len(response.read()) == 2 * size
 
 
-def test_a_worker_sends_only_the_beginning_of_a_long_answer_even_to_a_client_that_takes_it_all(stage, connect):
+def test_a_worker_sends_only_the_beginning_of_a_long_response_even_if_the_client_reads_it_at_once(stage, connect):
     started, threads = stage(), []
     started.sources.put(threads.append(threading.current_thread().name) or b"x" * (PART // 16) for _ in range(64))
     client = connect(started)
@@ -386,7 +386,7 @@ def test_a_worker_sends_only_the_beginning_of_a_long_answer_even_to_a_client_tha
     assert len([name for name in threads if name != "kala-streams"]) <= 18
 
 
-def test_a_long_answer_whose_client_does_not_read_holds_no_worker_and_only_a_part(stage, connect):
+def test_a_long_response_whose_client_does_not_read_occupies_no_worker_and_buffers_one_part(stage, connect):
     started = stage(threads=1)
     read = []
     for _ in range(20):
@@ -396,7 +396,7 @@ def test_a_long_answer_whose_client_does_not_read_holds_no_worker_and_only_a_par
     assert len(read) < 20 * 100
 
 
-def test_a_client_that_has_closed_its_side_gets_all_of_a_long_answer_and_of_the_next(stage, connect):
+def test_a_client_that_half_closed_gets_all_of_a_long_response_and_of_the_next(stage, connect):
     started = stage()
     client = connect(started)
     for _ in range(2):
@@ -409,7 +409,7 @@ def test_a_client_that_has_closed_its_side_gets_all_of_a_long_answer_and_of_the_
     assert first.count(b"x") == second.partition(b"\r\n\r\n")[2].count(b"x") == 60 * PART
 
 
-def test_an_answer_is_as_long_as_its_head_has_promised_or_breaks_off(stage, connect):
+def test_a_response_has_its_content_length_or_is_aborted(stage, connect):
     started = stage()
     for promised, given in ((5, (3, 2)), (5, (3, 1)), (5, (3, 3))):
         started.sources.put(parts(*given)[0])
@@ -423,7 +423,7 @@ def test_an_answer_is_as_long_as_its_head_has_promised_or_breaks_off(stage, conn
                 response_of(client).read()
 
 
-def test_an_answer_that_is_taken_too_slowly_breaks_off(stage, connect, monkeypatch):
+def test_a_response_that_is_read_too_slowly_is_aborted(stage, connect, monkeypatch):
     monkeypatch.setattr(stream, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(stream, "ANSWER_RATE", 1 << 40)
     started = stage(tick=0.02)
@@ -436,7 +436,7 @@ def test_an_answer_that_is_taken_too_slowly_breaks_off(stage, connect, monkeypat
     assert is_cut(client)
 
 
-def test_of_answers_that_nobody_takes_only_so_many_bytes_are_kept(after, connect):
+def test_the_bytes_of_responses_that_no_client_reads_are_limited(after, connect):
     size = 10_000_000
     made = Stage(Streamer(tick=0.02, unsent=3 * size), threads=1)
     after.callback(made.server.stop, PATIENCE)
@@ -448,7 +448,7 @@ def test_of_answers_that_nobody_takes_only_so_many_bytes_are_kept(after, connect
     assert not answers[-1][1].is_set()
 
 
-def test_stop_lets_a_long_answer_be_sent_to_its_end(stage, connect):
+def test_stop_waits_until_a_long_response_is_sent(stage, connect):
     started = stage()
     started.sources.put(parts(*[PART] * 100)[0])
     client = connect(started, reads=False)
@@ -460,7 +460,7 @@ def test_stop_lets_a_long_answer_be_sent_to_its_end(stage, connect):
         stopping.result(PATIENCE)
 
 
-def test_stop_cuts_off_a_long_answer_that_is_not_taken(stage, connect):
+def test_stop_aborts_a_long_response_that_is_not_read(stage, connect):
     started = stage()
     answer, dropped = parts(*[PART] * 1000)
     started.sources.put(answer)
@@ -477,7 +477,7 @@ def test_stop_cuts_off_a_long_answer_that_is_not_taken(stage, connect):
 # The limit
 
 
-def test_above_the_limit_it_is_503_in_a_sentence_and_there_is_room_again_after_an_end(stage, follow):
+def test_above_the_limit_a_stream_gets_503_until_another_one_ends(stage, follow):
     started = stage(limit=2)
     first, second, refused = Talk(), Talk(), Talk()
     follow(started, first)
@@ -494,7 +494,7 @@ def test_above_the_limit_it_is_503_in_a_sentence_and_there_is_room_again_after_a
     assert response_of(follow(started, Talk(b"room", None))).read() == b"room"
 
 
-def test_a_client_that_went_leaves_room(stage, follow):
+def test_a_client_that_disconnects_no_longer_counts(stage, follow):
     started = stage(limit=1)
     for _ in range(20):
         talk = Talk()
@@ -503,7 +503,7 @@ def test_a_client_that_went_leaves_room(stage, follow):
         assert not started.streamer.is_full
 
 
-def test_of_many_that_ask_at_once_exactly_as_many_as_the_limit_are_served(stage, connect):
+def test_of_many_concurrent_requests_exactly_as_many_as_the_limit_are_served(stage, connect):
     started = stage(limit=5, threads=8)
     clients = [connect(started) for _ in range(40)]
     for client in clients:
@@ -513,10 +513,10 @@ def test_of_many_that_ask_at_once_exactly_as_many_as_the_limit_are_served(stage,
     assert (statuses.count(200), statuses.count(503)) == (5, 35)
 
 
-# Faults
+# Errors
 
 
-def test_a_source_that_fails_ends_its_own_stream_and_is_logged(stage, follow, caplog):
+def test_a_source_that_raises_ends_only_its_own_stream_and_is_logged(stage, follow, caplog):
     started = stage()
     bad, good = Talk(b"one", ValueError("broken")), Talk()
     client, other = follow(started, bad), follow(started, good)
@@ -530,7 +530,7 @@ def test_a_source_that_fails_ends_its_own_stream_and_is_logged(stage, follow, ca
     assert "broken" in caplog.text
 
 
-def test_a_source_that_cannot_be_closed_is_logged_and_harms_nobody(stage, follow, caplog):
+def test_a_source_that_cannot_be_closed_is_logged_and_affects_no_other(stage, follow, caplog):
     class Stuck(Talk):
         def close(self):
             super().close()
@@ -601,7 +601,7 @@ def test_a_streamer_may_be_started_and_stopped_by_many_threads_at_once():
     assert not streamer._thread.is_alive()
 
 
-def test_a_streamer_that_was_stopped_takes_no_more(stage):
+def test_a_streamer_that_was_stopped_admits_no_more(stage):
     started = stage()
     started.streamer.stop()
     with pytest.raises(Busy, match="stopping"):
@@ -612,7 +612,7 @@ def test_a_streamer_that_was_stopped_takes_no_more(stage):
     assert talk.closes == 1
 
 
-def test_a_stream_whose_head_was_sent_as_the_streamer_stopped_is_cut(stage, connect):
+def test_a_stream_whose_head_was_sent_while_the_streamer_stopped_is_aborted(stage, connect):
     started, talk = stage(), Talk(b"never said")
     adopt = started.streamer.adopt
 

@@ -1,4 +1,4 @@
-"""The pool of HTTP workers ends when it shall, and shares a processor where it may."""
+"""The pool of HTTP workers stops in time, and its threads share a processor where the system allows it."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def _hasty_threads():
 
 
 @pytest.mark.usefixtures("_hasty_threads")
-def test_idle_workers_all_end_at_once_in_whatever_order_they_hear_of_it():
+def test_idle_workers_all_end_at_once_in_any_order():
     for _ in range(5):
         server = Server(lambda *_: [], listen("127.0.0.1", 0), threads=32)
         server.start()
@@ -31,18 +31,18 @@ def test_idle_workers_all_end_at_once_in_whatever_order_they_hear_of_it():
 
 
 def processors_of_server():
-    """What the threads of a server may run on, and whoever started it while they run."""
+    """The CPU affinity of each thread of a server."""
     before = {thread.native_id for thread in threading.enumerate()}
     server = Server(lambda *_: [], listen("127.0.0.1", 0), threads=4)
     server.start()
     new = {thread.native_id for thread in threading.enumerate()} - before
     found = [os.sched_getaffinity(thread) for thread in new]
-    assert len(found) == 4 + 2  # the workers, the thread that watches connections, and the streams'
+    assert len(found) == 4 + 2  # the workers, the watching thread, and the streams' thread
     server.stop(1)
     return found
 
 
-def test_all_threads_of_a_server_share_one_processor_and_who_starts_it_keeps_its_own():
+def test_all_threads_of_a_server_share_one_processor_and_the_thread_that_starts_them_is_not_pinned():
     ours = os.sched_getaffinity(0)
     found = processors_of_server()
     assert len(found[0]) == 1
@@ -51,7 +51,7 @@ def test_all_threads_of_a_server_share_one_processor_and_who_starts_it_keeps_its
     assert os.sched_getaffinity(0) == ours
 
 
-def test_where_the_system_does_not_allow_it_they_run_where_they_can(monkeypatch):
+def test_threads_are_not_pinned_where_the_system_forbids_it(monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
