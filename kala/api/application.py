@@ -13,8 +13,8 @@ from kala.api import guard, routes
 from kala.api.http import Request, Response, error_response
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 from kala.server.body import BodyTooLarge, read_body
-from kala.server.request import STREAM
 from kala.server.source import Parts, Source
+from kala.server.strict_request import STREAM
 
 logger = logging.getLogger("kala.api")
 

@@ -89,18 +89,18 @@ class ChunkedBody(SizedBody):
 
     def __init__(self, limit: int) -> None:
         super().__init__(0)
-        self._limit = self._room = limit
+        self._limit = self._allowed = limit
         # Input that is not parsed yet, and the position in it up to which it is.
         self._raw = b""
-        self._place = 0
+        self._position = 0
         self._next = self._size_line
         self._chunks = 0
         self._trailer_lines = 0
-        self._is_whole = False
+        self._is_complete = False
 
     @property
     def is_done(self) -> bool:
-        return self._is_whole or self.error is not None
+        return self._is_complete or self.error is not None
 
     @property
     def size(self) -> int:
@@ -113,7 +113,7 @@ class ChunkedBody(SizedBody):
                 pass
         except KalaError as error:
             self.fail(error)
-        rest, self._place = self._raw[self._place :], 0
+        rest, self._position = self._raw[self._position :], 0
         self._raw = b"" if self.is_done else rest
         return rest if self.is_done else b""
 
@@ -125,20 +125,20 @@ class ChunkedBody(SizedBody):
             return False
         match = _CHUNK_LINE.fullmatch(line)
         if not match:
-            raise Invalid(f"body: {shown(line)} is not a chunk size; send it in hexadecimal on a line of its own")
+            raise Invalid(f"body: {quoted(line)} is not a chunk size; send it in hexadecimal on a line of its own")
         self._chunks += 1
         if self._chunks > CHUNKS:
             raise Invalid(f"body: more than {CHUNKS} chunks; send larger chunks, or use Content-Length")
         self._left = int(match[1], 16)
-        self._room -= self._left
-        if self._room < 0:
+        self._allowed -= self._left
+        if self._allowed < 0:
             raise BodyTooLarge(self._limit)
         self._next = self._chunk if self._left else self._trailer
         return True
 
     def _chunk(self) -> bool:
-        part = self._raw[self._place : self._place + self._left]
-        self._place += len(part)
+        part = self._raw[self._position : self._position + self._left]
+        self._position += len(part)
         self._left -= len(part)
         self._data += part
         if not self._left:
@@ -146,12 +146,12 @@ class ChunkedBody(SizedBody):
         return not self._left
 
     def _chunk_end(self) -> bool:
-        end = self._raw[self._place : self._place + 2]
+        end = self._raw[self._position : self._position + 2]
         if not _CRLF.startswith(end):
             raise Invalid("body: a chunk is longer than its declared size; send as many bytes as declared")
         if end != _CRLF:
             return False
-        self._place += 2
+        self._position += 2
         self._next = self._size_line
         return True
 
@@ -162,20 +162,20 @@ class ChunkedBody(SizedBody):
         self._trailer_lines += 1
         if line != _CRLF and self._trailer_lines >= _TRAILER_LIMIT:
             raise Invalid(f"body: more than {_TRAILER_LIMIT} trailer lines after the last chunk; remove them")
-        self._is_whole = line == _CRLF
+        self._is_complete = line == _CRLF
         return True
 
     def _line(self) -> bytes | None:
         """Return the next line with its end, cut at the limit of a line; None if it is incomplete."""
-        end = self._raw.find(b"\n", self._place, self._place + _LINE_LIMIT) + 1
+        end = self._raw.find(b"\n", self._position, self._position + _LINE_LIMIT) + 1
         if not end:
-            if len(self._raw) - self._place < _LINE_LIMIT:
+            if len(self._raw) - self._position < _LINE_LIMIT:
                 return None
-            end = self._place + _LINE_LIMIT
-        line, self._place = self._raw[self._place : end], end
+            end = self._position + _LINE_LIMIT
+        line, self._position = self._raw[self._position : end], end
         return line
 
 
-def shown(text: bytes) -> str:
+def quoted(text: bytes) -> str:
     """Quote input in an error message, cut to a readable length."""
     return repr(text[:80].decode("latin-1"))

@@ -7,12 +7,12 @@ from kala.server.outbox import Outbox
 
 
 class Client(Protocol):
-    """A client's connection. `origin` is the address it counts for, `weight` the bytes that are counted for it."""
+    """A client's connection. Its `origin` has a share of the connections; `counted_bytes` are of requests."""
 
     socket: socket.socket
     wfile: Outbox
     origin: str | None
-    weight: int
+    counted_bytes: int
 
     def end_stream(self) -> None:
         """Close the source of the response, if there is one."""

@@ -12,12 +12,12 @@ from cheroot import server
 
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.core.limits import BODY_SECONDS, HEAD_BYTES
+from kala.server.connections import Connections
 from kala.server.outbox import Outbox
-from kala.server.request import Request
-from kala.server.room import Room
 from kala.server.source import Parts, Source
-from kala.server.stream import Cut, Stream
+from kala.server.stream import Aborted, Stream
 from kala.server.streamer import Streamer
+from kala.server.strict_request import StrictRequest
 
 # Bytes of a body to receive at a time.
 _READ = 64 * 1024
@@ -29,7 +29,7 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 class Host(Protocol):
     """The server, as a connection sees it."""
 
-    room: "Room[Connection]"
+    connections: "Connections[Connection]"
     streamer: Streamer
 
     def put_conn(self, conn: "Connection") -> None:
@@ -47,14 +47,14 @@ class Connection(server.HTTPConnection):
     """
 
     # Whether the client may have sent, or be sending, input that nobody will read.
-    unread = False
+    has_unread_input = False
     # The source of a long response, and the response that the streams' thread shall send.
     source: Source | None = None
-    answer: Stream | None = None
+    stream: Stream | None = None
     # When the connection began to wait for its client, and when the client last sent a part of a body.
-    since = heard_at = 0.0
+    waiting_since = received_at = 0.0
     # The counted bytes of its unfinished requests, and whether the watching thread waits for input.
-    weight = 0
+    counted_bytes = 0
     is_watched = False
 
     def __init__(self, http: Host, client: socket.socket, origin: str | None) -> None:
@@ -68,22 +68,22 @@ class Connection(server.HTTPConnection):
         self._received = b""
         self._head_end = 0
         # A request whose body is incomplete.
-        self._request: Request | None = None
+        self._request: StrictRequest | None = None
         # Whether the client has closed its side, whether we have closed ours, and whether the response keeps it open.
-        self._has_ended = False
-        self._is_leaving = False
+        self._is_input_over = False
+        self._is_half_closed = False
         self._is_kept = False
         # How the body of the response is framed.
         self._is_chunked = False
         self._length: int | None = None
 
     @property
-    def is_gathering(self) -> bool:
+    def is_receiving_body(self) -> bool:
         """Whether a body is incomplete."""
         return self._request is not None
 
     @property
-    def is_followed(self) -> bool:
+    def is_live(self) -> bool:
         """Whether the response is a live stream."""
         return self.source is not None and not isinstance(self.source, Parts)
 
@@ -92,27 +92,27 @@ class Connection(server.HTTPConnection):
         """Whether a worker can parse or handle a request now."""
         if self._request:
             return self._request.body.is_done
-        return not self._is_leaving and bool(self._head_end or (self._has_ended and self._received))
+        return not self._is_half_closed and bool(self._head_end or (self._is_input_over and self._received))
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether no more input comes, and there is no request to handle."""
-        return self._has_ended and not self.is_ready
+        return self._is_input_over and not self.is_ready
 
     @property
-    def size(self) -> int:
+    def buffered_bytes(self) -> int:
         """How many bytes of requests are buffered."""
         return len(self._received) + (self._request.body.size if self._request else 0)
 
-    def is_overdue(self, now: float, patience: float) -> bool:
+    def is_overdue(self, now: float, timeout: float) -> bool:
         """Whether the client has been silent, or sending one head or body, for too long."""
         if self._request:
-            return now - self.heard_at > patience or now - self.since > BODY_SECONDS
-        return now - self.since > patience
+            return now - self.received_at > timeout or now - self.waiting_since > BODY_SECONDS
+        return now - self.waiting_since > timeout
 
-    def take(self) -> None:
+    def receive(self) -> None:
         """Receive without blocking."""
-        is_body = self._request or self._is_leaving
+        is_body = self._request or self._is_half_closed
         try:
             data = self.socket.recv(_READ if is_body else HEAD_BYTES + 1 - len(self._received))
         except BlockingIOError:
@@ -120,28 +120,28 @@ class Connection(server.HTTPConnection):
         except OSError:  # a reset ends the input, too
             data = b""
         if data:
-            self._use(data)
+            self._add_input(data)
         else:
-            self._has_ended = True
-            self.fail(Invalid("body: the connection was closed before the end of the body; send the whole body"))
+            self._is_input_over = True
+            self.fail_body(Invalid("body: the connection was closed before the end of the body; send the whole body"))
 
-    def _use(self, data: bytes) -> None:
+    def _add_input(self, data: bytes) -> None:
         if self._request:
-            self.heard_at = time.monotonic()
-            self._keep(self._request.body.feed(data))
-        elif not self._is_leaving:
+            self.received_at = time.monotonic()
+            self._buffer(self._request.body.feed(data))
+        elif not self._is_half_closed:
             if not self._received:
-                self.since = time.monotonic()
-            self._keep(self._received + data, max(0, len(self._received) - 2))
+                self.waiting_since = time.monotonic()
+            self._buffer(self._received + data, max(0, len(self._received) - 2))
 
-    def _keep(self, received: bytes, searched: int = 0) -> None:
+    def _buffer(self, received: bytes, searched: int = 0) -> None:
         """Buffer input of the next requests; no head ends before `searched`."""
         self._received = received
         match = _HEAD_END.search(received, searched) if received else None
         # A head that is too long counts as complete: parsing it gives the error response.
         self._head_end = match.end() if match else len(received) if len(received) > HEAD_BYTES else 0
 
-    def fail(self, error: KalaError) -> None:
+    def fail_body(self, error: KalaError) -> None:
         """Give up an incomplete body, if there is one: the application gets the error when it reads the body."""
         if self._request and not self._request.body.is_done:
             self._request.body.fail(error)
@@ -151,7 +151,7 @@ class Connection(server.HTTPConnection):
         try:
             self._is_kept = self._serve()
             return self._request is not None or self._send()
-        except (OSError, Cut):  # the client has disconnected, or the response cannot be completed
+        except (OSError, Aborted):  # the client has disconnected, or the response cannot be completed
             return False
 
     def _serve(self) -> bool:
@@ -162,12 +162,12 @@ class Connection(server.HTTPConnection):
                 return False
             if not request.body.is_done:
                 self._request = request
-                self.take()  # most bodies come right after their heads
+                self.receive()  # most bodies come right after their heads
             if not request.body.is_done:
                 self.wfile.send()  # 100 Continue
                 return True
             self._request = None
-            self.server.room.weigh(self, 0)
+            self.server.connections.count_bytes(self, 0)
             request.respond()
         except (ConnectionError, TimeoutError):
             raise
@@ -180,43 +180,43 @@ class Connection(server.HTTPConnection):
         self._is_chunked, self._length = request.chunked_write, request.length
         return not request.close_connection
 
-    def _parse(self) -> Request:
+    def _parse(self) -> StrictRequest:
         end = self._head_end or len(self._received)
         self.rfile = io.BytesIO(self._received[:end])
         rest = self._received[end:]
         self._received, self._head_end = b"", 0
-        request = Request(self.server, self)
+        request = StrictRequest(self.server, self)
         request.parse_request()
-        self.heard_at = self.since = time.monotonic()
-        self._keep(request.body.feed(rest) if request.ready else b"")
+        self.received_at = self.waiting_since = time.monotonic()
+        self._buffer(request.body.feed(rest) if request.ready else b"")
         return request
 
     def _send(self) -> bool:
         """Send what the socket accepts of the response; return whether to keep the connection."""
         self.wfile.send()
         if self.wfile.size or self.source:
-            answer = Stream(self, self.source, is_chunked=self._is_chunked, length=self._length)
-            if not answer.is_live:
+            stream = Stream(self, self.source, is_chunked=self._is_chunked, length=self._length)
+            if not stream.is_live:
                 # Send one part only: the streams' thread alternates, while long responses would occupy all workers.
-                answer.advance()
-            if not answer.is_done:
-                self.answer = answer
+                stream.advance()
+            if not stream.is_done:
+                self.stream = stream
                 return True
-        return self._is_kept or (self.unread and self._leave())
+        return self._is_kept or (self.has_unread_input and self._half_close())
 
     def finish(self) -> None:
         """Continue as a worker would, after the streams' thread has sent the response."""
-        self.answer = None
-        if self._is_kept or self._leave():
+        self.stream = None
+        if self._is_kept or self._half_close():
             self.server.put_conn(self)
         else:
             self.close()
 
-    def stream(self, source: Source) -> None:
+    def start_stream(self, source: Source) -> None:
         """Use `source` as the body of the response. Raises Busy if there are too many live streams."""
         self.source = source
         try:
-            if self.is_followed:
+            if self.is_live:
                 self.server.streamer.admit()
         except Busy:
             self.source = None
@@ -225,7 +225,7 @@ class Connection(server.HTTPConnection):
 
     def end_stream(self) -> None:
         """Close the source, if there is one, and stop counting a live stream."""
-        if self.is_followed:
+        if self.is_live:
             self.server.streamer.leave()
         source, self.source = self.source, None
         if source is not None:
@@ -234,14 +234,14 @@ class Connection(server.HTTPConnection):
     def close(self) -> None:
         """Replace cheroot's method, which closes its own file objects."""
         self.end_stream()
-        self.server.room.leave(self)
+        self.server.connections.remove(self)
         with suppress(OSError):  # the client has closed it already
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
 
-    def _leave(self) -> bool:
+    def _half_close(self) -> bool:
         """Half-close: close() with unread input makes the kernel reset the connection and lose the response."""
-        self._is_leaving = True
+        self._is_half_closed = True
         self._received = b""
         try:
             self.socket.shutdown(socket.SHUT_WR)

@@ -19,7 +19,7 @@ from cheroot import wsgi
 from kala.core.errors import Conflict, Invalid
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_BYTES, HEAD_SECONDS
 from kala.server.connection import Connection
-from kala.server.room import Room
+from kala.server.connections import Connections
 from kala.server.streamer import Streamer
 from kala.server.watcher import Watcher
 from kala.server.workers import Workers, on_one_processor
@@ -32,7 +32,7 @@ BACKLOG = 1024
 # Seconds that stop() waits for the watching thread.
 _GRACE = 0.5
 # Seconds, at most, that stop() waits for the first requests of connections that it has accepted.
-_LAST_WORD_SECONDS = 1.0
+_DRAIN_SECONDS = 1.0
 logger = logging.getLogger("kala.http")
 
 
@@ -76,11 +76,14 @@ class Server:
         max_body: int = BODY_BYTES,
         idle_timeout: float = HEAD_SECONDS,
         streamer: Streamer | None = None,
-        room: Room[Connection] | None = None,
+        connections: Connections[Connection] | None = None,
     ) -> None:
         self._streamer = streamer or Streamer()
-        room = room or Room(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
-        self._http = Http(app, listener, threads, max_body, idle_timeout, streamer=self._streamer, room=room)
+        if connections is None:
+            connections = Connections(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        self._http = Http(
+            app, listener, threads, max_body, idle_timeout, streamer=self._streamer, connections=connections
+        )
         self._listener = listener
         self._lock = threading.Lock()
         self._stopped = False
@@ -133,22 +136,22 @@ class Http(wsgi.Server):
         idle_timeout: float,
         *,
         streamer: Streamer,
-        room: Room[Connection],
+        connections: Connections[Connection],
     ) -> None:
         address = self.resolve_real_bind_addr(listener)  # type: ignore[no-untyped-call]  # cheroot's stubs
         super().__init__(address, app, server_name="Kala")
         self.socket = listener
-        self._last_word = 0.0
+        self._drain_seconds = 0.0
         self.requests = Workers(self, min=threads, max=threads)
         self.streamer = streamer
-        self.room = room
+        self.connections = connections
         self.max_request_body_size = max_body
         self.timeout = idle_timeout
         self.expiration_interval = min(1.0, idle_timeout / 4)
 
     @property
     def can_add_keepalive_connection(self) -> bool:
-        return self.ready and not self.room.is_nearly_full
+        return self.ready and not self.connections.is_nearly_full
 
     def prepare(self) -> None:
         """Replace cheroot's method, which binds a socket itself, or takes file descriptor 3 if LISTEN_PID is set."""
@@ -166,23 +169,23 @@ class Http(wsgi.Server):
                 self._connections.run(self.expiration_interval)
             except Exception:  # without this thread Kala would be alive and deaf
                 logger.exception("error in the HTTP server; it keeps running")
-        self._connections.see_off(self._last_word)
+        self._connections.drain(self._drain_seconds)
         self._is_watching = False
 
     def put_conn(self, conn: Connection) -> None:
         """Take a connection over from a worker or the streams' thread, to send its response or wait for its client."""
-        if conn.answer:
-            self.streamer.adopt(conn.answer)
-        elif self.ready or (self._is_watching and conn.is_gathering):
+        if conn.stream:
+            self.streamer.adopt(conn.stream)
+        elif self.ready or (self._is_watching and conn.is_receiving_body):
             self._connections.put(conn)
         else:
             conn.close()
 
     def stop(self, timeout: float = 0) -> None:
-        self._last_word = min(timeout, _LAST_WORD_SECONDS)
+        self._drain_seconds = min(timeout, _DRAIN_SECONDS)
         self.ready = False  # from now on each response closes its connection
         self._connections.stop()
-        self._thread.join(_GRACE + self._last_word)
+        self._thread.join(_GRACE + self._drain_seconds)
         self.socket.close()
         self._connections.close_idle()
         self.requests.stop(timeout)

@@ -16,7 +16,7 @@ _KEEPALIVE = 30
 logger = logging.getLogger("kala.http")
 
 
-class Cut(Exception):
+class Aborted(Exception):
     """The response cannot be completed: its client disconnected, or its source failed."""
 
 
@@ -30,29 +30,29 @@ class Stream:
         self.outbox = connection.wfile
         self._source = source
         self._is_chunked = is_chunked
-        self._left = length
+        self._bytes_left = length
         # Whether the response lasts until an event ends it, such as the end of a run; any other has a finite length.
         self.is_live = not (source is None or isinstance(source, Parts))
         # When the response began; when the client last read some of it, or the outbox last got something to send.
-        self._began = self.moved_at = time.monotonic()
+        self._began = self.progressed_at = time.monotonic()
         self._sent = 0
         # Whether to send more as soon as the socket is writable.
-        self.is_busy = True
+        self.has_more = True
         # Whether the source has reached its end.
-        self._is_over = source is None
+        self._is_exhausted = source is None
 
     @property
     def is_done(self) -> bool:
-        return self._is_over and not self.outbox.size
+        return self._is_exhausted and not self.outbox.size
 
-    def is_late(self, now: float, patience: float) -> bool:
-        """Whether the client has read nothing for `patience` seconds, or reads too slowly."""
+    def is_late(self, now: float, timeout: float) -> bool:
+        """Whether the client has read nothing for `timeout` seconds, or reads too slowly."""
         if not self.outbox.size:
             return False
         too_slow = not self.is_live and now - self._began > ANSWER_SECONDS + self._sent / ANSWER_RATE
-        return too_slow or now - self.moved_at > patience
+        return too_slow or now - self.progressed_at > timeout
 
-    def prepare(self, patience: float) -> None:
+    def prepare(self, timeout: float) -> None:
         """For a live stream, bound what the kernel buffers, and let it detect a client that is unreachable."""
         client = self.socket
         if not self.is_live:
@@ -61,53 +61,53 @@ class Stream:
         if client.family != socket.AF_UNIX:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(patience * 1000))
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(timeout * 1000))
 
-    def hear(self) -> None:
-        """Raise Cut if the client has disconnected. Discard other input: a live stream ends its connection."""
+    def check_client(self) -> None:
+        """Raise Aborted if the client has disconnected. Discard other input: a live stream ends its connection."""
         try:
             if not self.socket.recv(PART):
-                raise Cut
+                raise Aborted
         except BlockingIOError:
             pass
 
-    def advance(self, room: int = PART) -> bool:
-        """Send what the socket accepts now, about `room` bytes at most; return whether there is more to send."""
-        while room > 0 and (self.outbox.size or self._fill()):
+    def advance(self, budget: int = PART) -> bool:
+        """Send what the socket accepts now, about `budget` bytes at most; return whether there is more to send."""
+        while budget > 0 and (self.outbox.size or self._fill()):
             sent = self._send()
             if not sent:
                 return True
-            room -= sent
-        return not self.is_done and room <= 0
+            budget -= sent
+        return not self.is_done and budget <= 0
 
     def _send(self) -> int:
         sent = self.outbox.send()
         if sent:
             self._sent += sent
-            self.moved_at = time.monotonic()
+            self.progressed_at = time.monotonic()
         return sent
 
     def _fill(self) -> bool:
         """Read what the source has now; return whether there is anything to send."""
-        part = b"" if self._is_over else self._read()
+        part = b"" if self._is_exhausted else self._read()
         if part is None:
-            self._is_over = True
+            self._is_exhausted = True
             # First, so that a client that has seen the end and requests another stream finds this one not counted.
             self.connection.end_stream()
-            if self._left:
-                raise Cut
+            if self._bytes_left:
+                raise Aborted
             part = _LAST_CHUNK if self._is_chunked else b""
         elif part:
-            part = self._framed(part)
+            part = self._frame(part)
         self.outbox.write(part)
-        self.moved_at = time.monotonic()
+        self.progressed_at = time.monotonic()
         return bool(part)
 
-    def _framed(self, part: bytes) -> bytes:
-        if self._left is not None:
-            self._left -= len(part)
-            if self._left < 0:
-                raise Cut
+    def _frame(self, part: bytes) -> bytes:
+        if self._bytes_left is not None:
+            self._bytes_left -= len(part)
+            if self._bytes_left < 0:
+                raise Aborted
         return b"%x\r\n%b\r\n" % (len(part), part) if self._is_chunked else part
 
     def _read(self) -> bytes | None:
@@ -117,7 +117,7 @@ class Stream:
             return self._source.read()
         except KalaError as error:
             logger.error("a response was cut short: %s", error)  # noqa: TRY400  the sentence says it all
-            raise Cut from error
+            raise Aborted from error
         except Exception as error:
             logger.exception("a response was cut short because its source failed")
-            raise Cut from error
+            raise Aborted from error

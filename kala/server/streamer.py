@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from kala.core.errors import Busy
 from kala.core.limits import FOLLOWED, UNSENT_BYTES
-from kala.server.stream import Cut, Stream
+from kala.server.stream import Aborted, Stream
 
 # Seconds between two rounds over all streams. The rest grows with the duration of a round, so that the thread has a
 # fifth of the GIL at most: runs start on time, however many clients follow them.
@@ -35,23 +35,23 @@ class Streamer:
     """The thread that sends streams, from start() to stop(). Both are idempotent, and for any thread."""
 
     def __init__(
-        self, limit: int = FOLLOWED, *, patience: float = 60, tick: float = 1, unsent: int = UNSENT_BYTES
+        self, limit: int = FOLLOWED, *, timeout: float = 60, tick: float = 1, unsent: int = UNSENT_BYTES
     ) -> None:
-        """`limit` bounds the concurrent live streams. A client that reads nothing for `patience` seconds is dropped.
+        """`limit` bounds the concurrent live streams. A client that reads nothing for `timeout` seconds is dropped.
 
         Sources are read at least every `tick` seconds, so one that depends on time alone needs no wake().
         While more than `unsent` bytes are buffered, the client that has read nothing for longest is dropped.
         """
         self._limit = limit
         self._unsent = unsent
-        self._patience = patience
+        self._timeout = timeout
         self._tick = tick
         # Guarded by the lock. The bell, an eventfd, wakes the thread.
         self._lock = threading.Lock()
         self._bell = -1
         self._adopted: list[Stream] = []
         # How many streams are finite, and whether there are none; stop() waits for them.
-        self._sending = 0
+        self._finite = 0
         self._is_idle = threading.Event()
         self._is_idle.set()
         self._count = 0
@@ -125,7 +125,7 @@ class Streamer:
             if is_served:
                 self._adopted.append(stream)
                 if not stream.is_live:
-                    self._sending += 1
+                    self._finite += 1
                     self._is_idle.clear()
                 self._ring()
         if not is_served:
@@ -143,16 +143,16 @@ class Streamer:
                 self._turn()
             except Exception:  # without this thread all streams would hang
                 logger.exception("error in the thread of the streams; it keeps running")
-        self._end()
+        self._close_all()
 
     def _turn(self) -> None:
         for key, events in self._selector.select(max(0, self._next_round() - time.monotonic())):
             if key.data is None:
-                self._take_in()
+                self._take_adopted()
             else:
                 self._serve(key.data, events)
         if self._is_closed:
-            self._end_live()
+            self._drop_live()
         if time.monotonic() >= self._next_round():
             self._round()
 
@@ -164,7 +164,7 @@ class Streamer:
         self._is_woken = False
         began = time.monotonic()
         for stream in list(self._streams):
-            if stream.is_late(began, self._patience):
+            if stream.is_late(began, self._timeout):
                 self._reset(stream)
             elif not stream.outbox.size:
                 self._serve(stream, 0)
@@ -172,52 +172,52 @@ class Streamer:
         self._rested_since = time.monotonic()
         self._rest = max(_REST, _REST_PER_ROUND * (self._rested_since - began))
 
-    def _take_in(self) -> None:
+    def _take_adopted(self) -> None:
         with self._lock:
             os.eventfd_read(self._bell)
             adopted, self._adopted = self._adopted, []
         for stream in adopted:
             self._streams.add(stream)
             try:
-                stream.prepare(self._patience)
-                self._selector.register(stream.socket, _WRITE | self._heard(stream), stream)
+                stream.prepare(self._timeout)
+                self._selector.register(stream.socket, _WRITE | self._input_mask(stream), stream)
             except (OSError, ValueError):  # the client has closed it already
                 self._drop(stream)
         self._limit_unsent()
 
     @staticmethod
-    def _heard(stream: Stream) -> int:
+    def _input_mask(stream: Stream) -> int:
         """Watch for input of live streams only: after a half-close a client still gets all of a finite response."""
         return _READ if stream.is_live else 0
 
     def _limit_unsent(self) -> None:
         unsent = sum(stream.outbox.size for stream in self._streams)
         if unsent > self._unsent:
-            for stream in sorted(self._streams, key=lambda one: one.moved_at):
+            for stream in sorted(self._streams, key=lambda one: one.progressed_at):
                 unsent -= stream.outbox.size
                 if stream.outbox.size:
                     self._reset(stream)
                 if unsent <= self._unsent:
                     return
 
-    def _end_live(self) -> None:
+    def _drop_live(self) -> None:
         for stream in [one for one in self._streams if one.is_live]:
             self._drop(stream)
 
     def _serve(self, stream: Stream, events: int) -> None:
         try:
             if events & _READ:
-                stream.hear()
+                stream.check_client()
             has_more = stream.advance()
-        except (Cut, OSError):
+        except (Aborted, OSError):
             self._drop(stream)
             return
         if stream.is_done:
             self._forget(stream)
             stream.connection.finish()
-        elif has_more != stream.is_busy:
-            stream.is_busy = has_more
-            events = (_WRITE if has_more else 0) | self._heard(stream)
+        elif has_more != stream.has_more:
+            stream.has_more = has_more
+            events = (_WRITE if has_more else 0) | self._input_mask(stream)
             self._selector.modify(stream.socket, events, stream)
 
     def _forget(self, stream: Stream) -> None:
@@ -226,8 +226,8 @@ class Streamer:
             self._selector.unregister(stream.socket)
         if not stream.is_live:
             with self._lock:
-                self._sending -= 1
-                if not self._sending:
+                self._finite -= 1
+                if not self._finite:
                     self._is_idle.set()
 
     def _reset(self, stream: Stream) -> None:
@@ -240,7 +240,7 @@ class Streamer:
         self._forget(stream)
         stream.connection.close()
 
-    def _end(self) -> None:
+    def _close_all(self) -> None:
         with self._lock:
             os.close(self._bell)
             self._bell = -1

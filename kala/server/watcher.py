@@ -13,14 +13,14 @@ from cheroot import connections
 
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.server.connection import Connection, Host
-from kala.server.room import origin_of
+from kala.server.connections import origin_of
 
 # Seconds to pause accepting when no file descriptor is left.
-_STARVED_PAUSE = 0.1
+_ACCEPT_PAUSE = 0.1
 # Bytes of a head that a connection may buffer uncounted.
-_LIGHT = 4 * 1024
+_UNCOUNTED_BYTES = 4 * 1024
 # Seconds between warnings of a shortage: near a limit it comes and goes many times a second.
-_WARNED_EVERY = 60.0
+_WARNING_INTERVAL = 60.0
 
 logger = logging.getLogger("kala.http")
 
@@ -32,30 +32,30 @@ class Watcher(connections.ConnectionManager):
 
     def __init__(self, http: Host) -> None:
         super().__init__(http)
-        self._room = http.room
+        self._connections = http.connections
         self._next_warning = 0.0
-        self._listens_again: float | None = None
-        self._unasked: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._accepts_again_at: float | None = None
+        self._awaiting_request: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._wake = os.eventfd(0)
         # Registered with the listener's data: a wake-up makes the loop accept, find nothing, and notice the stop.
         self._selector.register(self._wake, selectors.EVENT_READ, data=http)
 
     def put(self, conn: Connection) -> None:
         """Take over a connection that is new, or that a worker or the streams' thread is done with for now."""
-        if conn.is_gathering:
-            self._room.weigh(conn, conn.size)
+        if conn.is_receiving_body:
+            self._connections.count_bytes(conn, conn.buffered_bytes)
         else:
-            conn.since = time.monotonic()
-        self.hold(conn)
+            conn.waiting_since = time.monotonic()
+        self.watch(conn)
 
-    def hold(self, conn: Connection) -> None:
+    def watch(self, conn: Connection) -> None:
         """Watch a connection until it is ready for a worker; with a pipelined request it is ready at once."""
         if conn.is_ready:
-            self._room.resume(conn)
+            self._connections.stop_waiting(conn)
             self.server.requests.put(conn)
         else:
             # Register last: from then on the watching thread, which may be another than this one, owns the connection.
-            self._room.wait(conn)
+            self._connections.start_waiting(conn)
             conn.is_watched = True
             self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
 
@@ -63,19 +63,19 @@ class Watcher(connections.ConnectionManager):
         """Replace cheroot's loop, whose idle timeouts follow the wall clock and never expire if it is set back."""
         next_look = time.monotonic()
         while not self._stop_requested:
-            self._listen_again()
-            patience = expiration_interval if self._listens_again is None else _STARVED_PAUSE
-            for _, conn in self._selector.select(timeout=patience):
+            self._resume_accepting()
+            timeout = expiration_interval if self._accepts_again_at is None else _ACCEPT_PAUSE
+            for _, conn in self._selector.select(timeout=timeout):
                 if conn is self.server:
                     self._accept()
-                elif self._release(conn):
-                    self.heard(conn)
+                elif self._unwatch(conn):
+                    self.on_readable(conn)
             now = time.monotonic()
             if now >= next_look:
-                self._end_overdue(now)
+                self._drop_overdue(now)
                 next_look = now + expiration_interval
 
-    def _release(self, conn: Connection) -> bool:
+    def _unwatch(self, conn: Connection) -> bool:
         """Stop watching a connection. Return False if it was dropped earlier in the same turn of the loop."""
         if not conn.is_watched:
             return False
@@ -86,9 +86,9 @@ class Watcher(connections.ConnectionManager):
         conn.is_watched = False
         return True
 
-    def _listen_again(self) -> None:
-        if self._listens_again is not None and time.monotonic() >= self._listens_again:
-            self._listens_again = None
+    def _resume_accepting(self) -> None:
+        if self._accepts_again_at is not None and time.monotonic() >= self._accepts_again_at:
+            self._accepts_again_at = None
             self._selector.register(self.server.socket, selectors.EVENT_READ, data=self.server)
 
     def stop(self) -> None:
@@ -96,59 +96,65 @@ class Watcher(connections.ConnectionManager):
         self._stop_requested = True
         os.eventfd_write(self._wake, 1)
 
-    def heard(self, conn: Connection) -> None:
+    def on_readable(self, conn: Connection) -> None:
         """Receive from a readable connection; hand it to a worker once its request is complete."""
-        conn.take()
-        if conn.is_over:
+        conn.receive()
+        if conn.is_finished:
             conn.close()
             return
         if conn.is_ready:
-            self._unasked.discard(conn)
-        elif conn.is_gathering or conn.size > _LIGHT:
-            self._room.weigh(conn, conn.size)
-        self.hold(conn)
-        self._make_room()
+            self._awaiting_request.discard(conn)
+        elif conn.is_receiving_body or conn.buffered_bytes > _UNCOUNTED_BYTES:
+            self._connections.count_bytes(conn, conn.buffered_bytes)
+        self.watch(conn)
+        self._free_bytes()
 
-    def _make_room(self) -> None:
+    def _free_bytes(self) -> None:
         """Drop the oldest unfinished requests until the rest is within the limit."""
-        while self._room.is_overdrawn and (oldest := self._room.oldest_heavy()) and self._release(oldest):
+        while (
+            self._connections.has_too_many_bytes
+            and (oldest := self._connections.oldest_with_bytes())
+            and self._unwatch(oldest)
+        ):
             self._warn("unfinished requests exceed their memory limit; dropping the oldest")
             self._give_up(oldest, Busy("too many unfinished requests; try again later"))
 
     def _give_up(self, conn: Connection, error: KalaError) -> None:
         """Stop waiting for a client. If its head is complete, it gets an error response; else the connection closes."""
-        if conn.is_gathering:
-            conn.fail(error)
-            self._room.weigh(conn, 0)
-            self.hold(conn)
+        if conn.is_receiving_body:
+            conn.fail_body(error)
+            self._connections.count_bytes(conn, 0)
+            self.watch(conn)
         else:
             conn.close()
 
-    def _end_overdue(self, now: float) -> None:
-        self._make_room()
-        for conn in self._room.waiting():
-            if conn.is_overdue(now, self.server.timeout) and self._release(conn):
+    def _drop_overdue(self, now: float) -> None:
+        self._free_bytes()
+        for conn in self._connections.waiting():
+            if conn.is_overdue(now, self.server.timeout) and self._unwatch(conn):
                 self._give_up(conn, Invalid("body: not received in time; send the whole body without long pauses"))
 
-    def see_off(self, seconds: float) -> None:
+    def drain(self, seconds: float) -> None:
         """Stop accepting; for up to `seconds` let accepted connections send their first request.
 
         They have nobody but us; a client that connects later reaches the next Kala, if systemd holds the listener.
         """
-        for listened in (self.server.socket, self._wake) if self._listens_again is None else (self._wake,):
+        for listened in (self.server.socket, self._wake) if self._accepts_again_at is None else (self._wake,):
             self._selector.unregister(listened)
         self.server.socket.close()
         deadline, left = time.monotonic() + seconds, 0.0
         while left >= 0:
             for _, conn in self._selector.select(timeout=left):
-                if self._release(conn):
-                    self.heard(conn)
-            waiting = [conn for conn in self._room.waiting() if conn in self._unasked or conn.is_gathering]
+                if self._unwatch(conn):
+                    self.on_readable(conn)
+            waiting = [
+                conn for conn in self._connections.waiting() if conn in self._awaiting_request or conn.is_receiving_body
+            ]
             left = deadline - time.monotonic() if waiting else -1.0
 
     def close_idle(self) -> None:
-        for conn in self._room.waiting():
-            if self._release(conn):
+        for conn in self._connections.waiting():
+            if self._unwatch(conn):
                 conn.close()
 
     def close(self) -> None:
@@ -156,22 +162,22 @@ class Watcher(connections.ConnectionManager):
         os.close(self._wake)
 
     def _accept(self) -> None:
-        if self._room.is_full and not self._drop_oldest():
-            self._look_away("%s are open, which is the limit", self._room.most)
+        if self._connections.is_full and not self._drop_oldest():
+            self._pause_accepting("%s are open, which is the limit", self._connections.limit)
             return
         try:
             client, address = self.server.socket.accept()
         except BlockingIOError:
             return
         except OSError as error:
-            self._look_away("%s", error)
+            self._pause_accepting("%s", error)
             return
         conn = self._connection(client, address)
-        if not self._room.has_share(conn.origin) and not self._drop_oldest(conn.origin):
+        if not self._connections.has_share(conn.origin) and not self._drop_oldest(conn.origin):
             conn.close()
             return
-        self._room.enter(conn)
-        self._unasked.add(conn)
+        self._connections.add(conn)
+        self._awaiting_request.add(conn)
         self.put(conn)
 
     def _connection(self, client: socket.socket, address: Any) -> Connection:
@@ -188,26 +194,28 @@ class Watcher(connections.ConnectionManager):
 
     def _drop_oldest(self, origin: str | None = None) -> bool:
         """Close the oldest waiting connection, to admit another. Return False if none waits."""
-        oldest = self._room.oldest(origin)
-        if oldest is None or not self._release(oldest):
+        oldest = self._connections.oldest(origin)
+        if oldest is None or not self._unwatch(oldest):
             return False
         if origin:
             self._warn("%s has reached the limit of connections for one address; closing its oldest idle one", origin)
         else:
-            self._warn("%s connections are open, which is the limit; closing the oldest idle one", self._room.most)
+            self._warn(
+                "%s connections are open, which is the limit; closing the oldest idle one", self._connections.limit
+            )
         self._give_up(oldest, Busy("too many connections; try again later"))
         return True
 
-    def _look_away(self, reason: str, *values: object) -> None:
+    def _pause_accepting(self, reason: str, *values: object) -> None:
         """Stop watching the listener for a moment: as epoll is level-triggered, the loop would spin.
 
         Connections that are accepted already are served meanwhile.
         """
         self._warn(f"cannot accept new connections at the moment: {reason}", *values)
         self._selector.unregister(self.server.socket)
-        self._listens_again = time.monotonic() + _STARVED_PAUSE
+        self._accepts_again_at = time.monotonic() + _ACCEPT_PAUSE
 
     def _warn(self, text: str, *values: object) -> None:
         if time.monotonic() >= self._next_warning:
             logger.warning(text, *values)
-            self._next_warning = time.monotonic() + _WARNED_EVERY
+            self._next_warning = time.monotonic() + _WARNING_INTERVAL

@@ -13,7 +13,7 @@ from cheroot.workers import threadpool
 
 # Seconds, beyond its timeout, that stop() waits for workers after their sockets were shut down.
 _GRACE = 0.5
-_DISMISSED = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
+_SHUTDOWN = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
 
 
 @contextlib.contextmanager
@@ -42,15 +42,15 @@ class Workers(threadpool.ThreadPool):
 
     def stop(self, timeout: float = 0) -> None:
         """In place of cheroot's, which waits for ever for a handler that hangs."""
-        self._dismiss()
+        self._ask_to_end()
         self._join(timeout)
-        self._drop_waiting()
+        self._close_queued()
         for worker in self._threads:
             if conn := worker.conn:
                 # The worker may be closing it at the same time, which is as good.
                 with contextlib.suppress(OSError):
                     conn.socket.shutdown(socket.SHUT_RDWR)
-        self._dismiss()
+        self._ask_to_end()
         self._join(_GRACE)
 
     def _spawn_worker(self) -> threadpool.WorkerThread:
@@ -60,20 +60,20 @@ class Workers(threadpool.ThreadPool):
         worker.start()
         return worker
 
-    def _dismiss(self) -> None:
+    def _ask_to_end(self) -> None:
         # Counted before the first of them can end, as it may not be the first in the list.
         for _ in [worker for worker in self._threads if worker.is_alive()]:
-            self._queue.put(_DISMISSED)
+            self._queue.put(_SHUTDOWN)
 
     def _join(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         for worker in self._threads:
             worker.join(max(0, deadline - time.monotonic()))
 
-    def _drop_waiting(self) -> None:
+    def _close_queued(self) -> None:
         """So that a worker that comes back to life serves nobody: what the application stands on may be gone."""
         with contextlib.suppress(queue.Empty):
             while True:
                 waiting = self._queue.get_nowait()
-                if waiting is not _DISMISSED:
+                if waiting is not _SHUTDOWN:
                     waiting.close()

@@ -20,7 +20,7 @@ from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.limits import HEAD_BYTES
 from kala.server import connection, watcher
 from kala.server.body import BodyTooLarge, read_body
-from kala.server.room import Room
+from kala.server.connections import Connections
 from kala.server.server import Server, listen
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
@@ -283,7 +283,7 @@ class StarvedListener(socket.socket):
 
 
 def test_running_out_of_file_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
-    monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
+    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", 0.01)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     for _ in range(3):
@@ -304,7 +304,7 @@ def test_idle_connections_are_closed_in_time_even_if_the_wall_clock_is_set(serve
 
 
 def test_open_connections_are_served_at_once_while_no_file_descriptor_is_left_for_new_ones(serve, connect, monkeypatch):
-    monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
+    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     listener.refusals = 0
     started = serve(listener=listener)
@@ -320,7 +320,7 @@ def test_open_connections_are_served_at_once_while_no_file_descriptor_is_left_fo
 
 
 def test_a_server_that_pauses_accepting_can_be_stopped(serve, connect, monkeypatch):
-    monkeypatch.setattr(watcher, "_STARVED_PAUSE", LONG)
+    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     connect(started)
@@ -396,7 +396,7 @@ def test_five_hundred_idle_keep_alive_connections_do_not_hinder_a_request(serve,
 
 
 def test_when_nearly_all_connections_wait_one_closes_after_its_answer(serve, connect):
-    started = serve(room=Room(6))
+    started = serve(connections=Connections(6))
     clients = [connect(started) for _ in range(6)]
     assert clients[-1].ask(GET).headers["Connection"] == "close"
     assert clients[-1].is_closed()
@@ -406,7 +406,7 @@ def test_when_nearly_all_connections_wait_one_closes_after_its_answer(serve, con
 
 
 def test_at_the_limit_a_new_connection_replaces_the_one_that_was_silent_longest(serve, connect, log):
-    started = serve(room=Room(4))
+    started = serve(connections=Connections(4))
     silent = [connect(started) for _ in range(4)]
     new = [connect(started) for _ in range(2)]
     assert [client.is_closed() for client in silent[:2]] == [True, True]
@@ -417,7 +417,7 @@ def test_at_the_limit_a_new_connection_replaces_the_one_that_was_silent_longest(
 
 
 def test_a_connection_that_sends_a_head_bytewise_still_counts_as_the_oldest(serve, connect):
-    started = serve(room=Room(8))
+    started = serve(connections=Connections(8))
     slow = connect(started)
     for place in range(7):
         slow.socket.sendall(GET[place : place + 1])
@@ -427,8 +427,8 @@ def test_a_connection_that_sends_a_head_bytewise_still_counts_as_the_oldest(serv
 
 
 def test_at_the_limit_without_a_silent_connection_new_ones_wait(serve, connect, gate, monkeypatch):
-    monkeypatch.setattr(watcher, "_STARVED_PAUSE", 0.01)
-    started = serve(gate, threads=2, room=Room(2))
+    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", 0.01)
+    started = serve(gate, threads=2, connections=Connections(2))
     busy = [connect(started) for _ in range(2)]
     for client in busy:
         client.socket.sendall(GET.replace(b"/", b"/wait", 1))
@@ -442,7 +442,7 @@ def test_at_the_limit_without_a_silent_connection_new_ones_wait(serve, connect, 
 def test_one_address_of_another_machine_cannot_take_all_connections(serve, connect, monkeypatch):
     far = iter(["192.0.2.1"] * 5 + [None] * 2)
     monkeypatch.setattr(watcher, "origin_of", lambda _: next(far))
-    started = serve(room=Room(8))
+    started = serve(connections=Connections(8))
     flood = [connect(started) for _ in range(5)]
     local = [connect(started) for _ in range(2)]
     assert [client.ask(GET).status for client in local] == [200, 200]
@@ -451,19 +451,19 @@ def test_one_address_of_another_machine_cannot_take_all_connections(serve, conne
 
 
 def test_the_bytes_of_unfinished_heads_are_limited(serve, connect):
-    room = Room(100, received=300_000)
-    started = serve(room=room)
+    connections = Connections(100, bytes_limit=300_000)
+    started = serve(connections=connections)
     head = GET[:-2] + b"A: " + b"x" * 60_000
     slow = [connect(started) for _ in range(20)]
     for client in slow:
         client.socket.sendall(head)
     assert all(client.is_closed() for client in slow[:15])
     assert slow[-1].ask(b"\r\n\r\n").status == 200
-    assert not room.is_overdrawn
+    assert not connections.has_too_many_bytes
 
 
 def test_above_the_limit_of_bytes_the_oldest_body_gets_503(serve, connect):
-    started = serve(max_body=100_000, room=Room(100, received=250_000))
+    started = serve(max_body=100_000, connections=Connections(100, bytes_limit=250_000))
     bodies = [connect(started) for _ in range(4)]
     for client in bodies:
         client.socket.sendall(POST + b"Content-Length: 90000\r\n\r\n" + b"x" * 80_000)

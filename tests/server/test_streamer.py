@@ -108,8 +108,8 @@ def after():
 def stage(after):
     """Start a server with a streamer. Ticks come only where a test wants them."""
 
-    def start(threads=1, limit=1000, patience=LONG, tick=LONG):
-        made = Stage(Streamer(limit, patience=patience, tick=tick), threads=threads)
+    def start(threads=1, limit=1000, timeout=LONG, tick=LONG):
+        made = Stage(Streamer(limit, timeout=timeout, tick=tick), threads=threads)
         after.callback(made.server.stop, PATIENCE)
         return made
 
@@ -325,13 +325,13 @@ def test_a_client_that_resets_the_connection_is_noticed_and_nothing_is_logged(st
 
 def test_a_client_that_reads_nothing_for_too_long_is_dropped(stage, follow):
     source = Flood(LONG * 1024 * 1024)
-    client = follow(stage(patience=0.2, tick=0.05), source, reads=False)
+    client = follow(stage(timeout=0.2, tick=0.05), source, reads=False)
     assert source.closed.wait(PATIENCE)
     assert is_cut(client)
 
 
 def test_a_client_that_has_read_all_is_not_dropped_however_long_the_source_has_nothing(stage, follow):
-    started, talk = stage(patience=0.1, tick=0.02), Talk()
+    started, talk = stage(timeout=0.1, tick=0.02), Talk()
     client = follow(started, talk)
     wait_for(lambda: talk.reads > 20)
     talk.say(b"at last", None)

@@ -11,7 +11,7 @@ import msgspec
 from cheroot import errors, server
 
 from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
-from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, shown
+from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, quoted
 from kala.server.source import PART
 
 # Key in the WSGI environ of a function that takes a Source as the body of the response, and may raise Busy.
@@ -19,22 +19,22 @@ STREAM = "kala.stream"
 
 # Default headers of each response, for browsers: it is data. It must not be taken for a page or a script, shown in a
 # frame, read by another site, or cached.
-_SAFE = (
+_SAFETY_HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),
     (b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
     (b"Cache-Control", b"no-store"),
 )
-_SAFE_LINES = b"".join(b"%b: %b\r\n" % header for header in _SAFE) + b"\r\n"
+_SAFETY_LINES = b"".join(b"%b: %b\r\n" % header for header in _SAFETY_HEADERS) + b"\r\n"
 _CRLF = b"\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"%b [!-~]+ HTTP/1\.[01]" % _TOKEN)
 _HEADER = re.compile(rb"(%b):([\t -~\x80-\xff]*)\r\n" % _TOKEN)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_GIVEN_ONCE = frozenset({b"Host", b"Content-Length", b"Transfer-Encoding"})
+_SINGLE_HEADERS = frozenset({b"Host", b"Content-Length", b"Transfer-Encoding"})
 
 
-class Request(server.HTTPRequest):
+class StrictRequest(server.HTTPRequest):
     """cheroot's request, but strict, with errors in JSON and with bodies of Kala's own."""
 
     body: SizedBody
@@ -47,22 +47,22 @@ class Request(server.HTTPRequest):
             if not super().read_request_line():  # type: ignore[no-untyped-call]  # cheroot's stubs
                 return False
         except ValueError as error:
-            return self._refuse("400 Bad Request", f"request line: the target must be a path ({error})")
+            return self._send_error("400 Bad Request", f"request line: the target must be a path ({error})")
         if len(self.uri) > URL_BYTES:
-            return self._refuse("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; use a shorter URL")
+            return self._send_error("414 URI Too Long", f"URL: longer than {URL_BYTES} bytes; use a shorter URL")
         line = b" ".join((self.method, self.uri, self.request_protocol))
-        text = f"request line: {shown(line)} is not a valid request line, such as GET /path HTTP/1.1"
-        return bool(_REQUEST_LINE.fullmatch(line)) or self._refuse("400 Bad Request", text)
+        text = f"request line: {quoted(line)} is not a valid request line, such as GET /path HTTP/1.1"
+        return bool(_REQUEST_LINE.fullmatch(line)) or self._send_error("400 Bad Request", text)
 
     def read_request_headers(self) -> bool:
         """Respond with 413 and 431 where the size is wrong."""
         try:
             return bool(super().read_request_headers())  # type: ignore[no-untyped-call]  # cheroot's stubs
         except BodyTooLarge as error:
-            return self._refuse("413 Content Too Large", str(error))
+            return self._send_error("413 Content Too Large", str(error))
         except errors.MaxSizeExceeded:
             text = f"headers: more than {HEADER_LINES}, or larger than {HEAD_BYTES} bytes together; send fewer"
-            return self._refuse("431 Request Header Fields Too Large", text)
+            return self._send_error("431 Request Header Fields Too Large", text)
 
     def header_reader(self, rfile: Any, headers: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """Replace cheroot's reader, which keeps the last of two lengths. cheroot turns a ValueError into a 400."""
@@ -73,7 +73,7 @@ class Request(server.HTTPRequest):
                 raise errors.MaxSizeExceeded
             _add_header(headers, line)
         if b"Connection" in headers:
-            headers[b"Connection"] = _spelt_for_cheroot(headers[b"Connection"])
+            headers[b"Connection"] = _connection_for_cheroot(headers[b"Connection"])
         _check_framing(headers, is_http_11=self.response_protocol == "HTTP/1.1")
         if int(headers.get(b"Content-Length", 0)) > self.server.max_request_body_size:
             raise BodyTooLarge(self.server.max_request_body_size)
@@ -93,7 +93,7 @@ class Request(server.HTTPRequest):
         """Replace cheroot's method, which reads bodies leniently and lets SystemExit in a handler end the server."""
         self.rfile = self.body.open()
         gateway = self.server.gateway(self)
-        gateway.env[STREAM] = self.conn.stream
+        gateway.env[STREAM] = self.conn.start_stream
         try:
             gateway.respond()
         except SystemExit as error:
@@ -105,13 +105,13 @@ class Request(server.HTTPRequest):
     def send_headers(self) -> None:
         """Close after a live stream, and after a broken body: its rest would look like a request. Name no software."""
         if self.body.error:
-            self.close_connection = self.conn.unread = True
-        if self.conn.is_followed:
+            self.close_connection = self.conn.has_unread_input = True
+        if self.conn.is_live:
             self.close_connection = True
         given = {name.lower(): value for name, value in self.outheaders}
         if b"server" in given:
             self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
-        self.outheaders += [header for header in _SAFE if header[0].lower() not in given]
+        self.outheaders += [header for header in _SAFETY_HEADERS if header[0].lower() not in given]
         self.length = int(given[b"content-length"]) if b"content-length" in given else None
         super().send_headers()
 
@@ -128,15 +128,15 @@ class Request(server.HTTPRequest):
 
     def simple_response(self, status: str, msg: str = "") -> None:
         """Respond with an error of the server itself, and close the connection."""
-        self.close_connection = self.conn.unread = self.sent_headers = True
+        self.close_connection = self.conn.has_unread_input = self.sent_headers = True
         body = msgspec.json.encode({"error": msg or status[4:]})
         head = (
             f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         )
-        self.conn.wfile.write(head.encode() + _SAFE_LINES + body)
+        self.conn.wfile.write(head.encode() + _SAFETY_LINES + body)
 
-    def _refuse(self, status: str, text: str) -> bool:
+    def _send_error(self, status: str, text: str) -> bool:
         self.simple_response(status, text)
         return False
 
@@ -144,16 +144,16 @@ class Request(server.HTTPRequest):
 def _add_header(headers: dict[bytes, bytes], line: bytes) -> None:
     match = _HEADER.fullmatch(line)
     if not match:
-        raise ValueError(f"headers: {shown(line)} is not a valid header line, such as Name: value")
+        raise ValueError(f"headers: {quoted(line)} is not a valid header line, such as Name: value")
     name, value = match[1].title(), match[2].strip(b"\t ")
-    if name in headers and name in _GIVEN_ONCE:
+    if name in headers and name in _SINGLE_HEADERS:
         raise ValueError(f"{name.decode()}: given more than once; use it once")
     # WSGI makes `-` and `_` one: with an underscore, a header could pass for another one that was checked.
     if b"_" not in name:
         headers[name] = headers[name] + b", " + value if name in headers else value
 
 
-def _spelt_for_cheroot(connection: bytes) -> bytes:
+def _connection_for_cheroot(connection: bytes) -> bytes:
     """Return the header as cheroot compares it: whole and by case. It is a list, in any case (RFC 9110, 7.6.1)."""
     words = {word.strip() for word in connection.lower().split(b",")}
     if b"close" in words:
@@ -166,8 +166,8 @@ def _check_framing(headers: dict[bytes, bytes], *, is_http_11: bool) -> None:
     if is_http_11 and b"Host" not in headers:
         raise ValueError("Host: missing; HTTP/1.1 requires it")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise ValueError(f"Content-Length: must be a number of bytes, not {shown(length)}")
+        raise ValueError(f"Content-Length: must be a number of bytes, not {quoted(length)}")
     if coding is not None and not (is_http_11 and coding.lower() == b"chunked"):
-        raise ValueError(f"Transfer-Encoding: {shown(coding)} is not supported; use chunked with HTTP/1.1")
+        raise ValueError(f"Transfer-Encoding: {quoted(coding)} is not supported; use chunked with HTTP/1.1")
     if coding is not None and length is not None:
         raise ValueError("Content-Length: given together with Transfer-Encoding; use only one of them")

@@ -23,63 +23,63 @@ def origin_of(address: str) -> str | None:
     return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
-class Room(Generic[AnyClient]):
+class Connections(Generic[AnyClient]):
     """The open connections of one server, and which of them wait for their clients. For any thread."""
 
-    def __init__(self, connections: int, received: int = RECEIVED_BYTES) -> None:
-        self.most = connections
-        self._share = max(1, connections * ADDRESS_PERCENT // 100)
-        self._received = received
+    def __init__(self, limit: int, bytes_limit: int = RECEIVED_BYTES) -> None:
+        self.limit = limit
+        self._limit_per_origin = max(1, limit * ADDRESS_PERCENT // 100)
+        self._bytes_limit = bytes_limit
         self._lock = threading.Lock()
         self._open: set[AnyClient] = set()
-        self._of_origin: Counter[str] = Counter()
+        self._by_origin: Counter[str] = Counter()
         # Connections that wait for their clients, oldest first.
         self._waiting: dict[AnyClient, None] = {}
         self._bytes = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self._open) >= self.most
+        return len(self._open) >= self.limit
 
     @property
     def is_nearly_full(self) -> bool:
         """Whether so many connections wait that each response should close its own."""
-        return len(self._waiting) >= self.most * 3 // 4
+        return len(self._waiting) >= self.limit * 3 // 4
 
     @property
-    def is_overdrawn(self) -> bool:
+    def has_too_many_bytes(self) -> bool:
         """Whether the bytes of unfinished requests exceed their limit."""
-        return self._bytes > self._received
+        return self._bytes > self._bytes_limit
 
     def has_share(self, origin: str | None) -> bool:
         """Whether one more connection from `origin` is within its share."""
-        return origin is None or self._of_origin[origin] < self._share
+        return origin is None or self._by_origin[origin] < self._limit_per_origin
 
-    def enter(self, connection: AnyClient) -> None:
+    def add(self, connection: AnyClient) -> None:
         with self._lock:
             self._open.add(connection)
             if connection.origin:
-                self._of_origin[connection.origin] += 1
+                self._by_origin[connection.origin] += 1
 
-    def leave(self, connection: AnyClient) -> None:
+    def remove(self, connection: AnyClient) -> None:
         """Forget a connection. Idempotent."""
-        self.weigh(connection, 0)
+        self.count_bytes(connection, 0)
         with self._lock:
             self._waiting.pop(connection, None)
             if connection not in self._open:
                 return
             self._open.remove(connection)
             if connection.origin:
-                self._of_origin[connection.origin] -= 1
-                if not self._of_origin[connection.origin]:
-                    del self._of_origin[connection.origin]
+                self._by_origin[connection.origin] -= 1
+                if not self._by_origin[connection.origin]:
+                    del self._by_origin[connection.origin]
 
-    def wait(self, connection: AnyClient) -> None:
+    def start_waiting(self, connection: AnyClient) -> None:
         """Note that a connection waits for its client. If it waits already, it keeps its place in the order."""
         with self._lock:
             self._waiting.setdefault(connection)
 
-    def resume(self, connection: AnyClient) -> None:
+    def stop_waiting(self, connection: AnyClient) -> None:
         """Note that a connection no longer waits."""
         with self._lock:
             self._waiting.pop(connection, None)
@@ -94,14 +94,14 @@ class Room(Generic[AnyClient]):
         with self._lock:
             return next((one for one in self._waiting if origin in (None, one.origin)), None)
 
-    def weigh(self, connection: AnyClient, size: int) -> None:
+    def count_bytes(self, connection: AnyClient, size: int) -> None:
         """Note how many bytes of unfinished requests a connection buffers."""
-        if connection.weight != size:
+        if connection.counted_bytes != size:
             with self._lock:
-                self._bytes += size - connection.weight
-                connection.weight = size
+                self._bytes += size - connection.counted_bytes
+                connection.counted_bytes = size
 
-    def oldest_heavy(self) -> AnyClient | None:
+    def oldest_with_bytes(self) -> AnyClient | None:
         """Return the connection with counted bytes that has waited longest."""
         with self._lock:
-            return next((one for one in self._waiting if one.weight), None)
+            return next((one for one in self._waiting if one.counted_bytes), None)
