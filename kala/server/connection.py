@@ -146,15 +146,19 @@ class Connection(server.HTTPConnection):
         if self._request and not self._request.body.is_done:
             self._request.body.fail(error)
 
-    def communicate(self) -> bool:
-        """Do what needs no input; return whether to keep the connection, if only to send the response."""
+    def serve(self) -> None:
+        """Do what needs no input, in a worker; then hand over the connection, or close it."""
         try:
-            self._is_kept = self._serve()
-            return self._request is not None or self._send()
+            self._is_kept = self._handle()
+            is_open = self._request is not None or self._send()
         except (OSError, Aborted):  # the client has disconnected, or the response cannot be completed
-            return False
+            is_open = False
+        if is_open:
+            self.server.put_conn(self)
+        else:
+            self.close()
 
-    def _serve(self) -> bool:
+    def _handle(self) -> bool:
         """Parse a request, or handle a complete one; return whether the connection stays open for another."""
         request = self._request or self._parse()
         try:

@@ -124,8 +124,6 @@ class Http(wsgi.Server):
 
     software = "Kala"
     max_request_header_size = HEAD_BYTES
-    # Shadow cheroot's property: a worker that dies sets it, which would stop the server.
-    interrupt = None
 
     def __init__(
         self,
@@ -142,7 +140,7 @@ class Http(wsgi.Server):
         super().__init__(address, app, server_name="Kala")
         self.socket = listener
         self._drain_seconds = 0.0
-        self.requests = Workers(self, min=threads, max=threads)
+        self.requests = Workers(threads)
         self.streamer = streamer
         self.connections = connections
         self.max_request_body_size = max_body

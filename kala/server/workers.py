@@ -1,22 +1,24 @@
-"""The pool of threads that run the application: cheroot's, with a stop() that always returns."""
+"""The pool of threads that run the application, with a stop() that always returns."""
 
-import contextlib
+import logging
 import os
-import queue
 import random
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
 
-from cheroot.workers import threadpool
+from kala.server.connection import Connection
 
 # Seconds, beyond its timeout, that stop() waits for workers after their sockets were shut down.
 _GRACE = 0.5
-_SHUTDOWN = threadpool._SHUTDOWNREQUEST  # type: ignore[attr-defined]  # noqa: SLF001 - what ends a worker; not in the stubs
+
+logger = logging.getLogger("kala.http")
 
 
-@contextlib.contextmanager
+@contextmanager
 def on_one_processor() -> Iterator[None]:
     """Pin threads that are started in this context to one of our processors: they inherit the starter's affinity.
 
@@ -25,55 +27,70 @@ def on_one_processor() -> Iterator[None]:
     be more than one Kala on the machine. If the system forbids it (SystemCallFilter=~@resources), they are not pinned.
     """
     ours = os.sched_getaffinity(0)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.sched_setaffinity(0, {random.choice(list(ours))})  # noqa: S311  no secret
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.sched_setaffinity(0, ours)
 
 
-class Workers(threadpool.ThreadPool):
-    """cheroot's pool, but of daemon threads, and with a stop that ends."""
+class Workers:
+    """A fixed number of threads in which connections parse and handle their requests."""
 
-    _threads: list[threadpool.WorkerThread]
-    _queue: "queue.Queue[Any]"
+    def __init__(self, count: int) -> None:
+        # A worker that gets None puts it back for the next one, and ends.
+        self._queue: SimpleQueue[Connection | None] = SimpleQueue()
+        # By worker, so that stop() finds the socket of one that hangs.
+        self._serving: list[Connection | None] = [None] * count
+        self._threads = [
+            Thread(target=self._run, args=(number,), name=f"kala-http-{number + 1}", daemon=True)
+            for number in range(count)
+        ]
 
-    def stop(self, timeout: float = 0) -> None:
-        """In place of cheroot's, which waits for ever for a handler that hangs."""
-        self._ask_to_end()
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, connection: Connection) -> None:
+        self._queue.put(connection)
+
+    def stop(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds for requests in flight, then shut their sockets down.
+
+        A handler that hangs keeps its thread, which is a daemon.
+        """
+        self._queue.put(None)
         self._join(timeout)
         self._close_queued()
-        for worker in self._threads:
-            if conn := worker.conn:
-                # The worker may be closing it at the same time, which is as good.
-                with contextlib.suppress(OSError):
-                    conn.socket.shutdown(socket.SHUT_RDWR)
-        self._ask_to_end()
+        for connection in self._serving:
+            if connection:
+                with suppress(OSError):  # a race: the worker closes the socket at the same time
+                    connection.socket.shutdown(socket.SHUT_RDWR)
         self._join(_GRACE)
 
-    def _spawn_worker(self) -> threadpool.WorkerThread:
-        worker = threadpool.WorkerThread(self.server)  # type: ignore[no-untyped-call]  # cheroot's stubs
-        worker.name = worker.name.replace("Thread", "kala-http")
-        worker.daemon = True
-        worker.start()
-        return worker
-
-    def _ask_to_end(self) -> None:
-        # Counted before the first of them can end, as it may not be the first in the list.
-        for _ in [worker for worker in self._threads if worker.is_alive()]:
-            self._queue.put(_SHUTDOWN)
+    def _run(self, number: int) -> None:
+        while (connection := self._queue.get()) is not None:
+            self._serving[number] = connection
+            try:
+                connection.serve()
+            except Exception:  # without its workers the server would hang
+                logger.exception("error in a worker of the HTTP server; it keeps running")
+                connection.close()
+            self._serving[number] = None
+        self._queue.put(None)
 
     def _join(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        for worker in self._threads:
-            worker.join(max(0, deadline - time.monotonic()))
+        for thread in self._threads:
+            if thread.ident:
+                thread.join(max(0, deadline - time.monotonic()))
 
     def _close_queued(self) -> None:
-        """So that a worker that comes back to life serves nobody: what the application stands on may be gone."""
-        with contextlib.suppress(queue.Empty):
+        """Leave nothing for a worker whose handler returns later: the parts below the application may be closed."""
+        with suppress(Empty):
             while True:
-                waiting = self._queue.get_nowait()
-                if waiting is not _SHUTDOWN:
-                    waiting.close()
+                if connection := self._queue.get_nowait():
+                    connection.close()
+        self._queue.put(None)

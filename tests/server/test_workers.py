@@ -9,6 +9,7 @@ import time
 import pytest
 
 from kala.server.server import Server, listen
+from kala.server.workers import Workers
 
 
 @pytest.fixture
@@ -28,6 +29,28 @@ def test_idle_workers_all_end_at_once_in_any_order():
         began = time.monotonic()
         server.stop(5)
         assert time.monotonic() - began < 2.5
+
+
+def test_an_unexpected_error_in_a_worker_is_logged_and_does_not_end_it(caplog):
+    class Connection:
+        def __init__(self):
+            self.closed = threading.Event()
+
+        def serve(self):
+            raise RuntimeError("unexpected")
+
+        def close(self):
+            self.closed.set()
+
+    workers, connections = Workers(1), [Connection() for _ in range(2)]
+    workers.start()
+    for connection in connections:
+        workers.put(connection)
+    assert all(connection.closed.wait(5) for connection in connections)
+    workers.stop(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "error in a worker of the HTTP server; it keeps running"
+    ] * 2
 
 
 def processors_of_server():
