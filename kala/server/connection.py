@@ -12,6 +12,7 @@ from cheroot import server
 
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.core.limits import BODY_SECONDS, HEAD_BYTES
+from kala.server.cheroot_server import CherootServer
 from kala.server.connections import Connections
 from kala.server.outbox import Outbox
 from kala.server.source import Parts, Source
@@ -29,14 +30,12 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 class Host(Protocol):
     """The server, as a connection sees it."""
 
+    cheroot: CherootServer
     connections: "Connections[Connection]"
     streamer: Streamer
 
-    def put_conn(self, conn: "Connection") -> None:
+    def put(self, conn: "Connection") -> None:
         """Take a connection over from the thread that owned it, to send its response or wait for its client."""
-
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Log an error."""
 
 
 class Connection(server.HTTPConnection):
@@ -56,10 +55,13 @@ class Connection(server.HTTPConnection):
     # The counted bytes of its unfinished requests, and whether the watching thread waits for input.
     counted_bytes = 0
     is_watched = False
+    # Whether the client has not sent a complete request yet.
+    is_new = True
 
-    def __init__(self, http: Host, client: socket.socket, origin: str | None) -> None:
+    def __init__(self, host: Host, client: socket.socket, origin: str | None) -> None:
         """Replace cheroot's constructor, whose file objects block."""
-        self.server = http
+        self._host = host
+        self.server = host.cheroot
         self.socket = client
         self.origin = origin
         self.rfile = io.BytesIO()
@@ -154,7 +156,7 @@ class Connection(server.HTTPConnection):
         except (OSError, Aborted):  # the client has disconnected, or the response cannot be completed
             is_open = False
         if is_open:
-            self.server.put_conn(self)
+            self._host.put(self)
         else:
             self.close()
 
@@ -171,12 +173,12 @@ class Connection(server.HTTPConnection):
                 self.wfile.send()  # 100 Continue
                 return True
             self._request = None
-            self.server.connections.count_bytes(self, 0)
+            self._host.connections.count_bytes(self, 0)
             request.respond()
         except (ConnectionError, TimeoutError):
             raise
-        except Exception as error:  # noqa: BLE001  an error in a handler must not end the worker
-            self.server.error_log(repr(error), level=logging.ERROR, traceback=True)
+        except Exception as error:
+            logger.warning("error in a request handler: %r", error, exc_info=True)
             self.end_stream()
             if not request.sent_headers:
                 request.simple_response("500 Internal Server Error")
@@ -212,7 +214,7 @@ class Connection(server.HTTPConnection):
         """Continue as a worker would, after the streams' thread has sent the response."""
         self.stream = None
         if self._is_kept or self._half_close():
-            self.server.put_conn(self)
+            self._host.put(self)
         else:
             self.close()
 
@@ -221,7 +223,7 @@ class Connection(server.HTTPConnection):
         self.source = source
         try:
             if self.is_live:
-                self.server.streamer.admit()
+                self._host.streamer.admit()
         except Busy:
             self.source = None
             _close(source)
@@ -230,7 +232,7 @@ class Connection(server.HTTPConnection):
     def end_stream(self) -> None:
         """Close the source, if there is one, and stop counting a live stream."""
         if self.is_live:
-            self.server.streamer.leave()
+            self._host.streamer.leave()
         source, self.source = self.source, None
         if source is not None:
             _close(source)
@@ -238,7 +240,7 @@ class Connection(server.HTTPConnection):
     def close(self) -> None:
         """Replace cheroot's method, which closes its own file objects."""
         self.end_stream()
-        self.server.connections.remove(self)
+        self._host.connections.remove(self)
         with suppress(OSError):  # the client has closed it already
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()

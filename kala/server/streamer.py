@@ -4,7 +4,6 @@ A source is read only when all that it returned before is sent. A client that st
 """
 
 import logging
-import os
 import selectors
 import socket
 import struct
@@ -14,6 +13,7 @@ from contextlib import suppress
 
 from kala.core.errors import Busy
 from kala.core.limits import FOLLOWED, UNSENT_BYTES
+from kala.server.bell import Bell
 from kala.server.stream import Aborted, Stream
 
 # Seconds between two rounds over all streams. The rest grows with the duration of a round, so that the thread has a
@@ -46,9 +46,8 @@ class Streamer:
         self._unsent = unsent
         self._timeout = timeout
         self._tick = tick
-        # Guarded by the lock. The bell, an eventfd, wakes the thread.
+        # Guarded by the lock.
         self._lock = threading.Lock()
-        self._bell = -1
         self._adopted: list[Stream] = []
         # How many streams are finite, and whether there are none; stop() waits for them.
         self._finite = 0
@@ -63,22 +62,22 @@ class Streamer:
         self._streams: set[Stream] = set()
         self._rested_since = 0.0
         self._rest = _REST
+        self._bell = Bell()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._bell, _READ)
         self._thread = threading.Thread(target=self._run, name="kala-streams", daemon=True)
 
     def start(self) -> None:
         """Start the thread, unless the streamer was stopped."""
         with self._lock:
-            if not self._stopped and self._bell < 0:
-                self._bell = os.eventfd(0)
-                self._selector = selectors.DefaultSelector()
-                self._selector.register(self._bell, _READ)
+            if not self._stopped and not self._thread.ident:
                 self._thread.start()
 
     def close(self) -> None:
         """Close live streams and admit no more. Finite responses are still sent."""
         with self._lock:
             self._is_closed = True
-            self._ring()
+        self._bell.ring()
 
     def stop(self, timeout: float = 0) -> None:
         """Wait up to `timeout` seconds for finite responses to be sent, then close their connections.
@@ -89,16 +88,17 @@ class Streamer:
         self._is_idle.wait(timeout)
         with self._lock:
             self._stopped = True
-            self._ring()
         if self._thread.ident:
+            self._bell.ring()
             self._thread.join(_GRACE)
+        else:
+            self._close_all()
 
     def wake(self) -> None:
         """Announce that sources may have data. Cheap, and for any thread."""
         if self._count and not self._is_woken:
             self._is_woken = True
-            with self._lock:
-                self._ring()
+            self._bell.ring()
 
     @property
     def is_full(self) -> bool:
@@ -121,19 +121,16 @@ class Streamer:
     def adopt(self, stream: Stream) -> None:
         """Take over a stream, with its connection, from a worker."""
         with self._lock:
-            is_served = not self._stopped and not (self._is_closed and stream.is_live) and self._bell >= 0
+            is_served = not self._stopped and not (self._is_closed and stream.is_live)
             if is_served:
                 self._adopted.append(stream)
                 if not stream.is_live:
                     self._finite += 1
                     self._is_idle.clear()
-                self._ring()
-        if not is_served:
+        if is_served:
+            self._bell.ring()
+        else:
             stream.connection.close()
-
-    def _ring(self) -> None:
-        if self._bell >= 0:
-            os.eventfd_write(self._bell, 1)
 
     # The methods below run in the streams' thread.
 
@@ -174,7 +171,7 @@ class Streamer:
 
     def _take_adopted(self) -> None:
         with self._lock:
-            os.eventfd_read(self._bell)
+            self._bell.clear()
             adopted, self._adopted = self._adopted, []
         for stream in adopted:
             self._streams.add(stream)
@@ -241,9 +238,7 @@ class Streamer:
         stream.connection.close()
 
     def _close_all(self) -> None:
-        with self._lock:
-            os.close(self._bell)
-            self._bell = -1
+        self._bell.close()
         for stream in [*self._streams, *self._adopted]:
             stream.connection.close()
         self._selector.close()

@@ -1,221 +1,223 @@
 """Connections that wait for their clients: one thread watches them all, so that none of them occupies a worker."""
 
 import logging
-import os
 import selectors
 import socket
+import threading
 import time
-import weakref
-from contextlib import suppress
 from typing import Any
 
-from cheroot import connections
-
 from kala.core.errors import Busy, Invalid, KalaError
-from kala.server.connection import Connection, Host
-from kala.server.connections import origin_of
+from kala.server.bell import Bell
+from kala.server.cheroot_server import CherootServer
+from kala.server.connection import Connection
+from kala.server.connections import Connections, origin_of
+from kala.server.listener import Listener
+from kala.server.shortage_log import ShortageLog
+from kala.server.streamer import Streamer
+from kala.server.workers import Workers
 
-# Seconds to pause accepting when no file descriptor is left.
-_ACCEPT_PAUSE = 0.1
 # Bytes of a head that a connection may buffer uncounted.
 _UNCOUNTED_BYTES = 4 * 1024
-# Seconds between warnings of a shortage: near a limit it comes and goes many times a second.
-_WARNING_INTERVAL = 60.0
+# Seconds that stop() waits for the thread, beyond the time to drain connections.
+_GRACE = 0.5
 
 logger = logging.getLogger("kala.http")
 
 
-class Watcher(connections.ConnectionManager):
-    """Accepts connections, receives without blocking, and hands complete requests to the workers."""
+class Watcher:
+    """The thread that accepts connections, receives without blocking, and hands complete requests to the workers."""
 
-    _selector: Any
+    def __init__(
+        self,
+        listener: socket.socket,
+        cheroot: CherootServer,
+        connections: Connections[Connection],
+        workers: Workers,
+        streamer: Streamer,
+    ) -> None:
+        self.cheroot = cheroot
+        self.connections = connections
+        self.streamer = streamer
+        self._workers = workers
+        self._check_interval = min(1.0, cheroot.timeout / 4)
+        self._next_check = 0.0
+        self._drain_seconds = 0.0
+        self._is_watching = True
+        # Guards is_watched of each connection together with its registration, which any thread may make.
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._bell = Bell()
+        self._selector.register(self._bell, selectors.EVENT_READ, data=self._bell)
+        self._shortages = ShortageLog()
+        self._listener = Listener(listener, self._selector, self._shortages)
+        self._thread = threading.Thread(target=self._run, name="kala-http", daemon=True)
 
-    def __init__(self, http: Host) -> None:
-        super().__init__(http)
-        self._connections = http.connections
-        self._next_warning = 0.0
-        self._accepts_again_at: float | None = None
-        self._awaiting_request: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._wake = os.eventfd(0)
-        # Registered with the listener's data: a wake-up makes the loop accept, find nothing, and notice the stop.
-        self._selector.register(self._wake, selectors.EVENT_READ, data=http)
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, drain_seconds: float) -> None:
+        """Stop accepting; for up to `drain_seconds` let accepted connections send their first request.
+
+        They have nobody but us; a client that connects later reaches the next Kala, if systemd holds the listener.
+        """
+        self._drain_seconds = drain_seconds
+        self.cheroot.is_stopping = True  # from now on each response closes its connection
+        self._bell.ring()
+        if self._thread.ident:
+            self._thread.join(_GRACE + drain_seconds)
+        self._listener.close()
+        self._close_waiting()
+
+    def close(self) -> None:
+        """Close what stop() left open for the workers."""
+        self._close_waiting()
+        self._selector.close()
+        self._bell.close()
 
     def put(self, conn: Connection) -> None:
-        """Take over a connection that is new, or that a worker or the streams' thread is done with for now."""
+        """Take a connection over from a worker or the streams' thread, to send its response or wait for its client."""
+        if conn.stream:
+            self.streamer.adopt(conn.stream)
+        elif self.cheroot.is_stopping and not (self._is_watching and conn.is_receiving_body):
+            conn.close()
+        else:
+            self._await_client(conn)
+
+    def _await_client(self, conn: Connection) -> None:
         if conn.is_receiving_body:
-            self._connections.count_bytes(conn, conn.buffered_bytes)
+            self.connections.count_bytes(conn, conn.buffered_bytes)
         else:
             conn.waiting_since = time.monotonic()
-        self.watch(conn)
+        self._watch(conn)
 
-    def watch(self, conn: Connection) -> None:
+    def _watch(self, conn: Connection) -> None:
         """Watch a connection until it is ready for a worker; with a pipelined request it is ready at once."""
         if conn.is_ready:
-            self._connections.stop_waiting(conn)
-            self.server.requests.put(conn)
+            self.connections.stop_waiting(conn)
+            self._workers.put(conn)
         else:
+            self.connections.start_waiting(conn)
             # Register last: from then on the watching thread, which may be another than this one, owns the connection.
-            self._connections.start_waiting(conn)
-            conn.is_watched = True
-            self._selector.register(conn.socket.fileno(), selectors.EVENT_READ, data=conn)
-
-    def _run(self, expiration_interval: float) -> None:
-        """Replace cheroot's loop, whose idle timeouts follow the wall clock and never expire if it is set back."""
-        next_look = time.monotonic()
-        while not self._stop_requested:
-            self._resume_accepting()
-            timeout = expiration_interval if self._accepts_again_at is None else _ACCEPT_PAUSE
-            for _, conn in self._selector.select(timeout=timeout):
-                if conn is self.server:
-                    self._accept()
-                elif self._unwatch(conn):
-                    self.on_readable(conn)
-            now = time.monotonic()
-            if now >= next_look:
-                self._drop_overdue(now)
-                next_look = now + expiration_interval
+            with self._lock:
+                self._selector.register(conn.socket, selectors.EVENT_READ, data=conn)
+                conn.is_watched = True
 
     def _unwatch(self, conn: Connection) -> bool:
         """Stop watching a connection. Return False if it was dropped earlier in the same turn of the loop."""
-        if not conn.is_watched:
+        with self._lock:
+            if conn.is_watched:
+                self._selector.unregister(conn.socket)
+                conn.is_watched = False
+                return True
             return False
-        try:
-            self._selector.unregister(conn.socket.fileno())
-        except KeyError:  # a race: is_watched is set, but the other thread has not registered the socket yet
-            return False
-        conn.is_watched = False
-        return True
 
-    def _resume_accepting(self) -> None:
-        if self._accepts_again_at is not None and time.monotonic() >= self._accepts_again_at:
-            self._accepts_again_at = None
-            self._selector.register(self.server.socket, selectors.EVENT_READ, data=self.server)
+    # The methods below run in the watching thread, but for _close_waiting().
 
-    def stop(self) -> None:
-        """Replace cheroot's method, which waits for the loop's next timeout."""
-        self._stop_requested = True
-        os.eventfd_write(self._wake, 1)
+    def _run(self) -> None:
+        while not self.cheroot.is_stopping:
+            try:
+                self._turn()
+            except Exception:  # without this thread Kala would be alive and deaf
+                logger.exception("error in the HTTP server; it keeps running")
+        self._drain()
+        self._is_watching = False
 
-    def on_readable(self, conn: Connection) -> None:
-        """Receive from a readable connection; hand it to a worker once its request is complete."""
+    def _turn(self) -> None:
+        self._listener.resume_if_due()
+        for key, _ in self._selector.select(min(self._check_interval, self._listener.pause_left)):
+            self._dispatch(key.data)
+        now = time.monotonic()
+        if now >= self._next_check:
+            self._drop_overdue(now)
+            self._next_check = now + self._check_interval
+
+    def _dispatch(self, readable: Any) -> None:
+        if readable is self._listener:
+            self._accept()
+        elif readable is not self._bell and self._unwatch(readable):
+            self._on_readable(readable)
+
+    def _accept(self) -> None:
+        if self.connections.is_full and not self._drop_oldest():
+            self._listener.pause("%s are open, which is the limit", self.connections.limit)
+        elif accepted := self._listener.accept():
+            self._admit(*accepted)
+
+    def _admit(self, client: socket.socket, address: Any) -> None:
+        if client.family == socket.AF_UNIX:
+            conn = Connection(self, client, None)
+        else:
+            conn = Connection(self, client, origin_of(address[0]))
+            conn.remote_addr, conn.remote_port = address[:2]
+        if not self.connections.has_share(conn.origin) and not self._drop_oldest(conn.origin):
+            conn.close()
+            return
+        self.connections.add(conn)
+        self._await_client(conn)
+
+    def _on_readable(self, conn: Connection) -> None:
+        """Receive from a connection; hand it to a worker once its request is complete."""
         conn.receive()
         if conn.is_finished:
             conn.close()
             return
         if conn.is_ready:
-            self._awaiting_request.discard(conn)
+            conn.is_new = False
         elif conn.is_receiving_body or conn.buffered_bytes > _UNCOUNTED_BYTES:
-            self._connections.count_bytes(conn, conn.buffered_bytes)
-        self.watch(conn)
+            self.connections.count_bytes(conn, conn.buffered_bytes)
+        self._watch(conn)
         self._free_bytes()
 
     def _free_bytes(self) -> None:
         """Drop the oldest unfinished requests until the rest is within the limit."""
-        while (
-            self._connections.has_too_many_bytes
-            and (oldest := self._connections.oldest_with_bytes())
-            and self._unwatch(oldest)
-        ):
-            self._warn("unfinished requests exceed their memory limit; dropping the oldest")
+        while self.connections.has_too_many_bytes:
+            oldest = self.connections.oldest_with_bytes()
+            if oldest is None or not self._unwatch(oldest):
+                return
+            self._shortages.warn("unfinished requests exceed their memory limit; dropping the oldest")
             self._give_up(oldest, Busy("too many unfinished requests; try again later"))
+
+    def _drop_overdue(self, now: float) -> None:
+        self._free_bytes()
+        for conn in self.connections.waiting():
+            if conn.is_overdue(now, self.cheroot.timeout) and self._unwatch(conn):
+                self._give_up(conn, Invalid("body: not received in time; send the whole body without long pauses"))
+
+    def _drop_oldest(self, origin: str | None = None) -> bool:
+        """Close the oldest waiting connection, to admit another. Return False if none waits."""
+        oldest = self.connections.oldest(origin)
+        if oldest is None or not self._unwatch(oldest):
+            return False
+        if origin:
+            text = "%s has reached the limit of connections for one address; closing its oldest idle one"
+            self._shortages.warn(text, origin)
+        else:
+            text = "%s connections are open, which is the limit; closing the oldest idle one"
+            self._shortages.warn(text, self.connections.limit)
+        self._give_up(oldest, Busy("too many connections; try again later"))
+        return True
 
     def _give_up(self, conn: Connection, error: KalaError) -> None:
         """Stop waiting for a client. If its head is complete, it gets an error response; else the connection closes."""
         if conn.is_receiving_body:
             conn.fail_body(error)
-            self._connections.count_bytes(conn, 0)
-            self.watch(conn)
+            self.connections.count_bytes(conn, 0)
+            self._watch(conn)
         else:
             conn.close()
 
-    def _drop_overdue(self, now: float) -> None:
-        self._free_bytes()
-        for conn in self._connections.waiting():
-            if conn.is_overdue(now, self.server.timeout) and self._unwatch(conn):
-                self._give_up(conn, Invalid("body: not received in time; send the whole body without long pauses"))
-
-    def drain(self, seconds: float) -> None:
-        """Stop accepting; for up to `seconds` let accepted connections send their first request.
-
-        They have nobody but us; a client that connects later reaches the next Kala, if systemd holds the listener.
-        """
-        for listened in (self.server.socket, self._wake) if self._accepts_again_at is None else (self._wake,):
-            self._selector.unregister(listened)
-        self.server.socket.close()
-        deadline, left = time.monotonic() + seconds, 0.0
+    def _drain(self) -> None:
+        self._listener.close()
+        self._selector.unregister(self._bell)
+        deadline, left = time.monotonic() + self._drain_seconds, 0.0
         while left >= 0:
-            for _, conn in self._selector.select(timeout=left):
-                if self._unwatch(conn):
-                    self.on_readable(conn)
-            waiting = [
-                conn for conn in self._connections.waiting() if conn in self._awaiting_request or conn.is_receiving_body
-            ]
-            left = deadline - time.monotonic() if waiting else -1.0
+            for key, _ in self._selector.select(left):
+                self._dispatch(key.data)
+            is_expecting = any(conn.is_new or conn.is_receiving_body for conn in self.connections.waiting())
+            left = deadline - time.monotonic() if is_expecting else -1.0
 
-    def close_idle(self) -> None:
-        for conn in self._connections.waiting():
+    def _close_waiting(self) -> None:
+        for conn in self.connections.waiting():
             if self._unwatch(conn):
                 conn.close()
-
-    def close(self) -> None:
-        super().close()
-        os.close(self._wake)
-
-    def _accept(self) -> None:
-        if self._connections.is_full and not self._drop_oldest():
-            self._pause_accepting("%s are open, which is the limit", self._connections.limit)
-            return
-        try:
-            client, address = self.server.socket.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._pause_accepting("%s", error)
-            return
-        conn = self._connection(client, address)
-        if not self._connections.has_share(conn.origin) and not self._drop_oldest(conn.origin):
-            conn.close()
-            return
-        self._connections.add(conn)
-        self._awaiting_request.add(conn)
-        self.put(conn)
-
-    def _connection(self, client: socket.socket, address: Any) -> Connection:
-        client.setblocking(False)
-        if client.family == socket.AF_UNIX:
-            return Connection(self.server, client, None)
-        with suppress(OSError):  # the client has closed it already
-            # Nagle's algorithm and delayed ACKs can hold a response back for 40 ms. Set per connection: one that came
-            # before the listener was ours inherits nothing.
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        conn = Connection(self.server, client, origin_of(address[0]))
-        conn.remote_addr, conn.remote_port = address[:2]
-        return conn
-
-    def _drop_oldest(self, origin: str | None = None) -> bool:
-        """Close the oldest waiting connection, to admit another. Return False if none waits."""
-        oldest = self._connections.oldest(origin)
-        if oldest is None or not self._unwatch(oldest):
-            return False
-        if origin:
-            self._warn("%s has reached the limit of connections for one address; closing its oldest idle one", origin)
-        else:
-            self._warn(
-                "%s connections are open, which is the limit; closing the oldest idle one", self._connections.limit
-            )
-        self._give_up(oldest, Busy("too many connections; try again later"))
-        return True
-
-    def _pause_accepting(self, reason: str, *values: object) -> None:
-        """Stop watching the listener for a moment: as epoll is level-triggered, the loop would spin.
-
-        Connections that are accepted already are served meanwhile.
-        """
-        self._warn(f"cannot accept new connections at the moment: {reason}", *values)
-        self._selector.unregister(self.server.socket)
-        self._accepts_again_at = time.monotonic() + _ACCEPT_PAUSE
-
-    def _warn(self, text: str, *values: object) -> None:
-        if time.monotonic() >= self._next_warning:
-            logger.warning(text, *values)
-            self._next_warning = time.monotonic() + _WARNING_INTERVAL

@@ -21,7 +21,8 @@ from kala.core.limits import HEAD_BYTES
 from kala.server import connection, watcher
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.connections import Connections
-from kala.server.server import Server, listen
+from kala.server.listener import listen
+from kala.server.server import Server
 
 PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
 SHORT = 0.25  # An idle timeout that a test waits for.
@@ -283,7 +284,7 @@ class StarvedListener(socket.socket):
 
 
 def test_running_out_of_file_descriptors_delays_new_connections_and_is_logged_once(serve, connect, log, monkeypatch):
-    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", 0.01)
+    monkeypatch.setattr("kala.server.listener._PAUSE", 0.01)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     for _ in range(3):
@@ -304,7 +305,7 @@ def test_idle_connections_are_closed_in_time_even_if_the_wall_clock_is_set(serve
 
 
 def test_open_connections_are_served_at_once_while_no_file_descriptor_is_left_for_new_ones(serve, connect, monkeypatch):
-    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", LONG)
+    monkeypatch.setattr("kala.server.listener._PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     listener.refusals = 0
     started = serve(listener=listener)
@@ -320,7 +321,7 @@ def test_open_connections_are_served_at_once_while_no_file_descriptor_is_left_fo
 
 
 def test_a_server_that_pauses_accepting_can_be_stopped(serve, connect, monkeypatch):
-    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", LONG)
+    monkeypatch.setattr("kala.server.listener._PAUSE", LONG)
     listener = StarvedListener(fileno=listen("127.0.0.1", 0).detach())
     started = serve(listener=listener)
     connect(started)
@@ -427,7 +428,7 @@ def test_a_connection_that_sends_a_head_bytewise_still_counts_as_the_oldest(serv
 
 
 def test_at_the_limit_without_a_silent_connection_new_ones_wait(serve, connect, gate, monkeypatch):
-    monkeypatch.setattr(watcher, "_ACCEPT_PAUSE", 0.01)
+    monkeypatch.setattr("kala.server.listener._PAUSE", 0.01)
     started = serve(gate, threads=2, connections=Connections(2))
     busy = [connect(started) for _ in range(2)]
     for client in busy:
@@ -599,7 +600,7 @@ def test_stop_does_not_wait_for_a_handler_that_hangs_and_closes_its_connection(s
     assert 0.2 <= time.monotonic() - began < 1.2
     assert hung.is_closed()
     assert not threads_named("kala-http")
-    assert all(worker.daemon for worker in started._http.requests._threads)
+    assert all(worker.daemon for worker in started._workers._threads)
 
 
 def test_a_request_that_was_queued_for_a_worker_is_not_served_after_stop(serve, connect, gate):
@@ -608,7 +609,7 @@ def test_a_request_that_was_queued_for_a_worker_is_not_served_after_stop(serve, 
     for client in (hung, waiting):
         client.socket.sendall(GET.replace(b"/", b"/wait", 1))
     assert gate.entered.acquire(timeout=PATIENCE)
-    workers = started._http.requests._threads
+    workers = started._workers._threads
     started.stop(0)
     gate.open.set()
     assert hung.is_closed()

@@ -20,7 +20,8 @@ from kala.api.http import Response
 from kala.api.routes import Route
 from kala.core.errors import Busy
 from kala.server import stream
-from kala.server.server import Server, listen
+from kala.server.listener import listen
+from kala.server.server import Server
 from kala.server.source import PART
 from kala.server.streamer import Streamer
 

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from kala.server.server import Server, listen
+from kala.server.listener import listen
+from kala.server.server import Server
 from kala.server.workers import Workers
 
 
@@ -25,7 +26,7 @@ def test_idle_workers_all_end_at_once_in_any_order():
     for _ in range(5):
         server = Server(lambda *_: [], listen("127.0.0.1", 0), threads=32)
         server.start()
-        server._http.requests._threads.reverse()
+        server._workers._threads.reverse()
         began = time.monotonic()
         server.stop(5)
         assert time.monotonic() - began < 2.5
