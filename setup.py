@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["kala", "kala.*"]),
     install_requires=[
         "certifi>=2024.7.4",
-        "cheroot>=11.1.2,<12",
+        "cheroot>=11.1.2,<11.2",
         "cherrypy>=18.10,<19",
         "click>=8.1,<9",
         "h11>=0.16,<0.17",

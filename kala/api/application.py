@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import cherrypy
-from cherrypy import _cprequest
 
 from kala.api import guard, routes
 from kala.api.http import Request, Response, error_response
@@ -34,7 +33,7 @@ _HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
 _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 
 
-class _Request(_cprequest.Request):  # type: ignore[misc]  # CherryPy has no types
+class _Request(cherrypy.Application.request_class):  # type: ignore[misc]  # CherryPy has no types
     """CherryPy's request without its error pages: every error becomes a response of ours."""
 
     app: "_Application"
