@@ -81,7 +81,7 @@ class Connection(server.HTTPConnection):
 
     @property
     def is_receiving_body(self) -> bool:
-        """Whether a body is incomplete."""
+        """Whether a request waits for its body, or with it for a worker."""
         return self._request is not None
 
     @property

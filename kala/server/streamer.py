@@ -55,7 +55,7 @@ class Streamer:
         self._is_idle.set()
         self._count = 0
         self._is_closed = False
-        self._stopped = False
+        self._is_stopped = False
         # Set by any thread; the streams' thread clears it before it reads the sources, so no wake() is lost.
         self._is_woken = False
         # Owned by the streams' thread.
@@ -70,7 +70,7 @@ class Streamer:
     def start(self) -> None:
         """Start the thread, unless the streamer was stopped."""
         with self._lock:
-            if not self._stopped and not self._thread.ident:
+            if not self._is_stopped and not self._thread.ident:
                 self._thread.start()
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Streamer:
         self.close()
         self._is_idle.wait(timeout)
         with self._lock:
-            self._stopped = True
+            self._is_stopped = True
         if self._thread.ident:
             self._bell.ring()
             self._thread.join(_GRACE)
@@ -121,7 +121,7 @@ class Streamer:
     def adopt(self, stream: Stream) -> None:
         """Take over a stream, with its connection, from a worker."""
         with self._lock:
-            is_served = not self._stopped and not (self._is_closed and stream.is_live)
+            is_served = not self._is_stopped and not (self._is_closed and stream.is_live)
             if is_served:
                 self._adopted.append(stream)
                 if not stream.is_live:
@@ -135,7 +135,7 @@ class Streamer:
     # The methods below run in the streams' thread.
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._is_stopped:
             try:
                 self._turn()
             except Exception:  # without this thread all streams would hang
