@@ -37,8 +37,9 @@ crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
 # What starts processes of Kala, or waits for timeouts of HTTP connections.
-SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py tests/server/test_server.py \
-	tests/server/test_streamer.py tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
+SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py \
+	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
+	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
 # In processes of their own, as the tests of runner mostly wait.
