@@ -47,7 +47,7 @@ class Connection(server.HTTPConnection):
 
     # Whether the client may have sent, or be sending, input that nobody will read.
     has_unread_input = False
-    # The source of a long response, and the response that the streams' thread shall send.
+    # The source of a long response, and the response to hand over to the streams' thread.
     source: Source | None = None
     stream: Stream | None = None
     # When the connection began to wait for its client, and when the client last sent a part of a body.

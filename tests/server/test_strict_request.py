@@ -27,7 +27,7 @@ MALFORMED = {
     "a header line without a colon": (b"GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n", 400),
     "a header without a name": (b"GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
     "a blank before a header's colon": (POST + b"Content-Length : 1\r\n\r\na", 400),
-    "a header that goes on in the next line": (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
+    "a header that continues on the next line": (b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
     "a first header that begins with a blank": (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
     "a header with a control character": (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", 400),
     "headers without end": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 12_000, 431),
