@@ -28,7 +28,8 @@ from kala.heartbeat import Heartbeat
 from kala.runner import cgroup
 from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
-from kala.server.server import Server, listen
+from kala.server.listener import listen
+from kala.server.server import Server
 from kala.server.streamer import Streamer
 from kala.store.store import Store
 from kala.zone import ServerZone

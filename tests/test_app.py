@@ -73,6 +73,6 @@ def test_a_reload_that_fails_keeps_the_settings(app, config, monkeypatch):
 def test_a_reload_reaches_every_part(app, config):
     app.start()
     app.reload(replace(config, kill_grace=1.5, default_owner="ann@example.org", keep_runs=7))
-    assert app._executor._limits().kill_grace == 1.5
+    assert app._executor._defaults().kill_grace == 1.5
     assert app._jobs._settings().default_owner == "ann@example.org"
     assert app._retention().max_runs == 7
