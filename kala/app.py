@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from kala.api.application import application
 from kala.api.jobs import JobRoutes
 from kala.api.output import Outputs
-from kala.api.routes import table
+from kala.api.route import bind
+from kala.api.routes import ROUTES
 from kala.api.runs import RunRoutes
 from kala.api.system import SystemRoutes
 from kala.config import Config
@@ -77,7 +78,8 @@ class App:
             )
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
             runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
-            routes = table(self._jobs, runs, SystemRoutes(self._store, self.feed, lambda: self._zone.current))
+            system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
+            routes = bind(ROUTES, self._jobs, runs, system)
             wsgi = application(routes, lambda: self.config.allowed_hosts)
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 
 import cherrypy
 
-from kala.api import guard, routes
+from kala.api import guard
 from kala.api.http import Request, Response, error_response
+from kala.api.route import Table
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.source import Parts, Source
@@ -56,19 +57,19 @@ class _Request(cherrypy.Application.request_class):  # type: ignore[misc]  # Che
 
     def _handle(self, path: str, query: dict[str, str]) -> bytes | Iterator[bytes]:
         method = "GET" if self.method == "HEAD" else self.method
-        route, parameters, allowed = routes.find(self.app.table, path, method)
+        route, given, allowed = self.app.table.find(path, method)
         if route is None:
             return _write(_no_route(path, self.method, allowed))
-        route.check(query)
+        parameters, values = route.parse_path(given), route.parse_query(query)
         body = read_body(self.wsgi_environ)
         route.check_body(body)
-        return _write(route.handler(Request(parameters, query, body, self.headers)))
+        return _write(route.handler(Request(parameters, values, body, self.headers)))
 
 
 class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
     request_class = _Request
 
-    def __init__(self, table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, table: Table, allowed_hosts: Callable[[], Iterable[str]]) -> None:
         super().__init__(None, "")
         self.table = table
         self.allowed_hosts = allowed_hosts
@@ -82,7 +83,7 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         return default
 
 
-def application(table: routes.Table, allowed_hosts: Callable[[], Iterable[str]]) -> cherrypy.Application:
+def application(table: Table, allowed_hosts: Callable[[], Iterable[str]]) -> cherrypy.Application:
     """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it."""
     return _Application(table, allowed_hosts)
 

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET = re.compile(r"(env|remote_properties\.headers)\.", re.IGNORECASE)
 _UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
-_LONGEST_LINE = 1000
+LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 _LONGEST_COMMAND = 128 * 1024 - 1
 # Nor more than this in all, however large the stack may grow (execve(2), "Limits on size of arguments").
@@ -87,8 +87,8 @@ def line(field: str, value: Any) -> str:
     """A string of one line without invisible characters, short enough to read."""
     if not is_plain_line(text(field, value)):
         raise invalid(field, value, "one line without control, bidirectional or zero-width characters")
-    if len(value) > _LONGEST_LINE:
-        raise Invalid(f"{field}: must be at most {_LONGEST_LINE} characters long, not {len(value)}")
+    if len(value) > LONGEST_LINE:
+        raise Invalid(f"{field}: must be at most {LONGEST_LINE} characters long, not {len(value)}")
     return str(value)
 
 
@@ -255,7 +255,7 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _token(field: str, name: str) -> str:
-    if not _TOKEN.fullmatch(name) or len(name) > _LONGEST_LINE:
+    if not _TOKEN.fullmatch(name) or len(name) > LONGEST_LINE:
         raise invalid(field, name, "an HTTP header name")
     if name.lower() in OWN_HEADERS:
         raise Invalid(f"{field}.{name}: set by Kala; remove it")

@@ -45,13 +45,13 @@ class JobRoutes:
 
     def search(self, request: Request) -> Response:
         wanted = JobFilter(
-            limit=request.number("limit", 1),
-            q=request.text("q") or "",
-            owner=request.text("owner"),
-            disabled=request.flag("disabled"),
-            done=request.flag("done"),
+            limit=request.query["limit"],
+            q=request.query["q"] or "",
+            owner=request.query["owner"],
+            disabled=request.query["disabled"],
+            done=request.query["done"],
         )
-        return long_response(self._list(wanted, request.text("after") or ""))
+        return long_response(self._list(wanted, request.query["after"] or ""))
 
     def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
@@ -96,10 +96,9 @@ class JobRoutes:
             self._groups.check(job.spec)
 
     def delete(self, request: Request) -> Response:
-        shows_deleted = request.asks_for("return", "deleted")
         deleted = self._engine.call(DeleteJob(request.path["id"]))
         _log_deleted(deleted)
-        if not shows_deleted:
+        if not request.query["return"]:
             return no_content()
         return json({"deleted": [{"id": job_id, "name": name} for job_id, name in deleted.items()]})
 
@@ -109,10 +108,11 @@ class JobRoutes:
         return no_content()
 
     def start(self, request: Request) -> Response:
-        shows_run = request.asks_for("return", "run")
         run = self._engine.call(StartJob(request.path["id"]))
         place = {"Location": f"/api/v1/run/{run.id}/"}
-        return json({"run": views.run_view(run)}, 201, place) if shows_run else Response(204, headers=place)
+        if not request.query["return"]:
+            return Response(204, headers=place)
+        return json({"run": views.run_view(run)}, 201, place)
 
     def disable(self, request: Request) -> Response:
         return self._set_disabled(request, is_disabled=True)
@@ -128,7 +128,7 @@ class JobRoutes:
     def stats(self, request: Request) -> Response:
         with self._store.reading() as session:
             job_id = session.jobs.id_of(request.path["id"])
-        return long_response(self._stats(job_id, request.number("limit", 1), request.number("before", 1)))
+        return long_response(self._stats(job_id, request.query["limit"], request.query["before"]))
 
     def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
         def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:

@@ -16,6 +16,7 @@ import pytest
 from samples import FAR, JOB
 
 from kala.api.http import Request
+from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
 from kala.core.job import Command, Spec
@@ -110,9 +111,10 @@ class Api:
         return [future.result().id for future in made]
 
     @staticmethod
-    def request(**query: str) -> Request:
-        """Return a request as the routes see it."""
-        return Request(path={}, query=query, body=b"")
+    def request(operation_id: str, **query: str) -> Request:
+        """Return a request as the handler of a route sees it."""
+        [route] = [route for route in ROUTES if route.operation_id == operation_id]
+        return Request(path={}, query=route.parse_query(query), body=b"")
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]

@@ -1,14 +1,13 @@
 """Every error becomes a response with one JSON sentence and the status of its kind."""
 
 import json
-import re
 from wsgiref.util import setup_testing_defaults
 
 import pytest
 
 from kala.api import application
 from kala.api.http import Request, Response
-from kala.api.routes import Route
+from kala.api.route import Role, Route, Table
 from kala.core.errors import Conflict, KalaError
 
 
@@ -29,7 +28,7 @@ def test_a_kind_of_error_without_a_status_has_that_of_its_parent(parent, status)
     def fail(_: Request) -> Response:
         raise Unlisted("try something else")
 
-    app = application.application([(re.compile("/fail"), {"GET": Route(fail)})], list)
+    app = application.application(Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")]), list)
     environ, statuses = {"PATH_INFO": "/fail"}, []
     setup_testing_defaults(environ)
     body = b"".join(app(environ, lambda status, _, __=None: statuses.append(status)))

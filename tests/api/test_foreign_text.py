@@ -16,7 +16,6 @@ import unicodedata
 from concurrent.futures import wait
 from contextlib import closing
 from pathlib import Path
-from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -25,7 +24,7 @@ from journald import Journald
 from kala.api import job_input, views
 from kala.api.events import EventSource
 from kala.api.http import error_response
-from kala.api.routes import table
+from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
 from kala.core.job import Command, HttpCall, Overlap, Spec
@@ -185,12 +184,11 @@ class Attack:
 
     def _send_requests(self) -> None:
         quoted = "".join(f"%{byte:02x}" for byte in HOSTILE.encode())
-        for pattern, methods in table(Mock(), Mock(), Mock()):
-            path = re.sub(r"\(\?P<\w+>.+?\)", quoted, pattern.pattern)
-            for method, route in methods.items():
-                # With an unknown parameter no route carries out its request.
-                for query in (f"{quoted}=1", *(f"{name}={quoted}" for name in route.parameters)):
-                    self._ask(method, f"{path}?{query}")
+        for route in ROUTES:
+            path = re.sub(r"{\w+}", quoted, route.path)
+            # With an unknown parameter no route carries out its request.
+            for query in (f"{quoted}=1", *(f"{name}={quoted}" for name in route.in_query)):
+                self._ask(route.method, f"{path}?{query}")
         self._ask("GET", f"/{quoted}")
 
     def _store_jobs(self) -> None:

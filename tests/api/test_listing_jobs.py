@@ -10,7 +10,6 @@ from samples import UNKNOWN
 
 from kala.api import jobs as job_routes
 from kala.api import paging
-from kala.api.http import Request
 from kala.runner.cgroup import Groups
 
 
@@ -119,7 +118,7 @@ class TestListingJobs:
         routes = job_routes.JobRoutes(
             idle_api.app._engine, idle_api.app._store, lambda: idle_api.app.config, Groups(Path())
         )
-        parts = routes.search(Request(path={}, query={}, body=b"")).body
+        parts = routes.search(idle_api.request("listJobs")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:
             idle_api.ask("DELETE", f"/api/v1/job/{job_id}/")

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import logging
-import re
 import socket
 import struct
 import threading
@@ -17,7 +16,7 @@ import pytest
 
 from kala.api.application import application
 from kala.api.http import Response
-from kala.api.routes import Route
+from kala.api.route import Role, Route, Table
 from kala.core.errors import Busy
 from kala.server import stream
 from kala.server.listener import listen
@@ -83,10 +82,8 @@ class Stage:
     def __init__(self, streamer, **options):
         self.streamer = streamer
         self.sources = SimpleQueue()
-        table = [
-            (re.compile("/stream"), {"GET": Route(self._stream)}),
-            (re.compile("/now"), {"GET": Route(lambda _: Response(body=b"now"))}),
-        ]
+        handlers = {"stream": self._stream, "now": lambda _: Response(body=b"now")}
+        table = Table(Route("GET", f"/{name}/", handle, name, Role.ANYONE, name) for name, handle in handlers.items())
         options = {"threads": 1} | options
         app = application(table, lambda: ())
         self.server = Server(app, listen("127.0.0.1", 0), streamer=streamer, **options)

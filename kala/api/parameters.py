@@ -1,0 +1,222 @@
+"""Parameters of requests: each is declared once, with its kind and meaning, and parsed before the handler sees it."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from kala.api import fields
+from kala.core import duration
+from kala.core.duration import Duration as Length
+from kala.core.errors import Invalid, no_run
+
+# Durations in short form, such as 90s, 5m, 1h, 7d and 2w, and their ISO 8601 form.
+_SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_LONGEST_LIST = 200
+_MOST_DIGITS = 18
+
+
+class Kind(Protocol):
+    """A type of values: how a text becomes one, and the JSON Schema of that text."""
+
+    def parse(self, name: str, given: str) -> Any:
+        """Return the value. Raise Invalid, naming the parameter, if the text is not one."""
+
+    @property
+    def schema(self) -> dict[str, Any]: ...
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A parameter in the query, the path or a header. `default` is the value of one that is not given."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: Any = None
+    place: Literal["query", "path", "header"] = "query"
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A whole number, at least `low` and at most `high`."""
+
+    low: int
+    high: int | None = None
+
+    def parse(self, name: str, given: str) -> int:
+        number = int(given) if _is_digits(given) else -1
+        if number < self.low or (self.high is not None and number > self.high):
+            raise fields.invalid(name, given, self._wanted())
+        return number
+
+    def _wanted(self) -> str:
+        if self.high is None:
+            return f"a whole number of at least {self.low}"
+        return f"a whole number between {self.low} and {self.high}"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        high = 10**_MOST_DIGITS - 1 if self.high is None else self.high
+        return {"type": "integer", "minimum": self.low, "maximum": high}
+
+
+class Text(msgspec.Struct, frozen=True):
+    """One line, without invisible characters."""
+
+    def parse(self, name: str, given: str) -> str:
+        return fields.line(name, given)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": fields.LONGEST_LINE}
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """`true` or `1`, `false` or `0`."""
+
+    def parse(self, name: str, given: str) -> bool:
+        if given.lower() not in _FLAGS:
+            raise fields.invalid(name, given, "true or false")
+        return _FLAGS[given.lower()]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One of some words: the members of an enumeration, or plain strings."""
+
+    words: type[StrEnum] | tuple[str, ...]
+
+    def parse(self, name: str, given: str) -> str:
+        if given not in tuple(self.words):
+            raise fields.invalid(name, given, self._wanted())
+        return given if isinstance(self.words, tuple) else self.words(given)
+
+    def _wanted(self) -> str:
+        *others, last = self.words
+        return f"{', '.join(others)} or {last}" if others else last
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": [str(word) for word in self.words]}
+
+
+class Choices(msgspec.Struct, frozen=True):
+    """One or more of some words, separated by commas; parsed to a frozenset."""
+
+    words: type[StrEnum] | tuple[str, ...]
+
+    def parse(self, name: str, given: str) -> frozenset[str]:
+        if len(given) > _LONGEST_LIST or "" in given.split(","):
+            raise fields.invalid(name, given, f"a comma-separated list of {', '.join(self.words)}")
+        choice = Choice(self.words)
+        return frozenset(choice.parse(name, word) for word in given.split(","))
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": Choice(self.words).schema, "minItems": 1}
+
+
+class Time(msgspec.Struct, frozen=True):
+    """An RFC 3339 time, or an age, which starts with `-`; parsed to a datetime in UTC."""
+
+    def parse(self, name: str, given: str) -> datetime:
+        instant = _ago(given[1:]) if given.startswith("-") else _rfc_3339(given)
+        if instant is None:
+            raise fields.invalid(name, given, "an RFC 3339 time, such as 2030-01-01T08:00:00Z, or an age, such as -1h")
+        return instant
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": ["2030-01-01T08:00:00Z", "-1h"]}
+
+
+class Duration(msgspec.Struct, frozen=True):
+    """A length of time, such as `PT1H` or `1h`."""
+
+    def parse(self, name: str, given: str) -> Length:
+        try:
+            return _length(given)
+        except Invalid:
+            raise fields.invalid(name, given, "a duration, such as PT1H or 1h") from None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": ["PT1H", "1h"]}
+
+
+class JobName(msgspec.Struct, frozen=True):
+    """The id or the unique name of a job. The store finds out whether there is one."""
+
+    def parse(self, name: str, given: str) -> str:  # noqa: ARG002  as every kind
+        return given
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+class RunId(msgspec.Struct, frozen=True):
+    """The id of a run. Anything else is a run that does not exist."""
+
+    def parse(self, name: str, given: str) -> int:  # noqa: ARG002  as every kind
+        if not _is_digits(given):
+            raise no_run(given)
+        return int(given)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 1}
+
+
+JOB = Parameter("id", JobName(), "The id of a job or, if no other job has the same name, its name.", place="path")
+RUN = Parameter("id", RunId(), "The id of a run.", place="path")
+RETURN_DELETED = Parameter("return", Choice(("deleted",)), "Respond with the deleted jobs.")
+RETURN_RUN = Parameter("return", Choice(("run",)), "Respond with the run.")
+
+
+def parse(parameters: Mapping[str, Parameter], defaults: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the value of each parameter. Raise Invalid for one that is unknown or has an invalid value.
+
+    A misspelt filter that is ignored would match everything, also in a deletion.
+    """
+    values = dict(defaults)
+    for name, text in given.items():
+        parameter = parameters.get(name)
+        if parameter is None:
+            hint = f"use {' or '.join(parameters)}" if parameters else "this request has none"
+            raise Invalid(f"query: {fields.shown(name)} is not a parameter of this request; {hint}")
+        values[name] = parameter.kind.parse(name, text)
+    return values
+
+
+def _is_digits(given: str) -> bool:
+    return given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS
+
+
+def _rfc_3339(given: str) -> datetime | None:
+    try:
+        instant = msgspec.convert(given.replace(" ", "+"), datetime)
+    except msgspec.ValidationError:
+        return None
+    return instant if instant.tzinfo else None
+
+
+def _ago(given: str) -> datetime | None:
+    try:
+        return _length(given).after(datetime.now(UTC), -1)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+    except Invalid:
+        return None
+
+
+def _length(given: str) -> Length:
+    short = _SHORT.fullmatch(given)
+    return duration.parse(_ISO[short[2]].format(short[1]) if short else given, "")

@@ -1,0 +1,116 @@
+"""What a route is: a method and a path, who may call it, what it accepts, and what it answers with."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from functools import cached_property
+from types import MethodType
+from typing import Any
+
+import msgspec
+
+from kala.api import parameters
+from kala.api.http import Response
+from kala.api.parameters import Parameter
+from kala.core.errors import Invalid
+
+# The bodies that clients send when they have nothing to send.
+_EMPTY_BODIES = (b"", b"{}", b"null")
+
+
+class Role(StrEnum):
+    """Who may call a route: everyone with this role or one after it. Nothing enforces it yet, as there is no login."""
+
+    ANYONE = "anyone"  # without a login
+    VIEWER = "viewer"  # reads
+    OPERATOR = "operator"  # starts, cancels, retries, enables and disables
+    EDITOR = "editor"  # creates, changes and deletes jobs
+    ADMIN = "admin"
+
+
+class Media(msgspec.Struct, frozen=True):
+    """A response that is not JSON, by its media type."""
+
+    type: str
+
+
+class Route(msgspec.Struct, frozen=True, dict=True):
+    """A route. Its path is a template such as `/api/v1/job/{id}/`, which also matches without the last slash.
+
+    `handler` is a function, or a method of a class whose object `bind` gets. `body` is the type of the JSON in the
+    request, or None for a request without a body. `answers` has the type of each successful response by its status:
+    of its JSON, a Media, or None for no body. `errors` are the statuses of errors that the route adds to the usual
+    ones.
+    """
+
+    method: str
+    path: str
+    handler: Callable[..., Response]
+    operation_id: str
+    role: Role
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    answers: Mapping[int, Any] = {}
+    errors: tuple[int, ...] = ()
+
+    @cached_property
+    def in_path(self) -> dict[str, Parameter]:
+        return self._at("path")
+
+    @cached_property
+    def in_query(self) -> dict[str, Parameter]:
+        return self._at("query")
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in self.in_query.items()}
+
+    def _at(self, place: str) -> dict[str, Parameter]:
+        return {parameter.name: parameter for parameter in self.parameters if parameter.place == place}
+
+    def parse_path(self, given: Mapping[str, str]) -> dict[str, Any]:
+        return {name: self.in_path[name].kind.parse(name, text) for name, text in given.items()}
+
+    def parse_query(self, given: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the value of each parameter in the query, and the default of one that is not given."""
+        return parameters.parse(self.in_query, self._defaults, given) if given else self._defaults
+
+    def check_body(self, body: bytes) -> None:
+        """Raise Invalid for a body that would have no effect."""
+        if self.body is None and body.strip() not in _EMPTY_BODIES:
+            raise Invalid("body: not accepted by this request; remove it")
+
+
+class Table:
+    """Routes by path and method. Of two that match a path, the first one wins."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        paths: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            paths.setdefault(route.path, {})[route.method] = route
+        self._paths = [(_pattern(path), methods) for path, methods in paths.items()]
+
+    def find(self, path: str, method: str) -> tuple[Route | None, dict[str, str], list[str]]:
+        """Return the route and the path's parameters. Without a route, return the methods that the path allows."""
+        allowed: list[str] = []
+        for pattern, methods in self._paths:
+            match = pattern.fullmatch(path.removesuffix("/"))
+            if match and method in methods:
+                return methods[method], match.groupdict(), []
+            if match:
+                allowed += methods
+        return None, {}, sorted(set(allowed))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path.removesuffix("/")))
+
+
+def bind(routes: Iterable[Route], *parts: object) -> Table:
+    """Return the table of routes whose handlers are methods of these parts."""
+    return Table(msgspec.structs.replace(route, handler=_bound(route.handler, parts)) for route in routes)
+
+
+def _bound(handler: Callable[..., Response], parts: Iterable[object]) -> Callable[..., Response]:
+    return next(MethodType(handler, part) for part in parts if vars(type(part)).get(handler.__name__) is handler)
