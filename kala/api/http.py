@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kala.api.schema import Error
 from kala.core.foreign import presentable
 from kala.server.source import Source
 
@@ -35,7 +36,7 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Resp
 
 def error_response(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Response:
     """Return an error response. The sentence may quote the request or the system, so it is made presentable."""
-    return Response(status, msgspec.json.encode({"error": presentable(sentence)}), headers)
+    return Response(status, msgspec.json.encode(Error(presentable(sentence))), headers)
 
 
 def no_content() -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from kala.api import schema
 from kala.api.paging import Read, pages
 from kala.store.jobs import Edges, Node
 from kala.store.store import Session, Store
@@ -47,11 +48,11 @@ def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
 
 
 def _json_nodes(nodes: list[Node]) -> bytes:
-    return _encode([{"id": node.id, "name": node.name, "disabled": node.is_disabled} for node in nodes])[1:-1]
+    return _encode([schema.GraphNode(node.id, node.name, node.is_disabled) for node in nodes])[1:-1]
 
 
 def _json_edges(edges: list[Edges]) -> bytes:
-    return _encode([{"from": start, "to": end, "kind": kind} for start, end, kind in _ends(edges)])[1:-1]
+    return _encode([schema.GraphEdge(*ends) for ends in _ends(edges)])[1:-1]
 
 
 def _dot_nodes(nodes: list[Node]) -> bytes:

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import starmap
 
 import msgspec
 from msgspec.structs import replace
 
-from kala.api import job_input, views
+from kala.api import job_input, schema, views
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json, no_content
 from kala.api.paging import long_response, pages
@@ -41,7 +42,7 @@ class JobRoutes:
     def create(self, request: Request) -> Response:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
         self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
-        return json({"id": self._engine.call(CreateJob(spec)).id}, 201)
+        return json(schema.Created(self._engine.call(CreateJob(spec)).id), 201)
 
     def search(self, request: Request) -> Response:
         wanted = JobFilter(
@@ -100,7 +101,7 @@ class JobRoutes:
         _log_deleted(deleted)
         if not request.query["return"]:
             return no_content()
-        return json({"deleted": [{"id": job_id, "name": name} for job_id, name in deleted.items()]})
+        return json(schema.Deleted(list(starmap(schema.DeletedJob, deleted.items()))))
 
     def delete_all(self, _: Request) -> Response:
         self._engine.call(DeleteAllJobs())
@@ -112,7 +113,7 @@ class JobRoutes:
         place = {"Location": f"/api/v1/run/{run.id}/"}
         if not request.query["return"]:
             return Response(204, headers=place)
-        return json({"run": views.run_view(run)}, 201, place)
+        return json(schema.OneRun(views.run_view(run)), 201, place)
 
     def disable(self, request: Request) -> Response:
         return self._set_disabled(request, is_disabled=True)

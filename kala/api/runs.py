@@ -1,8 +1,6 @@
 """The routes about runs."""
 
-from typing import Any
-
-from kala.api import views
+from kala.api import schema, views
 from kala.api.http import Request, Response, json, no_content
 from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
 from kala.core.errors import no_run
@@ -35,12 +33,12 @@ class RunRoutes:
 
     def _page(self, request: Request, runs: list[Run]) -> Response:
         following = runs[-1].id if len(runs) == request.query["limit"] else None
-        return json({"runs": list(map(self._view, runs)), "next_before": following})
+        return json(schema.Runs(list(map(self._view, runs)), following))
 
     def get(self, request: Request) -> Response:
-        return json({"run": self._view(self._run(request))})
+        return json(schema.OneRun(self._view(self._run(request))))
 
-    def _view(self, run: Run) -> dict[str, Any]:
+    def _view(self, run: Run) -> schema.Run:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
         return views.run_view(self._executor.as_it_stands(run))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
-from kala.api import fields, job_graph, views
+from kala.api import fields, job_graph, schema, views
 from kala.api.document import parse_object
 from kala.api.events import EventSource
 from kala.api.http import Request, Response, json
@@ -30,7 +30,7 @@ class SystemRoutes:
     def stats(self, _: Request) -> Response:
         with self._store.reading() as session:
             totals = session.jobs.totals()
-        return json({"Stats": views.totals_view(totals, datetime.now(UTC))})
+        return json(schema.Stats(views.totals_view(totals, datetime.now(UTC))))
 
     def preview(self, request: Request) -> Response:
         """Return the next slots of a schedule; store nothing."""
@@ -40,7 +40,7 @@ class SystemRoutes:
         field, count = given.get("count", ("count", None))
         count = fields.whole(1, _MOST_SLOTS)(field, _SLOTS if count is None else count)
         plan = schedule.parse(text, self._zone())
-        return json({"slots": list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))})
+        return json(schema.Slots(list(islice(slots(plan, datetime.now(UTC)), min(count, plan.runs or count)))))
 
     def graph(self, request: Request) -> Response:
         """Return the graph of jobs that start other jobs, as JSON or in the DOT language."""

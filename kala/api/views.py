@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
+from kala.api import schema
 from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode
 from kala.core.run import Run, State
 from kala.store.jobs import Totals
@@ -81,7 +81,7 @@ class _Job(msgspec.Struct, frozen=True):
     last_error: datetime
     last_attempted_run: datetime
     metadata: _Metadata
-    stats: list[dict[str, Any]] | None
+    stats: list[schema.Stat] | None
     is_done: bool
 
 
@@ -169,50 +169,47 @@ def job_view(job: Job, runs: Iterable[Run] | None = None) -> _Job:
     )
 
 
-def stat_view(run: Run) -> dict[str, Any]:
-    """Return the last attempt of a slot or start as an entry of the job's stats; `run_id` is the id of that attempt.
-
-    `execution_duration` is in nanoseconds.
-    """
-    return {
-        "job_id": run.job_id,
-        "ran_at": run.started_at or NEVER,
-        "number_of_retries": run.attempt,
-        "success": run.state is State.SUCCEEDED,
-        "execution_duration": run.outcome.duration if run.outcome else 0,
-        "run_id": run.id,
-    }
+def stat_view(run: Run) -> schema.Stat:
+    """Return the last attempt of a slot or start as an entry of the job's stats."""
+    return schema.Stat(
+        job_id=run.job_id,
+        ran_at=run.started_at or NEVER,
+        number_of_retries=run.attempt,
+        success=run.state is State.SUCCEEDED,
+        execution_duration=run.outcome.duration if run.outcome else 0,
+        run_id=run.id,
+    )
 
 
-def run_view(run: Run) -> dict[str, Any]:
-    """Return a run's JSON. `duration` and `lateness` are in seconds."""
+def run_view(run: Run) -> schema.Run:
+    """Return a run's JSON."""
     outcome = run.outcome
     lateness = (run.started_at - run.slot).total_seconds() if run.slot and run.started_at else None
-    return {
-        "id": run.id,
-        "job_id": run.job_id,
-        "job_name": run.job_name,
-        "cause": run.cause,
-        "cause_run_id": run.cause_run,
-        "state": run.state,
-        "waiting_for": _waiting_for(run),
-        "not_before": run.not_before,
-        "pool": run.pool,
-        "priority": run.priority,
-        "attempt": run.attempt,
-        "slot": run.slot,
-        "queued_at": run.queued_at,
-        "started_at": run.started_at,
-        "ended_at": outcome.ended_at if outcome else None,
-        "lateness": lateness,
-        "duration": outcome.duration / 1e9 if outcome else None,
-        "message": outcome.message if outcome else "",
-        "exit_code": outcome.exit_code if outcome else None,
-        "signal": outcome.signal if outcome else None,
-        "http_status": outcome.http_status if outcome else None,
-        "output_size": outcome.output_size if outcome else None,
-        "output_cut": outcome.output_cut if outcome else None,
-    }
+    return schema.Run(
+        id=run.id,
+        job_id=run.job_id,
+        job_name=run.job_name,
+        cause=run.cause,
+        cause_run_id=run.cause_run,
+        state=run.state,
+        waiting_for=_waiting_for(run),
+        not_before=run.not_before,
+        pool=run.pool,
+        priority=run.priority,
+        attempt=run.attempt,
+        slot=run.slot,
+        queued_at=run.queued_at,
+        started_at=run.started_at,
+        ended_at=outcome.ended_at if outcome else None,
+        lateness=lateness,
+        duration=outcome.duration / 1e9 if outcome else None,
+        message=outcome.message if outcome else "",
+        exit_code=outcome.exit_code if outcome else None,
+        signal=outcome.signal if outcome else None,
+        http_status=outcome.http_status if outcome else None,
+        output_size=outcome.output_size if outcome else None,
+        output_cut=outcome.output_cut if outcome else None,
+    )
 
 
 def _waiting_for(run: Run) -> str | None:
@@ -221,15 +218,15 @@ def _waiting_for(run: Run) -> str | None:
     return "start" if run.state is State.RUNNING and run.started_at is None else None
 
 
-def totals_view(totals: Totals, created: datetime) -> dict[str, Any]:
+def totals_view(totals: Totals, created: datetime) -> schema.Totals:
     """Return the totals over all jobs, with the time at which they were read."""
-    return {
-        "active_jobs": totals.jobs - totals.disabled,
-        "disabled_jobs": totals.disabled,
-        "jobs": totals.jobs,
-        "error_count": totals.errors,
-        "success_count": totals.successes,
-        "next_run_at": totals.next_due or NEVER,
-        "last_attempted_run": totals.last_attempt or NEVER,
-        "created": created,
-    }
+    return schema.Totals(
+        active_jobs=totals.jobs - totals.disabled,
+        disabled_jobs=totals.disabled,
+        jobs=totals.jobs,
+        error_count=totals.errors,
+        success_count=totals.successes,
+        next_run_at=totals.next_due or NEVER,
+        last_attempted_run=totals.last_attempt or NEVER,
+        created=created,
+    )

@@ -1,0 +1,159 @@
+"""The JSON of requests and responses. Each struct is also a schema in the OpenAPI document, and tells what it holds."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from kala.core import run
+
+NEVER = "0001-01-01T00:00:00Z"
+
+JobId = Annotated[str, msgspec.Meta(description="The id of the job.")]
+
+
+def _said(meaning: str) -> msgspec.Meta:
+    return msgspec.Meta(description=meaning)
+
+
+_NEVER = f'"Never" is {NEVER}.'
+
+
+class Error(msgspec.Struct, frozen=True):
+    """What is wrong with a request, and what to do."""
+
+    error: Annotated[str, _said("One sentence.")]
+
+
+class Created(msgspec.Struct, frozen=True):
+    """The id of a new job."""
+
+    id: JobId
+
+
+class DeletedJob(msgspec.Struct, frozen=True):
+    """A job that was deleted."""
+
+    id: JobId
+    name: str
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The jobs that one request deleted, above all the job that it named."""
+
+    deleted: list[DeletedJob]
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run. Its times are null where there are none."""
+
+    id: int
+    job_id: JobId
+    job_name: str
+    cause: Annotated[run.Cause, _said("Why the run exists.")]
+    cause_run_id: Annotated[int | None, _said("The run that caused this one: of the parent, failed, or retried.")]
+    state: run.State
+    waiting_for: Annotated[
+        str | None, _said("Why the run has not started: worker, job, pool, retry, disabled, or start.")
+    ]
+    not_before: Annotated[datetime | None, _said("When a retry may start.")]
+    pool: str
+    priority: int
+    attempt: Annotated[int, _said("0 for the first attempt, 1 for its first retry, and so on.")]
+    slot: Annotated[datetime | None, _said("When the run was due.")]
+    queued_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    lateness: Annotated[float | None, _said("Seconds from the slot to the start.")]
+    duration: Annotated[float | None, _said("Seconds from the start to the end.")]
+    message: Annotated[str, _said("How the run ended, in words.")]
+    exit_code: Annotated[int | None, _said("The exit status of a command.")]
+    signal: Annotated[int | None, _said("The signal that ended a command.")]
+    http_status: Annotated[int | None, _said("The status code of an HTTP call.")]
+    output_size: Annotated[int | None, _said("How many bytes of output are kept.")]
+    output_cut: Annotated[bool | None, _said("Whether there was more output.")]
+
+
+class OneRun(msgspec.Struct, frozen=True):
+    """A run."""
+
+    run: Run
+
+
+class Runs(msgspec.Struct, frozen=True):
+    """Runs, newest first."""
+
+    runs: list[Run]
+    next_before: Annotated[int | None, _said("The `before` of the next page; null if this page is not full.")]
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """The last attempt of a slot or start."""
+
+    job_id: JobId
+    ran_at: Annotated[datetime, _said(f"When the attempt started. {_NEVER}")]
+    number_of_retries: int
+    success: bool
+    execution_duration: Annotated[int, _said("In nanoseconds.")]
+    run_id: Annotated[int, _said("The id of the attempt.")]
+
+
+class JobStats(msgspec.Struct, frozen=True):
+    """The results of a job, oldest first; null if there are none."""
+
+    job_stats: list[Stat] | None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Totals over all jobs."""
+
+    active_jobs: int
+    disabled_jobs: int
+    jobs: int
+    error_count: int
+    success_count: int
+    next_run_at: Annotated[datetime, _said(f"The next slot of all jobs. {_NEVER}")]
+    last_attempted_run: Annotated[datetime, _said(f"When the newest attempt began. {_NEVER}")]
+    created: Annotated[datetime, _said("When the totals were read.")]
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Totals over all jobs."""
+
+    Stats: Totals
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule to try."""
+
+    schedule: Annotated[str, msgspec.Meta(description="R[n]/START/INTERVAL.", max_length=1000)]
+    count: Annotated[int, msgspec.Meta(description="How many slots.", ge=1, le=1000)] | None = 10
+
+
+class Slots(msgspec.Struct, frozen=True):
+    """The next slots of a schedule."""
+
+    slots: list[datetime]
+
+
+class GraphNode(msgspec.Struct, frozen=True):
+    """A job in the graph."""
+
+    id: JobId
+    name: str
+    disabled: bool
+
+
+class GraphEdge(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """One job that starts another: after its success, or its failure."""
+
+    start: Annotated[str, _said("The id of the job that starts the other one.")]
+    end: Annotated[str, _said("The id of the job that is started.")]
+    kind: Annotated[str, _said("`success` to a child, `failure` to an on-failure job.")]
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """Which job starts which."""
+
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
