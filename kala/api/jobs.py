@@ -69,7 +69,7 @@ class JobRoutes:
 
     def _show(self, given: str) -> Response:
         with self._store.reading() as session:
-            job = session.jobs.found(given)
+            job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
         return json({"job": views.job_view(job, runs)})
 
@@ -83,7 +83,7 @@ class JobRoutes:
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
         with self._store.reading() as session:
-            job = session.jobs.found(request.path["id"])
+            job = session.jobs.resolve(request.path["id"])
         self._check(replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job.id, revise))
         return self._show(job.id)

@@ -8,7 +8,7 @@ Edges = Callable[[Collection[str]], Iterable[tuple[str, str]]]
 _SHOWN = 3
 
 
-def circle(start: str, edges: Edges) -> list[str] | None:
+def find_cycle(start: str, edges: Edges) -> list[str] | None:
     """Return the ids on a shortest cycle through `start`, with `start` at both ends, or None if there is no cycle."""
     came_from: dict[str, str] = {}
     level = [start]
@@ -26,7 +26,7 @@ def _path_back(start: str, came_from: Mapping[str, str]) -> list[str]:
     return path[::-1]
 
 
-def shown(path: list[str]) -> str:
+def format_path(path: list[str]) -> str:
     """Format a path of ids; of a long path only the beginning and the end."""
     if len(path) > 2 * _SHOWN + 1:
         path = [*path[:_SHOWN], f"({len(path) - 2 * _SHOWN} more)", *path[-_SHOWN:]]

@@ -26,9 +26,9 @@ def resume(step: Step) -> None:
         children = step.dependencies.children_of(put_off, step.children_left)
         _start_children(step, [child for _, child in children], put_off.job_id, put_off.run_id)
         if children:
-            step.dependencies.keep_put_off(replace(put_off, done=children[-1][0]))
+            step.dependencies.advance(replace(put_off, done=children[-1][0]))
         else:
-            step.dependencies.done_with(put_off)
+            step.dependencies.delete_put_off(put_off)
 
 
 def follow(step: Step, job: Job, run: Run, what: Follow) -> None:
@@ -36,7 +36,7 @@ def follow(step: Step, job: Job, run: Run, what: Follow) -> None:
     if what.children and job.children:
         chosen, rest = job.children[: step.children_left], job.children[step.children_left :]
         if rest:
-            step.dependencies.put_off(run.id, job.id, chosen[-1] if chosen else None, rest[-1])
+            step.dependencies.postpone(run.id, job.id, chosen[-1] if chosen else None, rest[-1])
             step.leftovers.has_children = True
         _start_children(step, chosen, job.id, run.id)
     if what.on_failure:

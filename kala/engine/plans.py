@@ -77,7 +77,7 @@ def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> boo
     rules = rules_of(step.zone)
     stale = step.jobs.of_other_zone(rules, limit)
     if set_back:
-        stale += step.jobs.from_ahead(latest, rules, limit - len(stale))
+        stale += step.jobs.planned_ahead(latest, rules, limit - len(stale))
     moves = [policy.correct(job, step.zone, latest, set_back) for job in stale]
     move(step, moves)
     jobs = [move.job for move in moves]

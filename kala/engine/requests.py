@@ -32,7 +32,7 @@ def create_job(step: Step, spec: Spec) -> Job:
 
 def update_job(step: Step, given: str, revise: Callable[[Spec], Spec]) -> Job:
     """Change a job's spec and plan it again; its id, history and counts stay."""
-    before = step.jobs.found(given)
+    before = step.jobs.resolve(given)
     spec = _complete(step, revise(before.spec), before.spec)
     move = policy.replan(before, spec, step.zone, step.now)
     job = move.job
@@ -47,7 +47,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec]) -> Job:
         queue.hold(step, job.id)
     elif before.spec.disabled:
         _resume(step, job)
-    return step.jobs.found(job.id)
+    return step.jobs.resolve(job.id)
 
 
 def _resume(step: Step, job: Job) -> None:
@@ -71,7 +71,7 @@ def _complete(step: Step, spec: Spec, before: Spec | None) -> Spec:
 
 def _ids(step: Step, field: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return the ids of the jobs that have these ids or, as the only job, these names."""
-    existing = step.jobs.there(given)
+    existing = step.jobs.existing(given)
     try:
         return tuple(dict.fromkeys(one if one in existing else step.jobs.id_of(one, field) for one in given))
     except KalaError as error:
@@ -90,16 +90,15 @@ def _check_children(step: Step, job: Job, before: Collection[str]) -> None:
 
 
 def _check_cycle(step: Step, job: Job) -> None:
-    cycle = graph.circle(job.id, step.dependencies.started_by)
+    cycle = graph.find_cycle(job.id, step.dependencies.started_by)
     if cycle:
-        raise Invalid(
-            f"parent_jobs, on_failure_job: the jobs would form a cycle: {graph.shown(cycle)}; remove one of these links"
-        )
+        path = graph.format_path(cycle)
+        raise Invalid(f"parent_jobs, on_failure_job: the jobs would form a cycle: {path}; remove one of these links")
 
 
 def delete_job(step: Step, given: str) -> dict[str, str]:
     """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
-    job = step.jobs.found(given)
+    job = step.jobs.resolve(given)
     doomed = graph.doomed_by(job.id, step.dependencies.children, step.dependencies.count_parents)
     if len(doomed) - 1 > DELETED:
         raise Conflict(
@@ -133,7 +132,7 @@ def clean_up(step: Step) -> None:
     What is too much for one step is left to the next.
     """
     if step.leftovers.deleted_jobs is None:
-        step.leftovers.deleted_jobs = step.jobs.missing()
+        step.leftovers.deleted_jobs = step.jobs.missing_ids()
     deleted = step.leftovers.deleted_jobs
     left = int(REMAINS)
     while deleted and left > 0:
@@ -148,7 +147,7 @@ def clean_up(step: Step) -> None:
 
 
 def start_job(step: Step, given: str) -> Run:
-    job = step.jobs.found(given)
+    job = step.jobs.resolve(given)
     if job.spec.disabled:
         raise Conflict(f"job {job.id} ({job.spec.name}) is disabled; enable it before starting it")
     return queue.admit(step, queue.new_run(step, job, Cause.MANUAL), job, is_busy=queue.is_busy(step, job))

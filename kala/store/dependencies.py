@@ -52,11 +52,11 @@ _OUTDATE_SUCCESSES = """
     UPDATE dependency [index dependency_succeeded] SET has_succeeded = 0 WHERE parent_id = ? AND has_succeeded = 1
 """
 # Note that the children of a job after one (or from the first on), up to another, are still to be started.
-_PUT_OFF = """
+_POSTPONE = """
     INSERT INTO put_off (run_id, job_id, done, last)
     VALUES (?, ?, coalesce((SELECT seq FROM job WHERE id = ?), 0), (SELECT seq FROM job WHERE id = ?))
 """
-_KEEP_PUT_OFF = "UPDATE put_off SET done = ? WHERE run_id = ?"
+_ADVANCE = "UPDATE put_off SET done = ? WHERE run_id = ?"
 _FIRST_PUT_OFF = "SELECT run_id, job_id, done, last FROM put_off ORDER BY run_id LIMIT 1"
 _DELETE_PUT_OFF = "DELETE FROM put_off WHERE run_id = ?"
 
@@ -105,19 +105,19 @@ class Dependencies:
         """Return the next children to handle, each after its position in the order of creation."""
         return list(self._sql(_CHILDREN_BETWEEN, (put_off.job_id, put_off.done, put_off.last, limit)).fetchall())
 
-    def put_off(self, run_id: int, job_id: str, last_done: str | None, last: str) -> None:
+    def postpone(self, run_id: int, job_id: str, last_done: str | None, last: str) -> None:
         """Note that the children after `last_done`, up to `last`, are still to be started for a run."""
-        self._sql(_PUT_OFF, (run_id, job_id, last_done, last))
+        self._sql(_POSTPONE, (run_id, job_id, last_done, last))
 
-    def keep_put_off(self, put_off: PutOff) -> None:
+    def advance(self, put_off: PutOff) -> None:
         """Write up to which position the children were handled."""
-        self._sql(_KEEP_PUT_OFF, (put_off.done, put_off.run_id))
+        self._sql(_ADVANCE, (put_off.done, put_off.run_id))
 
     def first_put_off(self) -> PutOff | None:
         row = self._sql(_FIRST_PUT_OFF).fetchone()
         return row and PutOff(*row)
 
-    def done_with(self, put_off: PutOff) -> None:
+    def delete_put_off(self, put_off: PutOff) -> None:
         """Delete the note: all children were handled."""
         self._sql(_DELETE_PUT_OFF, (put_off.run_id,))
 

@@ -42,7 +42,7 @@ _OF_OTHER_ZONE = f"""
         LIMIT ?)
 """
 # Jobs planned with these zone rules by a clock that was ahead of an instant.
-_FROM_AHEAD = f"""
+_PLANNED_AHEAD = f"""
     SELECT {_COLUMNS} FROM job [index job_claimed]
     WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules = ?) LIMIT ?
 """
@@ -94,7 +94,7 @@ _FORGET_ON_FAILURE = """
     RETURNING id
 """
 # The jobs that queued runs and on-failure jobs refer to and that do not exist.
-_MISSING = """
+_MISSING_IDS = """
     SELECT DISTINCT job_id FROM run [index run_queued]
         WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = job_id)
     UNION SELECT on_failure_job FROM job AS caller [index job_on_failure]
@@ -188,9 +188,9 @@ class Jobs:
         """Return jobs planned with other zone rules."""
         return [_job(row) for row in self._sql(_OF_OTHER_ZONE, (zone_rules, zone_rules, limit)).fetchall()]
 
-    def from_ahead(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
+    def planned_ahead(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
         """Return jobs planned with these zone rules by a clock that was ahead of `now`."""
-        return [_job(row) for row in self._sql(_FROM_AHEAD, (to_column(now), zone_rules, limit)).fetchall()]
+        return [_job(row) for row in self._sql(_PLANNED_AHEAD, (to_column(now), zone_rules, limit)).fetchall()]
 
     def last_claim(self) -> datetime | None:
         """Return the latest instant up to which the slots of a job were claimed."""
@@ -244,15 +244,15 @@ class Jobs:
         """Return the ids of the jobs with a name, at most two."""
         return [row[0] for row in self._sql(_IDS_BY_NAME, (name,)).fetchall()]
 
-    def found(self, given: str) -> Job:
+    def resolve(self, given: str) -> Job:
         """Return the job with an id, or with a unique name. Raises NotFound, or Conflict if the name is ambiguous."""
         job = self.get(given) or self.get(self._id_by_name(given))
         assert job, given
         return job
 
     def id_of(self, given: str, field: str = "") -> str:
-        """Return the id of the job with an id or a unique name. Raises like found(), naming the field."""
-        return given if self.there([given]) else self._id_by_name(given, field and f"{field}: ")
+        """Return the id of the job with an id or a unique name. Raises like resolve(), naming the field."""
+        return given if self.existing([given]) else self._id_by_name(given, field and f"{field}: ")
 
     def _id_by_name(self, name: str, prefix: str = "") -> str:
         match self.ids_by_name(name):
@@ -276,7 +276,7 @@ class Jobs:
         """Return the names of jobs, by id."""
         return dict(self._sql.for_all(_NAMES, job_ids).fetchall())
 
-    def there(self, job_ids: Collection[str]) -> set[str]:
+    def existing(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the ids that belong to a job."""
         return {row[0] for row in self._sql.for_all(_EXISTING, job_ids).fetchall()}
 
@@ -297,9 +297,9 @@ class Jobs:
         """Clear the on-failure job of at most `limit` jobs where it is one of `gone`, and return their ids."""
         return [row[0] for row in self._sql.for_all(_FORGET_ON_FAILURE, gone, limit).fetchall()]
 
-    def missing(self) -> list[str]:
+    def missing_ids(self) -> list[str]:
         """Return the ids that queued runs or on-failure jobs refer to and no job has."""
-        return [row[0] for row in self._sql(_MISSING).fetchall()]
+        return [row[0] for row in self._sql(_MISSING_IDS).fetchall()]
 
     def plan(self, jobs: Iterable[Job]) -> None:
         """Write when each job is due next, and what that was computed from."""

@@ -22,7 +22,7 @@ def count_parents_in(edges: Edges):
 
 
 @pytest.mark.parametrize(
-    ("edges", "circle"),
+    ("edges", "cycle"),
     [
         pytest.param({}, None, id="no edges"),
         pytest.param({"a": ["a"]}, ["a", "a"], id="of one job"),
@@ -33,8 +33,8 @@ def count_parents_in(edges: Edges):
         pytest.param({"a": ["b", "c"], "b": ["d"], "c": ["d"]}, None, id="two ways to the same job are none"),
     ],
 )
-def test_the_cycle_found_is_a_shortest_one(edges, circle):
-    assert graph.circle("a", children_in(edges)) == circle
+def test_the_cycle_found_is_a_shortest_one(edges, cycle):
+    assert graph.find_cycle("a", children_in(edges)) == cycle
 
 
 def test_a_search_for_cycles_asks_once_for_each_job():
@@ -46,13 +46,13 @@ def test_a_search_for_cycles_asks_once_for_each_job():
         asked.extend(jobs)
         return children_in(wide)(jobs)
 
-    assert graph.circle("root", edges) is None
+    assert graph.find_cycle("root", edges) is None
     assert sorted(asked) == sorted({"root", *wide["root"], *(f"end {number}" for number in range(10))})
 
 
 def test_a_long_path_is_shown_by_its_beginning_and_its_end():
-    assert graph.shown(list("abcdefg")) == "a -> b -> c -> d -> e -> f -> g"
-    assert graph.shown(list("abcdefgh")) == "a -> b -> c -> (2 more) -> f -> g -> h"
+    assert graph.format_path(list("abcdefg")) == "a -> b -> c -> d -> e -> f -> g"
+    assert graph.format_path(list("abcdefgh")) == "a -> b -> c -> (2 more) -> f -> g -> h"
 
 
 @pytest.mark.parametrize(

@@ -167,11 +167,11 @@ class TestAJob:
         with store.transaction():
             for job_id in ("a", "r"):
                 store.writer.runs.add(Run(job_id=job_id, job_name="", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON))
-        assert sorted(store.writer.jobs.missing()) == ["f", "r"]
+        assert sorted(store.writer.jobs.missing_ids()) == ["f", "r"]
 
     def test_exists_by_its_id_only(self, store):
         add(store, job("a"))
-        assert store.writer.jobs.there(["a", "job a", "b"]) == {"a"}
+        assert store.writer.jobs.existing(["a", "job a", "b"]) == {"a"}
 
     def test_counts_attempts_successes_and_errors(self, store):
         add(store, job("1"))

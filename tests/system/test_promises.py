@@ -230,14 +230,14 @@ def test_a_cycle_of_dependencies_is_refused(kala):
     second = kala.create(parent_jobs=[first])
     third = kala.create(parent_jobs=[second])
     job = {"name": "a job", "command": "/bin/true"}
-    for circle in (
+    for cycle in (
         kala.put(f"/job/{first}/", job | {"parent_jobs": [third]}),
         kala.put(f"/job/{first}/", job | {"parent_jobs": [first]}),
         kala.put(f"/job/{third}/", job | {"parent_jobs": [second], "on_failure_job": first}),
         kala.patch(f"/job/{first}/", {"schedule": "", "parent_jobs": [second]}),
     ):
-        assert circle.status == 400
-        assert "the jobs would form a cycle" in circle.body["error"]
+        assert cycle.status == 400
+        assert "the jobs would form a cycle" in cycle.body["error"]
     assert kala.job(first)["parent_jobs"] is None
     kala.post(f"/job/start/{first}/")
     kala.runs(third, 1)
