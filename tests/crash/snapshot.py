@@ -7,13 +7,19 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from msgspec.structs import fields
 from process import Kala
 
+from kala.core.job import Spec
 from kala.runner.spool import path_of
 
 FAILURES = ("failed", "timed_out")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSED = re.compile(r"(\d+) missed slots? skipped, ")
+# The database has no field of a spec that has its default.
+_DEFAULTS = {
+    field.name: list(field.default) if isinstance(field.default, tuple) else field.default for field in fields(Spec)
+}
 # Fields whose names in a job's JSON and in the database differ.
 _NAMES = {"parent_jobs": "parents"}
 
@@ -60,7 +66,7 @@ class Job:
 
     def __init__(self, row: sqlite3.Row) -> None:
         self.row = row
-        self.spec = json.loads(row["spec"])
+        self.spec = _DEFAULTS | json.loads(row["spec"])
         self.values = self.spec | {"command": self.spec["action"]["line"]}
 
     def __getitem__(self, column: str) -> Any:
