@@ -1,5 +1,12 @@
 """Values that tests of several rooms use."""
 
+from datetime import UTC, datetime
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+HOURLY = "R/2030-01-01T13:00:00Z/PT1H"
+"""A schedule whose first slot is an hour after NOON."""
+
 FAR = "R/2099-01-01T00:00:00Z/PT1H"
 """A schedule that is not due while a test runs."""
 

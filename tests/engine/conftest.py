@@ -1,11 +1,11 @@
-"""Kala without threads: a test moves the clock, says how runs end, and looks at what is on disk."""
+"""Kala without threads: a test sets the clock, says how runs end, and reads what is on disk."""
 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from itertools import count, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from samples import NOON
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, RunEnded, State
@@ -25,25 +26,24 @@ from kala.store.store import Store
 
 MEMORY = "/dev/shm"
 _ALL = 1_000_000
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 class Workers:
-    """An executor that only notes what it is given."""
+    """An executor that only records what it is given."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.given: list[Run] = []
         self.cancelled: list[tuple[int, str]] = []
         self.forgotten: list[int] = []
-        self.noticed: Callable[[Run], None] = lambda run: None
+        self.on_submit: Callable[[Run], None] = lambda run: None
 
     def start(self, done: Callable[[Run, Outcome, bytes | None], None]) -> None:
         pass
 
     def submit(self, run: Run, job: Job) -> None:
         self.given.append(run)
-        self.noticed(run)
+        self.on_submit(run)
 
     def relieve(self) -> bool:
         return False
@@ -59,7 +59,7 @@ class Workers:
 
 
 class Failing:
-    """A connection that fails whenever nothing is left."""
+    """A connection that fails each time `left` yields 0."""
 
     def __init__(self, connection: sqlite3.Connection, left: Iterator[int]) -> None:
         self._connection = connection
@@ -72,7 +72,7 @@ class Failing:
 
 
 class Kala:
-    """An engine that is driven by hand. It is noon until a test says otherwise."""
+    """An engine whose steps and clock the test controls. It starts at NOON."""
 
     def __init__(self, folder: Path, workers: int, pools: dict[str, int]) -> None:
         self.now = NOON
@@ -96,7 +96,7 @@ class Kala:
         self.store.close()
 
     def restart(self, **down: float) -> None:
-        """The process dies, whatever it was doing; a new one finds its files some time later."""
+        """Kill Kala, let time pass, and start it again on the same files."""
         self.close()
         self.now += timedelta(**down)
         self.boot()
@@ -109,11 +109,11 @@ class Kala:
         return [answer for _, answer in asked]
 
     def failing_disk(self, after: int) -> AbstractContextManager[None]:
-        """So many uses of the database go well, then one fails, be it the commit."""
+        """Let `after` uses of the database succeed, and fail the next one, which can be the commit."""
         return self._disk(count(after, -1))
 
     def dead_disk(self) -> AbstractContextManager[None]:
-        """No use of the database goes well."""
+        """Fail each use of the database."""
         return self._disk(repeat(0))
 
     @contextmanager
@@ -128,7 +128,7 @@ class Kala:
         return answer.result(timeout=0)
 
     def passes(self, **time: float) -> None:
-        """Time passes; then the engine looks at the clock once."""
+        """Let time pass; then do one step."""
         self.now += timedelta(**time)
         self.step()
 
@@ -163,7 +163,7 @@ class Kala:
         self.step(self.done(job, State.FAILED))
 
     def done(self, job: str, state: State = State.SUCCEEDED, message: str = "") -> RunEnded:
-        """What the executor says when the running run of a job ends."""
+        """Return what the executor reports when the only running run of a job ends."""
         [run] = [
             run
             for run in self.workers.given
@@ -172,7 +172,7 @@ class Kala:
         return self.end_of(run.id, state, message)
 
     def end_of(self, run: int, state: State = State.SUCCEEDED, message: str = "", **how: object) -> RunEnded:
-        """What the executor says when a run ends; for a job of which several may be running."""
+        """Return what the executor reports when a run ends; for jobs that can have several running runs."""
         [given] = [one for one in self.workers.given if one.id == run]
         return RunEnded(given, Outcome(state=state, ended_at=self.now, message=message, **how), None)
 
@@ -191,21 +191,21 @@ class Kala:
             return session.runs.get(number)
 
     def runs(self, job: str | None = None) -> list[Run]:
-        """All runs, or those of a job, oldest first."""
+        """Return all runs, or those of a job, oldest first."""
         with self.store.reading() as session:
             return session.history.search(RunFilter(limit=_ALL, job_id=job))[::-1]
 
     def story(self, job: str) -> list[str]:
-        """The runs of a job as cause and state: `schedule succeeded`, `retry running`."""
+        """Return the cause and state of each run of a job: `schedule succeeded`, `retry running`."""
         return [f"{run.cause} {run.state}" for run in self.runs(job)]
 
     def slots(self, job: str) -> list[str]:
-        """The hour and minute of the slots that a job's scheduled runs stand for, those that were skipped apart."""
+        """Return the hour and minute of the slot of each scheduled run of a job that was not skipped."""
         runs = [run for run in self.runs(job) if run.cause == "schedule" and run.state != "skipped"]
         return [f"{run.slot:%H:%M}" for run in runs]
 
     def skipped(self, job: str) -> list[tuple[str, str]]:
-        """The runs of a job that never started: the hour and minute of the slot, "" where there is none, and why."""
+        """Return the hour and minute of the slot, or "", and the message of each skipped run of a job."""
         runs = [run for run in self.runs(job) if run.state == "skipped"]
         return [(f"{run.slot:%H:%M}" if run.slot else "", run.outcome.message) for run in runs]
 
@@ -216,7 +216,7 @@ def spec(**fields: object) -> Spec:
 
 @contextmanager
 def running_kala(workers: int = 8, **pools: int) -> Iterator[Kala]:
-    # Files in memory, where there are such: what these tests ask for does not depend on the disk.
+    # Use files in memory if possible, as they are faster: these tests do not depend on the disk.
     with TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         kala = Kala(Path(folder), workers, pools)
         try:
@@ -227,14 +227,14 @@ def running_kala(workers: int = 8, **pools: int) -> Iterator[Kala]:
 
 @pytest.fixture
 def new_kala() -> Iterator[Callable[..., Kala]]:
-    """A Kala with a number of workers and with pools, such as `new_kala(workers=1, disk=2)`."""
+    """Make a Kala with a number of workers and with pools, such as `new_kala(workers=1, disk=2)`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(running_kala(**options))
 
 
 @pytest.fixture(scope="session")
-def kala_of_its_own() -> Callable[..., AbstractContextManager[Kala]]:
-    """For a law, whose every example needs a Kala: `with kala_of_its_own() as kala`."""
+def kala_per_example() -> Callable[..., AbstractContextManager[Kala]]:
+    """Make a Kala for one example of a property test: `with kala_per_example() as kala`."""
     return running_kala
 
 

@@ -1,13 +1,12 @@
-"""A run can be cancelled: a queued one ends at once, a running one is told to, and what has ended stays as it is."""
+"""Cancelling: a queued run ends at once, a running one is asked to end, and one that has ended stays as it is."""
 
 import pytest
+from samples import FAR
 
 from kala.core.errors import Conflict, NotFound
 from kala.core.run import State
 from kala.engine.feed import Change
 from kala.engine.messages import CancelRun, DeleteRun
-
-FAR = "R/2040-01-01T00:00:00Z/P1D"
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ class TestAQueuedRun:
         kala.succeed(job)
         assert kala.story(job) == ["manual succeeded", "manual cancelled"]
 
-    def test_lets_the_one_after_it_take_its_turn(self, kala, job):
+    def test_lets_the_next_queued_run_start(self, kala, job):
         kala.start(job)
         queued = kala.start(job)
         kala.start(job)
@@ -38,7 +37,7 @@ class TestAQueuedRun:
         kala.succeed(job)
         assert kala.story(job) == ["manual succeeded", "manual cancelled", "manual running"]
 
-    def test_that_was_next_for_a_worker_releases_the_next_of_its_job(self, new_kala):
+    def test_that_waited_for_a_worker_releases_the_next_run_of_its_job(self, new_kala):
         kala = new_kala(workers=1)
         other = kala.create(name="other")
         kala.step()
@@ -50,7 +49,7 @@ class TestAQueuedRun:
         kala.succeed(other)
         assert kala.story(job) == ["manual cancelled", "manual running"]
 
-    def test_leaves_its_job_done_where_nothing_else_is_to_come(self, new_kala):
+    def test_leaves_its_job_done_if_nothing_else_is_planned(self, new_kala):
         kala = new_kala(workers=1)
         kala.create(name="other")
         kala.step()
@@ -59,19 +58,19 @@ class TestAQueuedRun:
         kala.cancel(kala.runs(job)[0].id)
         assert kala.job(job).is_done
 
-    def test_is_not_told_to_the_executor(self, kala, job):
+    def test_is_not_cancelled_through_the_executor(self, kala, job):
         kala.start(job)
         kala.cancel(kala.start(job).id)
         assert kala.workers.cancelled == []
 
-    def test_is_not_tried_again_and_counts_as_nothing(self, kala):
+    def test_is_not_retried_and_not_counted(self, kala):
         job = kala.create(schedule=FAR, retries=3)
         kala.start(job)
         kala.cancel(kala.start(job).id)
         assert kala.story(job) == ["manual running", "manual cancelled"]
         assert kala.job(job).counts.errors == 0
 
-    def test_that_waits_for_its_disabled_job_can_be_cancelled_too(self, kala, job):
+    def test_of_a_disabled_job_can_be_cancelled(self, kala, job):
         kala.start(job)
         queued = kala.start(job)
         kala.disable(job)
@@ -82,20 +81,20 @@ class TestAQueuedRun:
 
 
 class TestARunningRun:
-    def test_is_told_to_end_by_the_executor(self, kala, job):
+    def test_is_cancelled_through_the_executor(self, kala, job):
         run = kala.start(job)
         kala.cancel(run.id)
         assert kala.workers.cancelled == [(run.id, "cancelled by request")]
         assert kala.story(job) == ["manual running"]
 
-    def test_is_cancelled_when_the_executor_says_so(self, kala, job):
+    def test_is_cancelled_when_the_executor_reports_its_end(self, kala, job):
         run = kala.start(job)
         kala.cancel(run.id)
         kala.step(kala.end_of(run.id, State.CANCELLED, "cancelled by request"))
         assert kala.story(job) == ["manual cancelled"]
         assert kala.workers.forgotten == [run.id]
 
-    def test_is_not_tried_again_and_starts_nothing_else(self, kala):
+    def test_is_not_retried_and_starts_no_other_job(self, kala):
         cleaner = kala.create(name="cleaner", schedule=FAR)
         job = kala.create(schedule=FAR, retries=3, on_failure_job=cleaner)
         child = kala.create(name="child", parents=(job,))
@@ -107,7 +106,7 @@ class TestARunningRun:
         assert kala.job(job).counts.errors == 0
 
     @pytest.mark.parametrize("state", [State.FAILED, State.TIMED_OUT])
-    def test_that_was_failing_by_itself_at_that_moment_is_not_tried_again_either(self, kala, state):
+    def test_that_fails_by_itself_meanwhile_is_cancelled_and_not_retried(self, kala, state):
         job = kala.create(schedule=FAR, retries=3)
         run = kala.start(job)
         kala.cancel(run.id)
@@ -115,13 +114,13 @@ class TestARunningRun:
         assert kala.story(job) == ["manual cancelled"]
         assert (kala.run(run.id).outcome.message, kala.run(run.id).outcome.exit_code) == ("cancelled by request", 1)
 
-    def test_that_succeeded_before_it_heard_of_it_has_succeeded(self, kala, job):
+    def test_that_succeeds_before_it_is_stopped_has_succeeded(self, kala, job):
         run = kala.start(job)
         kala.cancel(run.id)
         kala.succeed(job)
         assert kala.story(job) == ["manual succeeded"]
 
-    def test_lets_the_next_run_of_its_job_start_when_it_has_ended(self, kala, job):
+    def test_lets_the_next_run_of_its_job_start_after_its_end(self, kala, job):
         run = kala.start(job)
         kala.start(job)
         kala.cancel(run.id)
@@ -129,7 +128,7 @@ class TestARunningRun:
         kala.step(kala.end_of(run.id, State.CANCELLED))
         assert kala.story(job) == ["manual cancelled", "manual running"]
 
-    def test_may_be_cancelled_again(self, kala, job):
+    def test_can_be_cancelled_twice(self, kala, job):
         run = kala.start(job)
         kala.cancel(run.id)
         kala.cancel(run.id)
@@ -139,7 +138,7 @@ class TestARunningRun:
         kala.step(CancelRun(kala.start(job).id))
         assert len(kala.workers.cancelled) == 1
 
-    def test_whose_job_was_deleted_can_still_be_cancelled(self, kala, job):
+    def test_of_a_deleted_job_can_be_cancelled(self, kala, job):
         run = kala.start(job)
         kala.delete(job)
         kala.cancel(run.id)
@@ -157,26 +156,26 @@ class TestARunThatHasEnded:
         assert kala.run(run.id).state == state
 
 
-def test_a_run_that_is_not_there_cannot_be_cancelled(kala):
+def test_a_run_that_does_not_exist_cannot_be_cancelled(kala):
     with pytest.raises(NotFound, match=r"^no run has the id 7$"):
         kala.cancel(7)
 
 
 class TestDeletingARun:
-    def test_takes_it_from_the_history_and_leaves_the_counts(self, kala, job):
+    def test_removes_it_from_the_history_and_keeps_the_counts(self, kala, job):
         run = kala.start(job)
         kala.succeed(job)
         kala.ask(DeleteRun(run.id))
         assert kala.run(run.id) is None
         assert kala.job(job).counts.successes == 1
 
-    def test_is_told_to_those_who_follow(self, kala, job):
+    def test_is_published_to_the_feed(self, kala, job):
         run = kala.start(job)
         kala.succeed(job)
         kala.ask(DeleteRun(run.id))
         assert kala.feed.since(kala.feed.last - 1, 1)[0][1] == Change("run", str(run.id), "deleted")
 
-    def test_takes_its_output_too(self, kala, job):
+    def test_removes_its_output(self, kala, job):
         run = kala.start(job)
         file = kala.store.outputs / "0" / f"{run.id}.out"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +190,6 @@ class TestDeletingARun:
                 kala.ask(DeleteRun(run.id))
         assert len(kala.runs(job)) == 2
 
-    def test_that_is_not_there_is_refused(self, kala):
+    def test_that_does_not_exist_is_refused(self, kala):
         with pytest.raises(NotFound, match=r"^no run has the id 7$"):
             kala.ask(DeleteRun(7))

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from samples import NOON
 
 from kala.engine.continuity import Continuity
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 NOTHING = timedelta()
 
@@ -18,7 +18,7 @@ def at(**time: float) -> datetime:
 
 @pytest.fixture
 def continuity():
-    """Of an engine that has made up for all that the last Kala left."""
+    """The continuity of an engine whose plans are up to date."""
     continuity = Continuity(UTC)
     continuity.begin(NOON, None, has_stale_zone=False)
     continuity.committed(NOON, None)
@@ -29,18 +29,18 @@ def continuity():
     ("now", "watching_since"),
     [(at(seconds=0), NOON), (at(seconds=60), NOON), (at(seconds=61), at(seconds=61)), (at(days=1), at(days=1))],
 )
-def test_nobody_watched_if_the_last_commit_was_more_than_a_minute_ago(continuity, now, watching_since):
+def test_a_commit_more_than_a_minute_ago_leaves_a_gap(continuity, now, watching_since):
     continuity.check(now, UTC)
     assert continuity.watching_since == watching_since
 
 
-def test_a_step_without_a_commit_watches_nothing(continuity):
+def test_steps_without_a_commit_leave_a_gap(continuity):
     for seconds in (20, 40, 80):
         continuity.check(at(seconds=seconds), UTC)
     assert continuity.watching_since == at(seconds=80)
 
 
-def test_a_watch_goes_on_from_commit_to_commit(continuity):
+def test_frequent_commits_leave_no_gap(continuity):
     for seconds in (50, 100, 150):
         continuity.check(at(seconds=seconds), UTC)
         continuity.committed(at(seconds=seconds), None)
@@ -56,12 +56,12 @@ def test_a_watch_goes_on_from_commit_to_commit(continuity):
         (timedelta(days=1), timedelta(days=1), timedelta(days=1)),
     ],
 )
-def test_a_clock_that_was_set_back_by_more_than_a_minute_makes_plans_stale(continuity, back, set_back, stale_by):
+def test_a_clock_set_back_by_more_than_a_minute_makes_plans_stale(continuity, back, set_back, stale_by):
     continuity.check(NOON - back, UTC)
     assert (continuity.set_back, continuity.stale_by) == (set_back, stale_by)
 
 
-def test_the_clock_may_be_set_back_again_before_that_is_on_disk(continuity):
+def test_steps_back_of_the_clock_add_up_until_a_commit(continuity):
     for minutes in (-5, -12):
         continuity.check(at(minutes=minutes), UTC)
     assert continuity.set_back == timedelta(minutes=12)
@@ -69,18 +69,18 @@ def test_the_clock_may_be_set_back_again_before_that_is_on_disk(continuity):
     assert (continuity.set_back, continuity.stale_by) == (NOTHING, None)
 
 
-def test_another_zone_makes_plans_stale_and_the_same_one_read_again_does_not(continuity):
+def test_only_a_zone_with_other_rules_makes_plans_stale(continuity):
     continuity.check(NOON, ZoneInfo.no_cache("UTC"))
     assert continuity.stale_by is None
     continuity.check(NOON, BERLIN)
     assert (continuity.zone, continuity.stale_by) == (BERLIN, NOTHING)
 
 
-def test_a_claim_of_the_last_kala_that_lies_ahead_tells_that_the_clock_was_set_back(continuity):
+def test_a_stored_claim_an_hour_ahead_means_that_the_clock_was_set_back(continuity):
     continuity.begin(NOON, at(hours=1), has_stale_zone=False)
     assert (continuity.latest, continuity.stale_by) == (NOON, timedelta(hours=1))
 
 
-def test_a_claim_of_the_last_kala_a_moment_ahead_is_no_sign_of_another_clock(continuity):
+def test_a_stored_claim_seconds_ahead_does_not_mean_that_the_clock_was_set_back(continuity):
     continuity.begin(NOON, at(seconds=10), has_stale_zone=False)
     assert (continuity.latest, continuity.stale_by) == (at(seconds=10), None)

@@ -1,10 +1,9 @@
-"""A disabled job does nothing new, forgets nothing, and goes on when it is enabled."""
+"""A disabled job starts no run, keeps its queued runs and its plan, and continues when it is enabled."""
 
 import pytest
+from samples import HOURLY
 
 from kala.core.errors import Conflict
-
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
 
 class TestADisabledJob:
@@ -14,26 +13,26 @@ class TestADisabledJob:
         kala.passes(hours=1)
         assert kala.runs(job) == []
 
-    def test_is_refused_to_start(self, kala):
+    def test_cannot_be_started(self, kala):
         job = kala.create(schedule=HOURLY, disabled=True)
         with pytest.raises(Conflict) as refusal:
             kala.start(job)
         assert str(refusal.value) == f"job {job} (backup) is disabled; enable it before starting it"
 
-    def test_that_is_refused_to_start_does_not_run_its_on_failure_job(self, kala):
+    def test_that_cannot_be_started_does_not_run_its_on_failure_job(self, kala):
         alarm = kala.create(schedule=HOURLY)
         job = kala.create(schedule=HOURLY, disabled=True, on_failure_job=alarm)
         with pytest.raises(Conflict):
             kala.start(job)
         assert kala.runs() == []
 
-    def test_finishes_what_is_running(self, kala):
+    def test_finishes_its_running_run(self, kala):
         job = kala.create()
         kala.disable(job)
         kala.succeed(job)
         assert kala.story(job) == ["creation succeeded"]
 
-    def test_does_not_run_what_was_queued_until_it_is_enabled(self, kala):
+    def test_starts_its_queued_runs_when_it_is_enabled(self, kala):
         job = kala.create()
         kala.start(job)
         kala.disable(job)
@@ -42,7 +41,7 @@ class TestADisabledJob:
         kala.enable(job)
         assert kala.story(job) == ["creation succeeded", "manual running"]
 
-    def test_does_not_run_what_was_queued_after_a_restart_either(self, kala):
+    def test_does_not_start_its_queued_runs_after_a_restart(self, kala):
         job = kala.create()
         kala.start(job)
         kala.disable(job)
@@ -51,7 +50,7 @@ class TestADisabledJob:
         kala.enable(job)
         assert kala.story(job) == ["creation lost", "manual running"]
 
-    def test_does_not_run_beside_itself_when_it_is_enabled_while_it_still_runs(self, kala):
+    def test_that_is_enabled_while_it_runs_does_not_overlap_with_itself(self, kala):
         job = kala.create()
         kala.start(job)
         kala.disable(job)
@@ -60,7 +59,7 @@ class TestADisabledJob:
         kala.succeed(job)
         assert kala.story(job) == ["creation succeeded", "manual running"]
 
-    def test_that_is_enabled_goes_on_with_its_grid(self, kala):
+    def test_that_is_enabled_keeps_its_grid(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.disable(job)
         kala.passes(minutes=30)
@@ -70,20 +69,20 @@ class TestADisabledJob:
         kala.passes(hours=1)
         assert kala.slots(job) == ["13:00", "14:00"]
 
-    def test_that_is_disabled_or_enabled_twice_is_as_after_once(self, kala):
+    def test_that_is_disabled_twice_stays_the_same(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.disable(job)
         once = kala.job(job)
         kala.disable(job)
         assert kala.job(job) == once
 
-    def test_is_not_done_while_a_slot_is_to_come(self, kala):
+    def test_is_not_done_while_it_has_a_next_slot(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.disable(job)
         kala.passes(hours=1)
         assert not kala.job(job).is_done
 
-    def test_still_has_the_slot_that_waited_for_its_turn_when_it_is_enabled(self, new_kala):
+    def test_keeps_a_queued_slot_until_it_is_enabled(self, new_kala):
         kala = new_kala(workers=1)
         busy = kala.create()
         job = kala.create(schedule=HOURLY)
@@ -94,7 +93,7 @@ class TestADisabledJob:
         kala.enable(job)
         assert kala.story(job) == ["schedule running"]
 
-    def test_still_has_its_run_at_creation_that_waited_for_its_turn_when_it_is_enabled(self, new_kala):
+    def test_keeps_its_queued_run_at_creation_until_it_is_enabled(self, new_kala):
         kala = new_kala(workers=1)
         busy, job = kala.create(), kala.create()
         kala.disable(job)

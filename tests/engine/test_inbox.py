@@ -1,17 +1,16 @@
 """Messages and ends of runs on their way to the engine's thread."""
 
 import time
-from datetime import UTC, datetime
 from threading import Thread
 
 import pytest
+from samples import NOON
 
 from kala.core.run import Cause, Outcome, Run, State
 from kala.engine import inbox as module
 from kala.engine.inbox import Inbox
 from kala.engine.messages import DeleteAllJobs, Drain
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 RUN = Run(id=1, job_id="1", job_name="backup", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
 SUCCEEDED = Outcome(state=State.SUCCEEDED, ended_at=NOON)
 PATIENCE = 5.0
@@ -23,7 +22,7 @@ def inbox():
 
 
 def take(inbox: Inbox, timeout: float = 0.0, last_commit: float = 0.0) -> tuple[list[int], list[str]]:
-    """The ids of the runs that ended, and the kinds of the messages."""
+    """Return the ids of the runs that ended, and the kinds of the messages."""
     ends, asked = inbox.take(lambda: timeout, last_commit)
     return [end.run.id for end in ends], [type(message).__name__ for message, _ in asked]
 
@@ -39,27 +38,27 @@ def test_messages_are_taken_in_the_order_in_which_they_were_sent(inbox):
     assert take(inbox) == ([], [])
 
 
-def test_no_more_than_a_limited_number_of_messages_is_taken_at_a_time(inbox, monkeypatch):
+def test_a_limited_number_of_messages_is_taken_at_a_time(inbox, monkeypatch):
     monkeypatch.setattr(module, "_TAKEN", 2)
     for _ in range(3):
         inbox.ask(Drain())
     assert [take(inbox), take(inbox)] == [([], ["Drain"] * 2), ([], ["Drain"])]
 
 
-def test_the_future_of_a_message_is_the_one_that_its_sender_has(inbox):
+def test_a_message_is_taken_with_the_future_of_its_sender(inbox):
     answer = inbox.ask(Drain())
     _, [(_, taken)] = inbox.take(lambda: 0.0, 0.0)
     assert taken is answer
 
 
-def test_an_end_wakes_the_thread_that_waits(inbox):
+def test_an_end_wakes_the_waiting_thread(inbox):
     ender = Thread(target=inbox.run_ended, args=(RUN, SUCCEEDED, None))
     ender.start()
     assert take(inbox, timeout=PATIENCE) == ([1], [])
     ender.join()
 
 
-def test_ends_wait_for_a_message_until_the_window_is_over_and_no_longer(inbox, monkeypatch):
+def test_ends_wait_for_a_message_until_the_window_is_over(inbox, monkeypatch):
     monkeypatch.setattr(module, "_GATHER_SECONDS", PATIENCE)
     inbox.run_ended(RUN, SUCCEEDED, None)
     asker = Thread(target=inbox.ask, args=(Drain(),))
@@ -68,7 +67,7 @@ def test_ends_wait_for_a_message_until_the_window_is_over_and_no_longer(inbox, m
     asker.join()
 
 
-def test_ends_do_not_wait_beyond_what_is_due(inbox, monkeypatch):
+def test_ends_do_not_wait_longer_than_the_timeout(inbox, monkeypatch):
     monkeypatch.setattr(module, "_GATHER_SECONDS", 1e6)
     inbox.run_ended(RUN, SUCCEEDED, None)
     assert take(inbox, timeout=0.01, last_commit=time.monotonic()) == ([1], [])

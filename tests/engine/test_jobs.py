@@ -1,12 +1,10 @@
-"""What becomes of a job: created, changed, started, deleted."""
+"""Jobs are created, changed, started and deleted."""
 
 import pytest
+from samples import HOURLY, UNKNOWN
 
 from kala.core.errors import Invalid, NotFound
 from kala.engine.messages import DeleteAllJobs, DeleteJob, StartJob, UpdateJob
-
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
-NOBODY = "4fbd6f5c-8f2c-4d7a-9d5b-0d3b0a5a6c11"
 
 
 class TestANewJob:
@@ -23,7 +21,7 @@ class TestANewJob:
         kala.succeed(job)
         assert kala.job(job).is_done
 
-    def test_that_failed_for_good_is_done_too(self, kala):
+    def test_that_failed_for_the_last_time_is_done(self, kala):
         job = kala.create(retries=1)
         kala.fail(job)
         assert not kala.job(job).is_done
@@ -46,21 +44,21 @@ class TestANewJob:
     def test_has_an_id_of_its_own(self, kala):
         assert kala.create() != kala.create()
 
-    def test_knows_when_it_was_created(self, kala):
+    def test_has_its_time_of_creation(self, kala):
         assert kala.job(kala.create()).created_at == kala.now
 
     @pytest.mark.parametrize(
         ("fields", "complaint"),
         [
-            ({"schedule": HOURLY, "parents": (NOBODY,)}, "schedule: a job can have either a schedule or parent_jobs"),
+            ({"schedule": HOURLY, "parents": (UNKNOWN,)}, "schedule: a job can have either a schedule or parent_jobs"),
             ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
             ({"schedule": "hourly"}, "schedule: must be R\\[n\\]/START/INTERVAL, .*, not 'hourly'"),
             ({"epsilon": "soon"}, "epsilon: must be an ISO 8601 duration .*, not 'soon'"),
-            ({"parents": (NOBODY,)}, f"parent_jobs: no job has the id or name '{NOBODY}'"),
-            ({"on_failure_job": NOBODY}, f"on_failure_job: no job has the id or name '{NOBODY}'"),
+            ({"parents": (UNKNOWN,)}, f"parent_jobs: no job has the id or name '{UNKNOWN}'"),
+            ({"on_failure_job": UNKNOWN}, f"on_failure_job: no job has the id or name '{UNKNOWN}'"),
         ],
     )
-    def test_that_is_not_acceptable_is_refused_and_leaves_nothing_behind(self, kala, fields, complaint):
+    def test_that_is_invalid_is_refused_and_not_stored(self, kala, fields, complaint):
         with pytest.raises(Invalid, match=f"^{complaint}"):
             kala.create(**fields)
         assert kala.jobs() == []
@@ -83,7 +81,7 @@ class TestAChange:
         assert kala.slots(job) == ["13:00", "14:00"]
         assert kala.job(job).is_done
 
-    def test_with_another_schedule_plans_anew_and_counts_repeats_from_the_start(self, kala):
+    def test_with_another_schedule_plans_again_and_counts_repeats_from_zero(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R0"))
         kala.passes(hours=1)
         kala.succeed(job)
@@ -109,7 +107,7 @@ class TestAChange:
         kala.passes(hours=1)
         assert kala.story(job) == ["creation succeeded"]
 
-    def test_gets_the_job_as_it_is_so_that_no_other_change_is_lost(self, kala):
+    def test_is_applied_to_the_current_job_so_that_no_other_change_is_lost(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.update(job, name="other")
         kala.update(job, owner="ann@example.org")
@@ -119,12 +117,12 @@ class TestAChange:
         "fields",
         [
             {"schedule": "R/2029-01-01T13:00:00Z/PT1H"},
-            {"parents": (NOBODY,), "schedule": ""},
-            {"on_failure_job": NOBODY},
+            {"parents": (UNKNOWN,), "schedule": ""},
+            {"on_failure_job": UNKNOWN},
             {"epsilon": "soon"},
         ],
     )
-    def test_that_is_not_acceptable_changes_nothing(self, kala, fields):
+    def test_that_is_invalid_changes_nothing(self, kala, fields):
         job = kala.create(schedule=HOURLY)
         before = kala.job(job)
         with pytest.raises(Invalid):
@@ -132,24 +130,24 @@ class TestAChange:
         assert kala.job(job) == before
 
     def test_of_a_job_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
-            kala.ask(UpdateJob(NOBODY, lambda spec: spec))
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{UNKNOWN}'$"):
+            kala.ask(UpdateJob(UNKNOWN, lambda spec: spec))
 
 
-class TestAStartByHand:
-    def test_runs_at_once_beside_the_schedule(self, kala):
+class TestAManualStart:
+    def test_runs_at_once_in_addition_to_the_schedule(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.start(job)
         kala.succeed(job)
         kala.passes(hours=1)
         assert kala.story(job) == ["manual succeeded", "schedule running"]
 
-    def test_answers_with_the_run_that_is_on_disk(self, kala):
+    def test_returns_the_run_that_is_on_disk(self, kala):
         job = kala.create(schedule=HOURLY)
         answer = kala.start(job)
         assert kala.run(answer.id).job_id == job
 
-    def test_of_each_caller_gets_a_run_of_its_own_one_after_another(self, kala):
+    def test_is_one_run_for_each_caller(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.step(StartJob(job), StartJob(job), StartJob(job))
         assert kala.story(job) == ["manual running", "manual queued", "manual queued"]
@@ -166,8 +164,8 @@ class TestAStartByHand:
         assert kala.story(job) == ["creation succeeded", "manual succeeded"]
 
     def test_of_a_job_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
-            kala.start(NOBODY)
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{UNKNOWN}'$"):
+            kala.start(UNKNOWN)
 
 
 class TestADeletedJob:
@@ -203,8 +201,8 @@ class TestADeletedJob:
         assert kala.job(job).spec.on_failure_job == ""
 
     def test_that_does_not_exist_is_refused(self, kala):
-        with pytest.raises(NotFound, match=f"^no job has the id or name '{NOBODY}'$"):
-            kala.delete(NOBODY)
+        with pytest.raises(NotFound, match=f"^no job has the id or name '{UNKNOWN}'$"):
+            kala.delete(UNKNOWN)
 
     def test_cannot_be_deleted_again(self, kala):
         job = kala.create(schedule=HOURLY)
@@ -225,7 +223,7 @@ class TestAllJobs:
         assert kala.jobs() == []
         assert kala.story(running) == ["creation succeeded", "manual cancelled"]
 
-    def test_that_were_deleted_together_leave_room_for_new_ones(self, kala):
+    def test_can_be_deleted_before_new_ones_are_created(self, kala):
         kala.create(schedule=HOURLY)
         kala.ask(DeleteAllJobs())
         job = kala.create()

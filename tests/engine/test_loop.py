@@ -1,4 +1,4 @@
-"""The loop in its own thread: it takes what is asked, wakes when something is due, and ends when it is told to."""
+"""The loop in its own thread: it handles messages, wakes up when something is due, and ends when it is stopped."""
 
 import sqlite3
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from queue import Queue
 from threading import Event, Thread
 
 import pytest
+from samples import FAR
 
 from kala.core.errors import Busy, Invalid
 from kala.core.job import Command, Job, Spec
@@ -19,12 +20,12 @@ from kala.engine.messages import CreateJob, Drain, StartJob
 from kala.store.store import Store
 
 SPEC = Spec(name="backup", action=Command("true"))
-LATER = Spec(name="later", action=Command("true"), schedule="R/2040-01-01T00:00:00Z/P1D")
-PATIENCE = 5  # seconds until a test gives up on what should come at once
+LATER = Spec(name="later", action=Command("true"), schedule=FAR)
+PATIENCE = 5  # seconds; a test that passes does not wait for it
 
 
 class Workers:
-    """An executor whose runs end when a test says so; `given` is where it waits for the next one."""
+    """An executor whose runs end when a test says so; `given` is a queue of the runs that were submitted."""
 
     workers = 4
 
@@ -58,7 +59,7 @@ def workers():
 
 @pytest.fixture
 def new_engine(tmp_path, workers):
-    """An engine on the files of the one before it, which has stopped."""
+    """Make an engine on the same files; the one before it is stopped."""
     stores, engines = [], []
 
     def stop():
@@ -91,18 +92,18 @@ class TestAsking:
         answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
         assert len({answer.result(PATIENCE).id for answer in answers}) == 100
 
-    def test_raises_what_was_wrong_where_the_caller_waits(self, engine):
+    def test_raises_the_error_in_the_caller(self, engine):
         with pytest.raises(Invalid, match=r"^schedule: must be R\[n\]/START/INTERVAL, .*, not 'hourly'"):
             engine.call(CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly")))
 
-    def test_ends_in_busy_where_no_answer_comes_in_time(self, new_engine, monkeypatch):
+    def test_raises_busy_after_the_timeout(self, new_engine, monkeypatch):
         monkeypatch.setattr(module, "_ANSWER_SECONDS", 0)
         with pytest.raises(
             Busy, match=r"^no response within 0 s; check whether the change was made before you try again$"
         ):
             new_engine().call(CreateJob(LATER))
 
-    def test_of_a_fault_in_kala_itself_answers_that_too(self, engine, workers, monkeypatch):
+    def test_raises_busy_after_an_internal_error(self, engine, workers, monkeypatch):
         monkeypatch.setattr(workers, "submit", lambda run, job: 1 / 0)
         with pytest.raises(Busy):
             engine.call(CreateJob(SPEC))
@@ -113,19 +114,19 @@ class TestTheLoop:
         job = engine.call(CreateJob(SPEC))
         assert workers.given.get(timeout=PATIENCE).job_id == job.id
 
-    def test_wakes_by_itself_when_a_slot_is_due(self, engine, workers):
+    def test_wakes_up_when_a_slot_is_due(self, engine, workers):
         soon = datetime.now(UTC) + timedelta(seconds=0.2)
         engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
         run = workers.given.get(timeout=PATIENCE)
         assert run.slot == soon <= run.started_at
 
-    def test_goes_on_when_a_run_ends(self, engine, workers):
+    def test_wakes_up_when_a_run_ends(self, engine, workers):
         parent = engine.call(CreateJob(SPEC))
         child = engine.call(CreateJob(Spec(name="child", action=Command("true"), parents=(parent.id,))))
         workers.end(workers.given.get(timeout=PATIENCE))
         assert workers.given.get(timeout=PATIENCE).job_id == child.id
 
-    def test_starts_what_was_queued_before_as_soon_as_it_begins(self, new_engine, workers):
+    def test_starts_the_queued_runs_of_the_engine_before(self, new_engine, workers):
         first = new_engine()
         first.start()
         job = first.call(CreateJob(LATER))
@@ -134,14 +135,12 @@ class TestTheLoop:
         new_engine().start()
         assert workers.given.get(timeout=PATIENCE).job_id == job.id
 
-    def test_beats_again_and_again_without_anything_to_do(self, new_engine):
+    def test_beats_while_idle(self, new_engine):
         beats = Queue()
         new_engine(beat=lambda: beats.put(1), beat_interval=0.01).start()
         assert sum(beats.get(timeout=PATIENCE) for _ in range(5)) == 5
 
-    def test_does_not_beat_while_commands_wait_and_none_is_started_and_the_log_says_so_once(
-        self, new_engine, workers, caplog
-    ):
+    def test_does_not_beat_while_commands_cannot_start_and_logs_that_once(self, new_engine, workers, caplog):
         beats = Queue()
         engine = new_engine(beat=lambda: beats.put(1))
         for workers.stuck in (20.0, 20.1, 30.0, 0.0, 0.0):
@@ -152,7 +151,7 @@ class TestTheLoop:
             "commands are starting again",
         ]
 
-    def test_does_not_call_a_fault_of_its_own_an_outage_of_the_database(self, new_engine, monkeypatch, caplog):
+    def test_does_not_log_an_internal_error_as_an_outage_of_the_database(self, new_engine, monkeypatch, caplog):
         engine = new_engine()
         engine.start()
         claim_due, faults = plans.claim_due, [ZeroDivisionError]
@@ -173,7 +172,7 @@ class TestTheLoop:
             "the engine works again after an internal error",
         ]
 
-    def test_that_cannot_begin_raises_where_it_is_started(self, new_engine, tmp_path):
+    def test_that_cannot_start_raises_the_error_in_start(self, new_engine, tmp_path):
         engine = new_engine()
         engine._store._writing.timeout = 0
         other = sqlite3.connect(tmp_path / "kala" / "kala.db", isolation_level=None)
@@ -186,7 +185,7 @@ class TestTheLoop:
 class TestEndsOfRuns:
     @pytest.fixture
     def steps(self, engine, monkeypatch) -> Queue:
-        """What each step from now on was asked to write: the kinds of messages."""
+        """The kinds of messages and ends that each step from now on has taken."""
         steps, step = Queue(), engine.step
 
         def noting(ends, asked, now):
@@ -202,7 +201,7 @@ class TestEndsOfRuns:
             engine.call(CreateJob(SPEC))
         return [workers.given.get(timeout=PATIENCE) for _ in range(3)]
 
-    def test_that_come_close_upon_each_other_are_written_together(self, workers, runs, steps, monkeypatch):
+    def test_that_come_close_together_are_written_together(self, workers, runs, steps, monkeypatch):
         monkeypatch.setattr(inbox, "_GATHER_SECONDS", 0.5)
         for run in runs:
             workers.end(run)
@@ -210,7 +209,7 @@ class TestEndsOfRuns:
             pass
         assert written == ["RunEnded"] * 3
 
-    def test_hold_up_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
+    def test_delay_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
         monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
         workers.end(runs[0])
         engine.call(CreateJob(LATER))
@@ -218,7 +217,7 @@ class TestEndsOfRuns:
             assert written == []
         assert written in (["RunEnded", "CreateJob"], ["CreateJob"])
 
-    def test_hold_up_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
+    def test_delay_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
         soon = datetime.now(UTC) + timedelta(seconds=0.3)
         engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
         monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
@@ -227,16 +226,16 @@ class TestEndsOfRuns:
 
 
 class TestBeingIdle:
-    def test_is_so_from_the_start(self, engine):
+    def test_is_true_at_the_start(self, engine):
         assert engine.wait_idle(0)
 
-    def test_is_not_so_while_a_run_is_running(self, engine, workers):
+    def test_is_false_while_a_run_is_running(self, engine, workers):
         engine.call(CreateJob(SPEC))
         workers.given.get(timeout=PATIENCE)
         engine.call(Drain())
         assert not engine.wait_idle(0)
 
-    def test_is_so_when_the_last_run_has_been_recorded(self, engine, workers):
+    def test_is_true_when_the_last_run_has_been_recorded(self, engine, workers):
         engine.call(CreateJob(SPEC))
         run = workers.given.get(timeout=PATIENCE)
         engine.call(Drain())
@@ -246,19 +245,19 @@ class TestBeingIdle:
 
 
 class TestStopping:
-    def test_comes_after_all_that_was_asked_before(self, engine):
+    def test_comes_after_all_earlier_messages(self, engine):
         answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
         engine.stop()
         assert all(answer.done() for answer in answers)
 
-    def test_can_be_asked_for_again(self, engine):
+    def test_can_be_repeated(self, engine):
         engine.stop()
         engine.stop()
 
     def test_of_an_engine_that_never_started_does_nothing(self, new_engine):
         new_engine().stop()
 
-    def test_does_not_mind_that_another_thread_has_stopped_it_meanwhile(self, engine, monkeypatch):
+    def test_can_race_with_another_thread_that_stops_it(self, engine, monkeypatch):
         ask = engine.ask
 
         def ask_while_another_stops(message):
@@ -271,14 +270,14 @@ class TestStopping:
         monkeypatch.setattr(engine, "ask", ask_while_another_stops)
         engine.stop()
 
-    def test_can_be_asked_for_by_ten_threads_at_once(self, engine):
+    def test_can_be_called_by_ten_threads_at_once(self, engine):
         go, faults = Event(), []
 
         def stop():
             go.wait()
             try:
                 engine.stop()
-            except BaseException as fault:  # noqa: BLE001  the test is about there being none
+            except BaseException as fault:  # noqa: BLE001  the test is that there is none
                 faults.append(fault)
 
         threads = [Thread(target=stop) for _ in range(10)]

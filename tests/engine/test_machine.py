@@ -1,4 +1,4 @@
-"""Whatever people do and however often Kala dies: no slot runs twice, no job beside itself, nothing is forgotten."""
+"""Random requests and crashes: no slot runs twice, no job overlaps with itself, and nothing is forgotten."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -34,9 +34,9 @@ MOMENT = timedelta(microseconds=1)
 
 
 class View(msgspec.Struct):
-    """What is on disk after a step, with the runs that were deleted since, and what the workers were given.
+    """What is on disk after a step, the deleted runs, and the runs that were given to workers.
 
-    `size` is how many runs have room in the pool, None where it limits nothing.
+    `size` is the size of the pool, or None without a limit.
     """
 
     now: datetime
@@ -71,13 +71,13 @@ def no_slot_runs_twice(view: View) -> None:
     assert [slot for slot, times in slots.items() if times > 1] == []
 
 
-def no_job_runs_beside_itself(view: View) -> None:
+def no_job_overlaps_with_itself(view: View) -> None:
     known = {job.id for job in view.jobs} - view.overlapping
     live = Counter(run.job_id for run in [*view.of(State.RUNNING), *view.ready, *view.held])
     assert [job for job, runs in live.items() if runs > 1 and job in known] == []
 
 
-def no_run_waits_for_a_worker_that_is_free(view: View) -> None:
+def no_run_waits_while_a_worker_is_free(view: View) -> None:
     assert len(view.of(State.RUNNING)) == WORKERS or not view.ready
 
 
@@ -85,7 +85,7 @@ def no_more_runs_than_workers(view: View) -> None:
     assert len(view.of(State.RUNNING)) <= WORKERS
 
 
-def no_run_waits_for_room_that_there_is(view: View) -> None:
+def no_run_waits_for_a_pool_with_room(view: View) -> None:
     taken = [run for run in [*view.of(State.RUNNING), *view.ready] if run.pool == POOL]
     assert not view.held or (view.size is not None and len(taken) >= view.size)
 
@@ -95,16 +95,16 @@ def no_run_waits_for_nothing(view: View) -> None:
     assert {run.job_id for run in view.of(State.QUEUED) if run.waiting == "job"} <= before | view.disabled
 
 
-def no_run_waits_for_another_beside_which_it_may_run(view: View) -> None:
+def no_run_waits_for_a_run_that_it_may_overlap(view: View) -> None:
     assert [run for run in view.of(State.QUEUED) if run.waiting == "job" and run.job_id in view.overlapping] == []
 
 
-def what_is_running_was_given_to_a_worker_once(view: View) -> None:
+def each_running_run_was_given_to_a_worker_once(view: View) -> None:
     assert len(view.given) == len(set(view.given))
     assert {run.id for run in view.of(State.RUNNING)} <= set(view.given)
 
 
-def counts_are_what_history_tells(view: View) -> None:
+def counts_agree_with_the_history(view: View) -> None:
     retried = {run.cause_run for run in view.runs if run.cause is Cause.RETRY}
     for job in view.jobs:
         own = [run for run in view.runs if run.job_id == job.id]
@@ -114,7 +114,7 @@ def counts_are_what_history_tells(view: View) -> None:
         assert (job.counts.successes, job.counts.errors, job.counts.finished) == (successes, len(failures), finished)
 
 
-def a_job_is_done_when_nothing_is_to_come_and_only_then(view: View) -> None:
+def a_job_is_done_exactly_when_nothing_is_planned(view: View) -> None:
     live = {run.job_id for run in view.runs if run.state in MOVES}
     for job in view.jobs:
         comes_again = job.next_due is not None or bool(job.spec.parents)
@@ -122,7 +122,7 @@ def a_job_is_done_when_nothing_is_to_come_and_only_then(view: View) -> None:
         assert job.is_done or comes_again or job.id in live
 
 
-def repeats_are_kept(view: View) -> None:
+def repeats_are_not_exceeded(view: View) -> None:
     for job in view.jobs:
         runs = parse(job.spec.schedule, view.now.tzinfo).runs if job.spec.schedule else None
         assert runs is None or job.slots_started <= runs
@@ -138,37 +138,37 @@ def a_finished_run_never_changes(before: View, after: View) -> None:
 
 
 def no_run_of_a_disabled_job_starts(before: View, after: View) -> None:
-    # One that is disabled in this step may have started before, in the same step.
+    # A run of a job that is disabled in this step may have started earlier in the step.
     disabled = before.disabled & after.disabled
-    begun = {run.id for run in before.runs if run.started_at}
-    assert [run for run in after.runs if run.started_at and run.id not in begun and run.job_id in disabled] == []
+    started = {run.id for run in before.runs if run.started_at}
+    assert [run for run in after.runs if run.started_at and run.id not in started and run.job_id in disabled] == []
 
 
 def no_pool_overflows(before: View, after: View) -> None:
-    """A pool that is smaller now keeps what is running."""
+    """Runs that are running stay when their pool gets smaller."""
     earlier, now = ([run for run in view.of(State.RUNNING) if run.pool == POOL] for view in (before, after))
     assert after.size is None or len(now) <= max(after.size, len(earlier))
 
 
-def who_is_more_important_or_older_goes_first(before: View, after: View) -> None:
+def runs_start_by_priority_and_then_age(before: View, after: View) -> None:
     waiting = {run.id for run in before.ready}
     passed_over = [(-run.priority, run.id) for run in after.ready if run.id in waiting]
-    begun = [(-run.priority, run.id) for run in after.of(State.RUNNING) if run.id not in before.given]
-    assert not passed_over or not begun or max(begun) < min(passed_over)
+    started = [(-run.priority, run.id) for run in after.of(State.RUNNING) if run.id not in before.given]
+    assert not passed_over or not started or max(started) < min(passed_over)
 
 
 PROMISES: list[Callable[[View], None]] = [
     no_slot_runs_twice,
-    no_job_runs_beside_itself,
-    no_run_waits_for_a_worker_that_is_free,
+    no_job_overlaps_with_itself,
+    no_run_waits_while_a_worker_is_free,
     no_more_runs_than_workers,
-    no_run_waits_for_room_that_there_is,
+    no_run_waits_for_a_pool_with_room,
     no_run_waits_for_nothing,
-    no_run_waits_for_another_beside_which_it_may_run,
-    what_is_running_was_given_to_a_worker_once,
-    counts_are_what_history_tells,
-    a_job_is_done_when_nothing_is_to_come_and_only_then,
-    repeats_are_kept,
+    no_run_waits_for_a_run_that_it_may_overlap,
+    each_running_run_was_given_to_a_worker_once,
+    counts_agree_with_the_history,
+    a_job_is_done_exactly_when_nothing_is_planned,
+    repeats_are_not_exceeded,
     no_enabled_job_is_overdue,
 ]
 
@@ -177,20 +177,20 @@ PROMISES_OF_A_STEP: list[Callable[[View, View], None]] = [
     a_finished_run_never_changes,
     no_run_of_a_disabled_job_starts,
     no_pool_overflows,
-    who_is_more_important_or_older_goes_first,
+    runs_start_by_priority_and_then_age,
 ]
 
 
-def is_able(spec: Spec) -> Spec:
+def enable(spec: Spec) -> Spec:
     return msgspec.structs.replace(spec, disabled=False)
 
 
-def is_disabled(spec: Spec) -> Spec:
+def disable(spec: Spec) -> Spec:
     return msgspec.structs.replace(spec, disabled=True)
 
 
 class Machine(RuleBasedStateMachine):
-    """People, time and accidents, in any order."""
+    """Requests, time and failures, in any order."""
 
     def __init__(self, new_kala) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         return View(self.kala.now, jobs, [*self.deleted, *self.kala.runs()], given, self.kala.pools.get(POOL))
 
     def step(self, *messages: Message) -> None:
-        """Whatever is asked, it is done or refused for a reason."""
+        """Send messages; each is carried out, or refused with a KalaError."""
         for answer in self.kala.step(*messages):
             assert isinstance(answer.exception(), KalaError | None)
 
@@ -234,7 +234,7 @@ class Machine(RuleBasedStateMachine):
         for promise in PROMISES_OF_A_STEP:
             promise(self.before, self.view)
 
-    # What people do.
+    # Requests.
 
     @precondition(lambda self: len(self.view.jobs) < JOBS)
     @rule(
@@ -266,7 +266,7 @@ class Machine(RuleBasedStateMachine):
         self.kala.create(schedule=schedule, on_failure_job=on_failure_job, **fields)
 
     def schedule(self, repeat: str, minutes: int) -> str:
-        """A schedule that starts after all that ever was, so that a clock set back makes no slot come again."""
+        """Return a schedule that starts after all times so far, so that no slot repeats if the clock is set back."""
         self.latest = max(self.latest, self.kala.now)
         return f"{repeat}/{(self.latest + MOMENT).isoformat()}/PT{minutes}M"
 
@@ -286,7 +286,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.view.jobs)
     @rule(data=st.data(), repeat=st.sampled_from(["R", "R1"]))
-    def plan_anew(self, data, repeat):
+    def change_schedule(self, data, repeat):
         self.kala.update(self.any_job(data), schedule=self.schedule(repeat, 30), parents=())
 
     @precondition(lambda self: self.view.jobs)
@@ -304,7 +304,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.view.of(State.QUEUED))
     @rule(data=st.data())
-    def cancel_what_is_queued(self, data):
+    def cancel_a_queued_run(self, data):
         run = data.draw(st.sampled_from(self.view.of(State.QUEUED)))
         self.kala.ask(CancelRun(run.id))
         assert self.kala.run(run.id).state == "cancelled"
@@ -324,18 +324,18 @@ class Machine(RuleBasedStateMachine):
         assert (self.kala.run(run.id) is None) == (run.state not in MOVES)
 
     @rule(size=st.sampled_from([0, 1, 2, None]))
-    def the_config_changes(self, size):
+    def the_size_of_the_pool_changes(self, size):
         self.kala.pools.pop(POOL, None)
         if size is not None:
             self.kala.pools[POOL] = size
         self.step(ReconsiderPools())
 
-    @rule(data=st.data(), change=st.sampled_from([is_able, is_disabled]))
-    def much_at_once(self, data, change):
+    @rule(data=st.data(), change=st.sampled_from([enable, disable]))
+    def several_messages_in_a_step(self, data, change):
         self.step(*data.draw(st.lists(self.messages(change), min_size=2, max_size=5)))
 
     def messages(self, change: Callable[[Spec], Spec]) -> st.SearchStrategy[Message]:
-        """What may come in a step, together with any other. No job is enabled and disabled in one."""
+        """Return a strategy for messages that can share a step. No job is enabled and disabled in the same step."""
         jobs, runs = st.sampled_from(self.kala.jobs() or ["none"]), st.sampled_from(self.view.runs or [None])
         ids = runs.map(lambda run: run.id if run else 0)
         ends = st.sampled_from([State.SUCCEEDED, State.FAILED])
@@ -351,12 +351,12 @@ class Machine(RuleBasedStateMachine):
         return st.one_of(asked)
 
     def any_job(self, data) -> str:
-        """One of the jobs, more often one that is about to do something."""
+        """Draw a job; jobs with queued or running runs are more likely."""
         jobs = [job.id for job in self.view.jobs]
         live = [run.job_id for run in self.view.runs if run.state in MOVES and run.job_id in jobs]
         return data.draw(st.sampled_from([*jobs, *live]))
 
-    # What happens by itself.
+    # Time and failures.
 
     @rule(minutes=st.sampled_from([0.01, 1, 7, 30, 60, 200, 3000, -0.01, -90]))
     def time_passes(self, minutes):
@@ -372,7 +372,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.view.of(State.RUNNING))
     @rule(data=st.data(), state=st.sampled_from([State.SUCCEEDED, State.FAILED]), minutes=st.sampled_from([0.02, 30]))
     def the_disk_fails_for_a_step(self, data, state, minutes):
-        """Nothing of the step is there, and later all of it that nobody can ask for again."""
+        """Nothing of a failed step is stored. The end of a run is stored by a later step, as it is reported once."""
         run = data.draw(st.sampled_from(self.view.of(State.RUNNING)))
         job = self.any_job(data) if self.view.jobs else "none"
         self.kala.now += timedelta(minutes=minutes)
@@ -397,10 +397,10 @@ class Machine(RuleBasedStateMachine):
         self.latest = max(self.latest, self.kala.now)
 
 
-# Hundreds of sequences of moves: on a busy machine they take longer than other tests may.
+# Hundreds of sequences: on a busy machine they take longer than the timeout of other tests.
 @pytest.mark.timeout(600)
-def test_whatever_happens_in_whatever_order_what_kala_promises_holds(kala_of_its_own):
+def test_the_promises_hold_in_any_sequence_of_events(kala_per_example):
     run_state_machine_as_test(
-        lambda: Machine(kala_of_its_own),
+        lambda: Machine(kala_per_example),
         settings=effort(30, stateful_step_count=30),
     )

@@ -1,22 +1,22 @@
-"""What becomes of a run that comes while another of its job is queued or running: it waits unless the job says else."""
+"""A new run of a job that has a queued or running run waits, unless the job's overlap says otherwise."""
 
 import pytest
+from samples import FAR, HOURLY
 
 from kala.core.job import Missed, Overlap
 
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 SKIPPED = "skipped because another run of the job was queued or running"
 REPLACED = "cancelled because a newer run of the job replaces it"
 
 
 class TestWaiting:
-    def test_is_what_a_job_does_that_says_nothing(self, kala):
+    def test_is_the_default(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         kala.passes(hours=1)
         assert [run.waiting for run in kala.runs(job)] == ["", "job"]
 
-    def test_ends_when_the_run_before_ends_however_it_ends(self, kala):
+    def test_ends_with_the_run_before_whatever_its_outcome(self, kala):
         job = kala.create(schedule=HOURLY)
         for state in ("failed", "timed_out", "cancelled"):
             kala.start(job)
@@ -25,7 +25,7 @@ class TestWaiting:
             assert kala.story(job)[-1] == "manual running"
             kala.succeed(job)
 
-    def test_keeps_every_start_by_hand(self, kala):
+    def test_keeps_every_manual_start(self, kala):
         job = kala.create(schedule=HOURLY)
         for _ in range(3):
             kala.start(job)
@@ -33,7 +33,7 @@ class TestWaiting:
             kala.succeed(job)
         assert kala.story(job) == ["manual succeeded"] * 3
 
-    def test_is_until_none_is_left_where_several_ran_beside_each_other_before(self, kala):
+    def test_lasts_until_all_overlapping_runs_have_ended(self, kala):
         job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
         first, second = kala.start(job), kala.start(job)
         kala.update(job, overlap=Overlap.WAIT)
@@ -55,13 +55,13 @@ class TestSkipping:
         assert kala.story(job) == ["schedule running", "schedule skipped"]
         assert kala.skipped(job) == [("14:00", SKIPPED)]
 
-    def test_has_an_end_and_no_start(self, kala, job):
+    def test_records_an_end_and_no_start(self, kala, job):
         kala.start(job)
         skipped = kala.start(job)
         run = kala.run(skipped.id)
         assert (run.started_at, run.outcome.ended_at, run.state) == (None, kala.now, "skipped")
 
-    def test_is_also_for_starts_by_hand(self, kala, job):
+    def test_applies_to_manual_starts(self, kala, job):
         kala.start(job)
         assert kala.start(job).state == "skipped"
         assert len(kala.workers.given) == 1
@@ -77,7 +77,7 @@ class TestSkipping:
         assert [slot for slot, _ in kala.skipped(job)] == ["14:00", "15:00"]
         assert kala.job(job).is_done
 
-    def test_of_slots_that_were_missed_does_not_use_up_repeats_either(self, kala):
+    def test_of_missed_slots_does_not_use_up_repeats(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R1"), overlap=Overlap.SKIP, missed=Missed.ALL)
         kala.restart(hours=3)
         assert [kala.slots(job), kala.skipped(job)] == [["13:00"], [("14:00", SKIPPED), ("15:00", SKIPPED)]]
@@ -85,19 +85,19 @@ class TestSkipping:
         kala.passes(hours=1)
         assert kala.slots(job) == ["13:00", "16:00"]
 
-    def test_shows_the_slots_that_were_missed_as_ever(self, kala, job):
+    def test_does_not_change_the_record_of_missed_slots(self, kala, job):
         kala.passes(hours=1)
         kala.passes(hours=3)
         missed = "2 missed slots skipped, from 2030-01-01T14:00:00Z to 2030-01-01T15:00:00Z"
         assert kala.skipped(job) == [("15:00", missed), ("16:00", SKIPPED)]
 
-    def test_shows_each_slot_that_would_be_made_up_for_once(self, kala):
+    def test_records_each_missed_slot_that_would_have_run(self, kala):
         job = kala.create(schedule=HOURLY, overlap=Overlap.SKIP, missed=Missed.ALL)
         kala.start(job)
         kala.passes(hours=2)
         assert kala.skipped(job) == [("13:00", SKIPPED), ("14:00", SKIPPED)]
 
-    def test_ends_with_the_run_that_was_in_the_way(self, kala, job):
+    def test_ends_with_the_run_that_was_running(self, kala, job):
         kala.passes(hours=1)
         kala.succeed(job)
         kala.passes(hours=1)
@@ -110,8 +110,8 @@ class TestSkipping:
         counts = kala.job(job).counts
         assert (counts.successes, counts.errors, counts.finished) == (0, 0, 0)
 
-    def test_lets_no_child_and_no_on_failure_job_run(self, kala):
-        cleaner = kala.create(name="cleaner", schedule="R/2040-01-01T00:00:00Z/P1D")
+    def test_starts_no_child_and_no_on_failure_job(self, kala):
+        cleaner = kala.create(name="cleaner", schedule=FAR)
         job = kala.create(schedule=HOURLY, overlap=Overlap.SKIP, on_failure_job=cleaner)
         child = kala.create(name="child", parents=(job,))
         kala.start(job)
@@ -120,7 +120,7 @@ class TestSkipping:
 
 
 class TestAllowing:
-    def test_starts_runs_beside_each_other(self, kala):
+    def test_starts_overlapping_runs(self, kala):
         job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
         for _ in range(3):
             kala.passes(hours=1)
@@ -133,7 +133,7 @@ class TestAllowing:
         kala.step(kala.end_of(first.id, "failed"))
         assert kala.story(job) == ["manual failed", "manual succeeded"]
 
-    def test_starts_runs_beside_each_other_that_were_held_while_the_job_was_disabled(self, new_kala):
+    def test_starts_all_held_runs_when_the_job_is_enabled(self, new_kala):
         kala = new_kala(workers=2)
         others = [kala.create(), kala.create()]
         kala.step()
@@ -154,7 +154,7 @@ class TestAllowing:
         kala.step(kala.end_of(1))
         assert kala.story(job) == ["manual succeeded", "manual running", "manual running"]
 
-    def test_uses_up_a_repeat_for_each_slot(self, kala):
+    def test_counts_each_slot_as_a_repeat(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R1"), overlap=Overlap.ALLOW)
         for _ in range(4):
             kala.passes(hours=1)
@@ -186,7 +186,7 @@ class TestReplacing:
         kala.succeed(other)
         assert kala.story(job) == ["manual cancelled", "manual running"]
 
-    def test_starts_only_the_newest_where_several_came_while_the_old_one_ended(self, kala, job):
+    def test_starts_only_the_newest_of_several_waiting_runs(self, kala, job):
         for _ in range(4):
             kala.start(job)
         kala.step(kala.end_of(1, "cancelled", REPLACED))
@@ -199,14 +199,14 @@ class TestReplacing:
         counts = kala.job(job).counts
         assert (counts.successes, counts.errors, counts.finished) == (0, 0, 0)
 
-    def test_starts_only_the_last_of_slots_that_are_made_up_for(self, kala):
+    def test_starts_only_the_latest_missed_slot(self, kala):
         job = kala.create(schedule=HOURLY, overlap=Overlap.REPLACE, missed=Missed.ALL)
         kala.restart(hours=3)
         assert [run.slot.hour for run in kala.workers.given] == [15]
         assert kala.skipped(job) == [("13:00", SKIPPED), ("14:00", SKIPPED)]
         assert kala.workers.cancelled == []
 
-    def test_starts_at_once_where_nothing_is_in_the_way(self, kala, job):
+    def test_starts_at_once_if_no_other_run_is_queued_or_running(self, kala, job):
         kala.passes(hours=1)
         assert kala.story(job) == ["schedule running"]
         assert kala.workers.cancelled == []

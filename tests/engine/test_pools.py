@@ -1,4 +1,4 @@
-"""A pool has a size: no more of its runs are running at a time, and the more important ones come first."""
+"""A pool limits how many of its runs are running at a time; runs with a higher priority start first."""
 
 from collections import Counter
 
@@ -6,16 +6,15 @@ import pytest
 from effort import effort
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import FAR
 
 from kala.core.errors import Invalid
 from kala.engine.messages import ReconsiderPools, StartJob
 
-FAR = "R/2040-01-01T00:00:00Z/P1D"
-
 
 @pytest.fixture
 def kala(new_kala):
-    """With a pool of one and a pool of two."""
+    """Kala with the pools disk, of size 1, and net, of size 2."""
     return new_kala(disk=1, net=2)
 
 
@@ -32,7 +31,7 @@ class TestAPool:
         kala.step(*map(StartJob, new_jobs(kala, 4, "net")))
         assert Counter(states(kala)) == {"running": 2, "queued": 2}
 
-    def test_makes_the_others_wait_and_says_so(self, kala):
+    def test_makes_further_runs_wait_for_it(self, kala):
         for job in new_jobs(kala, 3, "disk"):
             kala.start(job)
         assert [run.waiting for run in kala.runs()] == ["", "pool", "pool"]
@@ -46,31 +45,31 @@ class TestAPool:
         kala.succeed(jobs[1])
         assert states(kala) == ["failed", "succeeded", "running"]
 
-    def test_does_not_hold_up_runs_of_others(self, kala):
+    def test_does_not_delay_runs_outside_of_it(self, kala):
         for job in [*new_jobs(kala, 2, "disk"), kala.create(schedule=FAR), *new_jobs(kala, 1, "net")]:
             kala.start(job)
         assert states(kala) == ["running", "queued", "running", "running"]
 
-    def test_does_not_hold_up_others_that_wait_for_a_worker(self, new_kala):
+    def test_does_not_delay_runs_that_wait_for_a_worker(self, new_kala):
         kala = new_kala(workers=2, disk=1)
         disk, free = new_jobs(kala, 3, "disk"), kala.create(schedule=FAR)
         for job in [*disk, free]:
             kala.start(job)
         assert states(kala) == ["running", "queued", "queued", "running"]
 
-    def test_takes_no_worker_where_there_is_none(self, new_kala):
+    def test_with_room_does_not_exceed_the_workers(self, new_kala):
         kala = new_kala(workers=1, net=2)
         for job in new_jobs(kala, 2, "net"):
             kala.start(job)
         assert states(kala) == ["running", "queued"]
 
-    def test_holds_for_runs_of_one_job_that_may_overlap(self, kala):
+    def test_limits_overlapping_runs_of_one_job(self, kala):
         job = kala.create(schedule=FAR, pool="net", overlap="allow")
         for _ in range(3):
             kala.start(job)
         assert states(kala) == ["running", "running", "queued"]
 
-    def test_that_the_config_does_not_have_is_refused_with_those_that_it_has(self, kala):
+    def test_that_is_not_configured_is_refused_with_a_list_of_the_pools(self, kala):
         with pytest.raises(
             Invalid,
             match=r"^pool: 'dsik' is not one of the configured pools \(disk, net\); use one of them, or add it$",
@@ -91,7 +90,7 @@ class TestPriority:
             order.append(kala.workers.given[-1].job_id)
         assert order == [first, others[1], others[2], others[0]]
 
-    def test_comes_before_age_where_runs_wait_for_a_worker(self, new_kala):
+    def test_comes_before_age_in_the_queue_for_a_worker(self, new_kala):
         kala = new_kala(workers=1)
         jobs = [kala.create(name=str(priority), schedule=FAR, priority=priority) for priority in (0, -1, 0, 7)]
         for job in jobs:
@@ -104,7 +103,7 @@ class TestPriority:
 
 
 class TestAnotherSize:
-    def test_that_is_bigger_lets_more_runs_start_when_the_pools_are_judged_anew(self, kala):
+    def test_that_is_larger_lets_more_runs_start(self, kala):
         for job in new_jobs(kala, 4, "disk"):
             kala.start(job)
         kala.pools["disk"] = 3
@@ -123,14 +122,14 @@ class TestAnotherSize:
         kala.succeed(jobs[1])
         assert states(kala) == ["succeeded", "succeeded", "running", "queued"]
 
-    def test_that_is_gone_means_no_limit(self, kala):
+    def test_that_is_removed_means_no_limit(self, kala):
         for job in new_jobs(kala, 3, "disk"):
             kala.start(job)
         del kala.pools["disk"]
         kala.ask(ReconsiderPools())
         assert states(kala) == ["running"] * 3
 
-    def test_that_is_gone_does_not_keep_its_jobs_from_being_changed(self, kala):
+    def test_that_is_removed_does_not_prevent_changes_of_its_jobs(self, kala):
         job, other = new_jobs(kala, 1, "disk") + new_jobs(kala, 1, "")
         del kala.pools["disk"]
         kala.disable(job)
@@ -140,7 +139,7 @@ class TestAnotherSize:
 
 
 class TestARestart:
-    def test_keeps_the_limit_for_what_waited(self, kala):
+    def test_keeps_the_limit_for_queued_runs(self, kala):
         jobs = new_jobs(kala, 3, "disk")
         for job in jobs:
             kala.start(job)
@@ -149,7 +148,7 @@ class TestARestart:
         kala.succeed(jobs[1])
         assert states(kala) == ["lost", "succeeded", "running"]
 
-    def test_takes_up_a_size_that_was_changed_meanwhile(self, kala):
+    def test_applies_a_size_that_was_changed_meanwhile(self, kala):
         for job in new_jobs(kala, 4, "disk"):
             kala.start(job)
         kala.pools["disk"] = 2
@@ -167,8 +166,8 @@ class TestCancelling:
         assert states(kala) == ["succeeded", "cancelled", "running"]
 
 
-class TestRoomThatIsNotUsed:
-    """A run that got its room but no worker yet, as a more important one came first, leaves the room to the next."""
+class TestUnusedRoom:
+    """The room of a run that waits for a worker, because a run with a higher priority has started first."""
 
     @pytest.fixture
     def kala(self, new_kala):
@@ -186,20 +185,20 @@ class TestRoomThatIsNotUsed:
         kala.succeed(self.other)
         return kala.story(self.waiting[1]) == ["manual running"]
 
-    def test_because_it_was_cancelled(self, kala):
+    def test_is_released_by_cancelling_the_run(self, kala):
         kala.cancel(kala.runs(self.waiting[0])[0].id)
         assert self.next_starts(kala)
 
-    def test_because_its_job_was_disabled(self, kala):
+    def test_is_released_by_disabling_the_job(self, kala):
         kala.disable(self.waiting[0])
         assert self.next_starts(kala)
 
-    def test_because_its_job_was_deleted(self, kala):
+    def test_is_released_by_deleting_the_job(self, kala):
         kala.delete(self.waiting[0])
         assert self.next_starts(kala)
 
 
-def test_a_run_that_comes_in_the_step_in_which_room_is_made_does_not_push_in_front(kala):
+def test_a_run_that_comes_as_room_is_made_does_not_jump_the_queue(kala):
     first, urgent = new_jobs(kala, 2, "disk", priority=9)
     late = kala.create(name="late", schedule=FAR, pool="disk")
     kala.start(first)
@@ -208,15 +207,13 @@ def test_a_run_that_comes_in_the_step_in_which_room_is_made_does_not_push_in_fro
     assert [kala.story(job) for job in (urgent, late)] == [["manual running"], ["manual queued"]]
 
 
-acts = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["end", "judge", "cancel", "restart"])), max_size=25)
+acts = st.lists(st.one_of(st.integers(0, 5), st.sampled_from(["end", "reconsider", "cancel", "restart"])), max_size=25)
 
 
 @effort(25)
 @given(acts, st.integers(1, 3), st.integers(1, 3))
-def test_whatever_happens_no_pool_overflows_and_no_run_waits_for_room_that_there_is(
-    kala_of_its_own, acts, workers, size
-):
-    with kala_of_its_own(workers=workers, disk=1, net=size) as kala:
+def test_no_pool_overflows_and_no_run_waits_for_a_pool_with_room(kala_per_example, acts, workers, size):
+    with kala_per_example(workers=workers, disk=1, net=size) as kala:
         jobs = [
             kala.create(name=str(number), schedule=FAR, pool=pool, priority=number % 2, overlap=overlap)
             for number, (pool, overlap) in enumerate(
@@ -233,7 +230,7 @@ def test_whatever_happens_no_pool_overflows_and_no_run_waits_for_room_that_there
                     kala.step(kala.end_of(running[0].id))
                 case "cancel" if queued:
                     kala.cancel(queued[0].id)
-                case "judge":
+                case "reconsider":
                     kala.ask(ReconsiderPools())
                 case "restart":
                     kala.restart(minutes=1)

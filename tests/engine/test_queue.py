@@ -1,17 +1,17 @@
-"""The queue has an end: what comes when it is full is refused, or recorded as skipped, and a step never takes long."""
+"""The queue has a limit: when it is full, starts are refused or skipped. A step never takes long."""
 
 from concurrent.futures import Future
 from datetime import timedelta
 from itertools import count
 
 import pytest
+from samples import FAR
 
 from kala.core.errors import Busy, Conflict
 from kala.core.job import Command, Missed, Overlap, Spec
 from kala.core.run import State
 from kala.engine.messages import CreateJob, DeleteAllJobs, StartJob, Stop
 
-FAR = "R/2040-01-01T00:00:00Z/P1D"
 SECONDLY = "R/2030-01-01T12:00:01Z/PT1S"
 OF_JOB = "2 runs of the job are queued, which is the limit; let some start, or cancel some"
 OF_ALL = "3 runs are queued, which is the limit; let some start, or cancel some"
@@ -19,7 +19,7 @@ OF_ALL = "3 runs are queued, which is the limit; let some start, or cancel some"
 
 @pytest.fixture
 def kala(new_kala, monkeypatch):
-    """One worker; two runs of a job may wait, and three in all."""
+    """Kala with one worker; two runs of a job can be queued, and three in all."""
     monkeypatch.setattr("kala.engine.capacity.QUEUED_OF_JOB", 2)
     monkeypatch.setattr("kala.engine.capacity.QUEUED", 3)
     return new_kala(workers=1)
@@ -27,7 +27,7 @@ def kala(new_kala, monkeypatch):
 
 @pytest.fixture
 def full(kala) -> str:
-    """A job with one run that is running and as many waiting as may be."""
+    """A job with a running run and as many queued ones as it can have."""
     job = kala.create(name="full", schedule=FAR)
     for _ in range(3):
         kala.start(job)
@@ -35,26 +35,26 @@ def full(kala) -> str:
 
 
 class TestAFullQueue:
-    def test_of_a_job_refuses_a_start_by_hand(self, kala, full):
+    def test_of_a_job_refuses_a_manual_start(self, kala, full):
         with pytest.raises(Conflict) as refusal:
             kala.start(full)
         assert str(refusal.value) == OF_JOB
         assert kala.story(full) == ["manual running", "manual queued", "manual queued"]
 
-    def test_of_all_jobs_refuses_a_start_by_hand(self, kala, full):
+    def test_of_all_jobs_refuses_a_manual_start(self, kala, full):
         first, second = (kala.create(name=f"{number}", schedule=FAR) for number in range(2))
         kala.start(first)
         with pytest.raises(Conflict) as refusal:
             kala.start(second)
         assert str(refusal.value) == OF_ALL
 
-    def test_takes_a_start_again_when_a_run_has_started_or_was_cancelled(self, kala, full):
+    def test_accepts_a_start_after_a_run_has_started_or_was_cancelled(self, kala, full):
         kala.succeed(full)
         kala.start(full)
         kala.cancel(kala.runs(full)[-1].id)
         kala.start(full)
 
-    def test_does_not_refuse_what_can_start_at_once(self, new_kala, monkeypatch):
+    def test_does_not_refuse_a_run_that_can_start_at_once(self, new_kala, monkeypatch):
         monkeypatch.setattr("kala.engine.capacity.QUEUED", 1)
         kala = new_kala(workers=3, closed=0)
         held = kala.create(name="held", schedule=FAR, pool="closed")
@@ -63,14 +63,14 @@ class TestAFullQueue:
         kala.start(free)
         assert kala.story(free) == ["manual running"]
 
-    def test_leaves_a_skipped_run_of_a_slot(self, kala):
+    def test_skips_the_run_of_a_slot(self, kala):
         job = kala.create(schedule=SECONDLY, overlap=Overlap.ALLOW)
         for _ in range(4):
             kala.passes(seconds=1)
         assert kala.story(job) == ["schedule running", "schedule queued", "schedule queued", "schedule skipped"]
         assert kala.runs(job)[-1].outcome.message == f"skipped: {OF_JOB}"
 
-    def test_eats_no_repeat(self, kala):
+    def test_uses_up_no_repeat(self, kala):
         job = kala.create(schedule="R3/2030-01-01T12:00:01Z/PT1S", overlap=Overlap.ALLOW, missed=Missed.ALL)
         for _ in range(4):
             kala.passes(seconds=1)
@@ -80,7 +80,7 @@ class TestAFullQueue:
         states = [run.state for run in kala.runs(job)]
         assert (states.count("skipped"), states.count("succeeded"), states.count("running")) == (1, 3, 1)
 
-    def test_leaves_a_skipped_run_of_a_child(self, new_kala, monkeypatch):
+    def test_skips_the_run_of_a_child(self, new_kala, monkeypatch):
         monkeypatch.setattr("kala.engine.capacity.QUEUED_OF_JOB", 1)
         monkeypatch.setattr("kala.engine.capacity.QUEUED", 1)
         kala = new_kala(workers=1)
@@ -90,7 +90,7 @@ class TestAFullQueue:
         kala.succeed(parent)
         assert [kala.story(child) for child in children] == [["parent running"], ["parent queued"], ["parent skipped"]]
 
-    def test_leaves_a_skipped_retry_and_so_the_on_failure_job_runs(self, kala):
+    def test_skips_a_retry_so_that_the_on_failure_job_runs(self, kala):
         alarm = kala.create(name="alarm", schedule=FAR)
         job = kala.create(name="job", schedule=FAR, retries=9, retry_delay="P1D", on_failure_job=alarm)
         for _ in range(2):
@@ -106,7 +106,7 @@ class TestAFullQueue:
 class TestManyRunsOfChildren:
     @pytest.fixture
     def kala(self, new_kala):
-        """One worker, which runs the first of eight children."""
+        """Kala with one worker, which runs the first of eight children."""
         kala = new_kala(workers=1)
         parent = kala.create(name="parent", schedule=FAR)
         for number in range(8):
@@ -116,7 +116,7 @@ class TestManyRunsOfChildren:
         return kala
 
     def order(self, kala) -> list[str]:
-        """The names of the jobs in the order in which all that waits is started."""
+        """Return the names of the jobs in the order in which their runs start."""
         names = []
         while kala.engine.running:
             run = kala.workers.given[-1]
@@ -135,14 +135,14 @@ class TestManyRunsOfChildren:
         kala.passes(seconds=1)
         assert self.order(kala)[:3] == ["child 0", "slot", "child 1"]
 
-    def test_go_before_all_others_where_their_priority_is_higher(self, kala):
+    def test_start_first_if_their_priority_is_higher(self, kala):
         kala.start(kala.create(name="less", schedule=FAR, priority=-1))
         assert self.order(kala)[-1] == "less"
 
 
 class TestAStep:
     def answers(self, kala, clock, *messages) -> "list[Future]":
-        """What becomes of messages that come together, while the clock goes on with every look."""
+        """Send messages in one step, with a clock of the test's; return their futures."""
         kala.engine._clock = clock
         asked = [(message, Future()) for message in messages]
         kala.engine.step([], asked, kala.now)
@@ -159,14 +159,14 @@ class TestAStep:
         assert [answer.result(0).id for answer in answers] == [1, 2, 3, 4, 5]
         assert not kala.engine.is_behind
 
-    def test_does_at_least_one_thing(self, new_kala):
+    def test_carries_out_at_least_one_message(self, new_kala):
         kala = new_kala()
         job = kala.create(schedule=FAR)
         seconds = count(step=9)
         answers = self.answers(kala, lambda: next(seconds), *[StartJob(job)] * 3)
         assert [answer.done() for answer in answers] == [True, False, False]
 
-    def test_whose_disk_fails_tells_those_too_whom_it_had_put_off(self, new_kala):
+    def test_that_cannot_write_rejects_postponed_messages(self, new_kala):
         kala = new_kala()
         job = kala.create(schedule=FAR)
         seconds = count(step=9)
@@ -175,7 +175,7 @@ class TestAStep:
             kala.step()
         assert [type(answer.exception(0)) for answer in answers] == [type(None), Busy, Busy]
 
-    def test_starts_slots_that_came_due_before_the_messages_that_it_had_put_off(self, new_kala):
+    def test_starts_due_slots_before_postponed_messages(self, new_kala):
         kala = new_kala()
         job = kala.create(schedule=FAR)
         other = kala.create(schedule=SECONDLY)
@@ -185,7 +185,7 @@ class TestAStep:
         assert not answers[1].done()
         assert kala.story(other) == ["schedule running"]
 
-    def test_cancels_the_runs_of_deleted_jobs_a_few_at_a_time_and_starts_none_of_them(self, new_kala, monkeypatch):
+    def test_cancels_runs_of_deleted_jobs_in_batches_and_starts_none(self, new_kala, monkeypatch):
         monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         jobs = [kala.create(name=f"{number}", schedule=FAR) for number in range(10)]
@@ -199,7 +199,7 @@ class TestAStep:
         assert [run.state for run in kala.runs()] == ["succeeded", *["cancelled"] * 9]
         assert {run.outcome.message for run in kala.runs()[1:]} == {"the job was deleted"}
 
-    def test_cancels_the_runs_of_deleted_jobs_that_a_crash_has_left(self, new_kala, monkeypatch):
+    def test_cancels_runs_of_deleted_jobs_after_a_crash(self, new_kala, monkeypatch):
         monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         for number in range(9):
@@ -210,7 +210,7 @@ class TestAStep:
             kala.step()
         assert {run.state for run in kala.runs()} == {State.LOST, State.CANCELLED}
 
-    def test_that_came_to_nothing_is_made_up_for(self, new_kala, monkeypatch):
+    def test_that_is_rolled_back_is_repeated(self, new_kala, monkeypatch):
         monkeypatch.setattr("kala.engine.requests.REMAINS", 3)
         kala = new_kala(workers=1)
         for number in range(9):
@@ -224,7 +224,7 @@ class TestAStep:
         kala.step()
         assert {run.state for run in kala.runs()} == {State.RUNNING, State.CANCELLED}
 
-    def test_of_the_last_loop_answers_all_that_was_asked_before(self, new_kala):
+    def test_of_a_stopping_loop_answers_all_earlier_messages(self, new_kala):
         kala = new_kala()
         seconds = count(step=9)
         kala.engine._clock = lambda: next(seconds)

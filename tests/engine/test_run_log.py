@@ -1,4 +1,4 @@
-"""What the log says of runs, at each level."""
+"""What the log says about runs, at each level."""
 
 import logging
 
@@ -9,7 +9,7 @@ from kala.engine import run_log
 
 
 @pytest.mark.parametrize(
-    ("level", "state", "told"),
+    ("level", "state", "actions"),
     [
         (logging.INFO, State.SUCCEEDED, ["run_started", "run_ended"]),
         (logging.INFO, State.FAILED, ["run_started", "run_ended"]),
@@ -19,8 +19,8 @@ from kala.engine import run_log
         (logging.ERROR, State.FAILED, []),
     ],
 )
-def test_a_run_that_failed_is_told_of_also_at_the_level_warning(kala, caplog, level, state, told):
+def test_a_run_that_failed_is_logged_as_a_warning(kala, caplog, level, state, actions):
     caplog.set_level(level, run_log.logger.name)
     job = kala.create()
     kala.step(kala.done(job, state))
-    assert [record.fields["action"] for record in caplog.records if record.name == run_log.logger.name] == told
+    assert [record.fields["action"] for record in caplog.records if record.name == run_log.logger.name] == actions

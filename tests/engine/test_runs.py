@@ -1,14 +1,13 @@
-"""How runs follow each other: retries, the alarm after the last one, the queue before the workers, the counts."""
+"""How runs follow each other: retries, on-failure jobs, the queue for workers, and the counts."""
 
 from datetime import timedelta
 
 import pytest
+from samples import HOURLY
 
 from kala.core.job import Command, Counts, Spec
 from kala.core.run import State
 from kala.engine.messages import CreateJob
-
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
 
 class TestRetries:
@@ -24,7 +23,7 @@ class TestRetries:
         kala.succeed(job)
         assert kala.story(job) == ["creation failed", "retry succeeded"]
 
-    def test_are_new_runs_with_the_next_attempt_the_same_slot_and_the_run_that_failed(self, kala):
+    def test_have_the_next_attempt_the_same_slot_and_the_failed_run_as_cause(self, kala):
         job = kala.create(schedule=HOURLY, retries=2)
         kala.passes(hours=1)
         for _ in range(3):
@@ -40,7 +39,7 @@ class TestRetries:
         kala.step(kala.done(job, state))
         assert kala.story(job) == [f"creation {state}", "retry running"]
 
-    def test_do_not_follow_a_run_that_somebody_cancelled(self, kala):
+    def test_do_not_follow_a_cancelled_run(self, kala):
         job = kala.create(retries=1)
         kala.step(kala.done(job, State.CANCELLED))
         assert kala.story(job) == ["creation cancelled"]
@@ -54,7 +53,7 @@ class TestRetries:
                 kala.fail(job)
         assert kala.story(job) == ["schedule failed", "retry failed", "retry failed"]
 
-    def test_of_a_run_without_slot_are_made_until_epsilon_after_its_first_attempt_was_queued(self, kala):
+    def test_of_a_run_without_slot_are_made_until_epsilon_after_it_was_queued(self, kala):
         job = kala.create(schedule=HOURLY, retries=9, epsilon="PT1M")
         kala.start(job)
         for _ in range(3):
@@ -62,12 +61,12 @@ class TestRetries:
             kala.fail(job)
         assert kala.story(job) == ["manual failed", "retry failed", "retry failed"]
 
-    def test_never_stop_for_an_epsilon_that_is_longer_than_the_calendar(self, kala):
+    def test_are_not_limited_by_an_epsilon_longer_than_the_calendar(self, kala):
         job = kala.create(retries=1, epsilon="P9999Y")
         kala.fail(job)
         assert kala.story(job) == ["creation failed", "retry running"]
 
-    def test_start_anew_for_the_next_slot(self, kala):
+    def test_start_from_zero_for_the_next_slot(self, kala):
         job = kala.create(schedule=HOURLY, retries=1)
         for _ in range(2):
             kala.passes(hours=1)
@@ -77,7 +76,7 @@ class TestRetries:
 
 
 class TestTheOnFailureJob:
-    def test_runs_after_the_last_retry_failed_and_not_before(self, kala):
+    def test_runs_only_after_the_last_retry_has_failed(self, kala):
         alarm = kala.create(schedule=HOURLY)
         job = kala.create(retries=1, on_failure_job=alarm)
         kala.fail(job)
@@ -85,7 +84,7 @@ class TestTheOnFailureJob:
         kala.fail(job)
         assert kala.story(alarm) == ["failure running"]
 
-    def test_knows_the_run_that_failed(self, kala):
+    def test_records_the_failed_run_as_its_cause(self, kala):
         alarm = kala.create(schedule=HOURLY)
         job = kala.create(on_failure_job=alarm)
         kala.fail(job)
@@ -105,13 +104,13 @@ class TestTheOnFailureJob:
 
 
 class TestTheQueue:
-    def test_holds_what_is_due_beyond_the_workers(self, new_kala):
+    def test_holds_due_runs_without_a_worker(self, new_kala):
         kala = new_kala(workers=2)
         jobs = [kala.create(schedule=HOURLY) for _ in range(5)]
         kala.passes(hours=1)
         assert [kala.story(job) for job in jobs] == [["schedule running"]] * 2 + [["schedule queued"]] * 3
 
-    def test_is_worked_off_oldest_first_each_run_once(self, new_kala):
+    def test_starts_each_run_once_and_the_oldest_first(self, new_kala):
         kala = new_kala(workers=2)
         jobs = [kala.create(schedule=HOURLY) for _ in range(5)]
         kala.passes(hours=1)
@@ -119,27 +118,27 @@ class TestTheQueue:
             kala.succeed(kala.workers.given[number].job_id)
         assert [run.job_id for run in kala.workers.given] == jobs
 
-    def test_is_worked_off_as_several_workers_become_free_at_once(self, new_kala):
+    def test_fills_several_workers_that_become_free_at_once(self, new_kala):
         kala = new_kala(workers=3)
         jobs = [kala.create(schedule=HOURLY) for _ in range(8)]
         kala.passes(hours=1)
         kala.step(*map(kala.done, jobs[:3]))
         assert [run.job_id for run in kala.workers.given] == jobs[:6]
 
-    def test_never_gives_more_runs_than_there_are_workers(self, new_kala):
+    def test_never_starts_more_runs_than_there_are_workers(self, new_kala):
         kala = new_kala(workers=2)
         jobs = [kala.create() for _ in range(4)]
         kala.succeed(jobs[0])
         assert sum(run.state is State.RUNNING for run in kala.runs()) == 2
 
-    def test_puts_a_start_by_hand_behind_what_waits_already(self, new_kala):
+    def test_puts_a_manual_start_behind_queued_runs(self, new_kala):
         kala = new_kala(workers=1)
         first, second, third = kala.create(), kala.create(), kala.create(schedule=HOURLY)
         kala.start(third)
         kala.succeed(first)
         assert [kala.story(second), kala.story(third)] == [["creation running"], ["manual queued"]]
 
-    def test_puts_what_a_run_leads_to_behind_what_waited_for_its_end(self, new_kala):
+    def test_puts_a_child_behind_a_run_that_waited_for_the_parent(self, new_kala):
         kala = new_kala(workers=1)
         parent = kala.create()
         child = kala.create(parents=(parent,))
@@ -147,14 +146,14 @@ class TestTheQueue:
         kala.succeed(parent)
         assert [kala.story(parent)[-1], kala.story(child)[-1]] == ["manual running", "parent queued"]
 
-    def test_takes_what_is_due_longest_first(self, new_kala):
+    def test_starts_the_run_that_was_due_first(self, new_kala):
         kala = new_kala(workers=1)
         later = kala.create(schedule="R0/2030-01-01T13:30:00Z")
         sooner = kala.create(schedule="R0/2030-01-01T13:00:00Z")
         kala.passes(hours=2)
         assert [kala.story(sooner), kala.story(later)] == [["schedule running"], ["schedule queued"]]
 
-    def test_has_no_place_for_two_slots_of_one_job(self, new_kala):
+    def test_holds_one_slot_of_a_job(self, new_kala):
         kala = new_kala(workers=1)
         kala.create()
         job = kala.create(schedule=HOURLY)
@@ -162,7 +161,7 @@ class TestTheQueue:
             kala.passes(hours=1)
         assert kala.story(job) == ["schedule queued"]
 
-    def test_takes_a_flood_of_slots_in_pieces_so_that_nobody_waits_for_all_of_them(self, kala):
+    def test_takes_a_flood_of_slots_in_batches(self, kala):
         kala.step(*[CreateJob(Spec(name="flood", action=Command("true"), schedule=HOURLY))] * 600)
         kala.passes(hours=1)
         assert len(kala.runs()) == 500
@@ -185,7 +184,7 @@ class TestCounts:
         counts = kala.job(job).counts
         assert (counts.errors, counts.finished, counts.successes) == (1, 1, 1)
 
-    def test_know_when_it_was_tried_succeeded_and_failed_last(self, kala):
+    def test_have_the_times_of_the_last_start_success_and_failure(self, kala):
         job = kala.create(retries=1)
         started = kala.now
         kala.now += timedelta(seconds=1)
@@ -199,7 +198,7 @@ class TestCounts:
         assert kala.runs(job)[0].started_at == started
 
     @pytest.mark.parametrize("state", [State.CANCELLED, State.LOST])
-    def test_leave_out_what_was_cancelled_or_lost(self, kala, state):
+    def test_leave_out_cancelled_and_lost_runs(self, kala, state):
         job = kala.create()
         kala.step(kala.done(job, state))
         counts = kala.job(job).counts

@@ -1,10 +1,9 @@
-"""When a job's slots become runs: on the grid, once each, never beside the job itself, never a burst of old ones."""
+"""Slots become runs: on the grid, once each, without overlap, and without a burst of missed ones."""
 
 import pytest
+from samples import HOURLY
 
 from kala.core.job import Missed
-
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 
 
 class TestASchedule:
@@ -20,19 +19,19 @@ class TestASchedule:
             kala.succeed(job)
         assert kala.slots(job) == ["13:00", "14:00", "15:00"]
 
-    def test_starts_each_slot_once_however_often_the_engine_looks(self, kala):
+    def test_starts_each_slot_once(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         for _ in range(3):
             kala.step()
         assert kala.slots(job) == ["13:00"]
 
-    def test_keeps_to_its_grid_when_a_run_starts_late(self, kala):
+    def test_keeps_its_grid_if_a_run_starts_late(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1, seconds=30)
         assert kala.job(job).next_due == kala.runs(job)[0].slot.replace(hour=14)
 
-    def test_gives_the_run_to_a_worker_with_its_slot_and_the_time_of_its_start(self, kala):
+    def test_gives_its_run_to_a_worker_with_slot_and_start_time(self, kala):
         kala.create(schedule=HOURLY)
         kala.passes(hours=1, seconds=2)
         [run] = kala.workers.given
@@ -57,7 +56,7 @@ class TestRepeats:
         assert len(kala.runs(job)) == runs
         assert kala.job(job).is_done
 
-    def test_are_not_used_up_by_starts_by_hand(self, kala):
+    def test_are_not_used_up_by_manual_starts(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R1"))
         for _ in range(3):
             kala.start(job)
@@ -77,7 +76,7 @@ class TestRepeats:
         kala.passes(hours=1)
         assert kala.slots(job) == ["13:00", "14:00"]
 
-    def test_are_not_used_up_by_slots_that_were_missed(self, kala):
+    def test_are_not_used_up_by_missed_slots(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R1"))
         kala.restart(hours=5, minutes=30)
         kala.succeed(job)
@@ -86,7 +85,7 @@ class TestRepeats:
         assert kala.slots(job) == ["17:00", "18:00"]
         assert kala.job(job).is_done
 
-    def test_are_counted_over_a_restart(self, kala):
+    def test_are_counted_across_a_restart(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R1"))
         kala.passes(hours=1)
         kala.succeed(job)
@@ -98,21 +97,21 @@ class TestRepeats:
 
 
 class TestMissedSlots:
-    def test_run_once_after_a_restart_and_the_job_goes_on_with_the_grid(self, kala):
+    def test_run_once_after_a_restart_and_the_job_keeps_its_grid(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.restart(hours=5, minutes=30)
         kala.succeed(job)
         kala.passes(minutes=30)
         assert kala.slots(job) == ["17:00", "18:00"]
 
-    def test_are_left_out_by_a_job_that_resumes_at_the_next_scheduled_time(self, kala):
+    def test_do_not_run_with_missed_skip(self, kala):
         job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.restart(hours=5, minutes=30)
         assert kala.slots(job) == []
         kala.passes(minutes=30)
         assert kala.slots(job) == ["18:00"]
 
-    def test_that_were_left_out_do_not_use_up_repeats(self, kala):
+    def test_that_are_skipped_do_not_use_up_repeats(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R0"), missed=Missed.SKIP)
         other = kala.create(schedule=HOURLY.replace("R", "R1"), missed=Missed.SKIP)
         kala.restart(hours=5, minutes=30)
@@ -121,7 +120,7 @@ class TestMissedSlots:
         kala.passes(hours=1)
         assert (kala.slots(job), kala.slots(other)) == ([], ["18:00", "19:00"])
 
-    def test_that_were_the_last_make_a_job_done_that_leaves_them_out(self, kala):
+    def test_that_are_skipped_and_were_the_last_make_the_job_done(self, kala):
         job = kala.create(schedule="R0/2030-01-01T13:00:00Z", missed=Missed.SKIP)
         kala.restart(hours=5)
         assert kala.job(job).is_done
@@ -142,7 +141,7 @@ class TestMissedSlots:
         kala.enable(job)
         assert kala.slots(job) == ["15:00"]
 
-    def test_of_a_disabled_job_are_left_out_where_it_resumes_at_the_next_scheduled_time(self, kala):
+    def test_of_a_disabled_job_do_not_run_with_missed_skip(self, kala):
         job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.disable(job)
         kala.passes(hours=3, minutes=30)
@@ -150,7 +149,7 @@ class TestMissedSlots:
         kala.passes(minutes=30)
         assert kala.slots(job) == ["16:00"]
 
-    def test_of_a_job_that_was_disabled_for_a_moment_are_left_out_likewise(self, kala):
+    def test_of_a_briefly_disabled_job_do_not_run_with_missed_skip(self, kala):
         job = kala.create(schedule="R/2030-01-01T12:00:10Z/PT1H", missed=Missed.SKIP)
         kala.disable(job)
         kala.passes(seconds=20)
@@ -158,7 +157,7 @@ class TestMissedSlots:
         kala.passes(seconds=20)
         assert kala.slots(job) == []
 
-    def test_are_none_where_a_job_was_enabled_again_before_its_slot(self, kala):
+    def test_do_not_include_a_slot_after_the_job_was_enabled(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.disable(job)
         kala.passes(minutes=30)
@@ -166,7 +165,7 @@ class TestMissedSlots:
         kala.passes(minutes=30)
         assert kala.slots(job) == ["13:00"]
 
-    def test_collapse_into_the_slot_that_was_already_waiting_when_kala_stopped(self, kala):
+    def test_collapse_into_a_slot_that_was_queued_when_kala_stopped(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         kala.passes(hours=1)
@@ -174,7 +173,7 @@ class TestMissedSlots:
         kala.succeed(job)
         assert kala.story(job) == ["schedule lost", "schedule succeeded"]
 
-    def test_collapse_into_the_slot_that_was_already_waiting_when_the_job_was_disabled(self, kala):
+    def test_collapse_into_a_slot_that_was_queued_when_the_job_was_disabled(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         kala.passes(hours=1)
@@ -195,7 +194,7 @@ class TestOverlap:
         kala.succeed(job)
         assert kala.story(job) == ["schedule succeeded", "schedule running"]
 
-    def test_more_than_one_waiting_slot_collapses_into_one(self, kala):
+    def test_several_waiting_slots_collapse_into_one(self, kala):
         job = kala.create(schedule=HOURLY)
         for _ in range(5):
             kala.passes(hours=1)
@@ -203,7 +202,7 @@ class TestOverlap:
         kala.succeed(job)
         assert kala.slots(job) == ["13:00", "14:00"]
 
-    def test_slots_that_collapsed_do_not_use_up_repeats(self, kala):
+    def test_collapsed_slots_do_not_use_up_repeats(self, kala):
         job = kala.create(schedule=HOURLY.replace("R", "R2"))
         for _ in range(5):
             kala.passes(hours=1)
@@ -212,7 +211,7 @@ class TestOverlap:
         kala.passes(hours=1)
         assert kala.slots(job) == ["13:00", "14:00", "18:00"]
 
-    def test_a_slot_that_comes_due_in_the_step_in_which_the_run_ends_starts_at_once(self, kala):
+    def test_a_slot_that_comes_due_as_the_run_ends_starts_at_once(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         done = kala.done(job)
@@ -220,7 +219,7 @@ class TestOverlap:
         kala.step(done)
         assert kala.story(job) == ["schedule succeeded", "schedule running"]
 
-    def test_a_run_that_fails_lets_the_waiting_slot_start(self, kala):
+    def test_a_failed_run_lets_the_waiting_slot_start(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1)
         kala.passes(hours=1)
@@ -236,7 +235,7 @@ class TestOverlap:
         kala.fail(job)
         assert kala.story(job) == ["schedule failed", "schedule running", "retry failed"]
 
-    def test_a_slot_waits_for_a_run_that_was_started_by_hand(self, kala):
+    def test_a_slot_waits_for_a_manual_run(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.start(job)
         kala.passes(hours=1)
@@ -251,18 +250,18 @@ class TestTheClock:
         kala.passes(minutes=30)
         assert kala.slots(job) == ["17:00", "18:00"]
 
-    def test_set_forward_is_a_gap_for_a_job_that_resumes_at_the_next_scheduled_time(self, kala):
+    def test_set_forward_lets_no_missed_slot_run_with_missed_skip(self, kala):
         job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         kala.passes(hours=5, minutes=30)
         assert kala.slots(job) == []
 
-    def test_that_runs_on_without_a_jump_lets_such_a_job_run_at_its_slot(self, kala):
+    def test_without_a_jump_misses_no_slot(self, kala):
         job = kala.create(schedule=HOURLY, missed=Missed.SKIP)
         for _ in range(121):
             kala.passes(seconds=30)
         assert kala.slots(job) == ["13:00"]
 
-    def test_set_back_below_the_start_of_kala_lets_such_a_job_run_at_its_slot(self, kala):
+    def test_set_back_before_the_start_of_kala_misses_no_slot(self, kala):
         kala.passes(hours=-3)
         job = kala.create(schedule="R/2030-01-01T09:00:10Z/PT1H", missed=Missed.SKIP)
         kala.passes(seconds=10)

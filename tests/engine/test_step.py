@@ -1,4 +1,4 @@
-"""A step: everything that is asked for in one transaction; what it leads to only when that is on disk."""
+"""A step: one transaction for all messages, and its effects only after the commit."""
 
 import sqlite3
 from concurrent.futures import Future
@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from samples import HOURLY
 
 from kala.core import policy
 from kala.core.errors import Busy, Invalid, NotFound
@@ -17,16 +18,14 @@ from kala.engine.feed import Change
 from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, StartJob, UpdateJob
 from kala.runner.spool import path_of
 
-HOURLY = "R/2030-01-01T13:00:00Z/PT1H"  # it is noon when a test begins
 SPEC = Spec(name="backup", action=Command("true"))
 INVALID = CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly"))
-NOBODY = "4fbd6f5c-8f2c-4d7a-9d5b-0d3b0a5a6c11"
 BIG = "x" * 200_000
 
 
 @contextmanager
 def disk_full(kala):
-    """The database has its pages and gets no more."""
+    """The database cannot grow."""
     kala.store._writing.pragma("max_page_count", kala.store._writing.pragma("page_count"))
     yield
     kala.store._writing.pragma("max_page_count", 1 << 30)
@@ -34,7 +33,7 @@ def disk_full(kala):
 
 @contextmanager
 def disk_locked(kala):
-    """Another program, such as a backup, holds the database for longer than Kala waits."""
+    """Another program, such as a backup, locks the database for longer than Kala waits."""
     kala.store._writing.connection().execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(kala.store.outputs.parent / "kala.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -43,7 +42,7 @@ def disk_locked(kala):
 
 
 class TestAnAnswer:
-    def test_comes_when_what_was_asked_is_on_disk(self, kala):
+    def test_comes_when_the_job_is_on_disk(self, kala):
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.job(done.result().id)))
@@ -58,13 +57,13 @@ class TestAnAnswer:
         kala.engine.step([], [(StartJob(job), answer)], kala.now)
         assert [run.job_id for run in seen] == [job]
 
-    def test_to_what_is_not_acceptable_is_the_reason(self, kala):
+    def test_to_an_invalid_request_is_the_error(self, kala):
         [answer] = kala.step(INVALID)
         assert isinstance(answer.exception(timeout=0), Invalid)
 
 
 class TestManyMessages:
-    def test_reach_the_disk_together(self, kala):
+    def test_share_a_commit(self, kala):
         commits = []
         kala.store._writing.connection().set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else 0)
         kala.step(*[CreateJob(SPEC)] * 50)
@@ -82,14 +81,14 @@ class TestManyMessages:
         assert kala.jobs() == [before.result().id, after.result().id]
         assert isinstance(invalid.exception(), Invalid)
 
-    def test_do_not_fail_with_one_that_has_a_fault_of_its_own(self, kala, caplog):
+    def test_do_not_fail_with_one_that_has_an_internal_error(self, kala, caplog):
         job = kala.create(schedule=HOURLY)
         broken, created = kala.step(UpdateJob(job, lambda spec: 1 / 0), CreateJob(SPEC))
         assert isinstance(broken.exception(), ZeroDivisionError)
         assert created.result().id in kala.jobs()
         assert [record.getMessage() for record in caplog.records] == ["UpdateJob failed with an internal error"]
 
-    def test_lead_to_nothing_of_what_was_undone_with_one_that_failed(self, kala, monkeypatch):
+    def test_that_fail_have_no_effects(self, kala, monkeypatch):
         told = kala.feed.last
         monkeypatch.setattr(Effects, "job_became", lambda *_: 1 / 0)
         [answer] = kala.step(CreateJob(SPEC))
@@ -105,10 +104,10 @@ class TestManyMessages:
         assert created.result().id in kala.jobs()
 
 
-class TestEnds:
-    """Of runs, which are written together."""
+class TestEndsOfRuns:
+    """The ends of runs are written together."""
 
-    def test_are_counted_each(self, kala):
+    def test_are_each_counted(self, kala):
         job = kala.create(schedule=HOURLY, overlap=Overlap.ALLOW)
         runs = [kala.start(job) for _ in range(4)]
         states = [State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.CANCELLED]
@@ -135,11 +134,11 @@ class TestEnds:
 class TestARun:
     def test_is_on_disk_as_running_before_a_worker_gets_it(self, kala):
         states = []
-        kala.workers.noticed = lambda run: states.append(kala.run(run.id).state)
+        kala.workers.on_submit = lambda run: states.append(kala.run(run.id).state)
         kala.create()
         assert states == ["running"]
 
-    def test_that_ended_is_written_and_its_followers_start_in_the_same_step(self, kala):
+    def test_that_ended_is_written_and_its_children_start_in_the_same_step(self, kala):
         parent = kala.create()
         child = kala.create(parents=(parent,))
         kala.succeed(parent)
@@ -151,14 +150,14 @@ class TestARun:
         kala.succeed(first)
         assert kala.story(second) == ["creation running"]
 
-    def test_whose_end_is_told_twice_is_counted_once(self, kala):
+    def test_whose_end_is_reported_twice_is_counted_once(self, kala):
         job = kala.create()
         done = kala.done(job)
         kala.step(done)
         kala.step(done)
         assert kala.job(job).counts.successes == 1
 
-    def test_keeps_the_time_at_which_its_worker_really_started_it(self, kala):
+    def test_keeps_the_start_time_that_its_worker_reports(self, kala):
         job = kala.create()
         done = kala.done(job)
         really = kala.now + timedelta(seconds=5)
@@ -167,7 +166,7 @@ class TestARun:
 
 
 class TestADatabaseThatCannotBeWritten:
-    def test_because_it_is_full_answers_busy_and_keeps_nothing(self, kala):
+    def test_raises_busy_and_stores_nothing_if_it_is_full(self, kala):
         with disk_full(kala):
             small, big = kala.step(CreateJob(SPEC), CreateJob(Spec(name="big", action=Command(BIG))))
         for answer in (small, big):
@@ -177,26 +176,26 @@ class TestADatabaseThatCannotBeWritten:
             )
         assert kala.jobs() == []
 
-    def test_because_another_program_holds_it_answers_busy(self, kala):
+    def test_raises_busy_if_another_program_locks_it(self, kala):
         with disk_locked(kala):
             [answer] = kala.step(CreateJob(SPEC))
         assert isinstance(answer.exception(), Busy)
         assert kala.jobs() == []
 
-    def test_starts_nothing(self, kala):
+    def test_starts_no_run(self, kala):
         job = kala.create(schedule=HOURLY)
         with disk_locked(kala):
             kala.passes(hours=1)
         assert (kala.workers.given, kala.runs(job)) == ([], [])
 
-    def test_tells_nobody_of_what_did_not_happen(self, kala):
+    def test_publishes_no_change(self, kala):
         job = kala.create()
         before = kala.feed.after(0, timeout=0)
         with disk_locked(kala):
             kala.succeed(job)
         assert kala.feed.after(0, timeout=0) == before
 
-    def test_starts_what_was_due_once_when_it_can_be_written_again(self, kala):
+    def test_starts_a_due_run_once_when_it_is_writable_again(self, kala):
         job = kala.create(schedule=HOURLY)
         with disk_locked(kala):
             kala.passes(hours=1)
@@ -204,7 +203,7 @@ class TestADatabaseThatCannotBeWritten:
         kala.passes(seconds=1)
         assert kala.story(job) == ["schedule running"]
 
-    def test_keeps_how_a_run_ended_and_writes_it_when_it_can(self, kala):
+    def test_stores_the_end_of_a_run_when_it_is_writable_again(self, kala):
         parent = kala.create()
         child = kala.create(parents=(parent,))
         with disk_locked(kala):
@@ -213,7 +212,7 @@ class TestADatabaseThatCannotBeWritten:
         kala.passes(seconds=1)
         assert [kala.story(parent), kala.story(child)] == [["creation succeeded"], ["parent running"]]
 
-    def test_keeps_all_that_ended_meanwhile(self, kala):
+    def test_stores_all_ends_when_it_is_writable_again(self, kala):
         jobs = [kala.create() for _ in range(3)]
         with disk_locked(kala):
             for job in jobs:
@@ -230,10 +229,10 @@ class TestADatabaseThatCannotBeWritten:
         kala.passes(seconds=1)
         assert sum(run.state is State.RUNNING for run in kala.runs()) == 2
 
-    def test_does_not_forget_what_waits_for_a_worker(self, new_kala):
+    def test_loses_no_run_that_waits_for_a_worker(self, new_kala):
         kala = new_kala(workers=2)
         first, second, third = kala.create(), kala.create(), kala.create()
-        kala.create(name=BIG, schedule=HOURLY)  # its run is what the disk has no room for
+        kala.create(name=BIG, schedule=HOURLY)  # the disk has no room for its run
         with disk_full(kala):
             kala.now = kala.now.replace(hour=13)
             kala.step(kala.done(first), kala.done(second))
@@ -241,7 +240,7 @@ class TestADatabaseThatCannotBeWritten:
         kala.passes(seconds=1)
         assert kala.story(third) == ["creation running"]
 
-    def test_is_said_once_in_the_log_not_at_every_try(self, kala, caplog):
+    def test_is_logged_once_and_not_at_each_retry(self, kala, caplog):
         with disk_locked(kala):
             for _ in range(3):
                 kala.passes(seconds=1)
@@ -249,32 +248,32 @@ class TestADatabaseThatCannotBeWritten:
             "storage: the database cannot be written: database is locked; nothing was changed; retrying every 1 s"
         ]
 
-    def test_is_not_over_while_only_reading_goes_well(self, kala, caplog):
+    def test_is_not_logged_as_writable_while_only_reading_works(self, kala, caplog):
         kala.store._writing.pragma("query_only", 1)
         kala.step(CreateJob(SPEC))
         kala.passes(seconds=1)
         kala.step(CreateJob(SPEC))
         assert [record.levelname for record in caplog.records] == ["ERROR"]
 
-    def test_is_said_to_be_over(self, kala, caplog):
+    def test_is_logged_when_it_is_writable_again(self, kala, caplog):
         kala.store._writing.pragma("query_only", 1)
         kala.step(CreateJob(SPEC))
         kala.store._writing.pragma("query_only", 0)
         kala.passes(seconds=1)
         assert [record.getMessage() for record in caplog.records][1:] == ["the database is writable again"]
 
-    def test_does_not_fail_where_the_output_of_a_deleted_run_cannot_be_removed(self, kala, caplog):
+    def test_does_not_fail_if_the_output_of_a_deleted_run_cannot_be_removed(self, kala, caplog):
         job = kala.create()
         kala.succeed(job)
         [run] = kala.runs(job)
-        path_of(kala.store.outputs, run.id).mkdir(parents=True)  # what no file can be removed in place of
+        path_of(kala.store.outputs, run.id).mkdir(parents=True)  # unlink() cannot remove a directory
         [answer] = kala.step(DeleteRun(run.id))
         assert (answer.result(timeout=0), kala.runs(job)) == (None, [])
         assert ", which is no longer needed: Is a directory" in caplog.text
 
 
 class TestTheFeed:
-    def test_tells_of_runs_as_they_move_after_the_commit(self, new_kala):
+    def test_has_each_state_of_a_run_in_order(self, new_kala):
         kala = new_kala(workers=1)
         first = kala.create()
         kala.create()
@@ -287,13 +286,13 @@ class TestTheFeed:
             Change("run", "2", "running"),
         ]
 
-    def test_tells_of_a_queued_run_that_was_cancelled(self, kala):
+    def test_has_the_cancellation_of_a_queued_run(self, kala):
         job = kala.create()
         queued = kala.start(job)
         kala.delete(job)
         assert Change("run", str(queued.id), "cancelled") in [change for _, change in kala.feed.after(0, timeout=0)]
 
-    def test_tells_of_jobs_as_they_change(self, kala):
+    def test_has_each_change_of_a_job(self, kala):
         job = kala.create(schedule=HOURLY)
         kala.update(job, name="other")
         kala.delete(job)
@@ -301,7 +300,7 @@ class TestTheFeed:
             Change("job", job, what) for what in ("created", "updated", "deleted")
         ]
 
-    def test_tells_nothing_of_what_was_refused(self, kala):
+    def test_has_nothing_of_a_refused_request(self, kala):
         kala.step(INVALID)
         assert kala.feed.after(0, timeout=0) == []
 

@@ -1,4 +1,4 @@
-"""The server's zone or its rules are others than those of a plan: no slot goes away, and none runs twice."""
+"""The server's zone or its rules change: no slot is lost, and none runs twice."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ def zone_of(rule: str):
 
 @pytest.fixture(params=["at the next start", "while Kala runs"])
 def zone_becomes(request, kala):
-    """The zone is another one some time later: Kala was down meanwhile, or looks as soon as it is."""
+    """Change the zone and let time pass, while Kala runs or while it is down."""
 
     def zone_becomes(zone, **later: float) -> None:
         kala.zone = zone
@@ -38,7 +38,7 @@ def zone_becomes(request, kala):
 class TestATimeOfDay:
     @pytest.mark.parametrize("schedule", [ONCE, DAILY])
     @pytest.mark.parametrize("missed", Missed)
-    def test_that_comes_sooner_in_the_new_zone_runs_there_on_time(self, kala, zone_becomes, schedule, missed):
+    def test_that_is_earlier_in_the_new_zone_runs_on_time(self, kala, zone_becomes, schedule, missed):
         job = kala.create(schedule=schedule, missed=missed)
         zone_becomes(BERLIN, seconds=1)
         assert kala.job(job).next_due == at(12, 30)
@@ -48,7 +48,7 @@ class TestATimeOfDay:
         assert kala.slots(job) == ["12:30"]
 
     @pytest.mark.parametrize("schedule", [ONCE, DAILY])
-    def test_that_comes_later_in_the_new_zone_waits_until_then(self, kala, zone_becomes, schedule):
+    def test_that_is_later_in_the_new_zone_waits_until_then(self, kala, zone_becomes, schedule):
         job = kala.create(schedule=schedule)
         zone_becomes(NEW_YORK, seconds=1)
         assert kala.job(job).next_due == at(18, 30)
@@ -59,15 +59,13 @@ class TestATimeOfDay:
 
     @pytest.mark.parametrize("schedule", [ONCE, DAILY])
     @pytest.mark.parametrize("missed", [Missed.ONCE, Missed.ALL])
-    def test_that_has_passed_in_the_new_zone_is_made_up_for(self, kala, zone_becomes, schedule, missed):
+    def test_that_has_passed_in_the_new_zone_runs_as_a_missed_slot(self, kala, zone_becomes, schedule, missed):
         job = kala.create(schedule=schedule, missed=missed)
         zone_becomes(KOLKATA, seconds=1)
         assert kala.slots(job) == ["08:00"]
 
     @pytest.mark.parametrize("schedule", [ONCE, DAILY])
-    def test_that_has_passed_in_the_new_zone_is_in_the_history_where_it_is_not_made_up_for(
-        self, kala, zone_becomes, schedule
-    ):
+    def test_that_has_passed_in_the_new_zone_is_recorded_with_missed_skip(self, kala, zone_becomes, schedule):
         job = kala.create(schedule=schedule, missed=Missed.SKIP)
         zone_becomes(KOLKATA, seconds=1)
         assert kala.story(job) == ["schedule skipped"]
@@ -81,7 +79,7 @@ class TestATimeOfDay:
         zone_becomes(NEW_YORK, seconds=1)
         assert kala.job(job).next_due == at(18, 30, day=2)
 
-    def test_that_a_disabled_job_has_missed_in_the_new_zone_is_found_when_it_is_enabled(self, kala, zone_becomes):
+    def test_that_a_disabled_job_missed_in_the_new_zone_runs_when_it_is_enabled(self, kala, zone_becomes):
         job = kala.create(schedule=DAILY)
         kala.disable(job)
         zone_becomes(KOLKATA, seconds=1)
@@ -89,7 +87,7 @@ class TestATimeOfDay:
         kala.enable(job)
         assert kala.slots(job) == ["08:00"]
 
-    def test_that_the_old_zones_clock_change_had_put_off_keeps_its_place(self, kala, zone_becomes):
+    def test_that_a_clock_change_of_the_old_zone_had_moved_moves_back(self, kala, zone_becomes):
         # 02:30 does not exist on 31 March in Berlin, so the slot is at 03:30 there, and at 02:30 elsewhere.
         kala.zone, kala.now = BERLIN, datetime(2030, 3, 31, 0, 45, tzinfo=UTC)
         job = kala.create(schedule="R/2030-03-31T02:30:00/P1D")
@@ -97,7 +95,7 @@ class TestATimeOfDay:
         zone_becomes(UTC, seconds=1)
         assert kala.job(job).next_due == datetime(2030, 3, 31, 2, 30, tzinfo=UTC)
 
-    def test_is_counted_on_by_repeats(self, kala, zone_becomes):
+    def test_keeps_its_count_of_repeats(self, kala, zone_becomes):
         job = kala.create(schedule=DAILY.replace("R", "R1"))
         kala.passes(hours=1.5)
         kala.succeed(job)
@@ -109,14 +107,14 @@ class TestATimeOfDay:
 
 
 class TestElapsedTime:
-    def test_goes_on_where_the_new_zone_moves_the_grid(self, kala, zone_becomes):
+    def test_continues_on_the_grid_of_the_new_zone(self, kala, zone_becomes):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1.5)
         kala.succeed(job)
         zone_becomes(KOLKATA, minutes=10)  # START is 08:00 there
         assert kala.job(job).next_due == at(14)
 
-    def test_counts_as_missed_what_the_new_grid_had_since_the_last_run(self, kala, zone_becomes):
+    def test_misses_the_slots_of_the_new_grid_since_the_last_run(self, kala, zone_becomes):
         job = kala.create(schedule=HOURLY)
         kala.passes(hours=1.5)
         kala.succeed(job)
@@ -124,7 +122,7 @@ class TestElapsedTime:
         assert kala.slots(job) == ["13:30", "16:00"]
         assert [slot for slot, _ in kala.skipped(job)] == ["15:00"]
 
-    def test_does_not_count_what_was_before_the_job(self, kala, zone_becomes):
+    def test_misses_no_slot_from_before_the_job(self, kala, zone_becomes):
         job = kala.create(schedule=HOURLY)
         zone_becomes(KOLKATA, seconds=1)
         assert kala.runs(job) == []
@@ -153,7 +151,7 @@ class TestTheRulesOfAZone:
         zone_becomes(zone_of("CET-1CEST,M3.5.0,M10.5.0/3"), seconds=1)
         assert kala.job(job).next_due == at(12, 30, day=7)
 
-    def test_that_are_the_same_change_no_plan_and_say_nothing(self, kala, zone_becomes, caplog):
+    def test_that_are_the_same_change_no_plan_and_log_nothing(self, kala, zone_becomes, caplog):
         kala.zone = BERLIN
         job = kala.create(schedule=DAILY)
         before = kala.job(job)
@@ -162,7 +160,7 @@ class TestTheRulesOfAZone:
         assert kala.job(job) == before
         assert caplog.messages == []
 
-    def test_that_are_others_are_told_in_one_line(self, kala, zone_becomes, caplog):
+    def test_that_differ_are_logged_in_one_line(self, kala, zone_becomes, caplog):
         for _ in range(3):
             kala.create(schedule=DAILY)
         zone_becomes(BERLIN, seconds=1)
@@ -170,7 +168,7 @@ class TestTheRulesOfAZone:
         [line] = caplog.messages
         assert line.startswith("the server's time zone, now Europe/Berlin, or its rules have changed: jobs that")
 
-    def test_that_take_a_start_out_of_the_calendar_leave_it_at_its_end(self, kala, zone_becomes):
+    def test_that_move_a_start_out_of_the_calendar_clamp_it(self, kala, zone_becomes):
         job = kala.create(schedule="R0/9999-12-31T23:59:59")
         zone_becomes(NEW_YORK, seconds=1)
         assert kala.job(job).next_due.year == 9999
@@ -181,14 +179,14 @@ class TestManyJobs:
     def test_are_planned_again_in_steps_and_none_is_claimed_by_its_old_plan(self, kala):
         jobs = [kala.create(name=str(number), schedule=ONCE) for number in range(1100)]
         kala.zone = NEW_YORK
-        kala.passes(hours=1.5)  # when they would have been due
+        kala.passes(hours=1.5)  # past their slots in the old zone
         assert 0 < sum(kala.job(job).next_due == at(13, 30) for job in jobs) < len(jobs)
         kala.step()
         kala.step()
         assert {kala.job(job).next_due for job in jobs} == {at(18, 30)}
         assert kala.runs() == []
 
-    def test_are_planned_again_by_the_next_kala_where_this_one_dies_in_the_middle(self, kala):
+    def test_are_planned_again_after_a_restart_in_the_middle(self, kala):
         jobs = [kala.create(name=str(number), schedule=ONCE) for number in range(1100)]
         kala.zone = NEW_YORK
         kala.passes(hours=1.5)
@@ -196,7 +194,7 @@ class TestManyJobs:
         kala.step()
         assert {kala.job(job).next_due for job in jobs} == {at(18, 30)}
 
-    def test_that_is_enabled_before_its_turn_is_claimed_by_its_new_plan(self, kala):
+    def test_are_claimed_by_their_new_plans_if_enabled_in_between(self, kala):
         for number in range(600):
             kala.create(name=str(number), schedule=ONCE)
         job = kala.create(schedule=ONCE, disabled=True)
@@ -208,7 +206,7 @@ class TestManyJobs:
         assert kala.job(job).next_due == at(18, 30)
 
 
-def test_a_plan_of_a_kala_that_did_not_keep_what_it_was_made_with_is_completed(kala):
+def test_a_plan_from_before_zone_rules_were_stored_is_completed(kala):
     job, hourly = kala.create(schedule=DAILY), kala.create(schedule=HOURLY)
     before = kala.job(job), kala.job(hourly)
     with kala.store.transaction():

@@ -1,8 +1,8 @@
-"""Whatever happens, each slot of a plan is accounted for: by a run, by an entry in the history, or by a run that waits.
+"""Each slot of a plan is accounted for: by its run, by a skipped run, or by a queued run into which it collapses.
 
-The zone changes, the clock is set forward and back, jobs are disabled, enabled and given other schedules, Kala dies,
-and a backup comes back. A slot counted by the calendar is known by its number, which no zone changes; one of elapsed
-time by its instant.
+The zone changes, the clock is set forward and back, jobs are disabled, enabled and given other schedules, Kala crashes,
+and a backup is restored. A calendar slot is identified by its number, which no zone changes, and a slot of elapsed time
+by its instant.
 """
 
 import re
@@ -41,7 +41,7 @@ plans = st.fixed_dictionaries(
 
 
 class Plan:
-    """A schedule, as a slow and obvious reading of it has its slots."""
+    """A slow, obvious model of a schedule."""
 
     def __init__(self, now: datetime, zone: tzinfo, *, ahead: timedelta, every, repeats, is_local: bool) -> None:
         self.is_local = is_local
@@ -63,29 +63,29 @@ class Plan:
         return (self.start + number * (self.every or DAY)).replace(tzinfo=where).astimezone(UTC)
 
     def slots(self, zone: tzinfo, until: datetime) -> list[tuple[int | datetime, datetime]]:
-        """Each slot until an instant by what it is known by, which is its number or its instant."""
+        """Return each slot until an instant after what identifies it: its number or its instant."""
         numbers = range(1) if self.every is None else count()
         found = takewhile(lambda pair: pair[1] <= until, ((number, self.slot(number, zone)) for number in numbers))
         return [(slot if self.is_elapsed else number, slot) for number, slot in found]
 
 
 class Account:
-    """What became of the slots of one job."""
+    """What has become of the slots of one job."""
 
     def __init__(self, plan: Plan, now: datetime, *, is_enabled: bool) -> None:
         self.plan = plan
         self.is_enabled = is_enabled
         self.known: set[int | datetime] = set()
         self.ran: set[int | datetime] = set()
-        self.started = self.told = 0
-        self.settled = now  # of elapsed time, what the plan had until then
+        self.started = self.entries = 0
+        self.settled = now  # slots of elapsed time until then need no entry any more
 
     @property
     def is_over(self) -> bool:
         return self.plan.most is not None and self.started >= self.plan.most
 
     def record(self, run: Run, zone: tzinfo, now: datetime) -> None:
-        self.told += 1
+        self.entries += 1
         slots = self.plan.slots(zone, now)
         missed = MISSED.match(run.outcome.message) if run.outcome else None
         if missed:
@@ -103,30 +103,30 @@ class Account:
             self.ran.update(names)
 
     def unknown(self, zone: tzinfo, now: datetime) -> list[datetime]:
-        """The slots that have passed, and of which nothing is known."""
+        """Return the slots that have passed and are not accounted for."""
         slots = self.plan.slots(zone, now)
         if self.plan.is_elapsed:
             slots = [(name, slot) for name, slot in slots if slot > self.settled]
         return [slot for name, slot in slots if name not in self.known]
 
     def cover(self, zone: tzinfo, now: datetime) -> None:
-        """A run that waits stands for all that has passed."""
+        """Account for all slots that have passed: a queued run stands for them."""
         self.known.update(name for name, _ in self.plan.slots(zone, now))
 
     def clock_set_back(self, by: timedelta, zones: set[tzinfo], now: datetime, *, was_down: bool) -> None:
-        """What comes again is what had not passed by then, neither in the zone before nor in that of now."""
+        """Forget the slots that come again: those that have passed neither in the old zone nor in the new one."""
         self.settled = min(self.settled, now)
         if self.plan.is_elapsed:
             self.known = {slot for slot in self.known if slot <= now + MINUTE}
         elif by > 3 * HOUR:
-            # A Kala that was down knows only how far it had come with its plans, and may take the step for a small one.
+            # After a restart, Kala knows only until when slots were claimed, and can take the step for a smaller one.
             self.ran = set()
             if not was_down:
                 self.known &= {name for zone in zones for name, _ in self.plan.slots(zone, now)}
 
 
 class Machine(RuleBasedStateMachine):
-    """A Kala, and beside it an account of each of its jobs."""
+    """Kala, and an account of each of its jobs."""
 
     def __init__(self, new_kala: Callable) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
         return self.accounts[job]
 
     def look(self, waited: set[str] = frozenset(), *, was_down: bool = False) -> None:
-        """Take note of what a step has written; `waited` are the jobs of which a run waited before it."""
+        """Record what a step has written; `waited` are the jobs that had a queued slot before the step."""
         now = self.kala.now
         if self.latest - now > MINUTE:
             for account in self.accounts.values():
@@ -166,30 +166,30 @@ class Machine(RuleBasedStateMachine):
                 self.account(job).cover(self.zone, now)
 
     def waiting(self) -> set[str]:
-        """The jobs that run a slot later, and until then take each that comes for a part of it."""
+        """Return the jobs with a queued slot, into which further slots collapse."""
         runs = [run for run in self.kala.runs() if run.state == "queued" and run.cause == "schedule"]
         return {run.job_id for run in runs if self.kala.job(run.job_id).spec.overlap is Overlap.WAIT}
 
     @invariant()
-    def each_slot_that_has_passed_is_accounted_for(self):
+    def each_passed_slot_is_accounted_for(self):
         for account in self.accounts.values():
             if account.is_enabled and not account.is_over:
                 assert account.unknown(self.zone, self.kala.now) == [], account.plan.text
                 account.settled = max(account.settled, self.kala.now)
 
     @invariant()
-    def what_is_done_left_something_in_the_history(self):
+    def a_job_that_is_done_left_an_entry_in_the_history(self):
         for job, account in self.accounts.items():
             if self.kala.job(job).is_done:
-                assert account.told, account.plan.text
+                assert account.entries, account.plan.text
 
     @invariant()
-    def no_more_runs_were_started_than_the_schedule_asks_for(self):
+    def no_more_runs_were_started_than_the_schedule_has(self):
         for account in self.accounts.values():
             assert account.plan.most is None or account.started <= account.plan.most
 
     @invariant()
-    def what_comes_next_is_on_the_plan(self):
+    def the_next_slot_is_on_the_plan(self):
         for job, account in self.accounts.items():
             due = self.kala.job(job).next_due
             if due is not None:
@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.accounts)
     @rule(data=st.data())
-    def start_by_hand(self, data):
+    def start(self, data):
         job = data.draw(st.sampled_from(list(self.accounts)))
         if self.account(job).is_enabled:
             self.kala.start(job)
@@ -289,7 +289,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.backup)
     @rule()
-    def a_backup_comes_back(self):
+    def a_backup_is_restored(self):
         saved, account, self.zone_before = self.backup
         self.kala.close()
         shutil.rmtree(self.kala._folder)
@@ -301,5 +301,5 @@ class Machine(RuleBasedStateMachine):
         self.look(waited, was_down=True)
 
 
-def test_no_slot_goes_away_in_silence(kala_of_its_own):
-    run_state_machine_as_test(lambda: Machine(kala_of_its_own), settings=effort(25, stateful_step_count=30))
+def test_every_slot_is_accounted_for(kala_per_example):
+    run_state_machine_as_test(lambda: Machine(kala_per_example), settings=effort(25, stateful_step_count=30))
