@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def damage() -> Callable[[Path], None]:
-    """Overwrites every table and index of a closed database with garbage, but not its schema."""
+    """Overwrite every table and index of a closed database with garbage, but not its schema."""
 
     def damage(database: Path) -> None:
         with closing(sqlite3.connect(database)) as connection:

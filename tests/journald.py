@@ -1,4 +1,4 @@
-"""A journald for tests: the end of its socket, and the fields of what comes."""
+"""A journald for tests: its end of the socket, and the fields of the messages."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ LIMIT_SECONDS = 10
 
 
 class Journald:
-    """The end of journald's socket. A message comes as a datagram, or as a file sent along with an empty one."""
+    """Journald's end of its socket. A message comes as a datagram, or as a file sent along with an empty one."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -16,7 +16,7 @@ class Journald:
         self.socket.settimeout(LIMIT_SECONDS)
 
     def heard(self) -> dict[str, str]:
-        """The fields of the next message."""
+        """Return the fields of the next message."""
         message, files, _, _ = socket.recv_fds(self.socket, 1_000_000, 1)
         for file in files:
             with os.fdopen(file, "rb") as sent:

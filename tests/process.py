@@ -285,7 +285,7 @@ def api() -> type[Api]:
 
 @pytest.fixture
 def soon():
-    """Returns an instant this many seconds ahead, in the form that schedules use."""
+    """Return an instant this many seconds ahead, in the form that schedules use."""
 
     def soon(seconds: float = 1.0) -> str:
         return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
@@ -311,7 +311,7 @@ def gate(tmp_path) -> Gate:
 
 @pytest.fixture
 def make(tmp_path) -> Iterator[Callable[..., Kala]]:
-    """Makes a Kala that is not started yet. All of them share one home."""
+    """Make a Kala that is not started yet. All of them share one home."""
     made = []
 
     def make(*flags, home=tmp_path, **options):
@@ -325,7 +325,7 @@ def make(tmp_path) -> Iterator[Callable[..., Kala]]:
 
 @pytest.fixture
 def serve(make) -> Callable[..., Kala]:
-    """Starts a Kala, and waits until it answers."""
+    """Start a Kala, and waits until it answers."""
     return lambda *flags, **options: make(*flags, **options).start()
 
 

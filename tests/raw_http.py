@@ -13,7 +13,7 @@ import pytest
 from kala.core.errors import Busy, Invalid
 from kala.server.body import BodyTooLarge, read_body
 
-PATIENCE = 5  # How long a test waits for what must happen. A test that passes does not wait so long.
+PATIENCE = 5  # seconds; a test that passes does not wait for it
 SHORT = 0.25  # An idle timeout that a test waits for.
 LONG = 60  # An idle timeout that no test reaches.
 GET = b"GET / HTTP/1.1\r\nHost: kala\r\n\r\n"
@@ -63,7 +63,7 @@ class Gate:
 
 
 class Client:
-    """A client that sends exactly what it is told, and reads one response at a time."""
+    """A client that sends exactly the given bytes, and reads one response at a time."""
 
     def __init__(self, address):
         family = socket.AF_UNIX if address[1] == 0 else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -112,7 +112,7 @@ def in_background(after, call, *args):
 
 
 def until_refused(started):
-    """Wait until the server listens no longer."""
+    """Wait until the server no longer listens."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(started.address):

@@ -1,4 +1,4 @@
-"""The app: what it opens is closed again, also when a start fails; one reload, one set of settings."""
+"""The app: it closes what it opened, also if its start fails; a reload replaces all settings at once."""
 
 import gc
 import socket
@@ -34,7 +34,7 @@ def test_its_address_is_known_before_it_starts(app):
     assert port > 0
 
 
-def test_one_that_cannot_be_built_closes_the_socket_that_it_was_given(config):
+def test_an_app_that_cannot_be_built_closes_its_socket(config):
     config.data_dir.write_text("a file")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with pytest.raises(KalaError, match="data_dir"):
@@ -42,7 +42,7 @@ def test_one_that_cannot_be_built_closes_the_socket_that_it_was_given(config):
         assert listener.fileno() == -1
 
 
-def test_one_that_does_not_start_can_be_stopped_and_leaves_the_data_to_the_next(app, config, monkeypatch):
+def test_an_app_that_does_not_start_can_be_stopped_and_releases_its_data(app, config, monkeypatch):
     def no_thread():
         raise RuntimeError("can't start new thread")
 

@@ -32,7 +32,7 @@ def refusal(flags: dict[str, object] | None = None, environ: dict[str, str] | No
 
 
 class TestWhereAValueComesFrom:
-    def test_without_any_source_all_is_default(self):
+    def test_without_any_source_all_values_are_defaults(self):
         loaded = load({}, HOME, [Path("/nowhere/kala.toml")])
         assert loaded == Loaded(
             Config(data_dir=Path("/home/ann/.local/share/kala")), dict.fromkeys(Config.__struct_fields__, "default")
@@ -61,27 +61,28 @@ class TestWhereAValueComesFrom:
     def test_a_switch_turned_off_is_named_as_it_was_given(self):
         assert load({"persist": False}, HOME, []).origins["persist"] == "--no-persist"
 
-    def test_a_flag_that_was_not_given_does_not_count(self):
+    def test_a_flag_that_is_not_given_is_ignored(self):
         assert from_flags(port=None, allowed_hosts=()) == from_flags()
 
-    def test_an_empty_variable_does_not_count(self):
+    def test_an_empty_variable_is_ignored(self):
         assert from_environment(KALA_PORT="") == from_flags()
 
-    def test_a_variable_that_kala_does_not_know_is_ignored(self):
+    def test_an_unknown_variable_is_ignored(self):
         assert from_environment(KALA_COLOUR="blue") == from_flags()
 
 
 class TestFiles:
-    def test_the_usual_files_are_the_system_s_and_then_the_user_s(self):
+    def test_the_default_files_are_those_of_the_system_and_then_of_the_user(self):
         assert locate(None, HOME, Path("/")) == (
             Path("/etc/kala/kala.toml"),
             Path("/home/ann/.config/kala/kala.toml"),
         )
 
-    def test_the_user_s_file_follows_xdg_config_home(self):
+    def test_the_file_of_the_user_follows_xdg_config_home(self):
         assert locate(None, {"XDG_CONFIG_HOME": "/c"}, Path("/"))[1] == Path("/c/kala/kala.toml")
 
-    def test_a_service_has_the_system_s_file_alone_as_its_jobs_can_write_the_user_s(self):
+    def test_a_service_reads_the_file_of_the_system_alone(self):
+        # Its jobs can write the file of the user.
         for home in (HOME, {"XDG_CONFIG_HOME": "/c"}):
             service = {**home, "STATE_DIRECTORY": "/var/lib/kala"}
             assert locate(None, service, Path("/")) == (Path("/etc/kala/kala.toml"),)
@@ -89,7 +90,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("flag", "environ"), [("/etc/kala/kala.toml", {}), (None, {"KALA_CONFIG": "/etc/kala/kala.toml"})]
     )
-    def test_the_system_s_file_may_be_missing_even_if_it_is_named(self, flag, environ, monkeypatch):
+    def test_the_file_of_the_system_may_be_missing_even_if_it_is_named(self, flag, environ, monkeypatch):
         monkeypatch.setattr(Path, "exists", lambda _: False)
         assert locate(flag, environ, Path("/")) == (Path("/etc/kala/kala.toml"),)
 
@@ -175,7 +176,7 @@ class TestAddress:
         assert from_flags(interface=interface).interface == interface
 
     @pytest.mark.parametrize("interface", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
-    def test_an_interface_that_others_can_reach_is_refused_with_the_two_ways_out(self, interface):
+    def test_an_interface_that_others_can_reach_is_refused_with_two_remedies(self, interface):
         assert refusal({"interface": interface}) == (
             f"interface: {interface} can be reached from other machines, and Kala has no authentication; listen on"
             " 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
@@ -281,7 +282,7 @@ class TestValues:
             f"not {value!r}"
         )
 
-    def test_wrong_pools_are_shown_as_they_were_given(self):
+    def test_invalid_pools_are_shown_as_they_were_given(self):
         assert refusal({"pools": ("a=1", "b=x")}).endswith(", not 'a=1,b=x'")
 
     @pytest.mark.parametrize("value", ["", "P90D", "P1M", "PT1H"])

@@ -44,13 +44,13 @@ def job_json():
     return msgspec.json.decode(msgspec.json.encode(views.job_view(job, [run])))
 
 
-def test_the_api_page_tells_each_field_of_a_job_once():
+def test_the_api_page_lists_each_field_of_a_job_once():
     fields = API.partition("\n## A job\n")[2].partition("\n## ")[0]
     job = job_json()
     assert sorted(first_cells(fields)) == sorted([*job, *job["remote_properties"]])
 
 
-def test_the_job_on_the_api_page_looks_as_kala_writes_it():
+def test_the_job_on_the_api_page_has_the_form_that_kala_writes():
     [text] = re.findall(r"^    ({\"job\":[^…]+?}})$", API, re.MULTILINE)
     shown, written = json.loads(text)["job"], job_json()
     assert list(shown) == list(written)
@@ -59,7 +59,7 @@ def test_the_job_on_the_api_page_looks_as_kala_writes_it():
     assert list(shown["stats"][0]) == list(written["stats"][0])
 
 
-def test_the_configuration_page_tells_each_key_its_default_and_whether_it_reloads():
+def test_the_configuration_page_lists_each_key_its_default_and_whether_it_reloads():
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \|.*?\| (yes|no) \|", CONFIGURATION, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(KEYS)
     assert {name for name, _, reload in rows if reload == "yes"} == RELOADABLE
@@ -69,14 +69,14 @@ def test_the_configuration_page_tells_each_key_its_default_and_whether_it_reload
         assert default == other.get(name, f"`{json.dumps(getattr(config, name), default=str)}`"), name
 
 
-def test_the_operations_page_has_the_table_of_limits_as_the_code_has_it():
+def test_the_operations_page_lists_the_limits_of_the_code():
     known = [limit for limit in vars(limits).values() if isinstance(limit, limits.Limit)]
     shown = re.findall(r"^\|.*\|$", OPERATIONS.partition("\n## Limits\n")[2].partition("\n## ")[0], re.MULTILINE)
     assert shown[2:] == [f"| {limit:,} {limit.what} | {limit.then} |" for limit in known]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
-def test_the_links_on_a_page_lead_somewhere(page):
+def test_the_links_on_a_page_have_targets(page):
     for link in re.findall(r"\]\((?!https?:)(.+?)\)", page.read_text()):
         path, _, heading = link.partition("#")
         target = (page.parent / path).resolve() if path else page
@@ -86,7 +86,7 @@ def test_the_links_on_a_page_lead_somewhere(page):
 
 
 @pytest.mark.parametrize(("page", "body"), BODIES, ids=[page for page, _ in BODIES])
-def test_a_job_shown_on_a_page_is_one_that_kala_takes(page, body):
+def test_a_job_on_a_page_is_valid(page, body):
     policy.check(job_input.parse(parse_object(body.encode())), UTC)
 
 

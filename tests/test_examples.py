@@ -14,7 +14,7 @@ import requests
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-PATIENCE = 30  # A test that passes does not wait so long.
+PATIENCE = 30  # seconds; a test that passes does not wait for it
 # No settings of the person who runs the tests, and no proxy between an example and its server.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("KALA_")} | {"no_proxy": "*"}
 
@@ -72,7 +72,7 @@ def run(*command, **variables):
     return done.stdout.splitlines()
 
 
-def test_the_first_job_runs_once_and_tells_its_stats(url):
+def test_the_first_job_runs_once_and_shows_its_stats(url):
     created, runs, deleted = run("sh", EXAMPLES / "first_job.sh", KALA_URL=url)
     assert re.fullmatch(r"created: [0-9a-f-]{36}", created)
     [stat] = json.loads(runs.removeprefix("its runs: "))["job_stats"]
@@ -80,7 +80,7 @@ def test_the_first_job_runs_once_and_tells_its_stats(url):
     assert deleted == "deleted"
 
 
-def test_the_python_client_creates_changes_starts_and_meets_an_error(url):
+def test_the_python_client_creates_changes_and_starts_a_job_and_handles_an_error(url):
     next_run, retries, outcome, refused = run(sys.executable, EXAMPLES / "python_client.py", KALA_URL=url)
     assert (next_run, retries) == ("next run: 2040-01-01T00:00:00Z", "retries: 3")
     assert outcome.startswith("run succeeded after 0.")
@@ -88,7 +88,7 @@ def test_the_python_client_creates_changes_starts_and_meets_an_error(url):
     assert "not 'every hour'" in refused
 
 
-def test_a_child_that_fails_is_tried_again_and_then_calls_its_on_failure_job(url):
+def test_a_child_that_fails_is_retried_and_then_starts_its_on_failure_job(url):
     lines = run(sys.executable, EXAMPLES / "dependent_jobs.py", KALA_URL=url)
     assert lines == ["fetch: succeeded", "check: failed, failed", "alarm: succeeded", "deleted: True"]
 
@@ -98,7 +98,7 @@ def test_a_remote_job_succeeds_or_fails_by_the_response_code(url, server):
     assert lines == ["there: succeeded", "missing: failed"]
 
 
-def test_the_script_that_copies_jobs_keeps_schedules_and_ties(url):
+def test_the_script_that_copies_jobs_keeps_schedules_and_dependencies(url):
     api = f"{url}/api/v1/job/"
 
     def create(name, **job):

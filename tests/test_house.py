@@ -35,7 +35,7 @@ SQL = re.compile(r"\b(SELECT|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|CR
 
 
 def imported(tree):
-    """Every name that is imported anywhere in a module, also inside a function."""
+    """Return every name that a module imports, also inside functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -45,7 +45,7 @@ def imported(tree):
 
 
 def modules_imported(tree):
-    """The modules of kala among them: `kala.core.run` for `from kala.core.run import State`."""
+    """Return the modules of kala among these names: `kala.core.run` for `from kala.core.run import State`."""
     ours = {name for name in imported(tree) if f"{name}.".startswith("kala.")}
     return {name if name in FILES else name.rpartition(".")[0] for name in ours}
 

@@ -1,4 +1,4 @@
-"""packaging/manpages.py writes three files into a folder, and nothing where it is called wrongly."""
+"""packaging/manpages.py writes three files into a folder, and nothing if its arguments are invalid."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_it_writes_the_pages_and_the_settings_into_a_new_folder(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-o"], ["one", "two"]])
-def test_it_makes_no_folder_of_what_is_none(tmp_path, arguments):
+def test_it_refuses_arguments_that_are_not_one_folder(tmp_path, arguments):
     done = call(tmp_path, *arguments)
     assert done.returncode == 1
     assert done.stderr == f"usage: {SCRIPT} FOLDER, such as build/pages\n"

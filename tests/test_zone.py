@@ -76,7 +76,7 @@ def test_without_tz_the_zone_is_that_of_the_machine():
 
 
 class TestTheZoneOfTheMachine:
-    """/etc/localtime, or what stands in for it here."""
+    """The zone of /etc/localtime, for which these tests use another path."""
 
     @pytest.fixture
     def lead_to(self, tmp_path):
