@@ -12,12 +12,12 @@ Snapshot = tuple[int, bool, int | None, dict[str, int]]
 
 
 class Capacity:
-    """Changed by what a step starts, ends and queues."""
+    """Counts what a step starts, ends and queues."""
 
     def __init__(self, runs: Runs, free: int, pools: Mapping[str, int], pools_in_use: Collection[str]) -> None:
-        """`free` is how many workers are; `pools` has how many runs may be running at a time in each pool."""
+        """`free` counts workers; `pools` has the sizes of the pools, `pools_in_use` the pool of each running run."""
         self.free = free
-        # Runs that wait for a worker start before any that come later.
+        # Whether runs wait for a worker: these start before any new one.
         self.has_backlog = runs.has_ready()
         self._runs = runs
         self._pools = pools
@@ -46,7 +46,7 @@ class Capacity:
         self._in_use[run.pool] += 1
 
     def end(self, run: Run) -> None:
-        """Count a run that ended. Its worker is among the free ones of this step already."""
+        """Count a run that ended. Its worker is already counted as free."""
         self._in_use[run.pool] -= 1
 
     def queue(self, run: Run) -> None:

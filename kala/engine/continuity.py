@@ -1,4 +1,4 @@
-"""Since when the engine has watched the clock without a gap, and what has become stale by a change of clock or zone."""
+"""What the clock and the zone were at the engine's steps: gaps between steps, and changes that make plans stale."""
 
 import logging
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -9,23 +9,23 @@ logger = logging.getLogger("kala.engine")
 
 # The wall clock may be set while the loop waits, so it looks at the clock at least this often, in seconds.
 LONGEST_WAIT = 30.0
-# Between two commits that lie further apart nobody watched: the machine slept, its clock was set, or the disk failed.
+# Two commits further apart have a gap between them: the machine slept, its clock was set, or the disk failed.
 _GAP = timedelta(seconds=2 * LONGEST_WAIT)
 
 
 class Continuity:
-    """Belongs to the engine's thread."""
+    """Compares the clock and the zone from step to step. Used by the engine's thread."""
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
-        # A slot from before this instant was missed.
+        # The end of the last gap: slots before this instant were missed.
         self.watching_since = datetime.min.replace(tzinfo=UTC)
-        # The latest time that was seen since the clock was set back.
+        # The latest time of a step since the clock was last set back.
         self.latest = self.watching_since
         # By how much the clock was set back since the last commit.
         self.set_back = timedelta()
-        # By how much the clock was set back that plans may come from; zero if their zone may be another; None if all
-        # plans are up to date.
+        # None if all plans are up to date. Otherwise some may come from a clock that was ahead by up to this length or,
+        # whatever the length, from another zone.
         self.stale_by: timedelta | None = timedelta()
         self._last_commit = self.watching_since
 
@@ -35,18 +35,18 @@ class Continuity:
         if has_stale_zone:
             self._log_zone()
         if last_claim is not None and last_claim - now > CLOCK_SLACK:
-            self._replan(last_claim - now, now)
+            self._mark_stale(last_claim - now, now)
         else:
             self.latest = max(now, last_claim or now)
 
     def check(self, now: datetime, zone: tzinfo) -> None:
         """Compare the clock and the zone with those of the step before."""
-        # Without a commit nothing was watched either: slots came due, and nothing could become of them.
+        # Steps without a commit belong to the gap: they could not write runs for the slots that came due.
         has_gap = now - self._last_commit > _GAP
         set_back = self.latest - now
         if set_back > CLOCK_SLACK:
             self.set_back += set_back
-            self._replan(set_back, now)
+            self._mark_stale(set_back, now)
             self.latest = now
         self.latest = max(self.latest, now)
         self.watching_since = now if has_gap else min(self.watching_since, now)
@@ -58,10 +58,10 @@ class Continuity:
                 self._log_zone()
 
     def committed(self, now: datetime, stale_by: timedelta | None) -> None:
-        """Note that a step is on disk; `stale_by` is what it has left of plans to be made again."""
+        """Note that a step is on disk; `stale_by` says which plans it has left stale."""
         self.set_back, self._last_commit, self.stale_by = timedelta(), now, stale_by
 
-    def _replan(self, set_back: timedelta, now: datetime) -> None:
+    def _mark_stale(self, set_back: timedelta, now: datetime) -> None:
         self.stale_by = max(self.stale_by or timedelta(), set_back)
         logger.warning(
             "the clock was set back by %s to %s: jobs are planned again",

@@ -1,4 +1,4 @@
-"""What a step leads to once it is on disk."""
+"""What follows the commit of a step."""
 
 from kala.core.job import Job
 from kala.core.run import Run
@@ -6,7 +6,7 @@ from kala.engine.feed import Change
 
 
 class Effects:
-    """Runs to start and to cancel, outputs to remove, and what the feed tells."""
+    """Runs that start, have ended or are cancelled, outputs to remove, and changes to publish."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[Run, Job]] = []
@@ -16,7 +16,7 @@ class Effects:
         self.changes: list[Change] = []
 
     def merge(self, later: "Effects") -> None:
-        """Add the effects of a savepoint that held."""
+        """Add the effects of a savepoint that was not rolled back."""
         self.starts += later.starts
         self.ends += later.ends
         self.cancels += later.cancels

@@ -1,4 +1,4 @@
-"""What is written when runs end: outcomes, counts, retries, and what the runs lead to."""
+"""What is written when runs end: outcomes, counts, retries, and runs of other jobs."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from kala.engine.step import Step
 
 
 def finish(step: Step, ends: Sequence[RunEnded]) -> None:
-    """Write how runs ended, with their outputs where those are small, count them, and queue what follows."""
+    """Write how runs ended and their small outputs, count them, and queue what follows. Ignore repeated reports."""
     first: dict[int, RunEnded] = {}
     for end in ends:
         first.setdefault(end.run.id, end)
@@ -33,7 +33,7 @@ def _follow_up(step: Step, ended: Sequence[tuple[Run, Job]]) -> None:
     step.jobs.count_ends((run, not follow.retry_at) for run, _, follow in follows)
     final = {job.id: job for _, job, follow in follows if not follow.retry_at}
     queue.release(step, final)
-    # Retries first: a retry starts before what another run leads to.
+    # Retries first, so that they start before children and on-failure jobs.
     for run, job, follow in follows:
         if follow.retry_at:
             _retry(step, job, run, follow)

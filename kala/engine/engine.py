@@ -1,7 +1,8 @@
 """The one loop that owns every write.
 
-It waits for messages and for due times, applies all that gathered in one transaction, and only when that is on disk
-does it start runs, answer callers and tell the feed. While one commit is being written, messages gather for the next.
+It waits for messages, ends of runs and due times, and writes what follows from them in one transaction. Only after the
+commit does it start runs, answer callers and publish to the feed. While one commit is written, messages gather for the
+next.
 """
 
 import logging
@@ -38,22 +39,24 @@ logger = logging.getLogger("kala.engine")
 
 T = TypeVar("T")
 
-# Upper bound of slots per step, so that no caller waits for a whole flood.
+# Upper bound of jobs that a step claims or plans again, so that no caller waits for a whole flood.
 _STEP_LIMIT = 500
-# A step takes no further message after this; the rest waits for the next step, which comes after what is due.
+# A step takes no further message after this time, so that messages do not delay slots; the next step takes the rest.
 _STEP_SECONDS = 0.05
-# Pause before the next try after the database could not be written.
+# Pause before the next step after the database could not be written.
 _RETRY_SECONDS = 1.0
+# Timeout of call().
 _ANSWER_SECONDS = 30.0
-# How often the loop looks whether commands still wait for a starter.
+# How often the loop checks whether commands still wait for a starter.
 _RELIEF_SECONDS = 0.5
-# For how many intervals between beats every command may fail to start, before the beats end: with WatchdogSec=30, 20 s.
+# The beats end when no command could start for this many intervals between beats: with WatchdogSec=30, for 20 s.
 _STUCK_INTERVALS = 4 / 3
+# The interval that this refers to without a watchdog.
 _UNWATCHED_INTERVAL = 15.0
 
 
 class Engine:
-    """Owns the writing side of the store, and which runs are running. Everyone else sends messages."""
+    """The only writer to the store, which also knows the runs that are running. Other threads send messages."""
 
     def __init__(
         self,
@@ -68,9 +71,9 @@ class Engine:
         beat_interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`zone` is the server's, asked for in each step, as it can change while Kala runs.
+        """`zone`, `pools` and `keep` are functions, as their values can change while Kala runs.
 
-        `pools` has how many runs may be running at a time in each pool, `keep` what is kept of the history.
+        They return the server's zone, the sizes of the pools, and the limits of the history.
 
         `beat` is called at least every `beat_interval` seconds for as long as the loop does its work.
         """
@@ -135,11 +138,11 @@ class Engine:
         return self._is_behind
 
     def wait_idle(self, timeout: float) -> bool:
-        """Whether no run is running, as soon as that is so, or after `timeout` seconds. Meant for after Drain."""
+        """Wait until no run is running, at most `timeout` seconds; return whether that is so. Meant for after Drain."""
         return self._idle.wait(timeout)
 
     def stop(self) -> None:
-        """End the loop, once it has written all that was sent before. Idempotent."""
+        """Stop the loop after it has carried out all earlier messages. Idempotent."""
         thread = self._thread
         if thread and thread.is_alive():
             self.ask(Stop())
@@ -150,7 +153,7 @@ class Engine:
             self.recover(datetime.now(UTC))
             self._executor.start(self._inbox.run_ended)
             self.step([], [], datetime.now(UTC))
-        except BaseException as error:  # noqa: BLE001  it is raised where start() waits
+        except BaseException as error:  # noqa: BLE001  start() raises it
             self._store.release_writer()
             started.set_exception(error)
             return
@@ -164,7 +167,7 @@ class Engine:
         try:
             self.step(ends, asked, datetime.now(UTC))
         except Exception:
-            # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager starts it anew.
+            # A fault of ours must not leave Kala alive and deaf. Without a beat, the service manager restarts it.
             logger.exception("a step of the engine failed with an internal error")
             error = Busy("internal error; see Kala's log")
             self._postpone([*self._unwritten, *ends], error, over="the engine works again after an internal error")
@@ -172,7 +175,7 @@ class Engine:
             self._beat_unless_stuck()
 
     def step(self, ends: Sequence[RunEnded], asked: Sequence[Asked], now: datetime) -> None:
-        """Write what ended, do what is asked, claim what is due, in one transaction; then start, answer and tell."""
+        """Write ends, carry out messages and claim due slots in one transaction; then start, answer and publish."""
         began = self._clock()
         self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
@@ -210,7 +213,7 @@ class Engine:
         self._is_behind = bool(self._asked) or is_stale or step.leaves_work
 
     def _handle_control(self, message: Message[Any], answer: "Future[Any]") -> bool:
-        """Take a message about the loop itself, which needs no database."""
+        """Handle a message about the loop itself, which needs no database; return whether it was one."""
         if not isinstance(message, Drain):
             return False
         self._is_draining = True
@@ -225,7 +228,7 @@ class Engine:
         return Step(session, zone=zone, now=now, pools=pools, capacity=capacity, leftovers=leftovers)
 
     def _finish(self, step: Step, ends: Sequence[RunEnded]) -> None:
-        """Write the ends of runs together; if one of them cannot be written, each alone, so that it fails alone."""
+        """Write the ends of runs together or, if that fails, one by one, so that only the faulty one fails."""
         if not ends:
             return
         try:
@@ -245,7 +248,7 @@ class Engine:
         return replace(end, outcome=policy.cancelled_if_asked(end.outcome, reason)) if reason else end
 
     def _carry_out_messages(self, step: Step, deadline: float) -> list[Callable[[], None]]:
-        """Do what is asked, in order, at least one, and none after the deadline; return what answers the callers."""
+        """Carry out messages in order, at least one, until the deadline; return what answers the callers."""
         answers = []
         for message, answer in self._asked:
             answers.append(self._carry_out_message(step, message, answer))
@@ -261,7 +264,7 @@ class Engine:
                 result = message.carry_out(step)
         except Busy:
             raise
-        except Exception as error:  # noqa: BLE001  it fails alone, and is raised where the caller waits
+        except Exception as error:  # noqa: BLE001  only this message fails; its caller gets the error
             return partial(_reject, message, answer, error)
         return partial(answer.set_result, result)
 
@@ -270,14 +273,14 @@ class Engine:
         continuity, stale_by = self._continuity, self._continuity.stale_by
         if stale_by is not None and not plans.replan(step, continuity.latest, stale_by, _STEP_LIMIT):
             stale_by = None
-        # Claim first: a slot that comes due becomes part of a run that still waits for its turn.
+        # Claim first, so that a due slot collapses into a run that still waits for its turn.
         plans.claim_due(step, continuity.watching_since, _STEP_LIMIT)
         starts.start_ready(step)
         step.jobs.count_attempts([job.id for _, job in step.effects.starts], step.now)
         return stale_by
 
     def _postpone(self, ends: list[RunEnded], error: Busy, *, over: str) -> None:
-        """Keep ends for the next step, as the executor reports them once. Callers can ask again, so they are told."""
+        """Keep ends for the next step, as the executor reports them once. Callers get the error: they can try again."""
         self._outage.begin(f"{error}; retrying every {_RETRY_SECONDS:g} s", over)
         self._unwritten = ends
         for _, answer in self._asked:
@@ -308,7 +311,7 @@ class Engine:
         run_log.write(effects.starts, effects.ends)
 
     def _timeout(self) -> float:
-        """Return the seconds until the next step, should no message come."""
+        """Return the seconds until the next step if no message comes."""
         if self._outage.is_on:
             return _RETRY_SECONDS
         if self._is_behind:
@@ -320,7 +323,7 @@ class Engine:
         return min(max(wait, 0.0), longest)
 
     def _beat_unless_stuck(self) -> None:
-        """Beat only while runs are started: a Kala that merely answers requests is to be restarted."""
+        """Beat unless commands cannot start: a Kala that only answers requests must be restarted."""
         seconds = self._executor.stuck_seconds()
         if seconds > self._stuck_limit:
             self._stuck.begin(
@@ -332,13 +335,14 @@ class Engine:
         self._beat()
 
     def recover(self, now: datetime) -> None:
-        """Record the runs that the last Kala left running as lost, and find out what became stale since."""
+        """Record the runs that the last Kala left running as lost, and find out whether its plans are stale."""
         session = self._store.writer
         with self._store.transaction():
             session.runs.shorten_retries(now, now + CLOCK_SLACK)
             other_zone = session.jobs.of_other_zone(rules_of(self._continuity.zone), 1)
             has_stale_zone = any(job.zone_rules for job in other_zone)
             self._continuity.begin(now, session.jobs.last_claim(), has_stale_zone=has_stale_zone)
+            # The sizes of the pools may have changed.
             session.runs.release_pool()
             lost = recovery.lost(session.runs.running(), self._store.outputs, now)
             run_ends.finish(self._new_step(now, free=0), lost)

@@ -19,7 +19,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Feed:
-    """The newest changes, numbered from 1. Owned by its lock: the engine publishes, any thread reads.
+    """The newest changes, numbered from 1. Guarded by a lock: the engine publishes, any thread reads.
 
     `token` distinguishes this feed's numbers from those of feeds before a restart of Kala.
     """
@@ -42,7 +42,7 @@ class Feed:
             listener()
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call the listener after each change, in the engine's thread. It must be quick, and never raise."""
+        """Call the listener after each publication, in the engine's thread. It must be quick, and never raise."""
         self._listeners.append(listener)
 
     @property

@@ -1,7 +1,7 @@
-"""What a run that succeeded or failed for good leads to: runs of its job's children, or of its on-failure job.
+"""What follows a success or a final failure: runs of the job's children, or of its on-failure job.
 
-A step looks at a limited number of children. Those that are left are noted on disk and looked at in the next steps,
-the oldest first: ten thousand children delay nobody, and a restart loses none of them.
+A step handles a limited number of children. The rest is noted on disk, and the next steps handle it, oldest first: ten
+thousand children delay no other run, and a restart loses none of them.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from kala.engine.step import Step
 
 
 def resume(step: Step) -> None:
-    """Look at the children that earlier steps have left."""
+    """Handle the children that earlier steps have left."""
     while step.children_left and step.leftovers.has_children:
         put_off = step.dependencies.first_put_off()
         if put_off is None:
@@ -31,15 +31,15 @@ def resume(step: Step) -> None:
             step.dependencies.delete_put_off(put_off)
 
 
-def follow(step: Step, job: Job, run: Run, what: Follow) -> None:
-    """Queue what an ended run of a job leads to in other jobs."""
-    if what.children and job.children:
+def follow(step: Step, job: Job, run: Run, decision: Follow) -> None:
+    """Queue the runs of other jobs that follow the end of a run."""
+    if decision.children and job.children:
         chosen, rest = job.children[: step.children_left], job.children[step.children_left :]
         if rest:
             step.dependencies.postpone(run.id, job.id, chosen[-1] if chosen else None, rest[-1])
             step.leftovers.has_children = True
         _start_children(step, chosen, job.id, run.id)
-    if what.on_failure:
+    if decision.on_failure:
         other = step.jobs.get(job.spec.on_failure_job)
         if other and not other.spec.disabled:
             _queue_once(step, other, Cause.FAILURE, run.id)
@@ -50,11 +50,12 @@ def _start_children(step: Step, children: Iterable[str], parent_id: str, run_id:
     step.children_left -= len(children)
     jobs = step.jobs.get_many(children)
     for child in (jobs[child_id] for child_id in children if child_id in jobs):
-        if not child.spec.disabled and _have_parents_succeeded(step, child, parent_id, run_id):
+        if not child.spec.disabled and _note_success(step, child, parent_id, run_id):
             _queue_once(step, child, Cause.PARENT, run_id)
 
 
-def _have_parents_succeeded(step: Step, child: Job, parent_id: str, run_id: int) -> bool:
+def _note_success(step: Step, child: Job, parent_id: str, run_id: int) -> bool:
+    """Note the success of a parent if its child waits for all parents; return whether the child can run now."""
     if not child.spec.needs_all_parents:
         return True
     if not step.runs.is_latest(run_id, parent_id):
@@ -67,6 +68,7 @@ def _have_parents_succeeded(step: Step, child: Job, parent_id: str, run_id: int)
 
 
 def _queue_once(step: Step, job: Job, cause: Cause, run_id: int) -> None:
+    """Queue a run, unless one with this cause is queued that the job shares."""
     if policy.shares_queued_run(job.spec) and step.runs.is_queued(job.id, cause):
         return
     run = queue.new_run(step, job, cause, cause_run=run_id)

@@ -17,12 +17,12 @@ Asked = tuple[Message[Any], "Future[Any]"]
 
 # Upper bound of messages that are taken at a time, so that no caller waits for a whole flood.
 _TAKEN = 500
-# Ends of runs within this window share a commit; nobody waits for them.
+# Ends of runs within this time after a commit share the next one; no caller waits for them.
 _GATHER_SECONDS = 0.005
 
 
 class Inbox:
-    """Any thread adds; the engine's thread takes."""
+    """What the engine's thread takes; any thread adds to it."""
 
     def __init__(self) -> None:
         self._messages: SimpleQueue[Asked | None] = SimpleQueue()
@@ -42,9 +42,9 @@ class Inbox:
             self._messages.put(None)
 
     def take(self, timeout: Callable[[], float], last_commit: float) -> tuple[list[RunEnded], list[Asked]]:
-        """Return the ends of runs and the messages that are there, at the latest after `timeout` seconds.
+        """Wait for ends of runs and messages, at most `timeout()` seconds, and return them.
 
-        Ends alone wait for others until the window after the last commit, in seconds of the monotonic clock, is over.
+        Ends alone wait for others until _GATHER_SECONDS after the last commit, which is on the monotonic clock.
         """
         asked = self._wait(timeout())
         if self._ended and not asked:
@@ -54,7 +54,7 @@ class Inbox:
         return [self._ended.popleft() for _ in range(len(self._ended))], asked
 
     def _wait(self, seconds: float) -> list[Asked]:
-        """Return the messages that are there, as soon as one is or the loop is woken, or after `seconds`."""
+        """Wait for a message or a wake-up, at most `seconds`; return the messages that are there."""
         found = []
         with suppress(Empty):
             found.append(self._messages.get(timeout=max(0.0, seconds)))

@@ -33,7 +33,7 @@ class CreateJob(Change[Job], frozen=True):
 
 
 class UpdateJob(Change[Job], frozen=True):
-    """`job` is an id or a unique name, here and below.
+    """`job` is an id or a unique name, also in the messages below.
 
     `revise` is pure, and gets the spec as it is at that moment, so that no other change is lost.
     """
@@ -69,7 +69,7 @@ class StartJob(Change[Run], frozen=True):
 
 
 class CancelRun(Change[None], frozen=True):
-    """A running run is asked to end; how it ended comes later."""
+    """A running run is asked to end; its end is reported later."""
 
     run_id: int
 

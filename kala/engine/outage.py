@@ -7,32 +7,32 @@ from collections.abc import Callable
 
 logger = logging.getLogger("kala.engine")
 
-# Where small writes have room and large ones have not, an outage begins and ends with every other step.
-_SAID_EVERY_SECONDS = 60.0
+# On a nearly full disk small writes succeed and large ones fail: an outage can begin and end with every other step.
+_LOG_INTERVAL_SECONDS = 60.0
 
 
 class Outage:
-    """Logged once, not at each try, and at most once a minute. Used by the engine's thread."""
+    """An outage, logged once and not at each try, at most once a minute. Used by the engine's thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._over = ""
         self._clock = clock
         self._next_time = -math.inf
-        self._was_said = False
+        self._was_logged = False
         self.is_on = False
 
     def begin(self, sentence: str, over: str) -> None:
-        """Log the sentence unless the outage is on; `over` is the sentence for its end."""
+        """Log the sentence unless the outage has begun before; `over` is the sentence for its end."""
         if self.is_on:
             return
         self.is_on = True
         self._over = over
-        self._was_said = self._clock() >= self._next_time
-        if self._was_said:
-            self._next_time = self._clock() + _SAID_EVERY_SECONDS
+        self._was_logged = self._clock() >= self._next_time
+        if self._was_logged:
+            self._next_time = self._clock() + _LOG_INTERVAL_SECONDS
             logger.error("%s", sentence)
 
     def end(self) -> None:
-        if self.is_on and self._was_said:
+        if self.is_on and self._was_logged:
             logger.warning("%s", self._over)
         self.is_on = False

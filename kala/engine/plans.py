@@ -1,4 +1,4 @@
-"""How plans go on: slots become runs or entries of the history, each once, and jobs get their next slots."""
+"""Slots become runs or entries in the history, each once, and jobs get their next slots."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ def claim_due(step: Step, watching_since: datetime, limit: int) -> None:
 
 
 def claim(step: Step, jobs: Sequence[Job], watching_since: datetime) -> None:
-    """Turn the slots of due jobs into what their schedules and their rules for overlap and missed slots ask for."""
+    """Turn the slots of due jobs into runs, by each job's rules for overlap and missed slots."""
     if not jobs:
         return
     busy = step.runs.busy([job.id for job in jobs if job.spec.runs_alone])
@@ -41,7 +41,7 @@ def claim(step: Step, jobs: Sequence[Job], watching_since: datetime) -> None:
 
 
 def move(step: Step, moves: Sequence[Move], busy: Collection[str] = ()) -> list[Job]:
-    """Write what becomes of the slots that each move passes, and the next slot of its job."""
+    """Write the runs for the slots that each move passes, and the next slot of its job."""
     jobs = [_pass_slots(step, move, is_busy=move.job.id in busy) for move in moves]
     step.jobs.plan(jobs)
     return jobs
@@ -70,9 +70,9 @@ def _missed(missed: MissedSlots) -> str:
 
 
 def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> bool:
-    """Plan jobs again whose plans were made in another zone or by a clock that was ahead; say whether some may be left.
+    """Plan jobs again that were planned in another zone or by a clock that was ahead; return whether some may be left.
 
-    `latest` is the latest time that was seen since the clock was set back, by `set_back`.
+    `latest` is the latest time of a step since the clock was set back. `set_back` is by how much, or zero.
     """
     rules = rules_of(step.zone)
     stale = step.jobs.of_other_zone(rules, limit)
@@ -88,7 +88,7 @@ def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> boo
 
 
 def update_is_done(step: Step, jobs: Iterable[Job]) -> None:
-    """Mark jobs as done, or not, by what is still to come."""
+    """Mark jobs as done or not done: a job is done when no slot, parent or run is still to come."""
     jobs = list(jobs)
     done = {job.id for job in jobs if not policy.comes_again(job)}
     done -= step.runs.unfinished(done)

@@ -1,4 +1,4 @@
-"""Deletes runs that need not be kept, in small steps that never delay a run. Counts and repeats stay."""
+"""Deletion of runs that need not be kept, in small batches that never delay a run. Counts and repeats stay."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,9 @@ from kala.runner import spool
 from kala.store.store import Session
 
 _EVERY = timedelta(seconds=0.2)
+# Upper bound of runs that a query for one job, or for all jobs, selects.
 _BATCH = 100
+# How many jobs whose runs ended, and how many others, a batch visits.
 _JOBS = 5
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -26,12 +28,13 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Pruner:
-    """Visits jobs whose runs ended, and all others in turn. Used by the engine's thread."""
+    """Deletes runs of jobs whose runs have ended, and of all others in turn. Used by the engine's thread."""
 
     def __init__(self, session: Session, keep: Callable[[], Retention], outputs: Path) -> None:
         self._session = session
         self._outputs = spool.ended(outputs)
         self._keep = keep
+        # Jobs whose runs have ended, in order.
         self._noted: dict[str, None] = {}
         self._last_job = 0
         self._last_run = 0
@@ -47,7 +50,7 @@ class Pruner:
             self._last_time = now
             gone = [*self._of_jobs(now), *self._of_deleted_jobs(now)]
             self._session.runs.delete(gone)
-            # After the runs above are gone: the room they free counts towards the total limit.
+            # Only now: the runs above no longer count towards the total limit.
             more = self._too_much_output()
             self._session.runs.delete(more)
             return [*gone, *more, *self._without_run()]

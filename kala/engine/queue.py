@@ -45,7 +45,7 @@ def admit(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
 
 
 def admit_or_skip(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
-    """Write a new run for which nobody waits: one that may not be queued is skipped, and its message says why."""
+    """Write a new run that no caller waits for: if it may not be queued, it is skipped, and its message says why."""
     try:
         return admit(step, run, job, is_busy=is_busy)
     except Conflict as full:
@@ -53,12 +53,12 @@ def admit_or_skip(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
 
 
 def is_busy(step: Step, job: Job) -> bool:
-    """Whether a run of the job, which runs alone, is queued or running."""
+    """Return whether the job runs alone and already has a run that is queued or running."""
     return job.spec.runs_alone and bool(step.runs.busy([job.id]))
 
 
 def add(step: Step, run: Run, job: Job) -> Run:
-    """Write a run, as running if nothing is before it. Raises Conflict if it would have to wait and may not."""
+    """Write a run: as running if it can start at once, else as queued. Raises Conflict if it may not be queued."""
     if job.children:
         step.dependencies.outdate_successes(job.id)
     if run.waiting or not step.capacity.can_start(run.pool):
@@ -113,7 +113,7 @@ def hold(step: Step, job_id: str) -> None:
 
 
 def release(step: Step, job_ids: Iterable[str]) -> None:
-    """Let the oldest run that waits for each job be its next, if no other run of the job is queued or running."""
+    """Release the oldest run that waits for each job, if no other run of the job is running or may start."""
     if step.runs.release(job_ids):
         step.capacity.has_backlog = True
 

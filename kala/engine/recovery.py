@@ -25,7 +25,7 @@ def _lost(run: Run, outputs: Path, now: datetime) -> RunEnded:
 
 
 def _finish_output(run: Run, outputs: Path) -> tuple[int, bool]:
-    """Bring what a lost run printed into its final form; return how many bytes are kept, and whether some are not."""
+    """Move the output of a lost run to its final file; return its size, and whether a part is missing."""
     path = path_of(outputs, run.id)
     try:
         spool = Spool.found(outputs, run.id)

@@ -52,13 +52,13 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec]) -> Job:
 
 def _resume(step: Step, job: Job) -> None:
     step.runs.resume(job.id, policy.waiting_for_turn(job.spec, is_busy=True))
-    # A job of another zone has yet to be planned again, which also claims what it has missed.
+    # A job of another zone will be planned again, which also claims its missed slots.
     if job.next_due and job.next_due <= step.now and not policy.is_of_other_zone(job, step.zone):
         plans.claim(step, [job], watching_since=step.now)
 
 
 def _complete(step: Step, spec: Spec, before: Spec | None) -> Spec:
-    """Return the spec with ids in place of names. Raises Invalid if it makes no sense."""
+    """Return the spec with names replaced by ids. Raises Invalid if its parts contradict each other."""
     policy.check(spec, step.zone)
     # A job whose pool is no longer configured can still be changed, and above all disabled.
     is_new = before is None or spec.pool != before.pool
@@ -79,7 +79,7 @@ def _ids(step: Step, field: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_children(step: Step, job: Job, before: Collection[str]) -> None:
-    """Refuse a job that would be one child too many; `before` has its parents until now."""
+    """Refuse a job with which a parent would have too many children; `before` has its parents until now."""
     added = set(job.spec.parents).difference(before)
     if not added:
         return
@@ -111,17 +111,17 @@ def delete_job(step: Step, given: str) -> dict[str, str]:
         step.effects.job_became(job_id, "deleted")
     for job_id in changed:
         step.effects.job_became(job_id, "updated")
-    _leave_behind(step, doomed)
+    _clean_up_later(step, doomed)
     return {job_id: names[job_id] for job_id in doomed}
 
 
 def delete_all_jobs(step: Step) -> None:
-    _leave_behind(step, step.runs.jobs_with_queued())
+    _clean_up_later(step, step.runs.jobs_with_queued())
     step.jobs.delete_all()
     step.effects.job_became("*", "deleted")
 
 
-def _leave_behind(step: Step, deleted: Sequence[str]) -> None:
+def _clean_up_later(step: Step, deleted: Sequence[str]) -> None:
     if step.leftovers.deleted_jobs is not None:
         step.leftovers.deleted_jobs += deleted
 
@@ -129,7 +129,7 @@ def _leave_behind(step: Step, deleted: Sequence[str]) -> None:
 def clean_up(step: Step) -> None:
     """Cancel queued runs of deleted jobs, and remove these jobs where others name them as their on-failure job.
 
-    What is too much for one step is left to the next.
+    A step does a limited amount of this, and leaves the rest to the next ones.
     """
     if step.leftovers.deleted_jobs is None:
         step.leftovers.deleted_jobs = step.jobs.missing_ids()

@@ -1,4 +1,4 @@
-"""One line when a run starts, one when it ends: a sentence for people, the same facts as fields for machines."""
+"""One log line when a run starts and one when it ends: a sentence for people, the same facts as fields."""
 
 import logging
 from collections.abc import Sequence

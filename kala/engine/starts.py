@@ -9,8 +9,9 @@ from kala.engine import queue
 from kala.engine.step import Step
 
 JOB_DELETED = "the job was deleted"
+# Upper bound of retries per step whose delay has ended.
 _RETRIES = 500
-# Upper bound of runs per step that are looked at and cannot start, because their pool is full or their job is gone.
+# Upper bound of runs per step that are read but cannot start, because their pool is full or their job was deleted.
 _HELD = 1000
 
 
@@ -34,7 +35,7 @@ def _end_retry_waits(step: Step) -> None:
 
 
 def _next_ready(step: Step) -> list[Run]:
-    """Return the runs that are next. Those that other runs led to take turns with all others: they can be thousands."""
+    """Return the next runs. Those of children and on-failure jobs can be thousands, so they take turns with others."""
     ready = step.runs.ready(step.capacity.free)
     queues = [[run for run in ready if (run.cause in LED_TO) is is_led_to] for is_led_to in (False, True)]
     turns = policy.take_turns(*(queues[::-1] if step.leftovers.is_turn_of_led_to else queues))

@@ -1,4 +1,4 @@
-"""One step of the engine: all that its transaction writes, and what that leads to after the commit."""
+"""One step of the engine: what its transaction reads and writes, and what follows the commit."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -15,22 +15,22 @@ from kala.store.store import Session
 
 
 class Leftovers(msgspec.Struct):
-    """What steps have left to later ones. The database knows it, too: this only saves looking for it in each step."""
+    """Work that steps have left to later ones. The database has it, too; this saves a query in each step."""
 
     has_children: bool = True
-    """Whether children of runs that succeeded have yet to be looked at."""
+    """Whether children of runs that succeeded are still to be handled."""
     deleted_jobs: list[str] | None = None
-    """Deleted jobs that queued runs and other jobs may still name; None until the database was asked for them."""
+    """Deleted jobs that queued runs and other jobs may still name; None until a step has read them."""
     is_turn_of_led_to: bool = False
     """Whether a run that another run led to starts next, if both kinds are ready."""
 
     def forget(self) -> None:
-        """Look everything up again, because the transaction of a step was rolled back."""
+        """Read everything from the database again, because the transaction of a step was rolled back."""
         self.has_children, self.deleted_jobs = True, None
 
 
 class Step:
-    """Belongs to the engine's thread for the time of one transaction. Its effects count once that is committed."""
+    """The state of one transaction, used by the engine's thread. Its effects are carried out after the commit."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Step:
         capacity: Capacity,
         leftovers: Leftovers,
     ) -> None:
-        """`zone` is the server's; `pools` has how many runs may be running at a time in each pool."""
+        """`zone` is the server's; `pools` has the sizes of the pools."""
         self.jobs = session.jobs
         self.runs = session.runs
         self.dependencies = session.dependencies
@@ -52,9 +52,9 @@ class Step:
         self.capacity = capacity
         self.leftovers = leftovers
         self.effects = Effects()
-        # How many more children of runs that succeeded the step looks at.
+        # How many more children of runs that succeeded the step handles.
         self.children_left = int(FOLLOWERS)
-        # Whether runs are ready that the step has not looked at.
+        # Whether there are ready runs that the step has not read.
         self.has_ready = False
 
     @property
