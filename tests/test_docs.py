@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -10,9 +11,11 @@ import pytest
 
 from kala.api import job_input, views
 from kala.api.document import parse_object
+from kala.api.job_fields import JOB, REMOTE
 from kala.api.routes import ROUTES
 from kala.config import KEYS, RELOADABLE, Config
 from kala.core import limits, policy
+from kala.core.fields import Group
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Run
 
@@ -29,10 +32,6 @@ BODIES = [
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
 
 
-def first_cells(text):
-    return [name for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
-
-
 def test_the_api_page_has_a_heading_for_each_route_and_no_other():
     routes = {f"{route.method} {route.path}" for route in ROUTES}
     assert set(re.findall(r"^## ([A-Z]+ /.*)$", API, re.MULTILINE)) == routes
@@ -44,10 +43,36 @@ def job_json():
     return msgspec.json.decode(msgspec.json.encode(views.job_view(job, [run])))
 
 
-def test_the_api_page_lists_each_field_of_a_job_once():
-    fields = API.partition("\n## A job\n")[2].partition("\n## ")[0]
+def default_of(field):
+    if field.unset:
+        return field.unset
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    if value == []:
+        return "`null`"
+    if isinstance(value, StrEnum):
+        return f"`{value}`"
+    if isinstance(value, str | list):
+        return f"`{value or json.dumps(value)}`"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def rows_of(fields):
+    """Return the rows of a table of fields: by their groups, and in the order of a job's JSON within a group."""
+    ordered = sorted(fields.values(), key=lambda field: list(Group).index(field.group))
+    return [f"| `{one.json}` | {one.kind.word} | {default_of(one)} | {one.meaning} |" for one in ordered]
+
+
+def test_the_api_page_has_the_tables_of_the_fields_of_a_job_as_the_code_has_them():
+    section = API.partition("\n## A job\n")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `.*\|$", section, re.MULTILINE)
+    added = [f"| `{name}` | {one.meaning} |" for name, one in views.ADDED.items()]
+    assert shown == [*rows_of(JOB), *rows_of(REMOTE), *added]
+
+
+def test_the_tables_of_fields_name_each_field_of_a_jobs_json():
     job = job_json()
-    assert sorted(first_cells(fields)) == sorted([*job, *job["remote_properties"]])
+    assert sorted(job) == sorted([*JOB, *views.ADDED])
+    assert list(job["remote_properties"]) == list(REMOTE)
 
 
 def test_the_job_on_the_api_page_has_the_form_that_kala_writes():
@@ -59,7 +84,7 @@ def test_the_job_on_the_api_page_has_the_form_that_kala_writes():
     assert list(shown["stats"][0]) == list(written["stats"][0])
 
 
-def test_the_configuration_page_lists_each_key_its_default_and_whether_it_reloads():
+def test_the_configuration_page_tells_each_key_its_default_and_whether_it_reloads():
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \|.*?\| (yes|no) \|", CONFIGURATION, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(KEYS)
     assert {name for name, _, reload in rows if reload == "yes"} == RELOADABLE
@@ -69,14 +94,14 @@ def test_the_configuration_page_lists_each_key_its_default_and_whether_it_reload
         assert default == other.get(name, f"`{json.dumps(getattr(config, name), default=str)}`"), name
 
 
-def test_the_operations_page_lists_the_limits_of_the_code():
+def test_the_operations_page_has_the_table_of_limits_as_the_code_has_it():
     known = [limit for limit in vars(limits).values() if isinstance(limit, limits.Limit)]
     shown = re.findall(r"^\|.*\|$", OPERATIONS.partition("\n## Limits\n")[2].partition("\n## ")[0], re.MULTILINE)
     assert shown[2:] == [f"| {limit:,} {limit.what} | {limit.then} |" for limit in known]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
-def test_the_links_on_a_page_have_targets(page):
+def test_the_links_on_a_page_lead_somewhere(page):
     for link in re.findall(r"\]\((?!https?:)(.+?)\)", page.read_text()):
         path, _, heading = link.partition("#")
         target = (page.parent / path).resolve() if path else page
@@ -86,7 +111,7 @@ def test_the_links_on_a_page_have_targets(page):
 
 
 @pytest.mark.parametrize(("page", "body"), BODIES, ids=[page for page, _ in BODIES])
-def test_a_job_on_a_page_is_valid(page, body):
+def test_a_job_shown_on_a_page_is_one_that_kala_takes(page, body):
     policy.check(job_input.parse(parse_object(body.encode())), UTC)
 
 

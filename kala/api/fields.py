@@ -11,10 +11,11 @@ from typing import Any, Self
 
 import msgspec
 
+from kala.api.job_fields import SECRETS
 from kala.core.errors import Invalid
 from kala.core.foreign import is_plain_line, masked
 from kala.core.job import OWN_HEADERS
-from kala.core.limits import HEADERS, PATH, VARIABLE, VARIABLE_NAME, VARIABLES
+from kala.core.limits import HEADERS, LINE, PATH, VARIABLE, VARIABLE_NAME, VARIABLES
 from kala.core.url import Url
 
 Check = Callable[[str, Any], Any]
@@ -22,9 +23,8 @@ Check = Callable[[str, Any], Any]
 _SHOWN = 80
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_SECRET = re.compile(r"(env|remote_properties\.headers)\.", re.IGNORECASE)
+_SECRET = re.compile(rf"({'|'.join(map(re.escape, SECRETS))})\.", re.IGNORECASE)
 _UMASK = re.compile(r"[0-7]{1,4}", re.ASCII)
-LONGEST_LINE = 1000
 # Linux takes no single argument of 128 KiB or more (execve(2), MAX_ARG_STRLEN).
 _LONGEST_COMMAND = 128 * 1024 - 1
 # Nor more than this in all, however large the stack may grow (execve(2), "Limits on size of arguments").
@@ -87,8 +87,8 @@ def line(field: str, value: Any) -> str:
     """A string of one line without invisible characters, short enough to read."""
     if not is_plain_line(text(field, value)):
         raise invalid(field, value, "one line without control, bidirectional or zero-width characters")
-    if len(value) > LONGEST_LINE:
-        raise Invalid(f"{field}: must be at most {LONGEST_LINE} characters long, not {len(value)}")
+    if len(value) > LINE:
+        raise Invalid(f"{field}: must be at most {LINE} characters long, not {len(value)}")
     return str(value)
 
 
@@ -255,7 +255,7 @@ def headers(field: str, value: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _token(field: str, name: str) -> str:
-    if not _TOKEN.fullmatch(name) or len(name) > LONGEST_LINE:
+    if not _TOKEN.fullmatch(name) or len(name) > LINE:
         raise invalid(field, name, "an HTTP header name")
     if name.lower() in OWN_HEADERS:
         raise Invalid(f"{field}.{name}: set by Kala; remove it")

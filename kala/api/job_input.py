@@ -8,80 +8,40 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from kala.api import fields, views
+from kala.api import fields, kinds, views
+from kala.api.job_fields import COMMAND, HTTP_CALL, JOB, REMOTE, RESUME
 from kala.api.names import by_name
 from kala.core.errors import Invalid
-from kala.core.job import Command, HttpCall, Missed, Overlap, ParentsMode, Spec
-from kala.core.limits import CODES, HEADERS, PARENTS
+from kala.core.fields import Field, Kind, Object
+from kala.core.job import FIELDS, Command, HttpCall, Missed, Spec
+from kala.core.limits import HEADERS
 
 Pairs = tuple[tuple[str, Any], ...]
 Patch = dict[str, Any]
 """Changes of a job by field, each checked. None resets a field to its default."""
 
-_DEFAULT_TIMEOUT = 30
-_MAX_RETRIES = 1_000_000
-_MAX_KEPT = 2**53
-# With less memory no shell starts, and a number such as 512 is not meant in bytes.
-_MIN_MEMORY = 2**20
-# In percent of one CPU, and in processes (the kernel's own limit, PID_MAX_LIMIT in proc(5)).
-_MAX_CPU = 100_000
-_MAX_TASKS = 2**22
-_MAX_MISSED = 1000
-_MAX_PRIORITY = 1000
-_MAX_TIMEOUT = 24 * 60 * 60
+_RESUME = RESUME.key
+# The attributes of a Spec and of an HttpCall, by the names of their fields.
+_ATTRIBUTES = {field.key: field.attribute for field in FIELDS.values()}
+_REMOTE_ATTRIBUTES = {field.key: field.attribute for field in REMOTE.values()}
 
-_RESUME = "resume_at_next_scheduled_time"
 
-_FIELDS: dict[str, fields.Check] = {
-    "name": fields.line,
-    "type": fields.whole(views.COMMAND, views.HTTP_CALL),
-    "command": fields.command,
-    "remote_properties": lambda field, value: _without_nulls(_checked(field, value, _REMOTE_FIELDS)),
-    "schedule": fields.line,
-    "parent_jobs": fields.listed(fields.line, PARENTS),
-    "on_failure_job": fields.line,
-    "owner": fields.line,
-    "disabled": fields.flag,
-    "retries": fields.whole(0, _MAX_RETRIES),
-    "retry_on": fields.listed(fields.whole(0, 255), CODES),
-    "retry_delay": fields.line,
-    "retry_backoff": fields.number(1, 1000),
-    "retry_max_delay": fields.line,
-    "epsilon": fields.line,
-    "timeout": fields.line,
-    "overlap": fields.choice(Overlap),
-    "missed": fields.choice(Missed),
-    "missed_limit": fields.whole(1, _MAX_MISSED),
-    "start_deadline": fields.line,
-    "parents_mode": fields.choice(ParentsMode),
-    "pool": fields.line,
-    "priority": fields.whole(-_MAX_PRIORITY, _MAX_PRIORITY),
-    "env": fields.variables,
-    "working_directory": fields.absolute_path,
-    "shell": fields.absolute_path,
-    "umask": fields.umask,
-    "user": fields.line,
-    "memory_max": fields.whole_or_none(_MIN_MEMORY, _MAX_KEPT),
-    "cpu_quota": fields.whole(0, _MAX_CPU),
-    "tasks_max": fields.whole(0, _MAX_TASKS),
-    "keep_for": fields.line,
-    "keep_runs": fields.whole(0, _MAX_KEPT),
-    "keep_bytes": fields.whole(0, _MAX_KEPT),
-    "templatedelimiters": fields.line,
-    _RESUME: fields.flag,
-}
-_REMOTE_FIELDS: dict[str, fields.Check] = {
-    "url": fields.line,
-    "method": fields.method,
-    "body": fields.text,
-    "headers": fields.headers,
-    "timeout": fields.whole(0, _MAX_TIMEOUT),
-    "expected_response_codes": fields.listed(fields.whole(100, 599), CODES),
-}
+def _check(kind: Kind) -> fields.Check:
+    if isinstance(kind, Object):
+        checks = _checks(kind.fields)
+        return lambda field, value: _without_nulls(_checked(field, value, checks))
+    return kinds.check(kind)
+
+
+def _checks(declared: Mapping[str, Field]) -> dict[str, fields.Check]:
+    """Return the checks of fields by their names in lower case."""
+    return {field.key: _check(field.kind) for field in declared.values()}
+
+
+_FIELDS = _checks(JOB)
+_REMOTE_FIELDS = _checks(REMOTE)
 # Fields that only Kala sets; a client that sends back a job as it was read sends them, too.
 _READ_ONLY = views.JOB_FIELDS - _FIELDS.keys()
-# Fields whose names in JSON and in a Spec are the same.
-_SAME_NAMES = [name for name in Spec.__struct_fields__ if name in _FIELDS]
 
 
 def parse(given: dict[str, Any], default_owner: str = "") -> Spec:
@@ -122,46 +82,33 @@ def _spec(values: dict[str, Any], default_owner: str) -> Spec:
     resumes = values.pop(_RESUME, False)
     if resumes and values.setdefault("missed", Missed.SKIP) is not Missed.SKIP:
         raise Invalid(f"{_RESUME}: true sets missed to skip; use only one of the two")
-    action = _action(values.pop("type", views.COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
+    action = _action(values.pop("type", COMMAND), values.pop("command", ""), values.pop("remote_properties", {}))
     if isinstance(action, HttpCall) and not values.get("templatedelimiters"):
         fields.url("remote_properties.url", action.url)
-    return Spec(
-        name=name,
-        action=action,
-        parents=values.pop("parent_jobs", ()),
-        owner=values.pop("owner", default_owner),
-        template_delimiters=values.pop("templatedelimiters", ""),
-        **values,
-    )
+    values.setdefault("owner", default_owner)
+    return Spec(name=name, action=action, **{_ATTRIBUTES[field]: value for field, value in values.items()})
 
 
 def _action(kind: int, command: str, remote: dict[str, Any]) -> Command | HttpCall:
-    if kind == views.COMMAND:
+    if kind == COMMAND:
         if not command.strip():
             raise Invalid('command: must not be empty; set it, or use "type": 1 and remote_properties to call a URL')
         return Command(command)
     if not remote.get("url"):
         raise Invalid("remote_properties.url: must not be empty; a job of type 1 needs a URL to call")
-    return HttpCall(
-        url=remote["url"],
-        method=remote.get("method", "GET"),
-        body=remote.get("body", ""),
-        headers=remote.get("headers", ()),
-        timeout=remote.get("timeout") or _DEFAULT_TIMEOUT,
-        expected_codes=remote.get("expected_response_codes") or (200,),
-    )
+    # An empty value means the default, as in Go.
+    given: dict[str, Any] = {name: value for name, value in remote.items() if value or value is False}
+    return HttpCall(**{_REMOTE_ATTRIBUTES[field]: value for field, value in given.items()})
 
 
 def _values(spec: Spec) -> dict[str, Any]:
     """Return the values that a request for exactly this job would give."""
-    values = {name: getattr(spec, name) for name in _SAME_NAMES}
-    values |= {"parent_jobs": spec.parents, "templatedelimiters": spec.template_delimiters}
+    values = {field: getattr(spec, attribute) for field, attribute in _ATTRIBUTES.items()}
     action = spec.action
     if isinstance(action, Command):
-        return values | {"type": views.COMMAND, "command": action.line}
-    remote = {name: getattr(action, name) for name in ("url", "method", "body", "headers", "timeout")}
-    remote["expected_response_codes"] = action.expected_codes
-    return values | {"type": views.HTTP_CALL, "remote_properties": remote}
+        return values | {"type": COMMAND, "command": action.line}
+    remote = {field: getattr(action, attribute) for field, attribute in _REMOTE_ATTRIBUTES.items()}
+    return values | {"type": HTTP_CALL, "remote_properties": remote}
 
 
 def _merged(values: Any, patch: Patch) -> dict[str, Any]:

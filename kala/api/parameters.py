@@ -12,6 +12,7 @@ from kala.api import fields
 from kala.core import duration
 from kala.core.duration import Duration as Length
 from kala.core.errors import Invalid, no_run
+from kala.core.limits import LINE
 
 # Durations in short form, such as 90s, 5m, 1h, 7d and 2w, and their ISO 8601 form.
 _SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
@@ -72,7 +73,7 @@ class Text(msgspec.Struct, frozen=True):
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "maxLength": fields.LONGEST_LINE}
+        return {"type": "string", "maxLength": int(LINE)}
 
 
 class Flag(msgspec.Struct, frozen=True):

@@ -1,27 +1,20 @@
 """Jobs, runs and totals in the JSON of API v1: the only place that knows its names, its nulls and its "never"."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
-from kala.api import schema
-from kala.core.job import Command, Counts, HttpCall, Job, Missed, Overlap, ParentsMode
+from kala.api import kinds, schema
+from kala.api.job_fields import COMMAND, HTTP_CALL, JOB, REMOTE
+from kala.api.kinds import Schema
+from kala.core.fields import Field, Headers, Variables
+from kala.core.job import Command, Counts, HttpCall, Job, Missed
 from kala.core.run import Run, State
 from kala.store.jobs import Totals
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
-
-COMMAND, HTTP_CALL = 0, 1
-
-
-class _Remote(msgspec.Struct, frozen=True):
-    url: str = ""
-    method: str = ""
-    body: str = ""
-    headers: dict[str, tuple[str, ...]] | None = None
-    timeout: int = 0
-    expected_response_codes: tuple[int, ...] | None = None
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -33,75 +26,109 @@ class _Metadata(msgspec.Struct, frozen=True):
     number_of_finished_runs: int
 
 
-class _Job(msgspec.Struct, frozen=True):
-    """A job's JSON. A struct, as lists have thousands of them and a dict takes twice as long to build and encode."""
+class _Added(NamedTuple):
+    """A field of a job that only Kala sets: what it is worth, as an expression for `_build_job`, and what it means."""
 
-    id: str
-    name: str
-    command: str
-    owner: str
-    disabled: bool
-    parent_jobs: tuple[str, ...] | None
-    on_failure_job: str
-    schedule: str
-    retries: int
-    retry_on: tuple[int, ...] | None
-    retry_delay: str
-    retry_backoff: float
-    retry_max_delay: str
-    epsilon: str
-    timeout: str
-    overlap: Overlap
-    missed: Missed
-    missed_limit: int
-    start_deadline: str
-    parents_mode: ParentsMode
-    pool: str
-    priority: int
-    env: dict[str, str] | None
-    working_directory: str
-    shell: str
-    umask: str
-    user: str
-    memory_max: int
-    cpu_quota: int
-    tasks_max: int
-    keep_for: str
-    keep_runs: int
-    keep_bytes: int
-    resume_at_next_scheduled_time: bool
-    type: int
-    remote_properties: _Remote
-    TemplateDelimiters: str
-    dependent_jobs: tuple[str, ...] | None
-    next_run_at: datetime
-    success_count: int
-    last_success: datetime
-    error_count: int
-    last_error: datetime
-    last_attempted_run: datetime
-    metadata: _Metadata
-    stats: list[schema.Stat] | None
-    is_done: bool
+    expression: str
+    schema: Schema
+    meaning: str
 
 
-JOB_FIELDS = frozenset(name.lower() for name in _Job.__struct_fields__)
+_ID: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_COUNTS = {
+    "success_count": _Added("metadata.success_count", _COUNT, "how many runs have succeeded"),
+    "last_success": _Added("metadata.last_success", _TIME, "when the last run that succeeded ended"),
+    "error_count": _Added("metadata.error_count", _COUNT, "attempts that failed or timed out, retries included"),
+    "last_error": _Added("metadata.last_error", _TIME, "when the last attempt that failed or timed out ended"),
+    "last_attempted_run": _Added("metadata.last_attempted_run", _TIME, "when the newest attempt began"),
+}
+_FINISHED = _Added("", _COUNT, "how many runs have ended, in which a run and its retries count once")
+
+ADDED = {
+    "id": _Added("job.id", _ID, "a UUID, assigned at creation"),
+    "dependent_jobs": _Added(
+        "job.children or None",
+        {"type": ["array", "null"], "items": _ID},
+        "the ids of the jobs that have this one as a parent, in the order of their creation",
+    ),
+    "next_run_at": _Added(
+        "(not spec.disabled and job.next_due) or NEVER",
+        _TIME,
+        'the next slot; "never" if the job is disabled or nothing is planned',
+    ),
+    **_COUNTS,
+    "metadata": _Added(
+        "metadata",
+        {
+            "type": "object",
+            "properties": {
+                name: one.schema | {"description": one.meaning}
+                for name, one in (_COUNTS | {"number_of_finished_runs": _FINISHED}).items()
+            },
+        },
+        "these five fields again, and `number_of_finished_runs`, in which a run and its retries count once",
+    ),
+    "stats": _Added(
+        "stats",
+        {"type": ["array", "null"], "items": {"type": "object"}},
+        "the newest 100 of the job's stats, oldest first; `null` in a list of jobs",
+    ),
+    "is_done": _Added("job.is_done", {"type": "boolean"}, "the last run has ended, and no other run is planned"),
+}
+"""The fields of a job that only Kala sets, in their order after `id` and the fields of the owner."""
+
+# How the fields of `job_fields.JOB` that no attribute of a Spec has are made from it and its action.
+_MADE = {
+    "command": "action.line if isinstance(action, Command) else ''",
+    "type": f"{COMMAND} if isinstance(action, Command) else {HTTP_CALL}",
+    "remote_properties": "not_remote if isinstance(action, Command) else build_remote(action)",
+    "resume_at_next_scheduled_time": "spec.missed is Missed.SKIP",
+}
+
+
+def _expressions(fields: Mapping[str, Field], source: str) -> dict[str, str]:
+    """Return the expression for the value of each field in JSON, where `source` has the attributes."""
+    return {name: _MADE.get(name) or _expression(field, source) for name, field in fields.items()}
+
+
+def _expression(field: Field, source: str) -> str:
+    value = f"{source}.{field.attribute}"
+    if isinstance(field.kind, Variables | Headers):
+        value = f"dict({value})"
+    return f"{value} or None" if kinds.is_null_if_empty(field.kind) else value
+
+
+def _builder(name: str, parameters: str, expressions: Mapping[str, str], **names: Any) -> Any:
+    """Return a function that makes an object in JSON: a struct, as a dict takes twice as long to build and encode.
+
+    The function is compiled from the expressions, in which the `names` can stand, because lists have thousands of jobs:
+    a loop over the fields takes three times as long.
+    """
+    struct = msgspec.defstruct(name, [(key, Any) for key in expressions], frozen=True)
+    source = f"lambda {parameters}: struct({', '.join(expressions.values())})"
+    return eval(source, {"struct": struct, **names})  # noqa: S307  only the tables of fields are in the source
+
+
+_build_remote = _builder("Remote", "action", _expressions(REMOTE, "action"))
+_build_job = _builder(
+    "Job",
+    "job, spec, action, metadata, stats",
+    {
+        "id": ADDED["id"].expression,
+        **_expressions(JOB, "spec"),
+        **{name: one.expression for name, one in ADDED.items() if name != "id"},
+    },
+    Command=Command,
+    Missed=Missed,
+    NEVER=NEVER,
+    build_remote=_build_remote,
+    not_remote=_build_remote(HttpCall(url="", method="", timeout=0, expected_codes=())),
+)
+
+JOB_FIELDS = frozenset(name.lower() for name in [*JOB, *ADDED])
 """The names of all fields in a job's JSON, in lower case."""
-
-_NOT_REMOTE = _Remote()
-
-
-def _remote(action: Command | HttpCall) -> _Remote:
-    if isinstance(action, Command):
-        return _NOT_REMOTE
-    return _Remote(
-        url=action.url,
-        method=action.method,
-        body=action.body,
-        headers=dict(action.headers) or None,
-        timeout=action.timeout,
-        expected_response_codes=action.expected_codes,
-    )
 
 
 def _metadata(counts: Counts) -> _Metadata:
@@ -115,58 +142,11 @@ def _metadata(counts: Counts) -> _Metadata:
     )
 
 
-def job_view(job: Job, runs: Iterable[Run] | None = None) -> _Job:
+def job_view(job: Job, runs: Iterable[Run] = ()) -> msgspec.Struct:
     """Return a job's JSON, with its newest runs if they are given."""
-    spec, action, metadata = job.spec, job.spec.action, _metadata(job.counts)
-    return _Job(
-        id=job.id,
-        name=spec.name,
-        command=action.line if isinstance(action, Command) else "",
-        owner=spec.owner,
-        disabled=spec.disabled,
-        parent_jobs=spec.parents or None,
-        on_failure_job=spec.on_failure_job,
-        schedule=spec.schedule,
-        retries=spec.retries,
-        retry_on=spec.retry_on or None,
-        retry_delay=spec.retry_delay,
-        retry_backoff=spec.retry_backoff,
-        retry_max_delay=spec.retry_max_delay,
-        epsilon=spec.epsilon,
-        timeout=spec.timeout,
-        overlap=spec.overlap,
-        missed=spec.missed,
-        missed_limit=spec.missed_limit,
-        start_deadline=spec.start_deadline,
-        parents_mode=spec.parents_mode,
-        pool=spec.pool,
-        priority=spec.priority,
-        env=dict(spec.env) or None,
-        working_directory=spec.working_directory,
-        shell=spec.shell,
-        umask=spec.umask,
-        user=spec.user,
-        memory_max=spec.memory_max,
-        cpu_quota=spec.cpu_quota,
-        tasks_max=spec.tasks_max,
-        keep_for=spec.keep_for,
-        keep_runs=spec.keep_runs,
-        keep_bytes=spec.keep_bytes,
-        resume_at_next_scheduled_time=spec.missed is Missed.SKIP,
-        type=COMMAND if isinstance(action, Command) else HTTP_CALL,
-        remote_properties=_remote(action),
-        TemplateDelimiters=spec.template_delimiters,
-        dependent_jobs=job.children or None,
-        next_run_at=(not spec.disabled and job.next_due) or NEVER,
-        success_count=metadata.success_count,
-        last_success=metadata.last_success,
-        error_count=metadata.error_count,
-        last_error=metadata.last_error,
-        last_attempted_run=metadata.last_attempted_run,
-        metadata=metadata,
-        stats=[stat_view(run) for run in runs or ()] or None,
-        is_done=job.is_done,
-    )
+    stats = [stat_view(run) for run in runs] or None
+    view: msgspec.Struct = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats)
+    return view
 
 
 def stat_view(run: Run) -> schema.Stat:

@@ -22,6 +22,7 @@ class Limit(int):
 
 # The content of a request.
 NAMES = Limit(100, "fields in a JSON object", "the request is refused")
+LINE = Limit(1_000, "characters in a string of one line", "the request is refused")
 # Linux accepts no longer path (PATH_MAX in limits.h, without the terminating NUL).
 PATH = Limit(4_095, "bytes in a job's working_directory or shell", "the job is refused")
 VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")

@@ -10,16 +10,15 @@ import msgspec
 from kala.core import duration, schedule
 from kala.core.clock import CORRECTION, rules_of
 from kala.core.errors import Invalid
-from kala.core.job import Job, Missed, Overlap, Spec
+from kala.core.fields import Duration
+from kala.core.job import FIELDS, Job, Missed, Overlap, Spec
 from kala.core.limits import RETRIES_AT_ONCE
 from kala.core.run import FAILURES, Outcome, Run, State, Waiting
 
 _MOMENT = timedelta(microseconds=1)
 _LONGEST_DELAY = "P1Y"
 _LEAST_DELAY = timedelta(seconds=1)
-_DURATIONS = ("retry_delay", "retry_max_delay", "epsilon", "timeout", "start_deadline", "keep_for")
-# With these, no run could succeed, or none be seen.
-_NOT_ZERO = ("timeout", "keep_for")
+_DURATIONS = {name: field.kind for name, field in FIELDS.items() if isinstance(field.kind, Duration)}
 
 
 class MissedSlots(msgspec.Struct, frozen=True):
@@ -75,10 +74,10 @@ def check(spec: Spec, zone: tzinfo) -> None:
         raise Invalid("schedule: a job can have either a schedule or parent_jobs; remove one of them")
     if spec.schedule:
         schedule.parse(spec.schedule, zone)
-    for field in _DURATIONS:
+    for field, kind in _DURATIONS.items():
         if getattr(spec, field):
             length = duration.parse(getattr(spec, field), field)
-            if field in _NOT_ZERO and not length.longest:
+            if not (kind.can_be_zero or length.longest):
                 raise Invalid(
                     f"{field}: must be longer than zero, not {getattr(spec, field)!r}; remove it for no limit"
                 )

@@ -8,6 +8,9 @@ import uuid
 import pytest
 from samples import FAR, NEVER, NO_COUNTS, REMOTE, UNKNOWN
 
+from kala.api import kinds
+from kala.core.job import FIELDS
+
 
 class TestCreatingAJob:
     def test_the_response_is_its_id_a_uuid(self, idle_api):
@@ -18,60 +21,36 @@ class TestCreatingAJob:
 
     def test_a_field_that_is_not_given_has_its_default(self, idle_api):
         job_id = idle_api.create(name="backup", command="tar cf b.tar data")
-        assert idle_api.ask("GET", f"/api/v1/job/{job_id}/").json == {
-            "job": {
-                "id": job_id,
-                "name": "backup",
-                "command": "tar cf b.tar data",
-                "owner": "",
-                "disabled": False,
-                "dependent_jobs": None,
-                "parent_jobs": None,
-                "on_failure_job": "",
-                "schedule": FAR,
-                "retries": 0,
-                "epsilon": "",
-                "next_run_at": "2099-01-01T00:00:00Z",
-                "retry_on": None,
-                "retry_delay": "",
-                "retry_backoff": 1.0,
-                "retry_max_delay": "",
-                "timeout": "",
-                "overlap": "wait",
-                "missed": "once",
-                "missed_limit": 100,
-                "start_deadline": "",
-                "parents_mode": "any",
-                "pool": "",
-                "priority": 0,
-                "env": None,
-                "working_directory": "",
-                "shell": "",
-                "umask": "",
-                "user": "",
-                "memory_max": 0,
-                "cpu_quota": 0,
-                "tasks_max": 0,
-                "keep_for": "",
-                "keep_runs": 0,
-                "keep_bytes": 0,
-                "resume_at_next_scheduled_time": False,
-                "type": 0,
-                "remote_properties": {
-                    "url": "",
-                    "method": "",
-                    "body": "",
-                    "headers": None,
-                    "timeout": 0,
-                    "expected_response_codes": None,
-                },
-                "TemplateDelimiters": "",
-                **NO_COUNTS,
-                "metadata": {**NO_COUNTS, "number_of_finished_runs": 0},
-                "stats": None,
-                "is_done": False,
-            }
+        job = idle_api.ask("GET", f"/api/v1/job/{job_id}/").json["job"]
+        defaults = {name: kinds.as_json(one.kind, one.default) for name, one in FIELDS.items()}
+        assert job == defaults | {
+            "id": job_id,
+            "name": "backup",
+            "command": "tar cf b.tar data",
+            "schedule": FAR,
+            "type": 0,
+            "remote_properties": {
+                "url": "",
+                "method": "",
+                "body": "",
+                "headers": None,
+                "timeout": 0,
+                "expected_response_codes": None,
+            },
+            "resume_at_next_scheduled_time": False,
+            "dependent_jobs": None,
+            "next_run_at": "2099-01-01T00:00:00Z",
+            **NO_COUNTS,
+            "metadata": {**NO_COUNTS, "number_of_finished_runs": 0},
+            "stats": None,
+            "is_done": False,
         }
+
+    def test_the_fields_of_gos_kala_have_its_defaults(self, idle_api):
+        job = idle_api.job(idle_api.create(schedule=None, parent_jobs=[idle_api.create()]))
+        strings = dict.fromkeys(["owner", "on_failure_job", "schedule", "epsilon", "TemplateDelimiters"], "")
+        expected = strings | {"disabled": False, "retries": 0, "resume_at_next_scheduled_time": False}
+        assert {name: job[name] for name in expected} == expected
 
     def test_every_field_is_kept(self, idle_api):
         first, second, third = idle_api.create(), idle_api.create(), idle_api.create()

@@ -27,7 +27,7 @@ from kala.api.http import error_response
 from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
-from kala.core.job import Command, HttpCall, Overlap, Spec
+from kala.core.job import FIELDS, Command, HttpCall, Overlap, Spec
 from kala.core.limits import LOG_LINE, MESSAGE
 from kala.core.run import MOVES
 from kala.engine.messages import CreateJob
@@ -193,7 +193,7 @@ class Attack:
 
     def _store_jobs(self) -> None:
         """Store jobs that only an older Kala would have accepted."""
-        texts = [name for name in Spec.__struct_fields__ if Spec.__annotations__[name] is str]
+        texts = [field.attribute for field in FIELDS.values() if field.default in ("", msgspec.NODEFAULT)]
         wanted = {"name": "a job", "action": Command("true"), "overlap": Overlap.ALLOW}
         changes = [
             *({name: HOSTILE} for name in texts),

@@ -9,21 +9,20 @@ from effort import effort
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from samples import JOB
+from specs import of_kind
 
 from kala.api import views
+from kala.core.job import FIELDS
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 
 line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"], exclude_characters="{}"), max_size=12)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0{}"), max_size=12)
-lengths = st.sampled_from(["", "PT1S", "PT0.5S", "P1D", "P1Y2M3W4DT5H6M7.8S", "P9999Y"])
-durations = lengths | st.just("PT0S")
 schedules = st.builds(
     "R{}/{}/{}".format,
     st.sampled_from(["", "0", "7"]),
     st.sampled_from(["2099-01-31T08:00:00.5+01:00", "20990101T080000", "2099-W01-1T08:00Z", "9999-12-31T23:00Z"]),
     st.sampled_from(["PT1S", "P1M", "P2W", "P1DT12H", "PT1.5H"]),
 )
-paths = st.just("") | text.map("/{}".format)
 remote = st.fixed_dictionaries(
     {"url": st.sampled_from(["http://example.org", "https://[::1]:8080/ä?b=c#d"])},
     optional={
@@ -37,30 +36,20 @@ remote = st.fixed_dictionaries(
         "expected_response_codes": st.lists(st.integers(100, 599), max_size=3),
     },
 )
-decided = {
-    "owner": line,
-    "disabled": st.booleans(),
-    "retries": st.integers(0, 1_000_000),
-    "retry_on": st.lists(st.integers(0, 255), max_size=3),
-    "retry_delay": durations,
-    "retry_backoff": st.floats(1, 1000) | st.integers(1, 1000),
-    "retry_max_delay": durations,
-    "epsilon": durations,
-    "timeout": lengths,
-    "overlap": st.sampled_from(["", "wait", "skip", "allow", "replace"]),
-    "missed": st.sampled_from(["", "once", "skip", "all"]),
-    "missed_limit": st.integers(1, 1000),
-    "start_deadline": durations,
-    "parents_mode": st.sampled_from(["", "any", "all"]),
-    "priority": st.integers(-1000, 1000),
+
+
+def in_json(value: Any) -> Any:
+    """Return an attribute of a Spec as a request has it."""
+    if not isinstance(value, tuple):
+        return value
+    return dict(value) if value and isinstance(value[0], tuple) else list(value)
+
+
+# The other fields need something outside of the job, or have their values above and below.
+OTHERS = "name schedule parent_jobs on_failure_job pool memory_max cpu_quota tasks_max".split()
+decided = {name: of_kind(field.kind).map(in_json) for name, field in FIELDS.items() if name not in OTHERS} | {
     "env": st.dictionaries(st.sampled_from(["A", "a", "_1"]), text, max_size=3),
-    "working_directory": paths,
-    "shell": paths,
-    "umask": st.text("01234567", max_size=4),
     "user": st.sampled_from(["", "root"]),
-    "keep_for": lengths,
-    "keep_runs": st.integers(0, 2**53),
-    "keep_bytes": st.integers(0, 2**53),
     "TemplateDelimiters": st.sampled_from(["", "{{ }}", "<% %>"]),
 }
 kalas_own = {name: st.integers() for name in ("id", "stats", "metadata", "is_done", "dependent_jobs", "next_run_at")}
