@@ -27,6 +27,16 @@ def _(_: fields.Line):
 
 
 @of_kind.register
+def _(_: fields.Tag):
+    return line.map(lambda found: found.strip().replace(",", ";")).filter(bool)
+
+
+@of_kind.register
+def _(_: fields.Prose):
+    return st.lists(line, max_size=3).map("\n".join)
+
+
+@of_kind.register
 def _(kind: fields.Duration):
     return st.sampled_from([*DURATIONS, "PT0S"] if kind.can_be_zero else DURATIONS)
 

@@ -92,6 +92,32 @@ def line(field: str, value: Any) -> str:
     return str(value)
 
 
+def prose(longest: int) -> Check:
+    """A few lines without invisible characters, for people to read."""
+
+    def check(field: str, value: Any) -> str:
+        if not all(map(is_plain_line, text(field, value).split("\n"))):
+            raise invalid(field, value, "lines without control, bidirectional or zero-width characters")
+        if len(value) > longest:
+            raise Invalid(f"{field}: must be at most {longest:,} characters long, not {len(value):,}")
+        return str(value)
+
+    return check
+
+
+def tag(longest: int) -> Check:
+    """A short line that is not blank; without a comma, which separates several in a query."""
+
+    def check(field: str, value: Any) -> str:
+        given = line(field, value)
+        if given != given.strip() or not 0 < len(given) <= longest or "," in given:
+            wanted = f"up to {longest} characters without commas, and without spaces at either end"
+            raise invalid(field, value, wanted)
+        return given
+
+    return check
+
+
 def command(field: str, value: Any) -> str:
     size = len(text(field, value).encode())
     if size > _LONGEST_COMMAND:

@@ -38,8 +38,12 @@ def as_json(kind: core.Kind, value: Any) -> Any:
     return (value or None) if is_null_if_empty(kind) else value
 
 
-def _line(kind: core.Line) -> Schema:
+def _line(kind: core.Line | core.Prose) -> Schema:
     return {"type": "string", "maxLength": kind.longest}
+
+
+def _tag(kind: core.Tag) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": kind.longest, "pattern": "^[^,]*$"}
 
 
 def _whole(kind: core.Whole) -> Schema:
@@ -79,6 +83,8 @@ _IN_JSON: dict[type[core.Kind], _InJson] = {
     core.Duration: _LINE,
     # A URL can be a template, so only the whole job tells whether it is complete.
     core.Url: _LINE,
+    core.Tag: _InJson(lambda kind: fields.tag(kind.longest), _tag),
+    core.Prose: _InJson(lambda kind: fields.prose(kind.longest), _line),
     core.Text: _InJson(lambda _: fields.text, lambda _: _STRING),
     core.CommandLine: _InJson(lambda _: fields.command, lambda _: _STRING),
     core.Method: _InJson(lambda _: fields.method, lambda _: _STRING),

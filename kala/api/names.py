@@ -42,6 +42,8 @@ _MEANT = {
     "use missed: once, skip or all": "misfire catchup backfill coalesce misfirepolicy",
     "use user, the user that the command runs as": "runas username uid",
     "use memory_max, in bytes": "memory mem memorylimit maxmemory",
+    "use tags, a list of words to find the job by": "labels label keywords category categories",
+    "use description, a few lines of text": "comment comments note notes summary",
     "use cpu_quota, in percent of one CPU": "cpu cpus cpulimit",
 }
 _MEANT_BY = {name: hint for hint, names in _MEANT.items() for name in names.split()}

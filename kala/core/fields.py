@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hint
 import msgspec
 from msgspec.structs import replace
 
-from kala.core.limits import LINE
+from kala.core.limits import LINE, PROSE, TAG
 
 
 class Group(StrEnum):
@@ -40,6 +40,12 @@ class Line(Kind, frozen=True):
     longest: int = int(LINE)
 
 
+class Tag(Line, frozen=True):
+    """A short line that is not blank and has no comma, so that commas can separate several."""
+
+    longest: int = int(TAG)
+
+
 class JobName(Line, frozen=True):
     """The id or unique name of another job."""
 
@@ -54,6 +60,12 @@ class Duration(Line, frozen=True):
 
     word = "duration"
     words = "durations"
+
+
+class Prose(Kind, frozen=True):
+    """A few lines without invisible characters."""
+
+    longest: int = int(PROSE)
 
 
 class Text(Kind, frozen=True):

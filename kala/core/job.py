@@ -20,6 +20,8 @@ from kala.core.fields import (
     Listed,
     Method,
     Number,
+    Prose,
+    Tag,
     Text,
     Umask,
     Url,
@@ -27,7 +29,7 @@ from kala.core.fields import (
     Whole,
     declared,
 )
-from kala.core.limits import CODES, PARENTS
+from kala.core.limits import CODES, PARENTS, TAGS
 
 JOB_HEADER = "Kala-Job"
 """The header with the job's id in every request of an HTTP call. Kala's own API refuses requests that have it."""
@@ -127,6 +129,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     name: Annotated[str, Field(Line(), Group.WHAT, "one line, not blank; does not have to be unique", unset="required")]
+    description: Annotated[
+        str, Field(Prose(), Group.WHAT, "what the job is for: a few lines of plain text, up to 2,000 characters")
+    ] = ""
+    tags: Annotated[
+        tuple[str, ...],
+        Field(
+            Listed(Tag(), TAGS), Group.WHAT, "words to find the job by: up to 20, each up to 50 characters, no commas"
+        ),
+    ] = ()
     action: Command | HttpCall
     owner: Annotated[
         str,

@@ -23,6 +23,9 @@ class Limit(int):
 # The content of a request.
 NAMES = Limit(100, "fields in a JSON object", "the request is refused")
 LINE = Limit(1_000, "characters in a string of one line", "the request is refused")
+PROSE = Limit(2_000, "characters in a job's description", "the job is refused")
+TAG = Limit(50, "characters in a tag of a job", "the job is refused")
+TAGS = Limit(20, "tags of a job", "the job is refused")
 # Linux accepts no longer path (PATH_MAX in limits.h, without the terminating NUL).
 PATH = Limit(4_095, "bytes in a job's working_directory or shell", "the job is refused")
 VARIABLES = Limit(1_000, "variables in a job's env", "the job is refused")

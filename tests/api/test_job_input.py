@@ -271,6 +271,29 @@ class TestParsingASpec:
         assert parse(shown(spec), "default@owner") == spec
 
 
+class TestDescribingAJob:
+    @pytest.mark.parametrize("text", ["", "one line", "Paid for by R&D.\n\nAsk Ann \N{SNOWMAN}.\n", "x" * 2000])
+    def test_a_description_has_a_few_lines_of_plain_text(self, text):
+        assert shown(parsed(description=text))["description"] == text
+
+    @pytest.mark.parametrize("text", ["a\rb", "a\tb", "a\N{RIGHT-TO-LEFT OVERRIDE}b", "a\x1b[2J", "x" * 2001])
+    def test_a_description_is_refused_if_it_is_long_or_has_invisible_characters(self, text):
+        with pytest.raises(Invalid, match=r"^description: must be "):
+            parsed(description=text)
+
+    def test_tags_are_kept_in_their_order_each_once(self):
+        assert shown(parsed(tags=["nightly", "R&D team", "nightly"]))["tags"] == ["nightly", "R&D team"]
+
+    @pytest.mark.parametrize("tag", ["", " ", " a", "a ", "a,b", "a\nb", "x" * 51, 5, None])
+    def test_a_tag_is_refused_if_it_is_blank_or_long_or_has_a_comma(self, tag):
+        with pytest.raises(Invalid, match=r"^tags\[1\]: must be "):
+            parsed(tags=["good", tag])
+
+    def test_a_job_has_at_most_20_tags(self):
+        with pytest.raises(Invalid, match=r"^tags: must have at most 20 entries, not 21$"):
+            parsed(tags=[str(number) for number in range(21)])
+
+
 class TestManyNames:
     def test_cannot_be_collected_by_many_changes(self):
         full = parsed(env={f"A{number}": "" for number in range(1000)})
