@@ -51,6 +51,7 @@ class JobRoutes:
             owner=request.query["owner"],
             disabled=request.query["disabled"],
             done=request.query["done"],
+            tags=request.query["tag"],
         )
         return long_response(self._list(wanted, request.query["after"] or ""))
 

@@ -12,7 +12,7 @@ from kala.api import fields
 from kala.core import duration
 from kala.core.duration import Duration as Length
 from kala.core.errors import Invalid, no_run
-from kala.core.limits import LINE
+from kala.core.limits import LINE, TAG, TAGS
 
 # Durations in short form, such as 90s, 5m, 1h, 7d and 2w, and their ISO 8601 form.
 _SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
@@ -122,6 +122,19 @@ class Choices(msgspec.Struct, frozen=True):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": Choice(self.words).schema, "minItems": 1}
+
+
+class Tags(msgspec.Struct, frozen=True):
+    """One or more tags of jobs, separated by commas, which no tag has."""
+
+    def parse(self, name: str, given: str) -> tuple[str, ...]:
+        check = fields.listed(fields.tag(TAG), TAGS)
+        return tuple(check(name, given.split(",")))
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        item = {"type": "string", "minLength": 1, "maxLength": int(TAG)}
+        return {"type": "array", "items": item, "minItems": 1, "maxItems": int(TAGS)}
 
 
 class Time(msgspec.Struct, frozen=True):

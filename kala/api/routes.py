@@ -11,6 +11,7 @@ from kala.api.parameters import (
     Flag,
     JobName,
     Parameter,
+    Tags,
     Text,
     Time,
     Whole,
@@ -25,6 +26,7 @@ _JOB_FILTERS = (
     Parameter("after", Text(), "Only jobs created after this job, an id or a unique name."),
     Parameter("q", Text(), "Only jobs whose name contains this text, in upper or lower case."),
     Parameter("owner", Text(), "Only jobs of exactly this owner."),
+    Parameter("tag", Tags(), "Only jobs that have this tag, or all of these.", default=()),
     Parameter("disabled", Flag(), "Only jobs that are, or are not, disabled."),
     Parameter("done", Flag(), "Only jobs that will, or will not, run again."),
 )

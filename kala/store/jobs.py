@@ -15,6 +15,7 @@ from kala.store.dependencies import Dependencies
 from kala.store.dialect import trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
+from kala.store.tags import Tags, have_all
 
 # The columns that _job() reads; the last one is the ids of the children, in order of creation.
 _COLUMNS = """
@@ -133,6 +134,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     disabled: bool | None = None
     done: bool | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -171,6 +173,7 @@ class Jobs:
         self._database = database
         self._sql = Statements(database)
         self._dependencies = Dependencies(database)
+        self._tags = Tags(database)
 
     def get(self, job_id: str) -> Job | None:
         row = self._sql(_GET, (job_id,)).fetchone()
@@ -213,6 +216,7 @@ class Jobs:
         for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
             if value is not None:
                 yield getattr(_JOB.c, column) == value
+        yield from have_all(wanted.tags, wanted.after)
 
     def seq(self, job_id: str) -> int:
         """Return a job's position in the order of creation. Raises NotFound."""
@@ -266,11 +270,13 @@ class Jobs:
     def add(self, job: Job) -> None:
         self._sql(_INSERT, (*_spec_columns(job), *_plan_columns(job), to_column(job.created_at), job.id))
         self._dependencies.link(job.id, job.spec.parents)
+        self._tags.add(job.id, job.spec.tags)
 
     def save(self, job: Job) -> None:
-        """Write the job's spec and its parents; the plan and the counts stay."""
+        """Write the job's spec, its parents and its tags; the plan and the counts stay."""
         self._sql(_SAVE, (*_spec_columns(job), job.id))
         self._dependencies.link(job.id, job.spec.parents)
+        self._tags.replace(job.id, job.spec.tags)
 
     def names(self, job_ids: Collection[str]) -> dict[str, str]:
         """Return the names of jobs, by id."""
@@ -283,6 +289,7 @@ class Jobs:
     def delete(self, job_ids: Collection[str]) -> list[str]:
         """Delete jobs, and return the ids of the remaining jobs that had one of them as a parent."""
         changed = [row[0] for row in self._sql.for_all(_FORGET_PARENTS, job_ids).fetchall()]
+        self._tags.remove(job_ids)
         self._sql.for_all(_DELETE, job_ids)
         self._dependencies.unlink(job_ids)
         return changed
@@ -292,6 +299,7 @@ class Jobs:
             self._sql(_DELETE_ALL)
             self._sql(_NO_TOTALS)
         self._dependencies.unlink_all()
+        self._tags.remove_all()
 
     def forget_on_failure(self, gone: Collection[str], limit: int) -> list[str]:
         """Clear the on-failure job of at most `limit` jobs where it is one of `gone`, and return their ids."""

@@ -183,6 +183,18 @@ _PLANS = (
     "CREATE INDEX job_claimed ON job (claimed_until) WHERE claimed_until IS NOT NULL",
 )
 
+# The tags in the jobs' specs; no job had any before.
+_TAGS = (
+    """
+    CREATE TABLE job_tag (
+        tag TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (tag, seq)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX job_tag_seq ON job_tag (seq)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -191,6 +203,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _LATEST_SUCCESSES,
     _RETRIED,
     _PLANS,
+    _TAGS,
 )
 
 

@@ -63,6 +63,32 @@ class TestListingJobs:
     def test_filters_narrow_a_list(self, idle_api, some, query, names):
         assert idle_api.jobs(query) == [some[name] for name in names]
 
+    def test_a_filter_by_tag_finds_the_jobs_that_have_all_of_the_tags(self, idle_api):
+        both = idle_api.create(tags=["nightly", "R&D team"])
+        one = idle_api.create(tags=["nightly"])
+        idle_api.create(tags=["Nightly", "nightly2"])
+        assert idle_api.jobs("?tag=nightly") == [both, one]
+        assert idle_api.jobs("?tag=nightly,R%26D+team") == [both]
+        assert idle_api.jobs("?tag=nightly,weekly") == []
+        assert idle_api.jobs(f"?tag=nightly&after={both}") == [one]
+        assert idle_api.jobs("?tag=nightly&limit=1") == [both]
+
+    def test_a_filter_by_tag_follows_changes_of_jobs(self, idle_api):
+        changed, deleted = idle_api.create(tags=["a", "b"]), idle_api.create(tags=["b"])
+        idle_api.ask("PATCH", f"/api/v1/job/{changed}/", {"tags": ["b", "c"]})
+        assert [idle_api.jobs(f"?tag={tag}") for tag in "abc"] == [[], [changed, deleted], [changed]]
+        idle_api.ask("DELETE", f"/api/v1/job/{deleted}/")
+        idle_api.ask("PATCH", f"/api/v1/job/{changed}/", {"retries": 1})
+        assert [idle_api.jobs(f"?tag={tag}") for tag in "abc"] == [[], [changed], [changed]]
+        idle_api.ask("PATCH", f"/api/v1/job/{changed}/", {"tags": None})
+        assert idle_api.jobs("?tag=b") == []
+
+    @pytest.mark.parametrize("tag", ["", "a,", "a,,b", "+a", "x" * 51, "%0A", ",".join(map(str, range(21)))])
+    def test_a_filter_by_what_is_no_tag_is_refused(self, idle_api, tag):
+        response = idle_api.ask("GET", f"/api/v1/job/?tag={tag}")
+        assert response.status == 400
+        assert response.error.startswith("tag")
+
     def test_a_filter_by_name_ignores_case_beyond_ascii(self, idle_api):
         job_id = idle_api.create(name="Übung")
         idle_api.create(name="Uebung")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
+from kala.store.jobs import JobFilter
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SPEC = Spec(name="backup", action=Command("true"))
@@ -75,6 +76,7 @@ def plan_of(store):
         ("run_retry", lambda session: session.runs.due_retries(NOON, 50)),
         ("run_pool", lambda session: session.runs.release_pool("gpu")),
         ("run_pool", lambda session: session.runs.release_pool()),
+        ("job_tag_seq", lambda session: session.jobs._tags.remove(["1"])),
         ("job_name", lambda session: session.jobs.ids_by_name("backup")),
         ("dependency_child", lambda session: session.dependencies.have_all_succeeded("1")),
         ("dependency_child", lambda session: session.dependencies.forget_successes("1")),
@@ -111,10 +113,11 @@ def test_a_statement_uses_its_index(plan_of, index, ask):
         lambda session: session.runs.delete([1, 2]),
         lambda session: session.dependencies.remember_success("1", "2"),
         lambda session: session.runs.last_attempts("1", 50),
+        lambda session: list(session.jobs.search(JobFilter(tags=("a", "b"), limit=9))),
     ],
 )
 def test_no_statement_scans_a_table(plan_of, ask):
-    assert not re.search(r"^SCAN (job|run|dependency|child)$", plan_of(ask), re.MULTILINE)
+    assert not re.search(r"^SCAN (job|run|dependency|child|job_tag)$", plan_of(ask), re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +131,7 @@ def test_no_statement_scans_a_table(plan_of, ask):
         lambda session: list(session.jobs.nodes(0, 50)),
         lambda session: session.runs.due_retries(NOON, 50),
         lambda session: session.runs.release_pool("gpu"),
+        lambda session: list(session.jobs.search(JobFilter(tags=("a", "b"), limit=9))),
     ],
 )
 def test_no_statement_with_a_limit_sorts(plan_of, ask):

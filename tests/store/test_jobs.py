@@ -358,3 +358,14 @@ class TestTotals:
 
     def test_without_jobs_are_zero(self, store):
         assert store.writer.jobs.totals() == Totals(0, 0, 0, 0, None, None)
+
+
+def test_no_tag_stays_behind_when_jobs_are_deleted(store):
+    add(store, job("1", tags=("a", "b")), job("2", tags=("a",)))
+    with store.transaction():
+        store.writer.jobs.delete(["1"])
+    assert listed(store, tags=("a",)) == ["2"]
+    with store.transaction():
+        store.writer.jobs.delete_all()
+    add(store, job("3"), job("4"))
+    assert listed(store, tags=("a",)) == []
