@@ -11,7 +11,7 @@ import cherrypy
 from kala.api import guard
 from kala.api.http import Request, Response, error_response
 from kala.api.route import Table
-from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.source import Parts, Source
 from kala.server.strict_request import STREAM
@@ -24,6 +24,7 @@ _STATUS: dict[type[KalaError], int] = {
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
+    Outdated: 412,
     BodyTooLarge: 413,
     Busy: 503,
 }

@@ -12,7 +12,9 @@ from kala.api import job_input, schema, views
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json, no_content
 from kala.api.paging import long_response, pages
+from kala.api.parameters import IF_MATCH
 from kala.config import Config
+from kala.core import policy
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
@@ -72,7 +74,7 @@ class JobRoutes:
         with self._store.reading() as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
-        return json({"job": views.job_view(job, runs)})
+        return json({"job": views.job_view(job, runs)}, headers={"ETag": f'"{job.spec.digest}"'})
 
     def replace(self, request: Request) -> Response:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
@@ -83,10 +85,13 @@ class JobRoutes:
         return self._update(request, lambda before: job_input.revise(before, patch, owner))
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
+        digests = _expected(request)
         with self._store.reading() as session:
             job = session.jobs.resolve(request.path["id"])
+        # A change of what the job no longer is could be invalid only for that reason.
+        policy.check_unchanged(job, digests)
         self._check(replace(job, spec=revise(job.spec)))
-        self._engine.call(UpdateJob(job.id, revise))
+        self._engine.call(UpdateJob(job.id, revise, digests))
         return self._show(job.id)
 
     def _check(self, job: Job) -> None:
@@ -98,7 +103,7 @@ class JobRoutes:
             self._groups.check(job.spec)
 
     def delete(self, request: Request) -> Response:
-        deleted = self._engine.call(DeleteJob(request.path["id"]))
+        deleted = self._engine.call(DeleteJob(request.path["id"], _expected(request)))
         _log_deleted(deleted)
         if not request.query["return"]:
             return no_content()
@@ -145,6 +150,12 @@ class JobRoutes:
         yield b'{"job_stats":[' + first
         yield from stats
         yield b"]}"
+
+
+def _expected(request: Request) -> frozenset[str] | None:
+    """Return the digests that the client accepts, None for any."""
+    given = request.headers.get(IF_MATCH.name)
+    return None if given is None else IF_MATCH.kind.parse(IF_MATCH.name, given)
 
 
 def _entries(placed: list[tuple[int, Job]]) -> bytes:

@@ -17,6 +17,7 @@ from kala.core.limits import LINE, TAG, TAGS
 # Durations in short form, such as 90s, 5m, 1h, 7d and 2w, and their ISO 8601 form.
 _SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
+_ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST_LIST = 200
 _MOST_DIGITS = 18
@@ -189,9 +190,32 @@ class RunId(msgspec.Struct, frozen=True):
         return {"type": "integer", "minimum": 1}
 
 
+class EntityTags(msgspec.Struct, frozen=True):
+    """`*`, or entity tags separated by commas (RFC 9110, 13.1.1); parsed to the set of strong ones, None for `*`."""
+
+    def parse(self, name: str, given: str) -> frozenset[str] | None:
+        if given.strip() == "*":
+            return None
+        tags = _ENTITY_TAG.findall(given)
+        if not tags or _ENTITY_TAG.sub("", given).strip(", \t"):
+            raise fields.invalid(name, given, 'entity tags as in an ETag, such as "0123456789abcdef", or *')
+        # A weak tag never matches: the comparison is the strong one (RFC 9110, 8.8.3.2).
+        return frozenset(tag for weak, tag in tags if not weak)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": ['"0123456789abcdef01234567"', "*"]}
+
+
 JOB = Parameter("id", JobName(), "The id of a job or, if no other job has the same name, its name.", place="path")
 RUN = Parameter("id", RunId(), "The id of a run.", place="path")
 RETURN_DELETED = Parameter("return", Choice(("deleted",)), "Respond with the deleted jobs.")
+IF_MATCH = Parameter(
+    "If-Match",
+    EntityTags(),
+    "Only if the job still has this ETag: its owner's fields are as they were read.",
+    place="header",
+)
 RETURN_RUN = Parameter("return", Choice(("run",)), "Respond with the run.")
 
 

@@ -2,6 +2,7 @@
 
 from kala.api.jobs import JobRoutes
 from kala.api.parameters import (
+    IF_MATCH,
     JOB,
     RETURN_DELETED,
     RETURN_RUN,
@@ -44,8 +45,28 @@ ROUTES = (
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.", body=dict),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs."),
     Route("GET", "/api/v1/job/{id}/", JobRoutes.get, "getJob", Role.VIEWER, "Read a job.", (JOB,)),
-    Route("PUT", "/api/v1/job/{id}/", JobRoutes.replace, "replaceJob", Role.EDITOR, "Replace a job.", (JOB,), dict),
-    Route("PATCH", "/api/v1/job/{id}/", JobRoutes.patch, "changeJob", Role.EDITOR, "Change a job.", (JOB,), dict),
+    Route(
+        "PUT",
+        "/api/v1/job/{id}/",
+        JobRoutes.replace,
+        "replaceJob",
+        Role.EDITOR,
+        "Replace a job.",
+        (JOB, IF_MATCH),
+        dict,
+        errors=(412,),
+    ),
+    Route(
+        "PATCH",
+        "/api/v1/job/{id}/",
+        JobRoutes.patch,
+        "changeJob",
+        Role.EDITOR,
+        "Change a job.",
+        (JOB, IF_MATCH),
+        dict,
+        errors=(412,),
+    ),
     Route(
         "DELETE",
         "/api/v1/job/{id}/",
@@ -53,7 +74,8 @@ ROUTES = (
         "deleteJob",
         Role.EDITOR,
         "Delete a job and its descendants that have no other parent.",
-        (JOB, RETURN_DELETED),
+        (JOB, RETURN_DELETED, IF_MATCH),
+        errors=(412,),
     ),
     Route(
         "GET",

@@ -6,12 +6,20 @@ from typing import IO, Any
 
 import click
 
-from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, describe_os_error
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated, describe_os_error
 from kala.core.foreign import presentable
 from kala.core.limits import LOG_LINE
 
 # 3 is left for commands that have a result of their own to report.
-EXIT_CODES: dict[type[KalaError], int] = {Invalid: 2, NotFound: 4, Conflict: 5, Forbidden: 6, Busy: 7, KalaError: 1}
+EXIT_CODES: dict[type[KalaError], int] = {
+    Invalid: 2,
+    NotFound: 4,
+    Conflict: 5,
+    Forbidden: 6,
+    Busy: 7,
+    Outdated: 8,
+    KalaError: 1,
+}
 
 
 class _Sentence(click.ClickException):

@@ -19,6 +19,10 @@ class Conflict(KalaError):
     """The object is not in a state that allows the request."""
 
 
+class Outdated(KalaError):
+    """The object was changed since the client read it."""
+
+
 class Forbidden(KalaError):
     """The client is not allowed to make the request."""
 

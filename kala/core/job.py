@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
@@ -306,6 +307,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             json="TemplateDelimiters",
         ),
     ] = ""
+
+    @property
+    def digest(self) -> str:
+        """A text that differs if anything does that the owner decided."""
+        return blake2b(msgspec.json.encode(self), digest_size=12).hexdigest()
 
     @property
     def runs_alone(self) -> bool:

@@ -1,7 +1,7 @@
 """What follows from what happened: pure decisions over values. The engine carries them out."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from enum import Enum, auto
 
@@ -9,7 +9,7 @@ import msgspec
 
 from kala.core import duration, schedule
 from kala.core.clock import CORRECTION, rules_of
-from kala.core.errors import Invalid
+from kala.core.errors import Invalid, Outdated
 from kala.core.fields import Duration
 from kala.core.job import FIELDS, Job, Missed, Overlap, Spec
 from kala.core.limits import RETRIES_AT_ONCE
@@ -81,6 +81,12 @@ def check(spec: Spec, zone: tzinfo) -> None:
                 raise Invalid(
                     f"{field}: must be longer than zero, not {getattr(spec, field)!r}; remove it for no limit"
                 )
+
+
+def check_unchanged(job: Job, digests: Collection[str] | None) -> None:
+    """Raise Outdated if the job has none of the digests that a client expects. None stands for any."""
+    if digests is not None and job.spec.digest not in digests:
+        raise Outdated(f"job {job.id} ({job.spec.name}) was changed since you read it; read it again")
 
 
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:

@@ -36,22 +36,27 @@ class UpdateJob(Change[Job], frozen=True):
     """`job` is an id or a unique name, also in the messages below.
 
     `revise` is pure, and gets the spec as it is at that moment, so that no other change is lost.
+
+    `digests`, here and below, are those of a spec that the client has seen: if the job has none of them at that moment,
+    the answer is Outdated. None is for a client that does not care.
     """
 
     job: str
     revise: Callable[[Spec], Spec]
+    digests: frozenset[str] | None = None
 
     def carry_out(self, step: Step) -> Job:
-        return requests.update_job(step, self.job, self.revise)
+        return requests.update_job(step, self.job, self.revise, self.digests)
 
 
 class DeleteJob(Change[dict[str, str]], frozen=True):
     """The answer has the names, by id, of the job and of all jobs that were deleted with it."""
 
     job: str
+    digests: frozenset[str] | None = None
 
     def carry_out(self, step: Step) -> dict[str, str]:
-        return requests.delete_job(step, self.job)
+        return requests.delete_job(step, self.job, self.digests)
 
 
 class DeleteAllJobs(Change[None], frozen=True):

@@ -30,9 +30,10 @@ def create_job(step: Step, spec: Spec) -> Job:
     return job
 
 
-def update_job(step: Step, given: str, revise: Callable[[Spec], Spec]) -> Job:
+def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: Collection[str] | None = None) -> Job:
     """Change a job's spec and plan it again; its id, history and counts stay."""
     before = step.jobs.resolve(given)
+    policy.check_unchanged(before, digests)
     spec = _complete(step, revise(before.spec), before.spec)
     move = policy.replan(before, spec, step.zone, step.now)
     job = move.job
@@ -96,9 +97,10 @@ def _check_cycle(step: Step, job: Job) -> None:
         raise Invalid(f"parent_jobs, on_failure_job: the jobs would form a cycle: {path}; remove one of these links")
 
 
-def delete_job(step: Step, given: str) -> dict[str, str]:
+def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -> dict[str, str]:
     """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
     job = step.jobs.resolve(given)
+    policy.check_unchanged(job, digests)
     doomed = graph.doomed_by(job.id, step.dependencies.children, step.dependencies.count_parents)
     if len(doomed) - 1 > DELETED:
         raise Conflict(

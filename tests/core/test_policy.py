@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kala.core import policy
-from kala.core.errors import Invalid
+from kala.core.errors import Invalid, Outdated
 from kala.core.job import Command, Job, Missed, Overlap, Spec
 from kala.core.policy import Admission, Follow, MissedSlots
 from kala.core.run import Cause, Outcome, Run, State, Waiting
@@ -122,6 +122,19 @@ class TestWhenANewJobIsDue:
         with pytest.raises(Invalid) as refusal:
             policy.first_due(spec(schedule=f"R/{start}/PT1H"), UTC, NOON)
         assert str(refusal.value) == f"schedule: 'R/{start}/PT1H' starts in the past; use a start time after now"
+
+
+class TestAClientThatChangesAJob:
+    def test_is_told_if_the_job_is_not_as_it_was_read(self):
+        read, changed = job(), job(retries=1)
+        policy.check_unchanged(read, {read.spec.digest, "other"})
+        policy.check_unchanged(changed, None)
+        for digests in ({read.spec.digest}, set()):
+            with pytest.raises(Outdated, match=r"^job 1 \(backup\) was changed since you read it; read it again$"):
+                policy.check_unchanged(changed, digests)
+
+    def test_is_not_told_of_runs(self):
+        assert job(slots_started=5).spec.digest == job(None).spec.digest
 
 
 class TestAChangedJob:
