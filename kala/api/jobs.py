@@ -18,13 +18,15 @@ from kala.core import policy
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
-from kala.engine.messages import CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
+from kala.engine.messages import CheckJob, CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.runner import template, users
 from kala.runner.cgroup import Groups
 from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 
 _NEWEST = 100
+# How many slots the answer to a check has.
+_SLOTS = 10
 _encode = msgspec.json.Encoder().encode
 # How many of the jobs that were deleted along with another one are named in the log.
 _NAMES_IN_LOG = 20
@@ -93,6 +95,24 @@ class JobRoutes:
         self._check(replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job.id, revise, digests))
         return self._show(job.id)
+
+    def check(self, request: Request) -> Response:
+        """Check a new job or, with the parameter `job`, a change of that one; store nothing."""
+        given, owner = parse_object(request.body), self._settings().default_owner
+        change: CreateJob | UpdateJob
+        if request.query["job"] is None:
+            spec = job_input.parse(given, owner)
+            job = Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None)
+            change = CreateJob(spec)
+        else:
+            patch = job_input.parse_patch(given)
+            with self._store.reading() as session:
+                job = session.jobs.resolve(request.query["job"])
+            change = UpdateJob(job.id, lambda before: job_input.revise(before, patch, owner))
+            job = replace(job, spec=change.revise(job.spec))
+        self._check(job)
+        found, slots = self._engine.call(CheckJob(change, _SLOTS))
+        return json({"job": views.job_view(replace(found, id=job.id)), "slots": slots})
 
     def _check(self, job: Job) -> None:
         """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""

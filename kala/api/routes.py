@@ -44,6 +44,17 @@ ROUTES = (
     Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.", _JOB_FILTERS, errors=(404,)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.", body=dict),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs."),
+    Route(
+        "POST",
+        "/api/v1/job/check/",
+        JobRoutes.check,
+        "checkJob",
+        Role.EDITOR,
+        "Check a job, or a change of one, and store nothing.",
+        (Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job."),),
+        dict,
+        errors=(404,),
+    ),
     Route("GET", "/api/v1/job/{id}/", JobRoutes.get, "getJob", Role.VIEWER, "Read a job.", (JOB,)),
     Route(
         "PUT",

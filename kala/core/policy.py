@@ -89,6 +89,18 @@ def check_unchanged(job: Job, digests: Collection[str] | None) -> None:
         raise Outdated(f"job {job.id} ({job.spec.name}) was changed since you read it; read it again")
 
 
+def next_slots(job: Job, zone: tzinfo, limit: int) -> list[datetime]:
+    """Return the next slots of a job, at most `limit`."""
+    slots = [job.next_due] if job.next_due else []
+    if not slots or not job.spec.schedule:
+        return slots
+    plan = schedule.parse(job.spec.schedule, zone)
+    left = limit if plan.runs is None else plan.runs - job.slots_started
+    while len(slots) < min(left, limit) and (slot := plan.next_after(slots[-1])):
+        slots.append(slot)
+    return slots
+
+
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
     """When a new job is due: at its start, or now without a schedule; None for one that waits for its parents."""
     if spec.parents:

@@ -30,7 +30,7 @@ from kala.engine.inbox import Asked, Inbox
 from kala.engine.messages import Change, Drain, Message, Stop
 from kala.engine.outage import Outage
 from kala.engine.pruner import Pruner, Retention
-from kala.engine.step import Leftovers, Step
+from kala.engine.step import Leftovers, Step, Undo
 from kala.runner.executor import Executor
 from kala.runner.spool import clear, path_of, remove
 from kala.store.store import Store
@@ -264,6 +264,8 @@ class Engine:
                 result = message.carry_out(step)
         except Busy:
             raise
+        except Undo as undo:
+            result = undo.answer
         except Exception as error:  # noqa: BLE001  only this message fails; its caller gets the error
             return partial(_reject, message, answer, error)
         return partial(answer.set_result, result)

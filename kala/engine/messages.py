@@ -1,14 +1,16 @@
 """What can be asked of the engine. The answer comes when the change is on disk."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
 
+from kala.core import policy
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine import requests
-from kala.engine.step import Step
+from kala.engine.step import Step, Undo
 
 T = TypeVar("T")
 
@@ -47,6 +49,17 @@ class UpdateJob(Change[Job], frozen=True):
 
     def carry_out(self, step: Step) -> Job:
         return requests.update_job(step, self.job, self.revise, self.digests)
+
+
+class CheckJob(Change[tuple[Job, list[datetime]]], frozen=True):
+    """Find out what a message would do, without keeping it: the job as it would be, and its next slots."""
+
+    change: CreateJob | UpdateJob
+    slots: int
+
+    def carry_out(self, step: Step) -> tuple[Job, list[datetime]]:
+        job = self.change.carry_out(step)
+        raise Undo((job, policy.next_slots(job, step.zone, self.slots)))
 
 
 class DeleteJob(Change[dict[str, str]], frozen=True):

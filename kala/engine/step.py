@@ -29,6 +29,14 @@ class Leftovers(msgspec.Struct):
         self.has_children, self.deleted_jobs = True, None
 
 
+class Undo(Exception):
+    """Raised by a message to undo what it has written; it gets the answer all the same."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
+
+
 class Step:
     """The state of one transaction, used by the engine's thread. Its effects are carried out after the commit."""
 

@@ -124,6 +124,31 @@ class TestWhenANewJobIsDue:
         assert str(refusal.value) == f"schedule: 'R/{start}/PT1H' starts in the past; use a start time after now"
 
 
+class TestTheNextSlotsOfAJob:
+    @pytest.mark.parametrize(
+        ("fields", "hours_of_slots"),
+        [
+            ({"schedule": HOURLY}, [13, 14, 15]),
+            ({"schedule": "R1/2030-01-01T13:00:00Z/PT1H"}, [13, 14]),
+            ({"schedule": "R0/2030-01-01T13:00:00Z"}, [13]),
+            ({"schedule": HOURLY, "disabled": True}, [13, 14, 15]),
+            ({}, [12]),
+            ({"parents": ("p",)}, []),
+        ],
+    )
+    def test_begin_with_the_one_that_is_planned_and_end_with_its_repeats(self, fields, hours_of_slots):
+        new = policy.new_job("1", spec(**fields), UTC, NOON)
+        assert [slot.hour for slot in policy.next_slots(new, UTC, 3)] == hours_of_slots
+
+    def test_do_not_include_repeats_that_were_started(self):
+        repeating = job(NOON + hours(5), slots_started=4, schedule="R5/2030-01-01T13:00:00Z/PT1H")
+        assert policy.next_slots(repeating, UTC, 9) == [NOON + hours(5), NOON + hours(6)]
+
+    def test_keep_their_time_of_day_in_the_servers_zone(self):
+        new = policy.new_job("1", spec(schedule="R/2030-03-30T08:00:00/P1D"), BERLIN, NOON)
+        assert [slot.hour for slot in policy.next_slots(new, BERLIN, 2)] == [7, 6]
+
+
 class TestAClientThatChangesAJob:
     def test_is_told_if_the_job_is_not_as_it_was_read(self):
         read, changed = job(), job(retries=1)

@@ -1,10 +1,12 @@
 """Jobs are created, changed, started and deleted."""
 
 import pytest
+from msgspec.structs import replace
 from samples import HOURLY, UNKNOWN
 
 from kala.core.errors import Invalid, NotFound
-from kala.engine.messages import DeleteAllJobs, DeleteJob, StartJob, UpdateJob
+from kala.core.job import Command, Overlap, Spec
+from kala.engine.messages import CheckJob, CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 
 
 class TestANewJob:
@@ -229,3 +231,29 @@ class TestAllJobs:
         job = kala.create()
         assert kala.jobs() == [job]
         assert kala.story(job) == ["creation running"]
+
+
+class TestACheck:
+    def test_of_a_new_job_creates_none(self, kala):
+        job, slots = kala.ask(CheckJob(CreateJob(Spec(name="a", action=Command("true"))), 3))
+        kala.passes(hours=1)
+        assert (kala.jobs(), kala.runs(), slots) == ([], [], [job.next_due])
+
+    def test_of_a_change_starts_no_run_and_forgets_no_missed_slot(self, kala):
+        job = kala.create(schedule=HOURLY, disabled=True)
+        kala.passes(hours=2)
+        before, seen = kala.job(job), kala.feed.last
+        enabling = UpdateJob(job, lambda spec: replace(spec, disabled=False))
+        found, slots = kala.ask(CheckJob(enabling, 2))
+        assert (found.spec.disabled, [slot.hour for slot in slots]) == (False, [15, 16])
+        kala.step()
+        assert (kala.job(job), kala.runs(job), kala.feed.last) == (before, [], seen)
+        kala.ask(enabling)
+        assert len(kala.runs(job)) == 2
+
+    def test_of_a_change_does_not_cancel_or_hold_runs(self, kala):
+        job = kala.create(overlap=Overlap.WAIT)
+        kala.start(job)
+        before = kala.story(job)
+        kala.ask(CheckJob(UpdateJob(job, lambda spec: replace(spec, disabled=True)), 1))
+        assert kala.story(job) == before
