@@ -73,7 +73,7 @@ class TestANewSchedule:
 
 
 class TestWhatAPlanIsReckonedFrom:
-    def test_is_the_zone_and_the_wall_clock_where_a_start_without_offset_is_counted_by_the_calendar(self):
+    def test_is_the_zone_and_the_wall_clock_for_a_calendar_schedule_without_offset(self):
         made = job("R/2030-01-01T14:00:00/P1D", BERLIN)
         assert (made.next_due, made.next_wall) == (NOON + HOUR, NOON + 2 * HOUR)
         assert (made.claimed_until, made.zone_rules) == (NOON, rules_of(BERLIN))

@@ -375,7 +375,7 @@ def test_a_long_response_is_sent_completely_and_its_connection_stays_open(stage,
         assert len(response.read()) == 2 * size
 
 
-def test_a_worker_sends_only_the_beginning_of_a_long_response_even_if_the_client_reads_it_at_once(stage, connect):
+def test_a_worker_sends_only_the_beginning_of_a_long_response_to_a_fast_client(stage, connect):
     started, threads = stage(), []
     started.sources.put(threads.append(threading.current_thread().name) or b"x" * (PART // 16) for _ in range(64))
     client = connect(started)

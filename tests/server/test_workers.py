@@ -66,7 +66,7 @@ def processors_of_server():
     return found
 
 
-def test_all_threads_of_a_server_share_one_processor_and_the_thread_that_starts_them_is_not_pinned():
+def test_the_threads_of_a_server_are_pinned_to_one_processor_and_their_starter_is_not():
     ours = os.sched_getaffinity(0)
     found = processors_of_server()
     assert len(found[0]) == 1

@@ -65,7 +65,7 @@ def test_a_job_disabled_across_a_restart_runs_when_it_is_enabled(kala, soon):
     assert kala.runs(job, 2)
 
 
-def test_a_job_without_a_schedule_that_was_created_disabled_runs_when_it_is_enabled_after_a_restart(kala):
+def test_a_job_created_disabled_without_a_schedule_runs_when_enabled_after_a_restart(kala):
     job = kala.create(disabled=True)
     kala.restart()
     kala.settle()
