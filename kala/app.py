@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from kala.api.application import application
 from kala.api.jobs import JobRoutes
+from kala.api.openapi import OpenApiRoutes
 from kala.api.output import Outputs
 from kala.api.route import bind
 from kala.api.routes import ROUTES
@@ -79,7 +80,7 @@ class App:
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
             runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
             system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
-            routes = bind(ROUTES, self._jobs, runs, system)
+            routes = bind(ROUTES, self._jobs, runs, system, OpenApiRoutes(ROUTES))
             wsgi = application(routes, lambda: self.config.allowed_hosts)
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)

@@ -76,7 +76,7 @@ class JobRoutes:
         with self._store.reading() as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
-        return json({"job": views.job_view(job, runs)}, headers={"ETag": f'"{job.spec.digest}"'})
+        return json(schema.OneJob(views.job_view(job, runs)), headers={"ETag": f'"{job.spec.digest}"'})
 
     def replace(self, request: Request) -> Response:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
@@ -112,7 +112,7 @@ class JobRoutes:
             job = replace(job, spec=change.revise(job.spec))
         self._check(job)
         found, slots = self._engine.call(CheckJob(change, _SLOTS))
-        return json({"job": views.job_view(replace(found, id=job.id)), "slots": slots})
+        return json(schema.CheckedJob(views.job_view(replace(found, id=job.id)), slots))
 
     def _check(self, job: Job) -> None:
         """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -18,23 +18,31 @@ from kala.core.limits import LINE, TAG, TAGS
 _SHORT = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
+_LENGTHS = "[0-9]{1,9}[smhdw]|P[0-9.,YMWDTHS]+"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST_LIST = 200
 _MOST_DIGITS = 18
 
 
-class Kind(Protocol):
-    """A type of values: how a text becomes one, and the JSON Schema of that text."""
+class Kind(msgspec.Struct, frozen=True):
+    """A type of values: how a text becomes one, the JSON Schema of that text, and what a value can lead to."""
+
+    errors: ClassVar[tuple[int, ...]] = ()
 
     def parse(self, name: str, given: str) -> Any:
         """Return the value. Raise Invalid, naming the parameter, if the text is not one."""
+        raise NotImplementedError
 
     @property
-    def schema(self) -> dict[str, Any]: ...
+    def schema(self) -> dict[str, Any]:
+        raise NotImplementedError
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """A parameter in the query, the path or a header. `default` is the value of one that is not given."""
+    """A parameter in the query, the path or a header. `default` is the value of one that is not given.
+
+    A header is only described here: its handler reads it, as RFC 9110 says what to do with an invalid one.
+    """
 
     name: str
     kind: Kind
@@ -43,7 +51,7 @@ class Parameter(msgspec.Struct, frozen=True):
     place: Literal["query", "path", "header"] = "query"
 
 
-class Whole(msgspec.Struct, frozen=True):
+class Whole(Kind, frozen=True):
     """A whole number, at least `low` and at most `high`."""
 
     low: int
@@ -66,7 +74,7 @@ class Whole(msgspec.Struct, frozen=True):
         return {"type": "integer", "minimum": self.low, "maximum": high}
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(Kind, frozen=True):
     """One line, without invisible characters."""
 
     def parse(self, name: str, given: str) -> str:
@@ -77,7 +85,7 @@ class Text(msgspec.Struct, frozen=True):
         return {"type": "string", "maxLength": int(LINE)}
 
 
-class Flag(msgspec.Struct, frozen=True):
+class Flag(Kind, frozen=True):
     """`true` or `1`, `false` or `0`."""
 
     def parse(self, name: str, given: str) -> bool:
@@ -90,7 +98,7 @@ class Flag(msgspec.Struct, frozen=True):
         return {"type": "boolean"}
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(Kind, frozen=True):
     """One of some words: the members of an enumeration, or plain strings."""
 
     words: type[StrEnum] | tuple[str, ...]
@@ -109,7 +117,7 @@ class Choice(msgspec.Struct, frozen=True):
         return {"type": "string", "enum": [str(word) for word in self.words]}
 
 
-class Choices(msgspec.Struct, frozen=True):
+class Choices(Kind, frozen=True):
     """One or more of some words, separated by commas; parsed to a frozenset."""
 
     words: type[StrEnum] | tuple[str, ...]
@@ -125,7 +133,7 @@ class Choices(msgspec.Struct, frozen=True):
         return {"type": "array", "items": Choice(self.words).schema, "minItems": 1}
 
 
-class Tags(msgspec.Struct, frozen=True):
+class Tags(Kind, frozen=True):
     """One or more tags of jobs, separated by commas, which no tag has."""
 
     def parse(self, name: str, given: str) -> tuple[str, ...]:
@@ -138,7 +146,7 @@ class Tags(msgspec.Struct, frozen=True):
         return {"type": "array", "items": item, "minItems": 1, "maxItems": int(TAGS)}
 
 
-class Time(msgspec.Struct, frozen=True):
+class Time(Kind, frozen=True):
     """An RFC 3339 time, or an age, which starts with `-`; parsed to a datetime in UTC."""
 
     def parse(self, name: str, given: str) -> datetime:
@@ -149,10 +157,16 @@ class Time(msgspec.Struct, frozen=True):
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "examples": ["2030-01-01T08:00:00Z", "-1h"]}
+        return {
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "pattern": f"^-({_LENGTHS})$"},
+            ],
+            "examples": ["2030-01-01T08:00:00Z", "-1h"],
+        }
 
 
-class Duration(msgspec.Struct, frozen=True):
+class Duration(Kind, frozen=True):
     """A length of time, such as `PT1H` or `1h`."""
 
     def parse(self, name: str, given: str) -> Length:
@@ -163,11 +177,13 @@ class Duration(msgspec.Struct, frozen=True):
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "examples": ["PT1H", "1h"]}
+        return {"type": "string", "pattern": f"^({_LENGTHS})$", "examples": ["PT1H", "1h"]}
 
 
-class JobName(msgspec.Struct, frozen=True):
+class JobName(Kind, frozen=True):
     """The id or the unique name of a job. The store finds out whether there is one."""
+
+    errors = (404, 409)
 
     def parse(self, name: str, given: str) -> str:  # noqa: ARG002  as every kind
         return given
@@ -177,8 +193,10 @@ class JobName(msgspec.Struct, frozen=True):
         return {"type": "string"}
 
 
-class RunId(msgspec.Struct, frozen=True):
+class RunId(Kind, frozen=True):
     """The id of a run. Anything else is a run that does not exist."""
+
+    errors = (404,)
 
     def parse(self, name: str, given: str) -> int:  # noqa: ARG002  as every kind
         if not _is_digits(given):
@@ -190,7 +208,7 @@ class RunId(msgspec.Struct, frozen=True):
         return {"type": "integer", "minimum": 1}
 
 
-class EntityTags(msgspec.Struct, frozen=True):
+class EntityTags(Kind, frozen=True):
     """`*`, or entity tags separated by commas (RFC 9110, 13.1.1); parsed to the set of strong ones, None for `*`."""
 
     def parse(self, name: str, given: str) -> frozenset[str] | None:
@@ -205,6 +223,17 @@ class EntityTags(msgspec.Struct, frozen=True):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "examples": ['"0123456789abcdef01234567"', "*"]}
+
+
+class Bytes(Kind, frozen=True):
+    """A range of bytes. It is parsed with the output: one that makes no sense is ignored (RFC 9110, 14.2)."""
+
+    def parse(self, name: str, given: str) -> str:  # noqa: ARG002  as every kind
+        return given
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": ["bytes=0-99", "bytes=-100"]}
 
 
 JOB = Parameter("id", JobName(), "The id of a job or, if no other job has the same name, its name.", place="path")

@@ -34,13 +34,19 @@ class Media(msgspec.Struct, frozen=True):
     type: str
 
 
+BYTES = Media("application/octet-stream")
+DOT = Media("text/vnd.graphviz; charset=utf-8")
+EVENTS = Media("text/event-stream")
+
+
 class Route(msgspec.Struct, frozen=True, dict=True):
     """A route. Its path is a template such as `/api/v1/job/{id}/`, which also matches without the last slash.
 
     `handler` is a function, or a method of a class whose object `bind` gets. `body` is the type of the JSON in the
-    request, or None for a request without a body. `answers` has the type of each successful response by its status:
-    of its JSON, a Media, or None for no body. `errors` are the statuses of errors that the route adds to the usual
-    ones.
+    request, a tuple of several, or None for no body. `answers` has the content of each successful response by its
+    status: the type of its JSON, a Media, a tuple of several, or None for no body. `errors` are the statuses of errors
+    beside the ones that every route has, and those of its parameters' kinds. `headers` has the meaning of each header
+    of the successful responses.
     """
 
     method: str
@@ -53,6 +59,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     body: Any = None
     answers: Mapping[int, Any] = {}
     errors: tuple[int, ...] = ()
+    headers: Mapping[str, str] = {}
 
     @cached_property
     def in_path(self) -> dict[str, Parameter]:

@@ -1,12 +1,15 @@
 """The table of routes, the more specific before the more general."""
 
+from kala.api import schema
 from kala.api.jobs import JobRoutes
+from kala.api.openapi import OpenApiRoutes
 from kala.api.parameters import (
     IF_MATCH,
     JOB,
     RETURN_DELETED,
     RETURN_RUN,
     RUN,
+    Bytes,
     Choice,
     Choices,
     Flag,
@@ -17,7 +20,7 @@ from kala.api.parameters import (
     Time,
     Whole,
 )
-from kala.api.route import Media, Role, Route
+from kala.api.route import BYTES, DOT, EVENTS, Role, Route
 from kala.api.runs import RunRoutes
 from kala.api.system import SystemRoutes
 from kala.core.run import Cause, State
@@ -39,145 +42,76 @@ _RUN_FILTERS = (
     Parameter("since", Time(), "Only runs not before this time."),
     Parameter("until", Time(), "Only runs not after this time."),
 )
-
-ROUTES = (
-    Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.", _JOB_FILTERS, errors=(404,)),
-    Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.", body=dict),
-    Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs."),
-    Route(
-        "POST",
-        "/api/v1/job/check/",
-        JobRoutes.check,
-        "checkJob",
-        Role.EDITOR,
-        "Check a job, or a change of one, and store nothing.",
-        (Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job."),),
-        dict,
-        errors=(404,),
-    ),
-    Route("GET", "/api/v1/job/{id}/", JobRoutes.get, "getJob", Role.VIEWER, "Read a job.", (JOB,)),
-    Route(
-        "PUT",
-        "/api/v1/job/{id}/",
-        JobRoutes.replace,
-        "replaceJob",
-        Role.EDITOR,
-        "Replace a job.",
-        (JOB, IF_MATCH),
-        dict,
-        errors=(412,),
-    ),
-    Route(
-        "PATCH",
-        "/api/v1/job/{id}/",
-        JobRoutes.patch,
-        "changeJob",
-        Role.EDITOR,
-        "Change a job.",
-        (JOB, IF_MATCH),
-        dict,
-        errors=(412,),
-    ),
-    Route(
-        "DELETE",
-        "/api/v1/job/{id}/",
-        JobRoutes.delete,
-        "deleteJob",
-        Role.EDITOR,
-        "Delete a job and its descendants that have no other parent.",
-        (JOB, RETURN_DELETED, IF_MATCH),
-        errors=(412,),
-    ),
-    Route(
-        "GET",
-        "/api/v1/job/stats/{id}/",
-        JobRoutes.stats,
-        "listStats",
-        Role.VIEWER,
-        "List the results of a job.",
-        (
-            JOB,
-            Parameter("limit", Whole(1), "Only this many of the newest entries."),
-            Parameter("before", Whole(1), "Only entries older than this run_id."),
-        ),
-    ),
-    Route(
-        "POST",
-        "/api/v1/job/start/{id}/",
-        JobRoutes.start,
-        "startJob",
-        Role.OPERATOR,
-        "Run a job now.",
-        (JOB, RETURN_RUN),
-    ),
-    Route(
-        "POST", "/api/v1/job/disable/{id}/", JobRoutes.disable, "disableJob", Role.OPERATOR, "Disable a job.", (JOB,)
-    ),
-    Route("POST", "/api/v1/job/enable/{id}/", JobRoutes.enable, "enableJob", Role.OPERATOR, "Enable a job.", (JOB,)),
-    Route(
-        "GET",
-        "/api/v1/job/{id}/runs/",
-        RunRoutes.of_job,
-        "listRunsOfJob",
-        Role.VIEWER,
-        "List the runs of a job.",
-        (JOB, *_RUN_FILTERS),
-    ),
-    Route(
-        "GET",
-        "/api/v1/run/",
-        RunRoutes.search,
-        "listRuns",
-        Role.VIEWER,
-        "List runs.",
-        (
-            Parameter("job", JobName(), "Only runs of this job, an id or a unique name; a deleted job, by its id."),
-            *_RUN_FILTERS,
-        ),
-    ),
-    Route("GET", "/api/v1/run/{id}/", RunRoutes.get, "getRun", Role.VIEWER, "Read a run.", (RUN,)),
-    Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run.", (RUN,)),
-    Route(
-        "GET",
-        "/api/v1/run/{id}/output/",
-        RunRoutes.output,
-        "getOutput",
-        Role.VIEWER,
-        "Read the output of a run.",
-        (
-            RUN,
-            Parameter("follow", Flag(), "Keep sending new output until the run ends.", default=False),
-            Parameter("tail", Whole(0), "Only this many of the last lines."),
-        ),
-        answers={200: Media("application/octet-stream")},
-    ),
-    Route("POST", "/api/v1/run/{id}/cancel/", RunRoutes.cancel, "cancelRun", Role.OPERATOR, "Cancel a run.", (RUN,)),
-    Route(
-        "POST",
-        "/api/v1/schedule/preview/",
-        SystemRoutes.preview,
-        "previewSchedule",
-        Role.VIEWER,
-        "List the next slots of a schedule.",
-        body=dict,
-    ),
-    Route(
-        "GET",
-        "/api/v1/graph/",
-        SystemRoutes.graph,
-        "getGraph",
-        Role.VIEWER,
-        "Read which job starts which.",
-        (Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json"),),
-    ),
-    Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs."),
-    Route(
-        "GET",
-        "/api/v1/events/",
-        SystemRoutes.events,
-        "followEvents",
-        Role.VIEWER,
-        "Follow changes as server-sent events.",
-        answers={200: Media("text/event-stream")},
-    ),
+_RUNS_OF = Parameter("job", JobName(), "Only runs of this job, an id or a unique name; a deleted job, by its id.")
+_STATS_PAGE = (
+    JOB,
+    Parameter("limit", Whole(1), "Only this many of the newest entries."),
+    Parameter("before", Whole(1), "Only entries older than this run_id."),
 )
+_OUTPUT = (
+    RUN,
+    Parameter("follow", Flag(), "Keep sending new output until the run ends.", default=False),
+    Parameter("tail", Whole(0), "Only this many of the last lines."),
+    Parameter("Range", Bytes(), "One range of bytes (RFC 9110, 14.2), without `follow` and `tail`.", place="header"),
+)
+_GRAPH_FORMAT = Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json")
+_LAST_EVENT = Parameter(
+    "Last-Event-ID", Text(), "The id of the last event received: continue after it.", place="header"
+)
+
+_CHECKED = Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job.")
+_ETAG = {"ETag": "A digest of the fields that the job's owner decides."}
+
+# A table is read by its rows.
+# fmt: off
+ROUTES = (
+    Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.",
+          _JOB_FILTERS, answers={200: schema.Jobs}, errors=(404, 409)),
+    Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
+          body=schema.NewJob, answers={201: schema.Created}),
+    Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
+          answers={204: None}),
+    Route("POST", "/api/v1/job/check/", JobRoutes.check, "checkJob", Role.EDITOR,
+          "Check a job, or a change of one, and store nothing.",
+          (_CHECKED,), body=(schema.NewJob, schema.JobChange), answers={200: schema.CheckedJob}),
+    Route("GET", "/api/v1/job/{id}/", JobRoutes.get, "getJob", Role.VIEWER, "Read a job.",
+          (JOB,), answers={200: schema.OneJob}, headers=_ETAG),
+    Route("PUT", "/api/v1/job/{id}/", JobRoutes.replace, "replaceJob", Role.EDITOR, "Replace a job.",
+          (JOB, IF_MATCH), body=schema.NewJob, answers={200: schema.OneJob}, errors=(412,), headers=_ETAG),
+    Route("PATCH", "/api/v1/job/{id}/", JobRoutes.patch, "changeJob", Role.EDITOR, "Change fields of a job.",
+          (JOB, IF_MATCH), body=schema.JobChange, answers={200: schema.OneJob}, errors=(412,), headers=_ETAG),
+    Route("DELETE", "/api/v1/job/{id}/", JobRoutes.delete, "deleteJob", Role.EDITOR,
+          "Delete a job, and its descendants that have no other parent.",
+          (JOB, RETURN_DELETED, IF_MATCH), answers={200: schema.Deleted, 204: None}, errors=(412,)),
+    Route("GET", "/api/v1/job/stats/{id}/", JobRoutes.stats, "listStats", Role.VIEWER, "List the results of a job.",
+          _STATS_PAGE, answers={200: schema.JobStats}),
+    Route("POST", "/api/v1/job/start/{id}/", JobRoutes.start, "startJob", Role.OPERATOR, "Run a job now.",
+          (JOB, RETURN_RUN), answers={201: schema.OneRun, 204: None}, headers={"Location": "The path of the run."}),
+    Route("POST", "/api/v1/job/disable/{id}/", JobRoutes.disable, "disableJob", Role.OPERATOR, "Disable a job.",
+          (JOB,), answers={204: None}),
+    Route("POST", "/api/v1/job/enable/{id}/", JobRoutes.enable, "enableJob", Role.OPERATOR, "Enable a job.",
+          (JOB,), answers={204: None}),
+    Route("GET", "/api/v1/job/{id}/runs/", RunRoutes.of_job, "listRunsOfJob", Role.VIEWER, "List the runs of a job.",
+          (JOB, *_RUN_FILTERS), answers={200: schema.Runs}),
+    Route("GET", "/api/v1/run/", RunRoutes.search, "listRuns", Role.VIEWER, "List runs.",
+          (_RUNS_OF, *_RUN_FILTERS), answers={200: schema.Runs}),
+    Route("GET", "/api/v1/run/{id}/", RunRoutes.get, "getRun", Role.VIEWER, "Read a run.",
+          (RUN,), answers={200: schema.OneRun}),
+    Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run that has ended.",
+          (RUN,), answers={204: None}, errors=(409,)),
+    Route("GET", "/api/v1/run/{id}/output/", RunRoutes.output, "getOutput", Role.VIEWER, "Read the output of a run.",
+          _OUTPUT, answers={200: BYTES, 206: BYTES}, errors=(416,)),
+    Route("POST", "/api/v1/run/{id}/cancel/", RunRoutes.cancel, "cancelRun", Role.OPERATOR, "Cancel a run.",
+          (RUN,), answers={204: None}, errors=(409,)),
+    Route("POST", "/api/v1/schedule/preview/", SystemRoutes.preview, "previewSchedule", Role.VIEWER,
+          "List the next slots of a schedule.", body=schema.Preview, answers={200: schema.Slots}),
+    Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
+          (_GRAPH_FORMAT,), answers={200: (schema.Graph, DOT)}),
+    Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs.",
+          answers={200: schema.Stats}),
+    Route("GET", "/api/v1/events/", SystemRoutes.events, "followEvents", Role.VIEWER,
+          "Follow changes as server-sent events.", (_LAST_EVENT,), answers={200: EVENTS}),
+    Route("GET", "/api/v1/openapi.json", OpenApiRoutes.get, "getOpenApi", Role.ANYONE, "Read this document.",
+          answers={200: dict}),
+)
+# fmt: on

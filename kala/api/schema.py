@@ -7,22 +7,58 @@ import msgspec
 
 from kala.core import run
 
-NEVER = "0001-01-01T00:00:00Z"
-
-JobId = Annotated[str, msgspec.Meta(description="The id of the job.")]
-
 
 def _said(meaning: str) -> msgspec.Meta:
     return msgspec.Meta(description=meaning)
 
 
-_NEVER = f'"Never" is {NEVER}.'
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Never = Annotated[datetime, msgspec.Meta(tz=True, description="0001-01-01T00:00:00Z means never.")]
+JobId = Annotated[str, _said("The id of the job.")]
+Reason = Annotated[
+    str, msgspec.Meta(extra_json_schema={"enum": ["worker", "job", "pool", "retry", "disabled", "start"]})
+]
 
 
 class Error(msgspec.Struct, frozen=True):
     """What is wrong with a request, and what to do."""
 
     error: Annotated[str, _said("One sentence.")]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A job in a response. It gets its fields from their table."""
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """The `remote_properties` of a job in a response. It gets its fields from their table."""
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """A job in a request that creates or replaces it. Its schema is made from the table of fields."""
+
+
+class JobChange(msgspec.Struct, frozen=True):
+    """A merge patch of a job (RFC 7396). Its schema is made from the table of fields."""
+
+
+class OneJob(msgspec.Struct, frozen=True):
+    """A job."""
+
+    job: Job
+
+
+class CheckedJob(msgspec.Struct, frozen=True):
+    """A job as it would be, and the next slots of its schedule."""
+
+    job: Job
+    slots: list[Time]
+
+
+class Jobs(msgspec.Struct, frozen=True):
+    """Jobs by their ids, in the order of their creation."""
+
+    jobs: dict[str, Job]
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -53,17 +89,15 @@ class Run(msgspec.Struct, frozen=True):
     cause: Annotated[run.Cause, _said("Why the run exists.")]
     cause_run_id: Annotated[int | None, _said("The run that caused this one: of the parent, failed, or retried.")]
     state: run.State
-    waiting_for: Annotated[
-        str | None, _said("Why the run has not started: worker, job, pool, retry, disabled, or start.")
-    ]
-    not_before: Annotated[datetime | None, _said("When a retry may start.")]
+    waiting_for: Annotated[Reason | None, _said("Why the run has not started.")]
+    not_before: Annotated[Time | None, _said("When a retry may start.")]
     pool: str
     priority: int
     attempt: Annotated[int, _said("0 for the first attempt, 1 for its first retry, and so on.")]
-    slot: Annotated[datetime | None, _said("When the run was due.")]
-    queued_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    slot: Annotated[Time | None, _said("When the run was due.")]
+    queued_at: Time
+    started_at: Time | None
+    ended_at: Time | None
     lateness: Annotated[float | None, _said("Seconds from the slot to the start.")]
     duration: Annotated[float | None, _said("Seconds from the start to the end.")]
     message: Annotated[str, _said("How the run ended, in words.")]
@@ -91,7 +125,7 @@ class Stat(msgspec.Struct, frozen=True):
     """The last attempt of a slot or start."""
 
     job_id: JobId
-    ran_at: Annotated[datetime, _said(f"When the attempt started. {_NEVER}")]
+    ran_at: Never
     number_of_retries: int
     success: bool
     execution_duration: Annotated[int, _said("In nanoseconds.")]
@@ -112,9 +146,9 @@ class Totals(msgspec.Struct, frozen=True):
     jobs: int
     error_count: int
     success_count: int
-    next_run_at: Annotated[datetime, _said(f"The next slot of all jobs. {_NEVER}")]
-    last_attempted_run: Annotated[datetime, _said(f"When the newest attempt began. {_NEVER}")]
-    created: Annotated[datetime, _said("When the totals were read.")]
+    next_run_at: Never
+    last_attempted_run: Never
+    created: Annotated[Time, _said("When the totals were read.")]
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -133,7 +167,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 class Slots(msgspec.Struct, frozen=True):
     """The next slots of a schedule."""
 
-    slots: list[datetime]
+    slots: list[Time]
 
 
 class GraphNode(msgspec.Struct, frozen=True):

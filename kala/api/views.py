@@ -100,20 +100,20 @@ def _expression(field: Field, source: str) -> str:
     return f"{value} or None" if kinds.is_null_if_empty(field.kind) else value
 
 
-def _builder(name: str, parameters: str, expressions: Mapping[str, str], **names: Any) -> Any:
+def _builder(kind: type[msgspec.Struct], parameters: str, expressions: Mapping[str, str], **names: Any) -> Any:
     """Return a function that makes an object in JSON: a struct, as a dict takes twice as long to build and encode.
 
     The function is compiled from the expressions, in which the `names` can stand, because lists have thousands of jobs:
     a loop over the fields takes three times as long.
     """
-    struct = msgspec.defstruct(name, [(key, Any) for key in expressions], frozen=True)
+    struct = msgspec.defstruct(kind.__name__, [(key, Any) for key in expressions], bases=(kind,), frozen=True)
     source = f"lambda {parameters}: struct({', '.join(expressions.values())})"
     return eval(source, {"struct": struct, **names})  # noqa: S307  only the tables of fields are in the source
 
 
-_build_remote = _builder("Remote", "action", _expressions(REMOTE, "action"))
+_build_remote = _builder(schema.Remote, "action", _expressions(REMOTE, "action"))
 _build_job = _builder(
-    "Job",
+    schema.Job,
     "job, spec, action, metadata, stats",
     {
         "id": ADDED["id"].expression,
@@ -142,10 +142,10 @@ def _metadata(counts: Counts) -> _Metadata:
     )
 
 
-def job_view(job: Job, runs: Iterable[Run] = ()) -> msgspec.Struct:
+def job_view(job: Job, runs: Iterable[Run] = ()) -> schema.Job:
     """Return a job's JSON, with its newest runs if they are given."""
     stats = [stat_view(run) for run in runs] or None
-    view: msgspec.Struct = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats)
+    view: schema.Job = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats)
     return view
 
 

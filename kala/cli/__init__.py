@@ -15,6 +15,7 @@ _COMMANDS = {
     "config": "kala.cli.config:config",
     "backup": "kala.cli.backup:backup",
     "restore": "kala.cli.backup:restore",
+    "openapi": "kala.cli.openapi:openapi",
     "version": "kala.cli.version:version",
 }
 

@@ -31,6 +31,7 @@ def test_help_names_every_command_with_a_sentence():
         "config",
         "backup",
         "restore",
+        "openapi",
         "version",
     ]
 

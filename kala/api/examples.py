@@ -1,0 +1,75 @@
+"""Examples of requests and responses for the OpenAPI document, built as Kala builds its responses."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from kala.api import schema, views
+from kala.core.job import Command, Counts, Job, Spec
+from kala.core.run import Cause, Outcome, Run, State
+from kala.store.jobs import Totals
+
+_SLOT = datetime(2030, 1, 1, 3, tzinfo=UTC)
+_STARTED = _SLOT + timedelta(microseconds=1_981)
+_DURATION = 5_734_443
+_ENDED = _STARTED + timedelta(microseconds=_DURATION // 1000)
+_CHECK_ID = "ca40d9c4-edd0-4e75-8e8b-7502c5fb8f2b"
+_JOB = Job(
+    id="d49ef221-642e-4374-8cc4-8a429d06aefd",
+    spec=Spec(
+        name="backup",
+        action=Command("tar cf /tmp/b.tar /etc/hostname"),
+        schedule="R/2030-01-01T03:00:00Z/P1D",
+        retries=2,
+        owner="ops@example.org",
+    ),
+    created_at=_SLOT - timedelta(days=1),
+    next_due=_SLOT + timedelta(days=1),
+    children=(_CHECK_ID,),
+    counts=Counts(successes=1, finished=1, last_success=_ENDED, last_attempt=_STARTED),
+)
+_RUN = Run(
+    id=1,
+    job_id=_JOB.id,
+    job_name=_JOB.spec.name,
+    cause=Cause.SCHEDULE,
+    queued_at=_SLOT,
+    due_at=_SLOT,
+    state=State.SUCCEEDED,
+    slot=_SLOT,
+    started_at=_STARTED,
+    outcome=Outcome(state=State.SUCCEEDED, ended_at=_ENDED, duration=_DURATION, exit_code=0),
+)
+_TOTALS = Totals(jobs=2, disabled=0, successes=2, errors=0, last_attempt=_STARTED, next_due=_JOB.next_due)
+
+_SHOWN: list[Any] = [
+    schema.Error("no job has the id or name 'backup'"),
+    schema.Created(_JOB.id),
+    schema.Deleted([schema.DeletedJob(_JOB.id, "backup"), schema.DeletedJob(_CHECK_ID, "check")]),
+    schema.OneRun(views.run_view(_RUN)),
+    schema.Runs([views.run_view(_RUN)], next_before=None),
+    schema.JobStats([views.stat_view(_RUN)]),
+    schema.Stats(views.totals_view(_TOTALS, _ENDED)),
+    schema.Preview(schedule="R/2030-01-31T08:00:00Z/P1M", count=3),
+    schema.Slots([datetime(2030, month, day, 8, tzinfo=UTC) for month, day in ((1, 31), (2, 28), (3, 31))]),
+    schema.Graph(
+        [schema.GraphNode(_JOB.id, "backup", disabled=False), schema.GraphNode(_CHECK_ID, "check", disabled=False)],
+        [schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],
+    ),
+]
+_JOB_VIEW = msgspec.to_builtins(views.job_view(_JOB, [_RUN]))
+EXAMPLES: dict[Any, Any] = {
+    schema.NewJob: {
+        "name": "backup",
+        "command": "tar cf /tmp/b.tar /etc/hostname",
+        "schedule": "R/2030-01-01T03:00:00Z/P1D",
+        "retries": 2,
+        "owner": "ops@example.org",
+    },
+    schema.JobChange: {"retries": 5, "epsilon": "PT10M"},
+    schema.OneJob: {"job": _JOB_VIEW},
+    schema.CheckedJob: {"job": _JOB_VIEW, "slots": ["2030-01-02T03:00:00Z", "2030-01-03T03:00:00Z"]},
+    schema.Jobs: {"jobs": {_JOB.id: msgspec.to_builtins(views.job_view(_JOB))}},
+    **{type(shown): msgspec.to_builtins(shown) for shown in _SHOWN},
+}

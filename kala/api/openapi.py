@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the structs in their requests and responses."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from kala import __version__
+from kala.api import job_schema, schema
+from kala.api.examples import EXAMPLES
+from kala.api.http import Request, Response
+from kala.api.parameters import Parameter
+from kala.api.route import Media, Route
+
+_INFO = {
+    "title": "Kala",
+    "version": __version__,
+    "summary": "A job scheduler: it runs commands and makes HTTP calls on a schedule, and records each run.",
+    "description": (
+        "Each path works with and without its last slash, and `HEAD` wherever `GET` does. An error is a JSON object "
+        "with one sentence."
+    ),
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+# Every request can have a URL, headers or a sender that Kala refuses, or find Kala short of something.
+_ERRORS_OF_ALL = (400, 403, 503)
+_ERRORS_OF_BODIES = (413,)
+_ERRORS_BY_PLACE = {"path": (414,), "query": (414,), "header": (431,)}
+_ERRORS = {
+    400: ("Invalid", "The request or a value in it is invalid; the sentence names the field."),
+    403: ("Forbidden", "The request comes from another web site or from an HTTP job."),
+    404: ("NotFound", "There is no job or run with this id or name."),
+    409: ("Conflict", "The state of the job or run does not allow this, or several jobs have the name."),
+    412: ("Changed", "The job has changed since it was read."),
+    413: ("TooLarge", "The body is too large."),
+    414: ("UriTooLong", "The URL is too long."),
+    416: ("OutOfRange", "The range begins after the end of the output."),
+    431: ("HeadersTooLarge", "The headers are too large."),
+    503: ("Busy", "The database is not available now, or a limit is reached; try again after `Retry-After`."),
+}
+_ERROR = "#/components/responses/{}"
+_SCHEMA = "#/components/schemas/{name}"
+_JOBS = {schema.Job: job_schema.shown, schema.NewJob: job_schema.created, schema.JobChange: job_schema.changed}
+
+
+class OpenApiRoutes:
+    """The handler of `/api/v1/openapi.json`."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = routes
+
+    def get(self, _: Request) -> Response:
+        return Response(body=self._written)
+
+    @cached_property
+    def _written(self) -> bytes:
+        return written(self._routes)
+
+
+def written(routes: Iterable[Route], indent: int = -1) -> bytes:
+    """Return the document as JSON: on one line, or indented by a number of spaces."""
+    return msgspec.json.format(msgspec.json.encode(document(routes)), indent=indent)
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """Return the document as JSON values."""
+    routes = list(routes)
+    types = list(dict.fromkeys(_types(routes)))
+    schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMA)
+    components |= {kind.__name__: {"title": kind.__name__} | made() for kind, made in _JOBS.items()}
+    found = dict(zip(types, schemas, strict=True))
+    errors = sorted({status for route in routes for status in _errors(route)})
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, found)
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "responses": dict(_error(status, found) for status in errors),
+        },
+    }
+
+
+def _types(routes: Iterable[Route]) -> Iterator[Any]:
+    yield schema.Error
+    for route in routes:
+        for content in (route.body, *route.answers.values()):
+            yield from (part for part in _contents(content) if not isinstance(part, Media))
+
+
+def _contents(content: Any) -> tuple[Any, ...]:
+    if content is None:
+        return ()
+    return content if isinstance(content, tuple) else (content,)
+
+
+def _errors(route: Route) -> list[int]:
+    kinds = {status for parameter in route.parameters for status in parameter.kind.errors}
+    places = {status for parameter in route.parameters for status in _ERRORS_BY_PLACE[parameter.place]}
+    bodies = _ERRORS_OF_BODIES if route.body is not None else ()
+    return sorted({*_ERRORS_OF_ALL, *kinds, *places, *bodies, *route.errors})
+
+
+def _operation(route: Route, found: dict[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {"operationId": route.operation_id, "summary": route.summary}
+    if route.parameters:
+        operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _body(route.body, found)}
+    answers = {str(status): _answer(status, answer, route.headers, found) for status, answer in route.answers.items()}
+    errors = {str(status): {"$ref": _ERROR.format(_ERRORS[status][0])} for status in _errors(route)}
+    return operation | {"responses": answers | errors}
+
+
+def _body(body: Any, found: dict[Any, Any]) -> dict[str, Any]:
+    first, *others = _contents(body)
+    shown = _json(first, found)
+    if others:
+        shown["application/json"]["schema"] = {"anyOf": [found[kind] for kind in (first, *others)]}
+    return shown
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    kind = parameter.kind.schema
+    if isinstance(parameter.default, int | str):
+        kind["default"] = parameter.default
+    shown: dict[str, Any] = {"name": parameter.name, "in": parameter.place, "description": parameter.meaning}
+    if parameter.place == "path":
+        shown["required"] = True
+    if kind.get("type") == "array":
+        shown |= {"style": "form", "explode": False}
+    return shown | {"schema": kind}
+
+
+def _answer(status: int, answer: Any, headers: Mapping[str, str], found: dict[Any, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if headers:
+        shown["headers"] = {name: {"description": headers[name], "schema": {"type": "string"}} for name in headers}
+    content: dict[str, Any] = {}
+    for part in _contents(answer):
+        content |= {part.type: {}} if isinstance(part, Media) else _json(part, found)
+    return shown | {"content": content} if content else shown
+
+
+def _error(status: int, found: dict[Any, Any]) -> tuple[str, dict[str, Any]]:
+    name, meaning = _ERRORS[status]
+    return name, {"description": meaning, "content": _json(schema.Error, found)}
+
+
+def _json(kind: Any, found: dict[Any, Any]) -> dict[str, Any]:
+    example = {"example": EXAMPLES[kind]} if kind in EXAMPLES else {}
+    return {"application/json": {"schema": found[kind]} | example}
