@@ -37,7 +37,7 @@ crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
 # What starts processes of Kala, or waits for timeouts of HTTP connections.
-SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py \
+SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py tests/api/test_conformance.py \
 	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
 	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
@@ -61,7 +61,7 @@ test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 
 .PHONY: fuzz
 fuzz: $(VENV)/dev  ## the laws with fifty times as many examples, for an hour; FUZZ=tests/core for some of them
 	$(BIN)/python -m pytest --hypothesis-profile long --timeout 7200 $(or $(FUZZ),tests/core tests/engine/test_machine.py \
-		tests/engine/test_model.py tests/api/test_raw_bytes.py tests/api/test_round_trips.py tests/api/test_job_input.py)
+		tests/engine/test_model.py $(patsubst %,tests/api/test_%.py,conformance job_input raw_bytes round_trips))
 
 .PHONY: lint
 lint: $(VENV)/dev  ## ruff and mypy
