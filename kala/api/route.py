@@ -90,28 +90,37 @@ class Route(msgspec.Struct, frozen=True, dict=True):
 
 
 class Table:
-    """Routes by path and method. Of two that match a path, the first one wins."""
+    """Routes by path and method. If several match, one without parameters in its path wins, then the first."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         paths: dict[str, dict[str, Route]] = {}
         for route in routes:
-            paths.setdefault(route.path, {})[route.method] = route
-        self._paths = [(_pattern(path), methods) for path, methods in paths.items()]
+            paths.setdefault(route.path.removesuffix("/"), {})[route.method] = route
+        self._fixed = {path: methods for path, methods in paths.items() if "{" not in path}
+        # By the number of slashes, which a parameter cannot match.
+        self._templates: dict[int, list[tuple[re.Pattern[str], dict[str, Route]]]] = {}
+        for path, methods in paths.items():
+            if path not in self._fixed:
+                self._templates.setdefault(path.count("/"), []).append((_pattern(path), methods))
 
     def find(self, path: str, method: str) -> tuple[Route | None, dict[str, str], list[str]]:
         """Return the route and the path's parameters. Without a route, return the methods that the path allows."""
-        allowed: list[str] = []
-        for pattern, methods in self._paths:
-            match = pattern.fullmatch(path.removesuffix("/"))
+        path = path.removesuffix("/")
+        methods = self._fixed.get(path, {})
+        if method in methods:
+            return methods[method], {}, []
+        allowed = {*methods}
+        for pattern, methods in self._templates.get(path.count("/"), ()):
+            match = pattern.fullmatch(path)
             if match and method in methods:
                 return methods[method], match.groupdict(), []
             if match:
-                allowed += methods
-        return None, {}, sorted(set(allowed))
+                allowed.update(methods)
+        return None, {}, sorted(allowed)
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path.removesuffix("/")))
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
 
 
 def bind(routes: Iterable[Route], *parts: object) -> Table:
