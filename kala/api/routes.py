@@ -68,7 +68,7 @@ ROUTES = (
     Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.",
           _JOB_FILTERS, answers={200: schema.Jobs}, errors=(404, 409)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
-          body=schema.NewJob, answers={201: schema.Created}),
+          body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
           answers={204: None}),
     Route("POST", "/api/v1/job/check/", JobRoutes.check, "checkJob", Role.EDITOR,
