@@ -7,7 +7,9 @@ import msgspec
 
 from kala.api import schema, views
 from kala.core.job import Command, Counts, Job, Spec
+from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.core.run import Cause, Outcome, Run, State
+from kala.server.body import BodyTooLarge
 from kala.store.jobs import Totals
 
 _SLOT = datetime(2030, 1, 1, 3, tzinfo=UTC)
@@ -43,8 +45,21 @@ _RUN = Run(
 )
 _TOTALS = Totals(jobs=2, disabled=0, successes=2, errors=0, last_attempt=_STARTED, next_due=_JOB.next_due)
 
+ERRORS = {
+    400: 'limit: must be a whole number between 1 and 1000, not "0"',
+    403: "Origin: 'http://evil.example' is another site; requests from other websites are not allowed",
+    404: "no job has the id or name 'backup'",
+    409: "more than one job has the name 'backup'; use an id",
+    412: f"job {_JOB.id} (backup) was changed since you read it; read it again",
+    413: str(BodyTooLarge(BODY_BYTES)),
+    414: f"URL: longer than {URL_BYTES} bytes; use a shorter URL",
+    416: "Range: 'bytes=100-' starts after the end of the output, which is 35 bytes long",
+    431: f"headers: more than {HEADER_LINES}, or larger than {HEAD_BYTES} bytes together; send fewer",
+    503: "no response within 30 s; check whether the change was made before you try again",
+}
+"""A sentence for each status of an error."""
+
 _SHOWN: list[Any] = [
-    schema.Error("no job has the id or name 'backup'"),
     schema.Created(_JOB.id),
     schema.Deleted([schema.DeletedJob(_JOB.id, "backup"), schema.DeletedJob(_CHECK_ID, "check")]),
     schema.OneRun(views.run_view(_RUN)),

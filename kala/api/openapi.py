@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from http import HTTPStatus
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
 
 from kala import __version__
 from kala.api import job_schema, schema
-from kala.api.examples import EXAMPLES
+from kala.api.examples import ERRORS, EXAMPLES
 from kala.api.http import Request, Response
 from kala.api.parameters import Parameter
 from kala.api.route import Media, Route
@@ -69,7 +70,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     routes = list(routes)
     types = list(dict.fromkeys(_types(routes)))
     schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMA)
-    components |= {kind.__name__: {"title": kind.__name__} | made() for kind, made in _JOBS.items()}
+    components |= {kind.__name__: _described(kind) | made() for kind, made in _JOBS.items()}
     found = dict(zip(types, schemas, strict=True))
     errors = sorted({status for route in routes for status in _errors(route)})
     paths: dict[str, dict[str, Any]] = {}
@@ -84,6 +85,10 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "responses": dict(_error(status, found) for status in errors),
         },
     }
+
+
+def _described(kind: type) -> dict[str, Any]:
+    return {"title": kind.__name__, "description": cleandoc(kind.__doc__ or "")}
 
 
 def _types(routes: Iterable[Route]) -> Iterator[Any]:
@@ -149,7 +154,8 @@ def _answer(status: int, answer: Any, headers: Mapping[str, str], found: dict[An
 
 def _error(status: int, found: dict[Any, Any]) -> tuple[str, dict[str, Any]]:
     name, meaning = _ERRORS[status]
-    return name, {"description": meaning, "content": _json(schema.Error, found)}
+    content = {"schema": found[schema.Error], "example": {"error": ERRORS[status]}}
+    return name, {"description": meaning, "content": {"application/json": content}}
 
 
 def _json(kind: Any, found: dict[Any, Any]) -> dict[str, Any]:

@@ -26,20 +26,23 @@ class Error(msgspec.Struct, frozen=True):
     error: Annotated[str, _said("One sentence.")]
 
 
+# A job, its remote_properties, and a job in a request get their fields and schemas from the table of job fields.
+
+
 class Job(msgspec.Struct, frozen=True):
-    """A job in a response. It gets its fields from their table."""
+    """A job in a response."""
 
 
 class Remote(msgspec.Struct, frozen=True):
-    """The `remote_properties` of a job in a response. It gets its fields from their table."""
+    """The `remote_properties` of a job in a response."""
 
 
 class NewJob(msgspec.Struct, frozen=True):
-    """A job in a request that creates or replaces it. Its schema is made from the table of fields."""
+    """A job in a request. Names of fields are not case-sensitive, and null means that a field is not given."""
 
 
 class JobChange(msgspec.Struct, frozen=True):
-    """A merge patch of a job (RFC 7396). Its schema is made from the table of fields."""
+    """A merge patch of a job (RFC 7396): null resets a field to its default."""
 
 
 class OneJob(msgspec.Struct, frozen=True):

@@ -9,10 +9,12 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from kala.api import schema
+from kala.api.examples import ERRORS
 from kala.api.openapi import document
-from kala.api.route import Media, Role
+from kala.api.route import Role
 from kala.api.routes import ROUTES
 from kala.cli import commands
+from kala.core.limits import URL_BYTES
 
 STORED = Path(__file__).parents[2] / "docs/openapi.json"
 # As JSON, as a client has it.
@@ -31,7 +33,7 @@ def contents():
     yield from DOCUMENT["components"]["responses"].items()
 
 
-JSON = {
+BODIES = {
     name: of["content"]["application/json"] for name, of in contents() if "application/json" in of.get("content", {})
 }
 # These have no struct: the document itself.
@@ -76,20 +78,30 @@ class TestARoute:
         assert [f"{{{name}}}" for name in route.in_path] == [part for part in route.path.split("/") if "{" in part]
 
 
-@pytest.mark.parametrize("name", JSON.keys() - WITHOUT_EXAMPLE)
+@pytest.mark.parametrize("name", BODIES.keys() - WITHOUT_EXAMPLE)
 def test_each_json_has_an_example_that_agrees_with_its_schema(name):
-    rules = JSON[name]["schema"] | {"components": DOCUMENT["components"]}
-    Draft202012Validator(rules).validate(JSON[name]["example"])
+    rules = BODIES[name]["schema"] | {"components": DOCUMENT["components"]}
+    Draft202012Validator(rules).validate(BODIES[name]["example"])
 
 
-@pytest.mark.parametrize("name", [name for name in JSON if name.endswith(" body") and name.startswith("create")])
+@pytest.mark.parametrize("name", [name for name in BODIES if name.endswith(" body") and name.startswith("create")])
 def test_an_example_of_a_body_is_accepted(idle_api, name):
     [route] = [route for route in ROUTES if f"{route.operation_id} body" == name]
-    response = idle_api.ask(route.method, route.path, JSON[name]["example"])
+    response = idle_api.ask(route.method, route.path, BODIES[name]["example"])
     assert response.status in route.answers, response.body
 
 
-def test_media_types_are_those_of_the_responses(idle_api):
-    for route in ROUTES:
-        media = [of for answer in route.answers.values() for of in (answer if isinstance(answer, tuple) else (answer,))]
-        assert all(of.type for of in media if isinstance(of, Media))
+@pytest.mark.parametrize(
+    ("status", "request_line"),
+    [
+        (400, "GET /api/v1/run/?limit=0"),
+        (404, "GET /api/v1/job/backup/"),
+        (409, "POST /api/v1/job/start/twice/"),
+        (414, f"GET /api/v1/job/?q={'a' * URL_BYTES}"),
+    ],
+)
+def test_an_example_of_an_error_is_what_kala_says(idle_api, status, request_line):
+    for _ in range(2):
+        idle_api.create(name="twice")
+    response = idle_api.ask(*request_line.split())
+    assert (response.status, response.error.replace("twice", "backup")) == (status, ERRORS[status])
