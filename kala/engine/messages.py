@@ -86,6 +86,15 @@ class StartJob(Change[Run], frozen=True):
         return requests.start_job(step, self.job)
 
 
+class RetryRun(Change[Run], frozen=True):
+    """The answer is the new run: queued, running or skipped."""
+
+    run_id: int
+
+    def carry_out(self, step: Step) -> Run:
+        return requests.retry_run(step, self.run_id)
+
+
 class CancelRun(Change[None], frozen=True):
     """A running run is asked to end; its end is reported later."""
 

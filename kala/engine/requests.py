@@ -149,10 +149,31 @@ def clean_up(step: Step) -> None:
 
 
 def start_job(step: Step, given: str) -> Run:
-    job = step.jobs.resolve(given)
+    return _start(step, step.jobs.resolve(given), retried=None)
+
+
+def retry_run(step: Step, run_id: int) -> Run:
+    """Start the job of a run that has ended again, for the same slot.
+
+    The new run is a manual start, as its job's retries and epsilon begin again with it.
+    """
+    run = _run(step, run_id)
+    if run.state in MOVES:
+        raise Conflict(f"run {run_id} is {run.state}; only runs that have ended can be retried")
+    job = step.jobs.get(run.job_id)
+    if job is None:
+        raise Conflict(f"run {run_id}: its job {run.job_id} ({run.job_name}) was deleted; create the job again")
+    return _start(step, job, retried=run)
+
+
+def _start(step: Step, job: Job, *, retried: Run | None) -> Run:
+    """Start a job by request; `retried` is the run that is retried."""
     if job.spec.disabled:
         raise Conflict(f"job {job.id} ({job.spec.name}) is disabled; enable it before starting it")
-    return queue.admit(step, queue.new_run(step, job, Cause.MANUAL), job, is_busy=queue.is_busy(step, job))
+    run = queue.new_run(step, job, Cause.MANUAL)
+    if retried:
+        run = replace(run, slot=retried.slot, cause_run=retried.id)
+    return queue.admit(step, run, job, is_busy=queue.is_busy(step, job))
 
 
 def cancel_run(step: Step, run_id: int) -> None:
