@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from kala.api import job_input, schema, views
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json, no_content
+from kala.api.idempotency import Repeatable
 from kala.api.paging import long_response, pages
 from kala.api.parameters import IF_MATCH
+from kala.api.runs import run_created
 from kala.config import Config
 from kala.core import policy
 from kala.core.job import Job, Spec
@@ -41,12 +43,16 @@ class JobRoutes:
         self._engine = engine
         self._store = store
         self._groups = groups
+        self._repeatable = Repeatable(engine, store)
         self._settings = settings
 
     def create(self, request: Request) -> Response:
+        return self._repeatable.call(request, "create", lambda: self._creation(request), _created)
+
+    def _creation(self, request: Request) -> CreateJob:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
         self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
-        return json(schema.Created(self._engine.call(CreateJob(spec)).id), 201)
+        return CreateJob(spec)
 
     def search(self, request: Request) -> Response:
         wanted = JobFilter(
@@ -135,11 +141,8 @@ class JobRoutes:
         return no_content()
 
     def start(self, request: Request) -> Response:
-        run = self._engine.call(StartJob(request.path["id"]))
-        place = {"Location": f"/api/v1/run/{run.id}/"}
-        if not request.query["return"]:
-            return Response(204, headers=place)
-        return json(schema.OneRun(views.run_view(run)), 201, place)
+        respond = run_created if request.query["return"] else _run_located
+        return self._repeatable.call(request, "start", lambda: StartJob(request.path["id"]), respond)
 
     def disable(self, request: Request) -> Response:
         return self._set_disabled(request, is_disabled=True)
@@ -176,6 +179,14 @@ def _expected(request: Request) -> frozenset[str] | None:
     """Return the digests that the client accepts, None for any."""
     given = request.headers.get(IF_MATCH.name)
     return None if given is None else IF_MATCH.kind.parse(IF_MATCH.name, given)
+
+
+def _created(job: Job) -> Response:
+    return json(schema.Created(job.id), 201)
+
+
+def _run_located(run: Run) -> Response:
+    return Response(204, headers=views.run_location(run))
 
 
 def _entries(placed: list[tuple[int, Job]]) -> bytes:

@@ -20,6 +20,7 @@ _ISO = {"s": "PT{}S", "m": "PT{}M", "h": "PT{}H", "d": "P{}D", "w": "P{}W"}
 _ENTITY_TAG = re.compile(r'(W/)?"([^"]*)"')
 _LENGTHS = "[0-9]{1,9}[smhdw]|P[0-9.,YMWDTHS]+"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_KEY = re.compile("[!-~]{1,255}", re.ASCII)
 _LONGEST_LIST = 200
 _MOST_DIGITS = 18
 
@@ -236,8 +237,26 @@ class Bytes(Kind, frozen=True):
         return {"type": "string", "examples": ["bytes=0-99", "bytes=-100"]}
 
 
+class Key(Kind, frozen=True):
+    """A text of visible ASCII characters, chosen by the client."""
+
+    errors = (409,)
+
+    def parse(self, name: str, given: str) -> str:
+        if not _KEY.fullmatch(given):
+            raise fields.invalid(name, given, "1 to 255 visible ASCII characters")
+        return given
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{_KEY.pattern}$"}
+
+
 JOB = Parameter("id", JobName(), "The id of a job or, if no other job has the same name, its name.", place="path")
 RUN = Parameter("id", RunId(), "The id of a run.", place="path")
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key", Key(), "Repeat the response to the request with this key, if there was one.", place="header"
+)
 RETURN_DELETED = Parameter("return", Choice(("deleted",)), "Respond with the deleted jobs.")
 IF_MATCH = Parameter(
     "If-Match",

@@ -4,6 +4,7 @@ from kala.api import schema
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.parameters import (
+    IDEMPOTENCY_KEY,
     IF_MATCH,
     JOB,
     RETURN_DELETED,
@@ -60,6 +61,7 @@ _LAST_EVENT = Parameter(
 )
 
 _CHECKED = Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job.")
+_LOCATION = {"Location": "The path of the run."}
 _ETAG = {"ETag": "A digest of the fields that the job's owner decides."}
 
 # A table is read by its rows.
@@ -68,7 +70,7 @@ ROUTES = (
     Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.",
           _JOB_FILTERS, answers={200: schema.Jobs}, errors=(404, 409)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
-          body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
+          (IDEMPOTENCY_KEY,), body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
           answers={204: None}),
     Route("POST", "/api/v1/job/check/", JobRoutes.check, "checkJob", Role.EDITOR,
@@ -86,7 +88,7 @@ ROUTES = (
     Route("GET", "/api/v1/job/stats/{id}/", JobRoutes.stats, "listStats", Role.VIEWER, "List the results of a job.",
           _STATS_PAGE, answers={200: schema.JobStats}),
     Route("POST", "/api/v1/job/start/{id}/", JobRoutes.start, "startJob", Role.OPERATOR, "Run a job now.",
-          (JOB, RETURN_RUN), answers={201: schema.OneRun, 204: None}, headers={"Location": "The path of the run."}),
+          (JOB, RETURN_RUN, IDEMPOTENCY_KEY), answers={201: schema.OneRun, 204: None}, headers=_LOCATION),
     Route("POST", "/api/v1/job/disable/{id}/", JobRoutes.disable, "disableJob", Role.OPERATOR, "Disable a job.",
           (JOB,), answers={204: None}),
     Route("POST", "/api/v1/job/enable/{id}/", JobRoutes.enable, "enableJob", Role.OPERATOR, "Enable a job.",
@@ -103,6 +105,9 @@ ROUTES = (
           _OUTPUT, answers={200: BYTES, 206: BYTES}, errors=(416,)),
     Route("POST", "/api/v1/run/{id}/cancel/", RunRoutes.cancel, "cancelRun", Role.OPERATOR, "Cancel a run.",
           (RUN,), answers={204: None}, errors=(409,)),
+    Route("POST", "/api/v1/run/{id}/retry/", RunRoutes.retry, "retryRun", Role.OPERATOR,
+          "Run the job of a run that has ended again, for the same slot.",
+          (RUN, IDEMPOTENCY_KEY), answers={201: schema.OneRun}, errors=(409,), headers=_LOCATION),
     Route("POST", "/api/v1/schedule/preview/", SystemRoutes.preview, "previewSchedule", Role.VIEWER,
           "List the next slots of a schedule.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",

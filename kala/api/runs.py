@@ -2,11 +2,12 @@
 
 from kala.api import schema, views
 from kala.api.http import Request, Response, json, no_content
+from kala.api.idempotency import Repeatable
 from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
 from kala.core.errors import no_run
 from kala.core.run import Run
 from kala.engine.engine import Engine
-from kala.engine.messages import CancelRun, DeleteRun
+from kala.engine.messages import CancelRun, DeleteRun, RetryRun
 from kala.runner.executor import Executor
 from kala.store.history import RunFilter
 from kala.store.store import Session, Store
@@ -20,6 +21,7 @@ class RunRoutes:
         self._store = store
         self._outputs = outputs
         self._executor = executor
+        self._repeatable = Repeatable(engine, store)
 
     def search(self, request: Request) -> Response:
         with self._store.reading() as session:
@@ -41,6 +43,9 @@ class RunRoutes:
     def _view(self, run: Run) -> schema.Run:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
         return views.run_view(self._executor.as_it_stands(run))
+
+    def retry(self, request: Request) -> Response:
+        return self._repeatable.call(request, "retry", lambda: RetryRun(request.path["id"]), run_created)
 
     def cancel(self, request: Request) -> Response:
         self._engine.call(CancelRun(request.path["id"]))
@@ -67,6 +72,11 @@ class RunRoutes:
         if run is None:
             raise no_run(request.path["id"])
         return run
+
+
+def run_created(run: Run) -> Response:
+    """Return the response to a request that has created a run."""
+    return json(schema.OneRun(views.run_view(run)), 201, views.run_location(run))
 
 
 def _search(session: Session, request: Request, job_id: str | None) -> list[Run]:

@@ -192,6 +192,11 @@ def run_view(run: Run) -> schema.Run:
     )
 
 
+def run_location(run: Run) -> dict[str, str]:
+    """Return the header with the path of a new run (RFC 9110, 10.2.2)."""
+    return {"Location": f"/api/v1/run/{run.id}/"}
+
+
 def _waiting_for(run: Run) -> str | None:
     if run.state is State.QUEUED:
         return run.waiting or "worker"

@@ -69,6 +69,7 @@ RESPONSE_HEAD = Limit(65_536, "bytes in the status line and headers of a respons
 RESPONSE_UNPACKED = Limit(100 << 20, "bytes in a decompressed response to an HTTP call", "the run fails")
 
 # Clients of the API.
+ANSWERS_HOURS = Limit(24, "hours for which the answer to a request with an `Idempotency-Key` is kept", "it is deleted")
 CONNECTIONS = Limit(
     2_000,
     "concurrent connections, or half of Kala's file descriptors (`LimitNOFILE=`) if that is less",

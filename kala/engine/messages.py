@@ -11,6 +11,7 @@ from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine import requests
 from kala.engine.step import Step, Undo
+from kala.store.answers import Answer
 
 T = TypeVar("T")
 
@@ -109,6 +110,21 @@ class DeleteRun(Change[None], frozen=True):
 
     def carry_out(self, step: Step) -> None:
         requests.delete_run(step, self.run_id)
+
+
+class Once(Change[Answer], Generic[T], frozen=True):
+    """A change that is made once for its key: when it is asked for again, the answer is the one from before.
+
+    `request` is a digest of the request; `answer` is pure, and makes the answer to keep from that to the change.
+    """
+
+    key: str
+    request: str
+    change: Change[T]
+    answer: Callable[[T], Answer]
+
+    def carry_out(self, step: Step) -> Answer:
+        return requests.once(step, self.key, self.request, lambda: self.answer(self.change.carry_out(step)))
 
 
 class ReconsiderPools(Change[None], frozen=True):

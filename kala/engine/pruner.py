@@ -1,4 +1,7 @@
-"""Deletion of runs that need not be kept, in small batches that never delay a run. Counts and repeats stay."""
+"""Deletion of runs and answers that need not be kept, in small batches that never delay a run.
+
+Counts and repeats stay.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,6 +11,7 @@ import msgspec
 
 from kala.core import duration
 from kala.core.job import Job
+from kala.core.limits import ANSWERS_HOURS
 from kala.runner import spool
 from kala.store.store import Session
 
@@ -16,6 +20,7 @@ _EVERY = timedelta(seconds=0.2)
 _BATCH = 100
 # How many jobs whose runs ended, and how many others, a batch visits.
 _JOBS = 5
+_ANSWERS_AGE = timedelta(hours=ANSWERS_HOURS)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -48,6 +53,7 @@ class Pruner:
         """Delete a batch of runs, at most five times a second; return the ids of the runs whose outputs go."""
         if not timedelta() <= now - self._last_time < _EVERY:
             self._last_time = now
+            self._session.answers.delete_older(now - _ANSWERS_AGE, _BATCH)
             gone = [*self._of_jobs(now), *self._of_deleted_jobs(now)]
             self._session.runs.delete(gone)
             # Only now: the runs above no longer count towards the total limit.

@@ -1,6 +1,7 @@
 """What callers ask for: jobs and runs created, changed, started, cancelled and deleted. Errors undo the savepoint."""
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -8,11 +9,12 @@ from msgspec.structs import replace
 from kala.core import graph, policy
 from kala.core.errors import Conflict, Invalid, KalaError, no_run
 from kala.core.job import Job, Spec
-from kala.core.limits import CHILDREN, DELETED, DEPENDENCIES, REMAINS
+from kala.core.limits import ANSWERS_HOURS, CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import MOVES, Cause, Run, State
 from kala.engine import plans, queue
 from kala.engine.starts import JOB_DELETED
 from kala.engine.step import Step
+from kala.store.answers import Answer
 
 _CANCELLED = "cancelled by request"
 _BATCH = 500
@@ -206,3 +208,24 @@ def _run(step: Step, run_id: int) -> Run:
     if run is None:
         raise no_run(run_id)
     return run
+
+
+def once(step: Step, key: str, request: str, answer: Callable[[], Answer]) -> Answer:
+    """Return the answer that was kept under a key. Without one, return `answer()` and keep it with what that writes."""
+    kept = step.answers.get(key, answers_since(step.now))
+    if kept is None:
+        kept = answer()
+        step.answers.keep(key, kept, step.now)
+    check_repeated(key, kept, request)
+    return kept
+
+
+def answers_since(now: datetime) -> datetime:
+    """Return the instant after which the answers that still count were given."""
+    return now - timedelta(hours=ANSWERS_HOURS)
+
+
+def check_repeated(key: str, kept: Answer, request: str) -> None:
+    """Raise Conflict if an answer was kept for another request."""
+    if kept.request != request:
+        raise Conflict(f"Idempotency-Key: {key!r} was used for another request; use a new key for each request")

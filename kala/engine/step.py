@@ -54,6 +54,7 @@ class Step:
         self.jobs = session.jobs
         self.runs = session.runs
         self.dependencies = session.dependencies
+        self.answers = session.answers
         self.zone = zone
         self.now = now
         self.pools = pools

@@ -195,6 +195,21 @@ _TAGS = (
     "CREATE INDEX job_tag_seq ON job_tag (seq)",
 )
 
+# The answers to requests with an Idempotency-Key: see `answers.Answer`.
+_ANSWERS = (
+    """
+    CREATE TABLE answer (
+        key TEXT NOT NULL PRIMARY KEY,
+        request TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        headers TEXT NOT NULL,
+        body BLOB NOT NULL,
+        given_at INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX answer_age ON answer (given_at)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -204,6 +219,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _RETRIED,
     _PLANS,
     _TAGS,
+    _ANSWERS,
 )
 
 

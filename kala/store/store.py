@@ -16,6 +16,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
+from kala.store.answers import Answers
 from kala.store.dependencies import Dependencies
 from kala.store.history import History
 from kala.store.jobs import Jobs
@@ -50,6 +51,7 @@ class Session:
         self.runs = Runs(database)
         self.history = History(database)
         self.retention = Retention(database)
+        self.answers = Answers(database)
 
 
 class Store:
