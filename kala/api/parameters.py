@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
@@ -252,6 +252,7 @@ class Key(Kind, frozen=True):
         return {"type": "string", "pattern": f"^{_KEY.pattern}$"}
 
 
+HOUR = Length(time=timedelta(hours=1))
 JOB = Parameter("id", JobName(), "The id of a job or, if no other job has the same name, its name.", place="path")
 RUN = Parameter("id", RunId(), "The id of a run.", place="path")
 IDEMPOTENCY_KEY = Parameter(

@@ -4,6 +4,7 @@ from kala.api import schema
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.parameters import (
+    HOUR,
     IDEMPOTENCY_KEY,
     IF_MATCH,
     JOB,
@@ -13,6 +14,7 @@ from kala.api.parameters import (
     Bytes,
     Choice,
     Choices,
+    Duration,
     Flag,
     JobName,
     Parameter,
@@ -42,8 +44,22 @@ _RUN_FILTERS = (
     Parameter("cause", Choice(Cause), "Only runs with this cause."),
     Parameter("since", Time(), "Only runs not before this time."),
     Parameter("until", Time(), "Only runs not after this time."),
+    Parameter("pool", Text(), "Only runs in this pool."),
+    Parameter("cause_run", Whole(1), "Only runs that the run with this id caused."),
+    Parameter("longer_than", Duration(), "Only runs that took longer than this, or have been running for longer."),
 )
 _RUNS_OF = Parameter("job", JobName(), "Only runs of this job, an id or a unique name; a deleted job, by its id.")
+_RUNS_OF_JOBS = (
+    Parameter("q", Text(), "Only runs of jobs whose name contains this text, in upper or lower case."),
+    Parameter("owner", Text(), "Only runs of jobs of exactly this owner."),
+)
+_HISTOGRAM = (
+    Parameter("since", Time(), "Begin with the step of this time; by default, a day before `until`."),
+    Parameter("until", Time(), "End with the step of this time; by default, now."),
+    Parameter("step", Duration(), "How long a step is, in whole minutes.", default=HOUR),
+    _RUNS_OF,
+)
+_CHAIN = (RUN, Parameter("limit", Whole(1, 1000), "At most this many runs in each direction.", default=100))
 _STATS_PAGE = (
     JOB,
     Parameter("limit", Whole(1), "Only this many of the newest entries."),
@@ -96,7 +112,12 @@ ROUTES = (
     Route("GET", "/api/v1/job/{id}/runs/", RunRoutes.of_job, "listRunsOfJob", Role.VIEWER, "List the runs of a job.",
           (JOB, *_RUN_FILTERS), answers={200: schema.Runs}),
     Route("GET", "/api/v1/run/", RunRoutes.search, "listRuns", Role.VIEWER, "List runs.",
-          (_RUNS_OF, *_RUN_FILTERS), answers={200: schema.Runs}),
+          (_RUNS_OF, *_RUNS_OF_JOBS, *_RUN_FILTERS), answers={200: schema.Runs}),
+    Route("GET", "/api/v1/run/histogram/", RunRoutes.histogram, "getHistogram", Role.VIEWER,
+          "Count the runs that ended in each step of a period, by state.",
+          _HISTOGRAM, answers={200: schema.Histogram}),
+    Route("GET", "/api/v1/run/{id}/chain/", RunRoutes.chain, "getChain", Role.VIEWER,
+          "Read what caused a run, and what it caused.", _CHAIN, answers={200: schema.Chain}),
     Route("GET", "/api/v1/run/{id}/", RunRoutes.get, "getRun", Role.VIEWER, "Read a run.",
           (RUN,), answers={200: schema.OneRun}),
     Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run that has ended.",

@@ -1,6 +1,8 @@
 """The routes about runs."""
 
-from kala.api import schema, views
+from datetime import UTC, datetime
+
+from kala.api import histogram, schema, views
 from kala.api.http import Request, Response, json, no_content
 from kala.api.idempotency import Repeatable
 from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
@@ -36,6 +38,22 @@ class RunRoutes:
     def _page(self, request: Request, runs: list[Run]) -> Response:
         following = runs[-1].id if len(runs) == request.query["limit"] else None
         return json(schema.Runs(list(map(self._view, runs)), following))
+
+    def histogram(self, request: Request) -> Response:
+        query = request.query
+        period = histogram.period(query["since"], query["until"], query["step"], datetime.now(UTC))
+        with self._store.reading() as session:
+            return json(histogram.histogram(session, period, _job_id(session, query["job"])))
+
+    def chain(self, request: Request) -> Response:
+        run, limit = self._run(request), request.query["limit"]
+        with self._store.reading() as session:
+            # One more than wanted: so it is known whether there are more.
+            causes, caused = session.history.causes(run.id, limit + 1), session.history.caused(run.id, limit + 1)
+        has_more = max(len(causes), len(caused)) > limit
+        causes, caused = causes[-limit:], caused[:limit]
+        causes_view, caused_view = list(map(self._view, causes)), list(map(self._view, caused))
+        return json(schema.Chain(self._view(run), causes_view, caused_view, has_more))
 
     def get(self, request: Request) -> Response:
         return json(schema.OneRun(self._view(self._run(request))))
@@ -88,6 +106,12 @@ def _search(session: Session, request: Request, job_id: str | None) -> list[Run]
         cause=request.query["cause"],
         since=request.query["since"],
         until=request.query["until"],
+        q=request.query.get("q") or "",
+        owner=request.query.get("owner"),
+        pool=request.query["pool"],
+        cause_run=request.query["cause_run"],
+        longer_than=request.query["longer_than"] and request.query["longer_than"].longest,
+        now=datetime.now(UTC),
     )
     return session.history.search(wanted)
 

@@ -124,6 +124,34 @@ class Runs(msgspec.Struct, frozen=True):
     next_before: Annotated[int | None, _said("The `before` of the next page; null if this page is not full.")]
 
 
+class Chain(msgspec.Struct, frozen=True):
+    """A run, what led to it, and what it led to, at one remove or more."""
+
+    run: Run
+    causes: Annotated[list[Run], _said("The runs that led to this one, oldest first.")]
+    caused: Annotated[list[Run], _said("The runs that this one led to, oldest first.")]
+    has_more: Annotated[bool, _said("Whether runs are left out; the nearest ones are here.")]
+
+
+class HistogramStep(msgspec.Struct):
+    """How many runs ended in one step, by state."""
+
+    start: datetime
+    succeeded: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    lost: int = 0
+    skipped: int = 0
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """How many runs ended in each step of a period. The last step may not be over yet."""
+
+    step: Annotated[int, _said("How long a step is, in seconds.")]
+    steps: Annotated[list[HistogramStep], _said("Without a gap.")]
+
+
 class Stat(msgspec.Struct, frozen=True):
     """The last attempt of a slot or start."""
 

@@ -61,6 +61,7 @@ RETRIES_AT_ONCE = Limit(
 )
 
 # Runs.
+COUNTED_DAYS = Limit(35, "days for which it is counted how many runs ended in each minute", "the counts are deleted")
 MESSAGE = Limit(1_000, "characters in a run's message", "the message is cut and ends with …")
 LOG_LINE = Limit(4_000, "characters in a log line, and in each of its fields", "the text is cut and ends with …")
 LOOKUPS = Limit(128, "concurrent host name lookups", "further lookups wait, up to the timeout of their HTTP call")

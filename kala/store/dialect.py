@@ -18,6 +18,8 @@ import msgspec
 _MARKERS = {
     # Read the table by this index: SQLite has no statistics, and would guess.
     "index": "INDEXED BY {}",
+    # A column as a term that no index serves, so that the query is read in the order of another one.
+    "unindexed": "+{}",
     # The ids in a value from id_list(), as a table with the column `value`.
     "job_ids": "(SELECT value FROM json_each({}))",
     "run_ids": "(SELECT value FROM json_each({}))",

@@ -195,8 +195,41 @@ _TAGS = (
     "CREATE INDEX job_tag_seq ON job_tag (seq)",
 )
 
-# The answers to requests with an Idempotency-Key: see `answers.Answer`.
-_ANSWERS = (
+# By what runs are searched; and for each minute and state how many runs ended, and between which ids these are.
+_RUN_SEARCH = (
+    "CREATE INDEX run_caused ON run (cause_run) WHERE cause_run IS NOT NULL",
+    "CREATE INDEX run_in_pool ON run (pool, id) WHERE pool != ''",
+    "CREATE INDEX job_owner ON job (owner, id)",
+    "CREATE INDEX run_long ON run (duration) WHERE duration >= 1000000000",
+    """
+    CREATE TABLE ended (
+        minute INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        runs INTEGER NOT NULL,
+        first_run INTEGER NOT NULL,
+        last_run INTEGER NOT NULL,
+        PRIMARY KEY (minute, state)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO ended SELECT ended_at / 60000000, state, count(*), min(id), max(id)
+        FROM run WHERE ended_at IS NOT NULL GROUP BY 1, 2
+    """,
+    """
+    CREATE TRIGGER ended_update AFTER UPDATE OF ended_at ON run WHEN OLD.ended_at IS NULL BEGIN
+        INSERT INTO ended VALUES (NEW.ended_at / 60000000, NEW.state, 1, NEW.id, NEW.id)
+            ON CONFLICT (minute, state) DO UPDATE SET runs = runs + 1,
+                first_run = min(first_run, NEW.id), last_run = max(last_run, NEW.id);
+    END
+    """,
+    """
+    CREATE TRIGGER ended_insert AFTER INSERT ON run WHEN NEW.ended_at IS NOT NULL BEGIN
+        INSERT INTO ended VALUES (NEW.ended_at / 60000000, NEW.state, 1, NEW.id, NEW.id)
+            ON CONFLICT (minute, state) DO UPDATE SET runs = runs + 1,
+                first_run = min(first_run, NEW.id), last_run = max(last_run, NEW.id);
+    END
+    """,
+    # The answers to requests with an Idempotency-Key: see `answers.Answer`.
     """
     CREATE TABLE answer (
         key TEXT NOT NULL PRIMARY KEY,
@@ -219,7 +252,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _RETRIED,
     _PLANS,
     _TAGS,
-    _ANSWERS,
+    _RUN_SEARCH,
 )
 
 

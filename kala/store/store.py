@@ -18,6 +18,7 @@ from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
 from kala.store.answers import Answers
 from kala.store.dependencies import Dependencies
+from kala.store.endings import Endings
 from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
@@ -52,6 +53,7 @@ class Session:
         self.history = History(database)
         self.retention = Retention(database)
         self.answers = Answers(database)
+        self.endings = Endings(database)
 
 
 class Store:

@@ -44,10 +44,6 @@ def test_a_repeated_start_starts_one_run_and_has_the_same_response(idle_api, key
     first, again = post(idle_api, path, key=key), post(idle_api, path, key=key)
     assert (first.status, first.body) == (again.status, again.body)
     assert first.headers["Location"] == again.headers["Location"]
-        again.status,
-        again.body,
-        again.headers["Location"],
-    )
     assert len(idle_api.ask("GET", f"/api/v1/run/?job={idle_api.jobs()[0]}").json["runs"]) == 1
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
 from kala.store.history import RunFilter
 from kala.store.runs import Runs
@@ -160,6 +161,102 @@ def test_filters_can_be_combined(undone, made, few, wanted):
         assert store.writer.history.search(RunFilter(**wanted)) == expected[: wanted["limit"]]
 
 
+LONG = timedelta(hours=1)
+
+
+@pytest.fixture
+def searched(store):
+    """Lists the numbers of the runs of 30 jobs that match: each job has run three times, in turn.
+
+    Job 7 belongs to other@x; the jobs are called `backup 0` and so on.
+    """
+    with store.transaction():
+        for number in range(30):
+            spec = Spec(name=f"Backup {number}", action=Command("true"), owner="other@x" if number == 7 else "me@x")
+            store.writer.jobs.add(Job(id=str(number), spec=spec, created_at=NOON, next_due=None))
+        for number in range(90):
+            add(store.writer.runs, number, str(number % 30), state=State.FAILED if number == 67 else State.SUCCEEDED)
+
+    def searched(**wanted: object) -> list[int]:
+        with store.reading() as session:
+            return [run.id for run in session.history.search(RunFilter(**{"limit": 10} | wanted))]
+
+    return searched
+
+
+@pytest.mark.parametrize("probed", [0, 2_000])
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"q": "backup 7"}, [68, 38, 8]),
+        ({"q": "BACKUP 7", "before": 68}, [38, 8]),
+        ({"q": "backup 7", "states": {State.FAILED}}, [68]),
+        ({"q": "nothing"}, []),
+        ({"owner": "other@x"}, [68, 38, 8]),
+        ({"owner": "other@x", "q": "8"}, []),
+        ({"owner": "other@x", "limit": 1}, [68]),
+        ({"owner": ""}, []),
+        ({"owner": "me@x", "limit": 3}, [90, 89, 88]),
+        ({"owner": "me@x", "before": 69, "limit": 3}, [67, 66, 65]),
+        ({"owner": "me@x", "before": 31, "limit": 100}, [*range(30, 8, -1), *range(7, 0, -1)]),
+        ({"owner": "me@x", "states": {State.FAILED}}, []),
+        ({"owner": "me@x", "since": after(88)}, [90, 89]),
+    ],
+)
+def test_runs_are_found_by_their_jobs(searched, monkeypatch, probed, wanted, expected):
+    monkeypatch.setattr("kala.store.history._PROBED", probed)
+    assert searched(**wanted) == expected
+
+
+def test_runs_are_found_by_their_pool_and_by_what_caused_them(store):
+    with store.transaction():
+        queued = Run(job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+        first = store.writer.runs.add(queued)
+        second = store.writer.runs.add(replace(queued, pool="web", cause_run=first.id))
+        search = store.writer.history.search
+        assert search(RunFilter(limit=9, pool="web")) == search(RunFilter(limit=9, cause_run=first.id)) == [second]
+        assert search(RunFilter(limit=9, pool="")) == [first]
+        assert search(RunFilter(limit=9, cause_run=second.id)) == []
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_runs_that_took_or_have_taken_longer_are_found(store, monkeypatch, few):
+    monkeypatch.setattr("kala.store.history._MANY", few)
+    with store.transaction():
+        runs = store.writer.runs
+        queued = Run(job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+        for number, seconds in enumerate((0.5, 60, 3601), 1):
+            [run] = runs.start([runs.add(queued)], NOON)
+            ended = NOON + timedelta(seconds=seconds)
+            runs.finish([(run, Outcome(state=State.FAILED, ended_at=ended, duration=int(seconds * 1e9)))])
+            assert run.id == number
+        runs.start([runs.add(queued)], NOON)
+        runs.add(queued)
+
+        def longer(length: timedelta, **passed: float) -> list[int]:
+            wanted = RunFilter(limit=9, longer_than=length, now=NOON + timedelta(**passed))
+            return [run.id for run in store.writer.history.search(wanted)]
+
+        assert longer(timedelta(seconds=0.4), seconds=0) == [3, 2, 1]
+        assert longer(timedelta(seconds=1), seconds=2) == [4, 3, 2]
+        assert longer(LONG, minutes=60) == [3]
+        assert longer(LONG, minutes=61) == [4, 3]
+        assert longer(timedelta(days=1), minutes=61) == []
+
+
+def test_a_chain_has_what_caused_a_run_and_what_it_caused(store):
+    with store.transaction():
+        queued = Run(job_id="1", job_name="a", cause=Cause.MANUAL, queued_at=NOON, due_at=NOON)
+        for cause in (None, 1, 2, 2, 3, 4, None):
+            store.writer.runs.add(replace(queued, cause_run=cause))
+        history = store.writer.history
+        assert [run.id for run in history.causes(5, 9)] == [1, 2, 3]
+        assert [run.id for run in history.causes(5, 2)] == [2, 3]
+        assert [run.id for run in history.caused(2, 9)] == [3, 4, 5, 6]
+        assert [run.id for run in history.caused(2, 2)] == [3, 4]
+        assert history.causes(7, 9) == history.caused(7, 9) == history.causes(99, 9) == history.caused(99, 9) == []
+
+
 @pytest.fixture
 def plans_of(store):
     """Returns the query plan of each statement of a search."""
@@ -188,6 +285,11 @@ RARE = [state for state in State if state is not State.SUCCEEDED]
         {"since": NOON},
         {"until": NOON},
         {"since": NOON, "until": NOON},
+        {"pool": "web"},
+        {"cause_run": 1},
+        {"longer_than": LONG, "now": NOON},
+        {"q": "backup", "pool": "web"},
+        {"owner": "me@x", "states": {State.FAILED}},
         *({"states": {state}} for state in RARE),
         *({"cause": cause} for cause in Cause if cause is not Cause.SCHEDULE),
     ],

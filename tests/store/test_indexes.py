@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
+from kala.store.answers import Answer
 from kala.store.jobs import JobFilter
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -82,6 +83,9 @@ def plan_of(store):
         ("dependency_child", lambda session: session.dependencies.forget_successes("1")),
         ("dependency_succeeded", lambda session: session.dependencies.outdate_successes("1")),
         ("run_job", lambda session: session.runs.is_latest(1, "1")),
+        ("run_caused", lambda session: session.history.caused(1, 9)),
+        ("run_job", lambda session: session.endings.per_step(60, 0, 9, "1")),
+        ("answer_age", lambda session: session.answers.delete_older(NOON, 9)),
     ],
 )
 def test_a_statement_uses_its_index(plan_of, index, ask):
@@ -112,12 +116,18 @@ def test_a_statement_uses_its_index(plan_of, index, ask):
         lambda session: session.runs.output(1),
         lambda session: session.runs.delete([1, 2]),
         lambda session: session.dependencies.remember_success("1", "2"),
+        lambda session: session.history.causes(1, 9),
+        lambda session: session.answers.get("a", NOON),
+        lambda session: session.answers.keep("a", Answer("", 200, {}, b""), NOON),
+        lambda session: session.endings.per_step(60, 0, 9),
+        lambda session: session.endings.delete_before(9, 9),
+        lambda session: session.history.caused(1, 9),
         lambda session: session.runs.last_attempts("1", 50),
         lambda session: list(session.jobs.search(JobFilter(tags=("a", "b"), limit=9))),
     ],
 )
 def test_no_statement_scans_a_table(plan_of, ask):
-    assert not re.search(r"^SCAN (job|run|dependency|child|job_tag)$", plan_of(ask), re.MULTILINE)
+    assert not re.search(r"^SCAN (job|run|dependency|child|job_tag|answer|ended)$", plan_of(ask), re.MULTILINE)
 
 
 @pytest.mark.parametrize(
