@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kala.engine.feed import Feed
+from kala.engine.feed import Change, Feed
 from kala.server.source import Source
 
 # When a client that lost its connection reconnects.
@@ -17,7 +17,27 @@ _HEARTBEAT_SECONDS = 15.0
 _HEARTBEAT = b": still here\n\n"
 # Events read at a time: each has fewer than 200 bytes, so that they fit into PART.
 _EVENTS_PER_READ = 256
+# After this many changes that a filter leaves out, send an id: a client that reconnects must not ask for changes that
+# the feed no longer has.
+_LEFT_OUT = 1000
 _UNKNOWN = -1
+_ALL_JOBS = "*"
+
+
+class EventFilter(msgspec.Struct, frozen=True):
+    """Which changes a client wants: those of a job and its runs, those of a run."""
+
+    job: str | None = None
+    run: str | None = None
+
+    def accepts(self, change: Change) -> bool:
+        """Return whether the client wants a change."""
+        if change.subject == "run":
+            return self.job in (None, change.job_id) and self.run in (None, change.id)
+        return self.run is None and (self.job in (None, change.id) or change.id == _ALL_JOBS)
+
+
+_EVERYTHING = EventFilter()
 
 
 class EventSource(Source):
@@ -27,20 +47,29 @@ class EventSource(Source):
     may be out of date. The id of an event is the feed's token and the number of the change.
     """
 
-    def __init__(self, feed: Feed, last_event_id: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        last_event_id: str = "",
+        wanted: EventFilter = _EVERYTHING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._feed = feed
+        self._wanted = wanted
         self._clock = clock
         self._sent_at = clock()
         self._seen = self._number(last_event_id) if last_event_id else feed.last
         # Send an id at once, so that a client that reconnects before the first event continues from here.
         place = b"" if self._seen == _UNKNOWN else self._id(self._seen)
         self._opening = b"retry: %d\n%b\n" % (_RETRY_MILLISECONDS, place)
+        # The number in the last id that was sent.
+        self._told = self._seen
 
     def read(self) -> bytes:
         now = self._clock()
         part, self._opening = self._opening + self._changes(), b""
         if not part and now - self._sent_at >= _HEARTBEAT_SECONDS:
-            part = _HEARTBEAT
+            part = self._place() + _HEARTBEAT
         if part:
             self._sent_at = now
         return part
@@ -49,15 +78,28 @@ class EventSource(Source):
         """Do nothing: there is nothing to release."""
 
     def _changes(self) -> bytes:
-        changes = self._feed.since(self._seen, _EVENTS_PER_READ)
+        while changes := self._feed.since(self._seen, _EVENTS_PER_READ):
+            self._seen = changes[-1][0]
+            if part := b"".join(self._change(*numbered) for numbered in changes if self._wanted.accepts(numbered[1])):
+                return part
         if changes is None:
             self._seen = self._feed.last
             return self._event(self._seen, "refetch", {})
-        if changes:
-            self._seen = changes[-1][0]
-        return b"".join(self._event(number, c.subject, {"id": c.id, "what": c.what}) for number, c in changes)
+        return self._place() + b"\n" if self._seen - self._told >= _LEFT_OUT else b""
+
+    def _place(self) -> bytes:
+        """Return the line with the id of the last change, if that has not been sent: the client goes on after it."""
+        if self._told == self._seen:
+            return b""
+        self._told = self._seen
+        return self._id(self._seen)
+
+    def _change(self, number: int, change: Change) -> bytes:
+        data = {"id": change.id, "what": change.what}
+        return self._event(number, change.subject, data | {"job_id": change.job_id} if change.job_id else data)
 
     def _event(self, number: int, name: str, data: dict[str, Any]) -> bytes:
+        self._told = number
         return b"%bevent: %b\ndata: %b\n\n" % (self._id(number), name.encode(), msgspec.json.encode(data))
 
     def _id(self, number: int) -> bytes:

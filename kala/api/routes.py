@@ -72,8 +72,10 @@ _OUTPUT = (
     Parameter("Range", Bytes(), "One range of bytes (RFC 9110, 14.2), without `follow` and `tail`.", place="header"),
 )
 _GRAPH_FORMAT = Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json")
-_LAST_EVENT = Parameter(
-    "Last-Event-ID", Text(), "The id of the last event received: continue after it.", place="header"
+_EVENTS = (
+    Parameter("job", JobName(), "Only changes of this job, an id or a unique name, and of its runs."),
+    Parameter("run", Whole(1), "Only changes of the run with this id."),
+    Parameter("Last-Event-ID", Text(), "The id of the last event received: continue after it.", place="header"),
 )
 
 _CHECKED = Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job.")
@@ -136,7 +138,7 @@ ROUTES = (
     Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs.",
           answers={200: schema.Stats}),
     Route("GET", "/api/v1/events/", SystemRoutes.events, "followEvents", Role.VIEWER,
-          "Follow changes as server-sent events.", (_LAST_EVENT,), answers={200: EVENTS}),
+          "Follow changes as server-sent events.", _EVENTS, answers={200: EVENTS}),
     Route("GET", "/api/v1/openapi.json", OpenApiRoutes.get, "getOpenApi", Role.ANYONE, "Read this document.",
           answers={200: dict}),
 )

@@ -27,7 +27,7 @@ class RunRoutes:
 
     def search(self, request: Request) -> Response:
         with self._store.reading() as session:
-            runs = _search(session, request, _job_id(session, request.query["job"]))
+            runs = _search(session, request, job_id_of(session, request.query["job"]))
         return self._page(request, runs)
 
     def of_job(self, request: Request) -> Response:
@@ -43,7 +43,7 @@ class RunRoutes:
         query = request.query
         period = histogram.period(query["since"], query["until"], query["step"], datetime.now(UTC))
         with self._store.reading() as session:
-            return json(histogram.histogram(session, period, _job_id(session, query["job"])))
+            return json(histogram.histogram(session, period, job_id_of(session, query["job"])))
 
     def chain(self, request: Request) -> Response:
         run, limit = self._run(request), request.query["limit"]
@@ -116,7 +116,7 @@ def _search(session: Session, request: Request, job_id: str | None) -> list[Run]
     return session.history.search(wanted)
 
 
-def _job_id(session: Session, given: str | None) -> str | None:
+def job_id_of(session: Session, given: str | None) -> str | None:
     """Return the id of a job, which may have been deleted but left runs."""
     if given is None or session.history.search(RunFilter(job_id=given, limit=1)):
         return given

@@ -6,11 +6,13 @@ from itertools import islice
 
 from kala.api import fields, job_graph, schema, views
 from kala.api.document import parse_object
-from kala.api.events import EventSource
+from kala.api.events import EventFilter, EventSource
 from kala.api.http import Request, Response, json
 from kala.api.names import by_name
 from kala.api.paging import long_response
+from kala.api.runs import job_id_of
 from kala.core import schedule
+from kala.core.errors import no_run
 from kala.engine.feed import Feed
 from kala.store.store import Store
 
@@ -49,8 +51,15 @@ class SystemRoutes:
         return long_response(job_graph.as_json(self._store))
 
     def events(self, request: Request) -> Response:
-        source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""))
+        source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""), self._wanted(request))
         return Response(body=source, headers={"Content-Type": "text/event-stream"})
+
+    def _wanted(self, request: Request) -> EventFilter:
+        job, run_id = request.query["job"], request.query["run"]
+        with self._store.reading() as session:
+            if run_id is not None and session.runs.get(run_id) is None:
+                raise no_run(run_id)
+            return EventFilter(job_id_of(session, job), None if run_id is None else str(run_id))
 
 
 def slots(plan: schedule.Schedule, after: datetime) -> Iterator[datetime]:

@@ -24,10 +24,10 @@ class Effects:
         self.changes += later.changes
 
     def run_changed(self, run: Run) -> None:
-        self.changes.append(Change("run", str(run.id), run.state))
+        self.run_became(run.id, run.job_id, run.state)
 
-    def run_became(self, run_id: int, what: str) -> None:
-        self.changes.append(Change("run", str(run_id), what))
+    def run_became(self, run_id: int, job_id: str, what: str) -> None:
+        self.changes.append(Change("run", str(run_id), what, job_id))
 
     def job_became(self, job_id: str, what: str) -> None:
         self.changes.append(Change("job", job_id, what))

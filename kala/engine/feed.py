@@ -11,11 +11,15 @@ _KEPT = 10_000
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change of a job or a run; `what` is `created`, `updated`, `deleted`, or the new state of a run."""
+    """A change of a job or a run; `what` is `created`, `updated`, `deleted`, or the new state of a run.
+
+    `job_id` is the job of a run; a run whose job was deleted still has one.
+    """
 
     subject: str
     id: str
     what: str
+    job_id: str = ""
 
 
 class Feed:

@@ -87,21 +87,21 @@ def _cancel_others(step: Step, job: Job) -> None:
 
 def cancel_queued(step: Step, run: Run, reason: str) -> None:
     step.runs.cancel_queued(run, step.now, reason)
-    _unqueue(step, run.id, run.pool)
+    _unqueue(step, run.id, run.job_id, run.pool)
 
 
 def cancel_queued_of(step: Step, job_ids: Collection[str], reason: str, limit: int = -1) -> int:
     """Cancel queued runs of jobs, at most `limit`; return how many."""
     runs = step.runs.cancel_queued_of(job_ids, step.now, reason, limit)
-    for run_id, pool in runs:
-        _unqueue(step, run_id, pool)
+    for run_id, job_id, pool in runs:
+        _unqueue(step, run_id, job_id, pool)
     return len(runs)
 
 
-def _unqueue(step: Step, run_id: int, pool: str) -> None:
+def _unqueue(step: Step, run_id: int, job_id: str, pool: str) -> None:
     step.capacity.unqueue()
     release_pool(step, pool)
-    step.effects.run_became(run_id, State.CANCELLED)
+    step.effects.run_became(run_id, job_id, State.CANCELLED)
 
 
 def hold(step: Step, job_id: str) -> None:

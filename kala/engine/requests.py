@@ -200,7 +200,7 @@ def delete_run(step: Step, run_id: int) -> None:
         raise Conflict(f"run {run_id} is {run.state}; cancel it before deleting it")
     step.runs.delete([run_id])
     step.effects.deleted_runs.append(run_id)
-    step.effects.run_became(run_id, "deleted")
+    step.effects.run_became(run_id, run.job_id, "deleted")
 
 
 def _run(step: Step, run_id: int) -> Run:

@@ -146,7 +146,7 @@ _CANCEL_QUEUED_OF = """
     UPDATE run SET state = 'cancelled', ended_at = ?1, message = ?2
     WHERE state = 'queued' AND id IN (SELECT id FROM run [index run_queued]
         WHERE state = 'queued' AND job_id IN [job_ids ?4] LIMIT ?3)
-    RETURNING id, pool
+    RETURNING id, job_id, pool
 """
 # Runs of a job that started and ended, and that no retry followed: none started, and none is queued.
 _IS_LAST_ATTEMPT = """
@@ -314,8 +314,8 @@ class Runs:
 
     def cancel_queued_of(
         self, job_ids: Collection[str], now: datetime, reason: str, limit: int
-    ) -> list[tuple[int, str]]:
-        """Cancel at most `limit` queued runs of jobs, and return their ids and pools."""
+    ) -> list[tuple[int, str, str]]:
+        """Cancel at most `limit` queued runs of jobs, and return their ids, jobs and pools."""
         return sorted(self._sql.for_all(_CANCEL_QUEUED_OF, job_ids, to_column(now), reason, limit).fetchall())
 
     def last_attempts(self, job_id: str, limit: int) -> list[Run]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from kala.api.events import EventSource
+from kala.api.events import EventFilter, EventSource
 from kala.engine.feed import Change, Feed
 from kala.server.source import PART
 
@@ -174,6 +174,70 @@ def test_an_event_puts_off_the_next_comment(feed):
     assert read(source).comments == ["still here"]
 
 
+# Filters
+
+MINE = EventFilter(job="mine")
+
+
+def test_a_filter_by_job_keeps_the_events_of_the_job_and_of_its_runs(feed):
+    source = EventSource(feed, wanted=MINE)
+    feed.publish([Change("job", "other", "updated"), Change("job", "mine", "updated")])
+    feed.publish([Change("run", "7", "queued", "mine"), Change("run", "8", "queued", "other")])
+    feed.publish([Change("job", "*", "deleted")])
+    assert read(source).events == [
+        (f"{feed.token}-5", "job", {"id": "mine", "what": "updated"}),
+        (f"{feed.token}-6", "run", {"id": "7", "what": "queued", "job_id": "mine"}),
+        (f"{feed.token}-8", "job", {"id": "*", "what": "deleted"}),
+    ]
+
+
+def test_a_filter_by_run_keeps_the_events_of_the_run(feed):
+    source = EventSource(feed, wanted=EventFilter(run="7"))
+    feed.publish([Change("job", "7", "updated"), Change("run", "7", "queued", "a"), Change("run", "77", "queued", "a")])
+    assert [(event.name, event.data["id"]) for event in read(source).events] == [("run", "7")]
+
+
+def test_a_filtered_event_is_found_behind_many_others(feed):
+    source = EventSource(feed, wanted=MINE)
+    feed.publish([*changes(5000), Change("job", "mine", "updated")])
+    assert [event.id for event in read(source).events] == [f"{feed.token}-5004"]
+
+
+def test_a_reconnected_client_receives_what_it_missed_of_its_filter(feed):
+    feed.publish([Change("job", "mine", "updated"), *changes(5), Change("job", "mine", "deleted")])
+    found = read(EventSource(feed, f"{feed.token}-4", MINE))
+    assert [(event.id, event.data["what"]) for event in found.events] == [(f"{feed.token}-10", "deleted")]
+
+
+def test_a_client_whose_filter_leaves_out_many_changes_goes_on_from_the_last_of_them(feed):
+    source = EventSource(feed, wanted=MINE)
+    for _ in range(4):
+        feed.publish(changes(4000))
+        found = read(source)
+    assert (found.events, found.last_id) == ([], f"{feed.token}-16003")
+    feed.publish([Change("job", "mine", "updated")])
+    again = read(EventSource(feed, found.last_id, MINE))
+    assert [event.id for event in again.events] == [f"{feed.token}-16004"]
+
+
+def test_a_comment_has_the_id_of_the_last_change_that_was_left_out(feed):
+    clock = Clock()
+    source = EventSource(feed, wanted=MINE, clock=clock)
+    source.read()
+    feed.publish(changes(3))
+    assert source.read() == b""
+    clock.now += 15
+    assert source.read() == f"id: {feed.token}-6\n: still here\n\n".encode()
+    clock.now += 15
+    assert source.read() == b": still here\n\n"
+
+
+def test_a_filter_does_not_hide_that_changes_are_no_longer_kept(feed):
+    source = EventSource(feed, wanted=MINE)
+    feed.publish(changes(10_001))
+    assert [event.name for event in read(source).events] == ["refetch"]
+
+
 # The feed
 
 
@@ -191,10 +255,10 @@ def test_a_feed_wakes_its_listeners_after_a_change_can_be_read(feed):
 class Client:
     """A client of GET /api/v1/events."""
 
-    def __init__(self, api, **headers):
+    def __init__(self, api, query="", **headers):
         self._connection = http.client.HTTPConnection(api.host, api.port, timeout=PATIENCE)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._connection.request("GET", "/api/v1/events", headers=named)
+        self._connection.request("GET", f"/api/v1/events{query}", headers=named)
         self.response = self._connection.getresponse()
 
     def read_until(self, name, what, subject=None):
@@ -215,7 +279,7 @@ class Client:
 @pytest.fixture
 def connect(api):
     with contextlib.ExitStack() as stack:
-        yield lambda **headers: stack.enter_context(contextlib.closing(Client(api, **headers)))
+        yield lambda query="", **headers: stack.enter_context(contextlib.closing(Client(api, query, **headers)))
 
 
 def test_the_response_is_an_event_stream(connect):
@@ -269,3 +333,29 @@ def test_more_clients_than_workers_block_nothing(api, connect):
     clients = [connect() for _ in range(50)]
     job_id = api.create()
     assert {client.read_until("job", "created")[-1].data["id"] for client in clients} == {job_id}
+
+
+@pytest.mark.parametrize("name", ["mine", "id"])
+def test_the_events_of_one_job_can_be_followed(api, connect, name):
+    mine, other = api.create(name="mine"), api.create(name="other")
+    client = connect(f"?job={mine if name == 'id' else name}")
+    for job in (other, mine):
+        api.ask("POST", f"/api/v1/job/start/{job}")
+    events = client.read_until("run", "succeeded")
+    assert {event.data["job_id"] for event in events} == {mine}
+
+
+def test_the_events_of_one_run_can_be_followed(api, connect):
+    job = api.create(command="sleep 0.2")
+    run = api.ask("POST", f"/api/v1/job/start/{job}?return=run").json["run"]["id"]
+    client = connect(f"?run={run}")
+    api.create()
+    assert client.read_until("run", "succeeded")[-1].data == {"id": str(run), "what": "succeeded", "job_id": job}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "start"),
+    [("job=x", 404, "job: no job"), ("run=4711", 404, "no run"), ("run=x", 400, "run: must be a whole number")],
+)
+def test_a_filter_of_events_that_means_nothing_is_an_error(untouched, query, status, start):
+    untouched.assert_refused(untouched.api.ask("GET", f"/api/v1/events/?{query}"), status=status, start=start)

@@ -276,21 +276,22 @@ class TestTheFeed:
     def test_has_each_state_of_a_run_in_order(self, new_kala):
         kala = new_kala(workers=1)
         first = kala.create()
-        kala.create()
+        second = kala.create()
         kala.succeed(first)
         told = [change for _, change in kala.feed.after(0, timeout=0) if change.subject == "run"]
         assert told == [
-            Change("run", "1", "running"),
-            Change("run", "2", "queued"),
-            Change("run", "1", "succeeded"),
-            Change("run", "2", "running"),
+            Change("run", "1", "running", first),
+            Change("run", "2", "queued", second),
+            Change("run", "1", "succeeded", first),
+            Change("run", "2", "running", second),
         ]
 
     def test_has_the_cancellation_of_a_queued_run(self, kala):
         job = kala.create()
         queued = kala.start(job)
         kala.delete(job)
-        assert Change("run", str(queued.id), "cancelled") in [change for _, change in kala.feed.after(0, timeout=0)]
+        told = [change for _, change in kala.feed.after(0, timeout=0)]
+        assert Change("run", str(queued.id), "cancelled", job) in told
 
     def test_has_each_change_of_a_job(self, kala):
         job = kala.create(schedule=HOURLY)

@@ -190,7 +190,7 @@ class TestTheQueue:
         running = started(runs)
         cancelled = [runs.cancel_queued_of(["1", "2"], NOON, "the job was deleted", 3) for _ in range(3)]
         assert [len(some) for some in cancelled] == [3, 1, 0]
-        assert sorted(run_id for some in cancelled for run_id, _ in some) == [one.id for one in others]
+        assert sorted(run_id for some in cancelled for run_id, _, _ in some) == [one.id for one in others]
         assert (runs.get(kept.id).state, runs.get(running.id).state) == ("queued", "running")
         assert runs.get(others[0].id).outcome == Outcome(
             state=State.CANCELLED, ended_at=NOON, message="the job was deleted"
