@@ -69,7 +69,8 @@ _OUTPUT = (
     RUN,
     Parameter("follow", Flag(), "Keep sending new output until the run ends.", default=False),
     Parameter("tail", Whole(0), "Only this many of the last lines."),
-    Parameter("Range", Bytes(), "One range of bytes (RFC 9110, 14.2), without `follow` and `tail`.", place="header"),
+    Parameter("from", Whole(0), "Only what was printed after this many bytes, and before a cut; without `tail`."),
+    Parameter("Range", Bytes(), "One range (RFC 9110, 14.2), without `follow`, `tail` and `from`.", place="header"),
 )
 _GRAPH_FORMAT = Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json")
 _EVENTS = (
@@ -79,6 +80,7 @@ _EVENTS = (
 )
 
 _CHECKED = Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job.")
+_OFFSET = {"X-Offset": "How many bytes were printed before the first one of the response; not with a `Range`."}
 _LOCATION = {"Location": "The path of the run."}
 _ETAG = {"ETag": "A digest of the fields that the job's owner decides."}
 
@@ -125,7 +127,7 @@ ROUTES = (
     Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run that has ended.",
           (RUN,), answers={204: None}, errors=(409,)),
     Route("GET", "/api/v1/run/{id}/output/", RunRoutes.output, "getOutput", Role.VIEWER, "Read the output of a run.",
-          _OUTPUT, answers={200: BYTES, 206: BYTES}, errors=(416,)),
+          _OUTPUT, answers={200: BYTES, 206: BYTES}, errors=(416,), headers=_OFFSET),
     Route("POST", "/api/v1/run/{id}/cancel/", RunRoutes.cancel, "cancelRun", Role.OPERATOR, "Cancel a run.",
           (RUN,), answers={204: None}, errors=(409,)),
     Route("POST", "/api/v1/run/{id}/retry/", RunRoutes.retry, "retryRun", Role.OPERATOR,

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from kala.api import histogram, schema, views
 from kala.api.http import Request, Response, json, no_content
 from kala.api.idempotency import Repeatable
-from kala.api.output import BINARY_HEADERS, Outputs, last_lines, part_of
-from kala.core.errors import no_run
+from kala.api.output import WHOLE_HEADERS, Outputs, part_of
+from kala.core.errors import Invalid, no_run
 from kala.core.run import Run
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRun, DeleteRun, RetryRun
@@ -75,14 +75,19 @@ class RunRoutes:
 
     def output(self, request: Request) -> Response:
         run = self._run(request)
-        lines, wanted = request.query["tail"], request.headers.get("Range", "")
-        if request.query["follow"]:
-            return Response(body=self._outputs.follow(run, lines), headers=BINARY_HEADERS)
+        query, wanted = request.query, request.headers.get("Range", "")
+        lines, offset = query["tail"], query["from"]
+        if offset is not None:
+            if lines is not None:
+                raise Invalid("tail: not together with from; use one of them")
+            return self._outputs.part_from(run, offset, is_followed=query["follow"])
+        if query["follow"]:
+            return self._outputs.follow(run, lines)
         if lines is not None:
-            return last_lines(self._outputs.open(run.id), lines)
+            return self._outputs.last_lines(run, lines)
         if wanted:
             return part_of(self._outputs.open(run.id), wanted)
-        return Response(body=self._outputs.parts(run.id), headers=BINARY_HEADERS | {"Accept-Ranges": "bytes"})
+        return Response(body=self._outputs.parts(run.id), headers=WHOLE_HEADERS)
 
     def _run(self, request: Request) -> Run:
         with self._store.reading() as session:

@@ -122,6 +122,12 @@ class Output:
             data = self._read_kept(offset, min(size, limit - offset))
             return data, offset + len(data)
 
+    def kept_from(self, offset: int) -> int:
+        """Return the offset of the first byte that is kept, from an offset on."""
+        with self._lock:
+            end_starts = max(self._spool.head, self.written - self._spool.tail)
+            return end_starts if self.is_cut and self._spool.head <= offset < end_starts else offset
+
     def _read_kept(self, offset: int, size: int) -> bytes:
         if size <= 0:
             return b""

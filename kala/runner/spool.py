@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from kala.core.outputs import PER_FOLDER, output_name
+from kala.core.outputs import PER_FOLDER, cut_line, kept_at_the_beginning, output_name
 
 logger = logging.getLogger("kala.engine")
 
@@ -73,7 +73,7 @@ class Spool:
         self._folder = folder
         self._run_id = run_id
         self.limit = limit
-        self.head = limit // 2
+        self.head = kept_at_the_beginning(limit)
         self.tail = limit - self.head
         self.written = 0
         # File descriptors by the offset of the file's first byte; 0 is the first file.
@@ -139,7 +139,7 @@ class Spool:
     @property
     def cut_line(self) -> bytes:
         """The line that replaces the bytes that are not kept."""
-        return f"\n[kala: {self.written - self.limit} bytes omitted here]\n".encode()
+        return cut_line(self.written - self.limit)
 
     def append(self, data: bytes) -> None:
         first = data[: max(0, self.limit - self.written)]
