@@ -78,7 +78,13 @@ class App:
                 beat_interval=heartbeat.interval,
             )
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
-            runs = RunRoutes(self._engine, self._store, Outputs(self._store, self._executor), self._executor)
+            runs = RunRoutes(
+                self._engine,
+                self._store,
+                Outputs(self._store, self._executor),
+                self._executor,
+                lambda: self.config.pools,
+            )
             system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
             routes = bind(ROUTES, self._jobs, runs, system, OpenApiRoutes(ROUTES))
             wsgi = application(routes, lambda: self.config.allowed_hosts)

@@ -26,7 +26,7 @@ def period(since: datetime | None, until: datetime | None, step: Duration, now: 
     """Return the steps from `since` to `until`, by default the last day. Raise Invalid for too many."""
     minutes = _whole_minutes(step)
     until = now if until is None else until
-    first = _step_of(until - _DAY if since is None else since, minutes)
+    first = _step_of(max(until, _EPOCH + _DAY) - _DAY if since is None else since, minutes)
     last = _step_of(until, minutes)
     if last - first >= _MOST_STEPS:
         raise Invalid(f"step: there would be {last - first + 1:,} steps; use a longer one, for at most {_MOST_STEPS:,}")

@@ -60,6 +60,7 @@ _HISTOGRAM = (
     _RUNS_OF,
 )
 _CHAIN = (RUN, Parameter("limit", Whole(1, 1000), "At most this many runs in each direction.", default=100))
+_EXPLAIN = Parameter("explain", Flag(), "Add a sentence that says why the run waits, or how it ended.", default=False)
 _STATS_PAGE = (
     JOB,
     Parameter("limit", Whole(1), "Only this many of the newest entries."),
@@ -123,7 +124,7 @@ ROUTES = (
     Route("GET", "/api/v1/run/{id}/chain/", RunRoutes.chain, "getChain", Role.VIEWER,
           "Read what caused a run, and what it caused.", _CHAIN, answers={200: schema.Chain}),
     Route("GET", "/api/v1/run/{id}/", RunRoutes.get, "getRun", Role.VIEWER, "Read a run.",
-          (RUN,), answers={200: schema.OneRun}),
+          (RUN, _EXPLAIN), answers={200: schema.OneRun}),
     Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run that has ended.",
           (RUN,), answers={204: None}, errors=(409,)),
     Route("GET", "/api/v1/run/{id}/output/", RunRoutes.output, "getOutput", Role.VIEWER, "Read the output of a run.",

@@ -1,8 +1,12 @@
 """The routes about runs."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from kala.api import histogram, schema, views
+from kala.api.explanation import explanation
 from kala.api.http import Request, Response, json, no_content
 from kala.api.idempotency import Repeatable
 from kala.api.output import WHOLE_HEADERS, Outputs, part_of
@@ -18,8 +22,16 @@ from kala.store.store import Session, Store
 class RunRoutes:
     """The handlers of `/api/v1/run/`."""
 
-    def __init__(self, engine: Engine, store: Store, outputs: Outputs, executor: Executor) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        outputs: Outputs,
+        executor: Executor,
+        pools: Callable[[], Mapping[str, int]],
+    ) -> None:
         self._engine = engine
+        self._pools = pools
         self._store = store
         self._outputs = outputs
         self._executor = executor
@@ -56,7 +68,13 @@ class RunRoutes:
         return json(schema.Chain(self._view(run), causes_view, caused_view, has_more))
 
     def get(self, request: Request) -> Response:
-        return json(schema.OneRun(self._view(self._run(request))))
+        run = self._run(request)
+        view = self._view(run)
+        if request.query["explain"]:
+            with self._store.reading() as session:
+                sentence = explanation(session, self._executor.as_it_stands(run), self._pools(), self._executor.workers)
+            view = replace(view, explain=sentence)
+        return json(schema.OneRun(view))
 
     def _view(self, run: Run) -> schema.Run:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""

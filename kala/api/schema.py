@@ -109,6 +109,9 @@ class Run(msgspec.Struct, frozen=True):
     http_status: Annotated[int | None, _said("The status code of an HTTP call.")]
     output_size: Annotated[int | None, _said("How many bytes of output are kept.")]
     output_cut: Annotated[bool | None, _said("Whether there was more output.")]
+    explain: Annotated[
+        str | msgspec.UnsetType, _said("Why the run waits, or how it ended and what follows; only if asked for.")
+    ] = msgspec.UNSET
 
 
 class OneRun(msgspec.Struct, frozen=True):

@@ -177,7 +177,7 @@ class History:
         yield from self._times(wanted)
 
     def _longer(self, length: timedelta, now: datetime | None) -> SQL:
-        nanoseconds = length // _MICROSECOND * 1000
+        nanoseconds = min(length // _MICROSECOND * 1000, _LATEST)
         started = self._started_before(length, now)
         if length >= _INDEXED_LENGTH:
             found = [run_id for (run_id,) in self._sql(_TOOK_LONGER, (nanoseconds, _MANY))]
