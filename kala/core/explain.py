@@ -7,7 +7,7 @@ import msgspec
 from kala.core import duration
 from kala.core.instants import rfc3339
 from kala.core.job import Job, Spec
-from kala.core.run import FAILURES, Cause, Run, State, Waiting
+from kala.core.run import FAILURES, LED_TO, Cause, Run, State, Waiting
 
 _SHOWN = 3
 _ENDS = {
@@ -63,8 +63,11 @@ def _wait(run: Run, around: Surroundings) -> str:
 
 def _what_follows(run: Run, around: Surroundings) -> str:
     retries = [one for one in around.caused if one.cause is Cause.RETRY]
-    others = [one for one in around.caused if one.cause is not Cause.RETRY]
+    by_request = [one for one in around.caused if one.cause is Cause.MANUAL]
+    others = [one for one in around.caused if one.cause in LED_TO]
     parts = [f"{_named(retries)} retries it"] if retries else _why_not_retried(run, around.job)
+    if by_request:
+        parts.append(f"it was retried by request: {_named(by_request)}")
     if others:
         parts.append(f"it led to {_named(others)}")
     return "".join(f"; {part}" for part in parts)

@@ -78,6 +78,11 @@ def test_a_running_run_says_since_when():
             "run 12 failed: exit status 2; it is not retried, as its job has no retries; it led to run 13",
         ),
         (
+            ended(State.LOST, "its outcome is unknown"),
+            {"caused": others(13, cause=Cause.MANUAL)},
+            "run 12 is lost: its outcome is unknown; it was retried by request: run 13",
+        ),
+        (
             ended(State.TIMED_OUT, "timeout of PT1S", attempt=2),
             {"job": job(retries=2)},
             "run 12 timed out: timeout of PT1S; it is not retried, as its job has 2 retries",
