@@ -6,6 +6,9 @@ from contextlib import closing
 
 import pytest
 
+from kala.api.output import ExactSource, FollowSource
+from kala.runner.output import Output
+
 LIMIT = 100
 
 
@@ -113,3 +116,46 @@ def test_a_client_that_loses_its_connection_again_and_again_gets_each_byte_once(
             response.close()
     gate.write_bytes(b"end")
     assert output(api, run, f"?follow=1&from={len(got)}") == (200, len(got), b"end")
+
+
+class Live:
+    """The outputs of a run that has not ended."""
+
+    def __init__(self, folder):
+        self.output = Output(folder, 1, LIMIT)
+
+    def live(self, _):
+        return self.output
+
+
+@pytest.fixture
+def live(tmp_path):
+    return Live(tmp_path)
+
+
+def test_a_source_ends_where_output_was_cut_before_it_was_read(live):
+    source = ExactSource(live, 1, 0, is_followed=True)
+    live.output.write(b"a" * 40)
+    assert [source.read(), source.read()] == [b"a" * 40, b""]
+    live.output.write(b"b" * 1000)
+    assert [source.read(), source.read()] == [b"b" * 10, None]
+    first = live.output.kept_from(50)
+    assert first == 990
+    rest = ExactSource(live, 1, first, is_followed=True)
+    assert b"".join(iter(rest.read, b"")) == b"b" * 50
+    live.output.close()
+    assert rest.read() is None
+
+
+def test_an_output_that_is_not_followed_ends_at_once(live):
+    live.output.write(b"a")
+    source = ExactSource(live, 1, 0, is_followed=False)
+    assert [source.read(), source.read()] == [b"a", None]
+
+
+def test_the_last_lines_of_a_live_output_that_was_cut_begin_at_an_offset(live):
+    live.output.write(b"x" * 1000 + b"\nlast")
+    source = FollowSource(live, 1, 1)
+    assert (source.first, source.read()) == (1001, b"last")
+    source.close()
+    assert FollowSource(live, 1, 9).first == 0

@@ -64,6 +64,22 @@ def test_runs_are_kept_up_to_their_maximum_age(keeping):
     assert numbers(kala) == [4, 5, 6]
 
 
+def test_how_many_runs_ended_in_a_minute_is_kept_for_35_days(kala):
+    job = kala.create(schedule=HOURLY)
+    succeed_times(kala, job, 2)
+    kala.passes(days=34, hours=22, minutes=30)
+    idle(kala)
+
+    def counted():
+        with kala.store.reading() as session:
+            return sum(runs for _, state, runs in session.endings.per_step(60, 0, 10**6) if state == "succeeded")
+
+    assert counted() == 2
+    kala.passes(hours=1)
+    idle(kala)
+    assert counted() == 1
+
+
 def test_old_runs_of_a_job_that_is_done_are_deleted(keeping):
     kala = keeping(max_age="P1D")
     kala.create()
