@@ -52,6 +52,7 @@ _RUNS_OF = Parameter("job", JobName(), "Only runs of this job, an id or a unique
 _RUNS_OF_JOBS = (
     Parameter("q", Text(), "Only runs of jobs whose name contains this text, in upper or lower case."),
     Parameter("owner", Text(), "Only runs of jobs of exactly this owner."),
+    Parameter("tag", Tags(), "Only runs of jobs that have this tag, or all of these.", default=()),
 )
 _HISTOGRAM = (
     Parameter("since", Time(), "Begin with the step of this time; by default, a day before `until`."),

@@ -131,6 +131,7 @@ def _search(session: Session, request: Request, job_id: str | None) -> list[Run]
         until=request.query["until"],
         q=request.query.get("q") or "",
         owner=request.query.get("owner"),
+        tags=request.query.get("tag", ()),
         pool=request.query["pool"],
         cause_run=request.query["cause_run"],
         longer_than=request.query["longer_than"] and request.query["longer_than"].longest,

@@ -16,6 +16,7 @@ from kala.store.endings import MICROSECONDS
 from kala.store.instants import to_column
 from kala.store.runs import COLUMNS, to_run
 from kala.store.statements import Statements
+from kala.store.tags import have_all
 
 # Runs that ended within a period.
 _ENDED_BETWEEN = "SELECT id FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ? LIMIT ?"
@@ -95,7 +96,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     `since` and `until` compare the end of a run, the start of a running run, or the queueing of a queued run.
 
-    `q` is a part of the job's name, and `owner` its owner, as the job is now: runs of deleted jobs have neither.
+    `q` is a part of the job's name, `owner` its owner, and `tags` are tags that it has, all as the job is now: runs of
+    deleted jobs have none of them.
     `longer_than` is how long a run took or, if it is running at `now`, has been taking.
     """
 
@@ -108,6 +110,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     q: str = ""
     owner: str | None = None
+    tags: tuple[str, ...] = ()
     pool: str | None = None
     cause_run: int | None = None
     longer_than: timedelta | None = None
@@ -116,13 +119,17 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_of_some_jobs(self) -> bool:
         """Whether properties of jobs select the runs."""
-        return bool(self.q) or self.owner is not None
+        return bool(self.q or self.tags) or self.owner is not None
 
     @property
     def is_only_of_jobs(self) -> bool:
         """Whether nothing else selects them, except where the page begins."""
-        rest = replace(self, q="", owner=None)
-        return rest == RunFilter(limit=self.limit, before=self.before, now=self.now)
+        return _of_all_jobs(self) == RunFilter(limit=self.limit, before=self.before, now=self.now)
+
+
+def _of_all_jobs(wanted: RunFilter) -> RunFilter:
+    """Return the filter without what it says about jobs."""
+    return replace(wanted, q="", owner=None, tags=())
 
 
 class History:
@@ -198,11 +205,13 @@ class History:
             query = query.where(SQL("[contains job.name ?]", (folded(wanted.q),)))
         if wanted.owner is not None:
             query = query.where(_JOB.c.owner == wanted.owner)
+        if wanted.tags:
+            query = query.where(*have_all(wanted.tags, after=0))
         return [job_id for (job_id,) in self._sql(*query.bind(self._database).sql())]
 
     def _newest_of_few(self, jobs: Iterable[str], wanted: RunFilter) -> list[Run]:
         """Search each job by itself, and merge what is found."""
-        found = [run for job in jobs for run in self.search(replace(wanted, q="", owner=None, job_id=job))]
+        found = [run for job in jobs for run in self.search(replace(_of_all_jobs(wanted), job_id=job))]
         return sorted(found, key=lambda run: run.id, reverse=True)[: wanted.limit]
 
     def _newest_of(self, jobs: Collection[str], before: int, limit: int) -> list[int]:

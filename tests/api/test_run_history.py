@@ -60,6 +60,9 @@ def test_runs_are_filtered_by_their_jobs(api, failed):
     assert runs(api, "?owner=ops@x") == [failed[1]]
     assert runs(api, "?owner=ops@x&q=fragi") == []
     assert runs(api, "?q=alarm&state=succeeded") == [failed[1]]
+    api.ask("PATCH", "/api/v1/job/child/", {"tags": ["a", "b"]})
+    assert runs(api, "?tag=a,b") == [failed[2]]
+    assert runs(api, "?tag=a,c") == []
 
 
 def test_runs_are_filtered_by_what_caused_them(api, failed):

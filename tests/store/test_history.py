@@ -168,11 +168,12 @@ LONG = timedelta(hours=1)
 def searched(store):
     """Lists the numbers of the runs of 30 jobs that match: each job has run three times, in turn.
 
-    Job 7 belongs to other@x; the jobs are called `backup 0` and so on.
+    Job 7 belongs to other@x and has the tags a and b, the others have b; the jobs are called `backup 0` and so on.
     """
     with store.transaction():
         for number in range(30):
-            spec = Spec(name=f"Backup {number}", action=Command("true"), owner="other@x" if number == 7 else "me@x")
+            owner, tags = ("other@x", ("a", "b")) if number == 7 else ("me@x", ("b",))
+            spec = Spec(name=f"Backup {number}", action=Command("true"), owner=owner, tags=tags)
             store.writer.jobs.add(Job(id=str(number), spec=spec, created_at=NOON, next_due=None))
         for number in range(90):
             add(store.writer.runs, number, str(number % 30), state=State.FAILED if number == 67 else State.SUCCEEDED)
@@ -196,6 +197,10 @@ def searched(store):
         ({"owner": "other@x", "q": "8"}, []),
         ({"owner": "other@x", "limit": 1}, [68]),
         ({"owner": ""}, []),
+        ({"tags": ("a", "b")}, [68, 38, 8]),
+        ({"tags": ("b",), "limit": 2}, [90, 89]),
+        ({"tags": ("c",)}, []),
+        ({"tags": ("a",), "owner": "me@x"}, []),
         ({"owner": "me@x", "limit": 3}, [90, 89, 88]),
         ({"owner": "me@x", "before": 69, "limit": 3}, [67, 66, 65]),
         ({"owner": "me@x", "before": 31, "limit": 100}, [*range(30, 8, -1), *range(7, 0, -1)]),
@@ -289,6 +294,7 @@ RARE = [state for state in State if state is not State.SUCCEEDED]
         {"cause_run": 1},
         {"longer_than": LONG, "now": NOON},
         {"q": "backup", "pool": "web"},
+        {"tags": ("a",)},
         {"owner": "me@x", "states": {State.FAILED}},
         *({"states": {state}} for state in RARE),
         *({"cause": cause} for cause in Cause if cause is not Cause.SCHEDULE),
