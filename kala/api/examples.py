@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import schema, views
 from kala.core.job import Command, Counts, Job, Spec
@@ -64,6 +65,17 @@ _SHOWN: list[Any] = [
     schema.Deleted([schema.DeletedJob(_JOB.id, "backup"), schema.DeletedJob(_CHECK_ID, "check")]),
     schema.OneRun(views.run_view(_RUN)),
     schema.Runs([views.run_view(_RUN)], next_before=None),
+    schema.Chain(
+        views.run_view(_RUN),
+        causes=[],
+        caused=[
+            views.run_view(replace(_RUN, id=2, job_id=_CHECK_ID, job_name="check", cause=Cause.PARENT, cause_run=1))
+        ],
+        has_more=False,
+    ),
+    schema.Histogram(
+        3600, [schema.HistogramStep(_SLOT - timedelta(hours=1)), schema.HistogramStep(_SLOT, succeeded=2, failed=1)]
+    ),
     schema.JobStats([views.stat_view(_RUN)]),
     schema.Stats(views.totals_view(_TOTALS, _ENDED)),
     schema.Preview(schedule="R/2030-01-31T08:00:00Z/P1M", count=3),
