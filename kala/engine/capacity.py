@@ -40,6 +40,10 @@ class Capacity:
         size = self._pools.get(pool)
         return size is None or self._in_use[pool] < size
 
+    def in_pools(self) -> dict[str, int]:
+        """Return how many runs are running in each pool that has any."""
+        return {pool: runs for pool, runs in self._in_use.items() if pool and runs > 0}
+
     def start(self, run: Run) -> None:
         """Count a run that starts, and so takes a worker and a place in its pool."""
         self.free -= 1

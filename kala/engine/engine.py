@@ -30,6 +30,7 @@ from kala.engine.inbox import Asked, Inbox
 from kala.engine.messages import Change, Drain, Message, Stop
 from kala.engine.outage import Outage
 from kala.engine.pruner import Pruner, Retention
+from kala.engine.status import EngineStatus, StatusBoard
 from kala.engine.step import Leftovers, Step, Undo
 from kala.runner.executor import Executor
 from kala.runner.spool import clear, path_of, remove
@@ -103,6 +104,7 @@ class Engine:
         self._is_stopping = False
         self._outage = Outage()
         self._stuck = Outage()
+        self._board = StatusBoard(clock)
         self._idle = Event()
         self._idle.set()
         self._thread: Thread | None = None
@@ -131,6 +133,11 @@ class Engine:
     def running(self) -> int:
         """How many runs are running, as of the last step."""
         return len(self._running)
+
+    @property
+    def status(self) -> EngineStatus:
+        """What the engine published about itself after its last step. For any thread, without waiting."""
+        return self._board.current
 
     @property
     def is_behind(self) -> bool:
@@ -199,7 +206,9 @@ class Engine:
                 self._next_due = self._store.next_due()
         except Busy as error:
             self._postpone(ends, error, over="the database is writable again")
+            self._publish_status(began)
             return
+        self._board.note_commit(now, step.claimed_late_by, step.capacity.in_pools())
         self._unwritten = []
         self._continuity.committed(now, stale_by)
         self._outage.end()
@@ -211,6 +220,16 @@ class Engine:
         del self._asked[: len(answers)]
         is_stale = stale_by is not None and not self._is_draining
         self._is_behind = bool(self._asked) or is_stale or step.leaves_work
+        self._publish_status(began)
+
+    def _publish_status(self, began: float) -> None:
+        self._board.publish(
+            began,
+            running=len(self._running),
+            is_draining=self._is_draining,
+            storage=self._outage.last,
+            starting=self._stuck.last,
+        )
 
     def _handle_control(self, message: Message[Any], answer: "Future[Any]") -> bool:
         """Handle a message about the loop itself, which needs no database; return whether it was one."""

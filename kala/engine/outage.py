@@ -4,6 +4,11 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from kala.engine.status import Trouble
 
 logger = logging.getLogger("kala.engine")
 
@@ -20,12 +25,14 @@ class Outage:
         self._next_time = -math.inf
         self._was_logged = False
         self.is_on = False
+        self.last: Trouble | None = None
 
     def begin(self, sentence: str, over: str) -> None:
         """Log the sentence unless the outage has begun before; `over` is the sentence for its end."""
         if self.is_on:
             return
         self.is_on = True
+        self.last = Trouble(sentence, datetime.now(UTC))
         self._over = over
         self._was_logged = self._clock() >= self._next_time
         if self._was_logged:
@@ -33,6 +40,10 @@ class Outage:
             logger.error("%s", sentence)
 
     def end(self) -> None:
-        if self.is_on and self._was_logged:
+        if not self.is_on:
+            return
+        if self._was_logged:
             logger.warning("%s", self._over)
         self.is_on = False
+        if self.last:
+            self.last = replace(self.last, until=datetime.now(UTC))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 import msgspec
 
@@ -63,6 +63,8 @@ class Step:
         self.effects = Effects()
         # How many more children of runs that succeeded the step handles.
         self.children_left = int(FOLLOWERS)
+        # By how much the slots that the step claims are late; None if it claims none.
+        self.claimed_late_by: timedelta | None = None
         # Whether there are ready runs that the step has not read.
         self.has_ready = False
 
