@@ -8,8 +8,11 @@ of each slot does not change, as it depends on the text alone: 09:00 on a day is
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from itertools import count
 
 import isodate
 import msgspec
@@ -62,6 +65,12 @@ class Once(msgspec.Struct, frozen=True):
         start = _in_utc(self.start)
         return (1, [start][-newest:]) if since <= start <= until else (0, [])
 
+    def slots_from(self, instant: datetime) -> Iterator[datetime]:
+        """Yield the slots from `instant` on, in UTC."""
+        start = _in_utc(self.start)
+        if start >= instant:
+            yield start
+
     def wall_time(self, _slot: datetime) -> datetime:
         """Return the wall-clock time of the slot, which is the same in every zone, as if it were in UTC."""
         return self.start.replace(tzinfo=UTC)
@@ -104,6 +113,12 @@ class Every(msgspec.Struct, frozen=True):
         first = self._slots_until(since.astimezone(UTC) - _MICROSECOND)
         end = max(first, self._slots_until(until.astimezone(UTC)))
         return end - first, [self._slot(number) for number in range(max(first, end - newest), end)]
+
+    def slots_from(self, instant: datetime) -> Iterator[datetime]:
+        """Yield the slots from `instant` on, in UTC and in order, until the end of the calendar."""
+        with suppress(OverflowError):
+            for number in count(self._slots_until(instant.astimezone(UTC) - _MICROSECOND)):
+                yield self._slot(number)
 
     def wall_time(self, slot: datetime) -> datetime:
         """Return the wall-clock time of a slot, which is the same in every zone, as if it were in UTC.
