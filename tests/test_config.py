@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from kala.config import KEYS, RELOADABLE, Config, Loaded, load, locate
+from kala.config import KEYS, RELOADABLE, Config, Loaded, described, load, locate
 from kala.core.errors import Invalid
 
 HOME = {"HOME": "/home/ann"}
@@ -332,3 +333,30 @@ scalars = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.lis
 def test_any_value_is_either_accepted_or_refused_with_a_sentence(key, value):
     with suppress(Invalid):
         load({"insecure_no_auth": True, key: value}, HOME, [])
+
+
+class TestDescribed:
+    def described(self, tmp_path, flags, environ=(), keys=KEYS):
+        file = tmp_path / "kala.toml"
+        file.write_text('keep_for = "P90D"\n')
+        loaded = load(flags, {"KALA_WORKERS": "3", **dict(environ)}, (file,), tmp_path)
+        return {setting.key: setting for setting in described(loaded, keys)}
+
+    def test_each_setting_has_its_default_and_its_source(self, tmp_path):
+        settings = self.described(tmp_path, {"port": "9000", "data_dir": "data"})
+        assert {
+            key: (settings[key].value, settings[key].default, settings[key].origin, settings[key].source)
+            for key in ("port", "workers", "keep_for", "interface", "data_dir", "pools")
+        } == {
+            "port": (9000, 8000, "--port", "flag"),
+            "workers": (3, 128, "KALA_WORKERS", "variable"),
+            "keep_for": ("P90D", "", str(tmp_path / "kala.toml"), "file"),
+            "interface": ("127.0.0.1", "127.0.0.1", "default", "default"),
+            "data_dir": (str(tmp_path / "data"), None, "--data-dir", "flag"),
+            "pools": ({}, {}, "default", "default"),
+        }
+
+    def test_a_secret_is_not_shown(self, tmp_path):
+        keys = {**KEYS, "default_owner": replace(KEYS["default_owner"], is_secret=True)}
+        settings = self.described(tmp_path, {"default_owner": "s3cret", "data_dir": "data"}, keys=keys)
+        assert (settings["default_owner"].value, settings["default_owner"].default) == ("***", "")

@@ -38,12 +38,16 @@ _ADDRESS = re.compile(r"(?:\[([^]]*)]|([^:]*)):(\d+)", re.ASCII)
 
 
 class Key(msgspec.Struct, frozen=True):
-    """All about a setting except its type and default; `flag` only if it differs from the key's name."""
+    """All about a setting except its type and default; `flag` only if it differs from the key's name.
+
+    The value of a setting that `is_secret` is never shown.
+    """
 
     kind: Kind
     meaning: str
     short: str = ""
     flag: str = ""
+    is_secret: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +89,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     keep_bytes: Annotated[
         int,
         Key(
-            number(0),
+            number(0, unit="bytes"),
             "How many bytes of output to keep in total; the oldest runs are deleted first, and 0 means no limit.",
         ),
     ] = 10 * 1024**3
-    output_limit: Annotated[int, Key(number(1024), "How many bytes of output to keep for each run.")] = 1024 * 1024
+    output_limit: Annotated[int, Key(number(1024, unit="bytes"), "How many bytes of output to keep for each run.")] = (
+        1024 * 1024
+    )
     allowed_hosts: Annotated[
         tuple[str, ...],
         Key(NAMES, "Additional host names that clients may use to reach Kala.", flag="--allowed-host"),
@@ -129,6 +135,8 @@ KEYS: dict[str, Key] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
 }
 
+DEFAULT_ORIGINS: Mapping[str, str] = dict.fromkeys(KEYS, "default")
+
 # The keys that a reload applies; all others need a restart.
 RELOADABLE = frozenset(
     {
@@ -152,6 +160,57 @@ class Loaded(msgspec.Struct, frozen=True):
 
     config: Config
     origins: dict[str, str]
+
+
+class Setting(msgspec.Struct, frozen=True, rename={"is_reloadable": "reloadable"}):
+    """A setting as it is shown. `source` is the kind of its origin. The default is None if it depends on the system."""
+
+    key: str
+    value: Any
+    default: Any
+    origin: str
+    source: Literal["default", "file", "variable", "flag"]
+    unit: str
+    is_reloadable: bool
+    meaning: str
+
+
+def described(loaded: Loaded, keys: Mapping[str, Key] = KEYS) -> list[Setting]:
+    """Return all settings, in the order of the table, without secrets."""
+    defaults = {field.name: _default(field) for field in msgspec.structs.fields(Config)}
+    return [
+        Setting(
+            name,
+            _shown(getattr(loaded.config, name), key),
+            _shown(defaults[name], key),
+            loaded.origins[name],
+            _source(loaded.origins[name]),
+            key.kind.unit,
+            name in RELOADABLE,
+            key.meaning,
+        )
+        for name, key in keys.items()
+    ]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return None if field.default is msgspec.NODEFAULT else field.default
+
+
+def _shown(value: object, key: Key) -> object:
+    if key.is_secret and value:
+        return "***"
+    return str(value) if isinstance(value, Path) else value
+
+
+def _source(origin: str) -> Literal["default", "file", "variable", "flag"]:
+    if origin == "default":
+        return "default"
+    if origin.startswith("-"):
+        return "flag"
+    return "variable" if origin.startswith("KALA_") else "file"
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -206,7 +265,7 @@ def load(
     `here`: the working directory at the start, which a daemon leaves before it reloads.
     """
     values: dict[str, Any] = {}
-    origins = dict.fromkeys(KEYS, "default")
+    origins = dict(DEFAULT_ORIGINS)
     for given in _all_values(flags, environ, files, here or Path.cwd()):
         for part in given.parts():
             values[part.name] = part.read()

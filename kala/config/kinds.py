@@ -24,10 +24,11 @@ class Kind(msgspec.Struct, frozen=True):
     is_list: bool = False
     is_path: bool = False
     choices: tuple[str, ...] = ()
+    unit: str = ""
 
 
-def number(low: int, high: int = _MAX_NUMBER) -> Kind:
-    """Return the kind of whole numbers in this range."""
+def number(low: int, high: int = _MAX_NUMBER, unit: str = "") -> Kind:
+    """Return the kind of whole numbers in this range, of this unit."""
 
     def read(value: object) -> int:
         given = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
@@ -36,7 +37,7 @@ def number(low: int, high: int = _MAX_NUMBER) -> Kind:
         return given
 
     bounds = f"of at least {low}" if high == _MAX_NUMBER else f"between {low} and {high}"
-    return Kind(read, f"a whole number {bounds}")
+    return Kind(read, f"a whole number {bounds}", unit=unit)
 
 
 def choice(*names: str) -> Kind:
@@ -136,7 +137,7 @@ PORT = Kind(number(0, 65535).read, "a whole number between 0 and 65535, or addre
 TEXT = Kind(_text, "a string")
 LINE = Kind(_line, "one line of text")
 ON_OFF = Kind(_switch, "true or false")
-SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year")
+SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year", unit="seconds")
 PATH = Kind(_path, "a path", is_path=True)
 PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
 POOLS = Kind(_pools, "a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000", is_list=True)
