@@ -4,10 +4,13 @@ import logging
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from io import BytesIO
 from pathlib import Path
 from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
+
+import tzdata  # type: ignore[import-untyped]
 
 from kala.core.errors import Invalid
 from kala.core.foreign import presentable
@@ -34,6 +37,7 @@ class ServerZone:
         self._path = localtime if self._tz is None else _path_of(self._tz)
         self._version = self._file_version()
         self.current = self._read()
+        self.tzdata = _tzdata_version()
         self._checked_at = time.monotonic()
 
     def __call__(self) -> tzinfo:
@@ -54,6 +58,7 @@ class ServerZone:
             return
         try:
             self.current = self._read()
+            self.tzdata = _tzdata_version()
         except Invalid as error:
             logger.warning("%s; keeping the current time zone", error)
         time.tzset()  # for the times in the log
@@ -83,6 +88,15 @@ class ServerZone:
             f"TZ: '{presentable(self._tz)}' is neither the name of a time zone nor a rule; use a name such as "
             "Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
         )
+
+
+def _tzdata_version() -> str | None:
+    """Return the version of the zones in use, such as 2025b: that of the system, or of the tzdata package."""
+    for folder in TZPATH:
+        with suppress(OSError), Path(folder, "tzdata.zi").open(encoding="utf-8", errors="replace") as file:
+            return file.readline().removeprefix("# version ").strip()
+    # A system without this file may still have zones, of a version that nothing tells.
+    return None if any(Path(folder, "UTC").exists() for folder in TZPATH) else tzdata.IANA_VERSION
 
 
 def _path_of(tz: str) -> Path | None:

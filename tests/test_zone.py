@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import tzdata
 
+from kala import zone
 from kala.core.errors import Invalid
 from kala.zone import ServerZone
 
@@ -137,3 +139,14 @@ class TestTheZoneOfTheMachine:
     def test_is_ignored_if_tz_is_set(self, tmp_path, lead_to):
         lead_to("Europe/Berlin")
         assert str(ServerZone({"TZ": "Asia/Tokyo"}, tmp_path / "localtime").current) == "Asia/Tokyo"
+
+
+def test_the_version_of_the_zones_is_that_of_the_system_or_of_the_package(tmp_path, monkeypatch):
+    (tmp_path / "tzdata.zi").write_text("# version 2031a\n# ddeps backzone\n")
+    monkeypatch.setattr(zone, "TZPATH", (str(tmp_path / "none"), str(tmp_path)))
+    assert ServerZone({"TZ": "UTC0"}).tzdata == "2031a"
+    monkeypatch.setattr(zone, "TZPATH", ())
+    assert ServerZone({"TZ": "UTC0"}).tzdata == tzdata.IANA_VERSION
+    (tmp_path / "tzdata.zi").rename(tmp_path / "UTC")
+    monkeypatch.setattr(zone, "TZPATH", (str(tmp_path),))
+    assert ServerZone({"TZ": "UTC0"}).tzdata is None

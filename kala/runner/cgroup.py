@@ -37,13 +37,13 @@ class Groups:
     def __init__(self, path: Path, unavailable: str = "") -> None:
         """`unavailable` says why there can be no groups; otherwise it is empty."""
         self._path = path
-        self._unavailable = unavailable
+        self.unavailable = unavailable
 
     def check(self, spec: Spec) -> None:
         """Raise Invalid for the first of the job's limits if limits cannot be enforced."""
-        if self._unavailable and is_limited(spec):
+        if self.unavailable and is_limited(spec):
             field = next(name for name in _FIELDS if getattr(spec, name))
-            raise Invalid(f"{field}: limits are not available: {self._unavailable}")
+            raise Invalid(f"{field}: limits are not available: {self.unavailable}")
 
     def open(self, run_id: int, spec: Spec) -> "Group":
         """Make a group for one run, with the job's limits. Raise OSError if the kernel refuses it."""

@@ -5,10 +5,19 @@ import threading
 from collections import Counter
 from typing import Generic, TypeVar
 
+import msgspec
+
 from kala.core.limits import ADDRESS_PERCENT, RECEIVED_BYTES
 from kala.server.client import Client
 
 AnyClient = TypeVar("AnyClient", bound=Client)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How many connections or streams are open, and how many there may be."""
+
+    open: int
+    limit: int
 
 
 def origin_of(address: str) -> str | None:
@@ -36,6 +45,10 @@ class Connections(Generic[AnyClient]):
         # Connections that wait for their clients, oldest first.
         self._waiting: dict[AnyClient, None] = {}
         self._bytes = 0
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(len(self._open), int(self.limit))
 
     @property
     def is_full(self) -> bool:

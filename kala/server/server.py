@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_SECONDS
 from kala.server.cheroot_server import CherootServer
 from kala.server.connection import Connection
-from kala.server.connections import Connections
+from kala.server.connections import Connections, Usage
 from kala.server.streamer import Streamer
 from kala.server.watcher import Watcher
 from kala.server.workers import Workers, on_one_processor
@@ -51,12 +51,18 @@ class Server:
         self.address = _address(listener)
         cheroot = CherootServer(app, self.address, connections, max_body=max_body, idle_timeout=idle_timeout)
         self._listener = listener
+        self._connections = connections
         self._streamer = streamer or Streamer()
         self._workers = Workers(threads)
         self._watcher = Watcher(listener, cheroot, connections, self._workers, self._streamer)
         self._lock = threading.Lock()
         self._is_started = False
         self._is_stopped = False
+
+    @property
+    def usage(self) -> tuple[Usage, Usage]:
+        """How many connections and how many live streams are open. For any thread."""
+        return self._connections.usage, self._streamer.usage
 
     def start(self) -> None:
         """Start to serve requests, unless the server was stopped."""

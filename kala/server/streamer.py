@@ -14,6 +14,7 @@ from contextlib import suppress
 from kala.core.errors import Busy
 from kala.core.limits import FOLLOWED, UNSENT_BYTES
 from kala.server.bell import Bell
+from kala.server.connections import Usage
 from kala.server.stream import Aborted, Stream
 
 # Seconds between two rounds over all streams. The rest grows with the duration of a round, so that the thread has a
@@ -99,6 +100,10 @@ class Streamer:
         if self._count and not self._is_woken:
             self._is_woken = True
             self._bell.ring()
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._count, int(self._limit))
 
     @property
     def is_full(self) -> bool:

@@ -5,8 +5,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import kala
 from kala import __version__
-from kala.cli import commands, version
+from kala.cli import commands
 
 
 def test_the_version_is_also_an_option():
@@ -15,7 +16,7 @@ def test_the_version_is_also_an_option():
 
 @pytest.mark.parametrize(("commit", "told"), [(None, ""), ("1a2b3c4\n", "commit 1a2b3c4, ")])
 def test_version_prints_what_a_bug_report_needs(commit, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(version, "_COMMIT_FILE", tmp_path / "commit.txt")
+    monkeypatch.setattr(kala, "COMMIT_FILE", tmp_path / "commit.txt")
     if commit:
         (tmp_path / "commit.txt").write_text(commit)
     output = CliRunner().invoke(commands, ["version"]).output
