@@ -1,17 +1,89 @@
 """The graph of jobs that start other jobs, as JSON and as DOT for Graphviz."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from kala.api import schema
-from kala.api.paging import Read, pages
+from kala.api.http import Response, json
+from kala.api.paging import Read, long_response, pages
+from kala.core import graph
+from kala.core.errors import Invalid
+from kala.core.graph import KindedEdge
 from kala.store.jobs import Edges, Node
 from kala.store.store import Session, Store
 
 _encode = msgspec.json.Encoder().encode
 _STYLES = {False: "", True: ", style=dotted"}
 _DASHES = {"success": "", "failure": " [style=dashed]"}
+_DOT = {"Content-Type": "text/vnd.graphviz; charset=utf-8"}
+# How many jobs the part of the graph around a job has at most, and how many edges are read for each distance.
+_MOST_JOBS = 300
+_MOST_EDGES = 2_000
+
+
+def response(store: Store, *, is_dot: bool, job: str | None, depth: int | None, with_components: bool) -> Response:
+    """Return the whole graph, the part around a job, or the whole graph with its connected components."""
+    if depth is not None and job is None:
+        raise Invalid("depth: needs a job; add job=ID")
+    if with_components and (is_dot or job is not None):
+        raise Invalid("components: cannot be combined with format=dot or job; remove one of them")
+    if job is not None:
+        return _around(store, job, 1 if depth is None else depth, is_dot=is_dot)
+    if with_components:
+        return long_response(_with_components(store))
+    return long_response(as_dot(store), _DOT) if is_dot else long_response(as_json(store))
+
+
+def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
+    is_cut = False
+
+    with store.reading() as session:
+
+        def edges_at(job_ids: Collection[str]) -> list[KindedEdge]:
+            nonlocal is_cut
+            found = session.neighbours.edges(job_ids, _MOST_EDGES + 1)
+            is_cut = is_cut or len(found) > _MOST_EDGES
+            return found[:_MOST_EDGES]
+
+        ids, edges, has_more = graph.around(session.jobs.id_of(job, "job"), edges_at, depth, _MOST_JOBS)
+        nodes = session.neighbours.nodes(ids)
+        states = session.neighbours.last_states(ids)
+    there = {node.id for node in nodes}
+    edges = [edge for edge in edges if there.issuperset(edge[:2])]
+    if is_dot:
+        lines = b"".join(map(_dot_edge, edges))
+        return Response(body=b"digraph kala {\n" + _dot_nodes(nodes) + lines + b"}\n", headers=_DOT)
+    around = [schema.GraphNode(node.id, node.name, node.is_disabled, states.get(node.id)) for node in nodes]
+    return json(schema.Graph(around, [schema.GraphEdge(*edge) for edge in edges], has_more=has_more or is_cut))
+
+
+def _with_components(store: Store) -> Iterator[bytes]:
+    """Yield the graph with the component of each node, which is the id of the oldest job in it."""
+    with store.reading() as session:
+        firsts = graph.components(session.neighbours.ids(), session.neighbours.all_edges())
+        sizes = Counter(firsts.values())
+        names = session.jobs.names(sizes)
+    nodes, edges = _readers(store)
+    yield b'{"nodes":['
+    yield from pages(store, nodes, partial(_nodes_in_components, store, firsts))
+    yield b'],"edges":['
+    yield from pages(store, edges, _json_edges)
+    yield b'],"components":'
+    yield _encode([schema.GraphComponent(first, names[first], jobs) for first, jobs in sizes.items() if first in names])
+    yield b"}"
+
+
+def _nodes_in_components(store: Store, firsts: Mapping[str, str], nodes: list[Node]) -> bytes:
+    with store.reading() as session:
+        states = session.neighbours.last_states([node.id for node in nodes])
+    shown = [
+        schema.GraphNode(node.id, node.name, node.is_disabled, states.get(node.id), firsts.get(node.id, node.id))
+        for node in nodes
+    ]
+    return _encode(shown)[1:-1]
 
 
 def as_json(store: Store) -> Iterator[bytes]:
@@ -61,11 +133,15 @@ def _dot_nodes(nodes: list[Node]) -> bytes:
 
 
 def _dot_edges(edges: list[Edges]) -> bytes:
-    lines = [f"  {_quoted(start)} -> {_quoted(end)}{_DASHES[kind]};\n" for start, end, kind in _ends(edges)]
-    return "".join(lines).encode()
+    return b"".join(map(_dot_edge, _ends(edges)))
 
 
-def _ends(found: list[Edges]) -> Iterator[tuple[str, str, str]]:
+def _dot_edge(edge: KindedEdge) -> bytes:
+    start, end, kind = edge
+    return f"  {_quoted(start)} -> {_quoted(end)}{_DASHES[kind]};\n".encode()
+
+
+def _ends(found: list[Edges]) -> Iterator[KindedEdge]:
     for edges in found:
         yield from ((edges.id, child, "success") for child in edges.children)
         if edges.on_failure_job:

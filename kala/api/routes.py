@@ -74,7 +74,12 @@ _OUTPUT = (
     Parameter("from", Whole(0), "Only what was printed after this many bytes, and before a cut; without `tail`."),
     Parameter("Range", Bytes(), "One range (RFC 9110, 14.2), without `follow`, `tail` and `from`.", place="header"),
 )
-_GRAPH_FORMAT = Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json")
+_GRAPH = (
+    Parameter("format", Choice(("json", "dot")), "JSON, or the DOT language of Graphviz.", default="json"),
+    Parameter("job", JobName(), "Only the jobs around this job, an id or a unique name."),
+    Parameter("depth", Whole(0, 100), "With job: how many edges away from it; 1 by default."),
+    Parameter("components", Flag(), "Name the connected component of each job.", default=False),
+)
 _EVENTS = (
     Parameter("job", JobName(), "Only changes of this job, an id or a unique name, and of its runs."),
     Parameter("run", Whole(1), "Only changes of the run with this id."),
@@ -138,7 +143,7 @@ ROUTES = (
     Route("POST", "/api/v1/schedule/preview/", SystemRoutes.preview, "previewSchedule", Role.VIEWER,
           "List the next slots of a schedule.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
-          (_GRAPH_FORMAT,), answers={200: (schema.Graph, DOT)}),
+          _GRAPH, answers={200: (schema.Graph, DOT)}, errors=(404, 409)),
     Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs.",
           answers={200: schema.Stats}),
     Route("GET", "/api/v1/events/", SystemRoutes.events, "followEvents", Role.VIEWER,

@@ -205,11 +205,17 @@ class Slots(msgspec.Struct, frozen=True):
 
 
 class GraphNode(msgspec.Struct, frozen=True):
-    """A job in the graph."""
+    """A job in the graph. Only a request with `job` or `components` gets the last two."""
 
     id: JobId
     name: str
     disabled: bool
+    last_state: Annotated[str | msgspec.UnsetType | None, _said("The state of the newest run; null without runs.")] = (
+        msgspec.UNSET
+    )
+    component: Annotated[str | msgspec.UnsetType, _said("The id of the oldest job that it is connected with.")] = (
+        msgspec.UNSET
+    )
 
 
 class GraphEdge(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -220,8 +226,22 @@ class GraphEdge(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to
     kind: Annotated[str, _said("`success` to a child, `failure` to an on-failure job.")]
 
 
+class GraphComponent(msgspec.Struct, frozen=True):
+    """Jobs that are connected, named by the oldest of them."""
+
+    id: JobId
+    name: str
+    jobs: Annotated[int, _said("How many jobs are connected.")]
+
+
 class Graph(msgspec.Struct, frozen=True):
-    """Which job starts which."""
+    """Which job starts which. `has_more` comes only with `job`, and `components` only if asked for."""
 
     nodes: list[GraphNode]
     edges: list[GraphEdge]
+    has_more: Annotated[bool | msgspec.UnsetType, _said("Whether jobs that are near enough were left out.")] = (
+        msgspec.UNSET
+    )
+    components: Annotated[
+        list[GraphComponent] | msgspec.UnsetType, _said("The connected components of two or more jobs.")
+    ] = msgspec.UNSET

@@ -9,14 +9,12 @@ from kala.api.document import parse_object
 from kala.api.events import EventFilter, EventSource
 from kala.api.http import Request, Response, json
 from kala.api.names import by_name
-from kala.api.paging import long_response
 from kala.api.runs import job_id_of
 from kala.core import schedule
 from kala.core.errors import no_run
 from kala.engine.feed import Feed
 from kala.store.store import Store
 
-_DOT = {"Content-Type": "text/vnd.graphviz; charset=utf-8"}
 _SLOTS = 10
 _MOST_SLOTS = 1000
 
@@ -46,9 +44,14 @@ class SystemRoutes:
 
     def graph(self, request: Request) -> Response:
         """Return the graph of jobs that start other jobs, as JSON or in the DOT language."""
-        if request.query["format"] == "dot":
-            return long_response(job_graph.as_dot(self._store), _DOT)
-        return long_response(job_graph.as_json(self._store))
+        query = request.query
+        return job_graph.response(
+            self._store,
+            is_dot=query["format"] == "dot",
+            job=query["job"],
+            depth=query["depth"],
+            with_components=query["components"],
+        )
 
     def events(self, request: Request) -> Response:
         source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""), self._wanted(request))

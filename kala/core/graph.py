@@ -5,6 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 Edges = Callable[[Collection[str]], Iterable[tuple[str, str]]]
 """Returns all edges that begin at one of the given jobs, each as the ids of its two ends."""
 
+KindedEdge = tuple[str, str, str]
+"""An edge as the ids of its two ends, and its kind."""
+
 _SHOWN = 3
 
 
@@ -31,6 +34,48 @@ def format_path(path: list[str]) -> str:
     if len(path) > 2 * _SHOWN + 1:
         path = [*path[:_SHOWN], f"({len(path) - 2 * _SHOWN} more)", *path[-_SHOWN:]]
     return " -> ".join(path)
+
+
+def around(
+    start: str, edges: Callable[[Collection[str]], Iterable[KindedEdge]], depth: int, most: int
+) -> tuple[dict[str, None], list[KindedEdge], bool]:
+    """Return the jobs at most `depth` edges from `start`, in either direction, and all edges between these jobs.
+
+    `edges` returns those that begin or end at one of the given jobs. Return at most `most` jobs, the nearest first, and
+    whether there are more.
+    """
+    seen, between, has_more = {start: None}, dict[KindedEdge, None](), False
+    level = [start]
+    for distance in range(depth + 1):
+        found = list(edges(level)) if level else []
+        between |= dict.fromkeys(found)
+        level = []
+        for end in (end for edge in found for end in edge[:2] if end not in seen):
+            if distance == depth:
+                break
+            if len(seen) >= most:
+                has_more = True
+                break
+            if end not in seen:
+                seen[end] = None
+                level.append(end)
+    return seen, [edge for edge in between if edge[0] in seen and edge[1] in seen], has_more
+
+
+def components(ids: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return for each job with an edge the first job, in the order of `ids`, of those it is connected with."""
+    above: dict[str, str] = {}
+
+    def root(job_id: str) -> str:
+        while (parent := above.setdefault(job_id, job_id)) != job_id:
+            above[job_id] = above[parent]  # halve the path, so that later walks are short
+            job_id = parent
+        return job_id
+
+    for start, end in edges:
+        above[root(start)] = root(end)
+    firsts: dict[str, str] = {}
+    return {job_id: firsts.setdefault(root(job_id), job_id) for job_id in ids if job_id in above}
 
 
 def doomed_by(job_id: str, children: Edges, count_parents: Callable[[Collection[str]], Mapping[str, int]]) -> list[str]:

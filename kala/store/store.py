@@ -22,6 +22,7 @@ from kala.store.endings import Endings
 from kala.store.history import History
 from kala.store.jobs import Jobs
 from kala.store.migrations import migrate
+from kala.store.neighbours import Neighbours
 from kala.store.presence import Presence
 from kala.store.retention import Retention
 from kala.store.runs import Runs
@@ -54,6 +55,7 @@ class Session:
         self.retention = Retention(database)
         self.answers = Answers(database)
         self.endings = Endings(database)
+        self.neighbours = Neighbours(database)
 
 
 class Store:

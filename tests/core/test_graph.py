@@ -1,5 +1,7 @@
 """Dependencies between jobs: cycles, and the jobs that lose their last parent."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,28 @@ def test_no_job_that_has_a_parent_left_is_deleted(edges, deleted):
     doomed = set(graph.doomed_by(deleted, children_in(edges), count_parents_in(edges)))
     for job in doomed - {deleted}:
         assert parents_in(edges, job) <= doomed
+
+
+class TestComponents:
+    def test_are_named_by_their_first_job(self):
+        edges = [("b", "c"), ("a", "c"), ("d", "e")]
+        assert graph.components("abcdefg", edges) == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "d"}
+
+    def test_of_a_long_chain_are_found_without_recursion(self):
+        ids = list(map(str, range(100_000)))
+        assert set(graph.components(ids, pairwise(ids)).values()) == {"0"}
+
+
+class TestAround:
+    EDGES = (("a", "b", "success"), ("b", "c", "success"), ("c", "a", "failure"), ("c", "d", "success"))
+
+    def edges(self, job_ids):
+        return [edge for edge in self.EDGES if edge[0] in job_ids or edge[1] in job_ids]
+
+    def test_edges_between_the_farthest_jobs_belong_to_it(self):
+        jobs, edges, has_more = graph.around("a", self.edges, 1, 10)
+        assert (list(jobs), set(edges), has_more) == (["a", "b", "c"], set(self.EDGES[:3]), False)
+
+    def test_it_has_at_most_a_number_of_jobs(self):
+        jobs, edges, has_more = graph.around("a", self.edges, 5, 2)
+        assert (list(jobs), edges, has_more) == (["a", "b"], [self.EDGES[0]], True)

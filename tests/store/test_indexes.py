@@ -43,6 +43,9 @@ def plan_of(store):
     [
         ("job_due", lambda session: session.jobs.due(NOON, "", 500)),
         ("job_due", lambda session: session.jobs.next_due()),
+        ("dependency_child", lambda session: session.neighbours.edges(["1"], 9)),
+        ("job_on_failure", lambda session: session.neighbours.edges(["1"], 9)),
+        ("run_job", lambda session: session.neighbours.last_states(["1"])),
         ("job_zone", lambda session: session.jobs.of_other_zone("", 500)),
         ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, "", 500)),
         ("job_claimed", lambda session: session.jobs.last_claim()),

@@ -1,0 +1,64 @@
+"""The jobs around some jobs, and how their latest runs stand."""
+
+from collections.abc import Collection
+from typing import Any
+
+from peewee import Database
+
+from kala.store.jobs import Node
+from kala.store.statements import Statements
+
+# The edges that begin or end at one of these jobs, by kind.
+_EDGES = """
+    SELECT parent_id, child_id, 'success' FROM dependency WHERE parent_id IN [job_ids ?2]
+    UNION SELECT parent_id, child_id, 'success' FROM dependency [index dependency_child]
+        WHERE child_id IN [job_ids ?2]
+    UNION SELECT id, on_failure_job, 'failure' FROM job WHERE id IN [job_ids ?2] AND on_failure_job != ''
+    UNION SELECT id, on_failure_job, 'failure' FROM job [index job_on_failure]
+        WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?2]
+    LIMIT ?1
+"""
+# All edges.
+_ALL_EDGES = """
+    SELECT parent_id, child_id FROM dependency
+    UNION ALL SELECT id, on_failure_job FROM job [index job_on_failure] WHERE on_failure_job != ''
+"""
+# These jobs, in order of creation, without the columns that can be large.
+_NODES = "SELECT seq, id, name, disabled FROM job WHERE id IN [job_ids ?] ORDER BY seq"
+# The state of the newest run of each of these jobs that has one.
+_LAST_STATES = """
+    SELECT value, (SELECT state FROM run [index run_job] WHERE job_id = value ORDER BY id DESC LIMIT 1)
+    FROM [job_ids ?] AS given
+"""
+_IDS = "SELECT id FROM job ORDER BY seq"
+
+Edge = tuple[str, str, str]
+
+
+class Neighbours:
+    """Reads parts of the graph of jobs, on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._sql = Statements(database)
+
+    def edges(self, job_ids: Collection[str], limit: int) -> list[Edge]:
+        """Return edges that begin or end at one of the jobs, each as its two ends and its kind."""
+        return self._rows(_EDGES, job_ids, limit)
+
+    def all_edges(self) -> list[tuple[str, str]]:
+        return list(self._sql(_ALL_EDGES).fetchall())
+
+    def ids(self) -> list[str]:
+        """Return the ids of all jobs, in order of creation."""
+        return [job_id for (job_id,) in self._sql(_IDS)]
+
+    def nodes(self, job_ids: Collection[str]) -> list[Node]:
+        """Return those of the jobs that exist, in order of creation."""
+        return [Node(seq, job_id, name, bool(disabled)) for seq, job_id, name, disabled in self._rows(_NODES, job_ids)]
+
+    def last_states(self, job_ids: Collection[str]) -> dict[str, str | None]:
+        """Return the state of the newest run of each job; None for a job without runs."""
+        return dict(self._rows(_LAST_STATES, job_ids))
+
+    def _rows(self, sql: str, job_ids: Collection[str], *values: object) -> list[Any]:
+        return list(self._sql.for_all(sql, job_ids, *values).fetchall())
