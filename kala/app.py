@@ -4,7 +4,7 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +18,10 @@ from kala.api.output import Outputs
 from kala.api.route import bind
 from kala.api.routes import ROUTES
 from kala.api.runs import RunRoutes
+from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
-from kala.config import Config
+from kala.api.upcoming import UpcomingRoutes
+from kala.config import DEFAULT_ORIGINS, Config, Loaded
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
 from kala.engine.engine import Engine
@@ -49,12 +51,21 @@ _STOPPED = "cancelled because Kala was stopped"
 class App:
     """One running Kala. Owned by one thread, which starts it once and stops it once or more."""
 
-    def __init__(self, config: Config, heartbeat: Heartbeat, listener: socket | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        heartbeat: Heartbeat,
+        listener: socket | None = None,
+        *,
+        origins: Mapping[str, str] = DEFAULT_ORIGINS,
+    ) -> None:
         """Open the socket and the database, and build the parts. Raises KalaError if that fails.
 
-        A `listener`, which App then closes, replaces the interface and port of the settings.
+        A `listener`, which App then closes, replaces the interface and port of the settings. `origins` has where each
+        setting comes from, to be shown.
         """
         self.config = config
+        self._origins = dict(origins)
         with ExitStack() as undo:
             listener = undo.enter_context(listener or listen(config.interface, config.port))
             self._store = Store(_data_dir(config, undo), config.durability)
@@ -86,7 +97,17 @@ class App:
                 lambda: self.config.pools,
             )
             system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
-            routes = bind(ROUTES, self._jobs, runs, system, OpenApiRoutes(ROUTES))
+            status = StatusRoutes(
+                self._engine,
+                self._store,
+                lambda: Loaded(self.config, self._origins),
+                zone=lambda: self._zone.current,
+                tzdata=lambda: self._zone.tzdata,
+                groups=groups,
+                usage=lambda: self._server.usage,
+            )
+            upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
+            routes = bind(ROUTES, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES))
             wsgi = application(routes, lambda: self.config.allowed_hosts)
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)
@@ -126,8 +147,11 @@ class App:
         jobs = f"{totals.jobs:,} job{'' if totals.jobs == 1 else 's'}"
         return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
 
-    def reload(self, config: Config) -> None:
-        """Apply the settings that can change while Kala runs. If that fails, keep the old ones."""
+    def reload(self, config: Config, origins: Mapping[str, str] = {}) -> None:
+        """Apply the settings that can change while Kala runs. If that fails, keep the old ones.
+
+        `origins` has where those come from that are applied.
+        """
         before, self.config = self.config, config
         self._zone.refresh()
         try:
@@ -135,6 +159,7 @@ class App:
         except KalaError:
             self.config = before
             raise
+        self._origins = {**self._origins, **origins}
 
     def drain(self) -> None:
         """Start no more runs and accept no more requests; those in flight are answered."""

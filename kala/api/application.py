@@ -49,16 +49,17 @@ class _Request(cherrypy.Application.request_class):  # type: ignore[misc]  # Che
         response = cherrypy.serving.response
         try:
             self.headers.update((name.title(), value) for name, value in self.header_list)
-            guard.check(self.headers, self.app.allowed_hosts())
-            query = _parse_query(self.query_string)
-            response.body = self._handle(path_info, query)
+            response.body = self._handle(path_info)
         except Exception as error:  # noqa: BLE001  each becomes a response; a bug of ours is logged
             response.body = _write(_response_to(error))
         response.finalize()
 
-    def _handle(self, path: str, query: dict[str, str]) -> bytes | Iterator[bytes]:
+    def _handle(self, path: str) -> bytes | Iterator[bytes]:
         method = "GET" if self.method == "HEAD" else self.method
         route, given, allowed = self.app.table.find(path, method)
+        if route is None or not route.any_host:
+            guard.check(self.headers, self.app.allowed_hosts())
+        query = _parse_query(self.query_string)
         if route is None:
             return _write(_no_route(path, self.method, allowed))
         parameters, values = route.parse_path(given), route.parse_query(query)

@@ -6,11 +6,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from kala.api import schema, views
+from kala.api import schema, system_schema, views
+from kala.config import Setting
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.core.run import Cause, Outcome, Run, State
+from kala.engine.status import Trouble
 from kala.server.body import BodyTooLarge
+from kala.server.connections import Usage
 from kala.store.jobs import Totals
 
 _SLOT = datetime(2030, 1, 1, 3, tzinfo=UTC)
@@ -84,6 +87,35 @@ _SHOWN: list[Any] = [
         [schema.GraphNode(_JOB.id, "backup", disabled=False), schema.GraphNode(_CHECK_ID, "check", disabled=False)],
         [schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],
     ),
+    system_schema.Upcoming(
+        _ENDED,
+        _ENDED + timedelta(hours=21),
+        [system_schema.UpcomingJob(_JOB.id, "backup", count=2, slots=[_SLOT + timedelta(hours=8 * n) for n in (1, 2)])],
+        has_more=False,
+    ),
+    system_schema.System(
+        versions=system_schema.Versions("0.1.0", "1a2b3c4", "3.11.7", "3.40.1", "2025b"),
+        started_at=_SLOT - timedelta(days=1),
+        uptime=86_400.012,
+        is_draining=False,
+        zone="Europe/Berlin",
+        workers=system_schema.Workers(busy=1, all=128),
+        pools={"db": system_schema.Pool(size=2, running=1, waiting=3)},
+        queue={"worker": 0, "pool": 3, "retry": 1, "disabled": 0, "job": 0},
+        storage=system_schema.Storage(database=3_781_360, outputs=1_240, free=82_119_995_392),
+        retention=system_schema.Retention(
+            "P90D", 0, 10 * 1024**3, system_schema.OldestRun(1, _ENDED, _ENDED + timedelta(days=90))
+        ),
+        connections=Usage(open=3, limit=2_000),
+        streams=Usage(open=1, limit=1_000),
+        run_limits=system_schema.RunLimits(are_available=True, reason=""),
+        last_outage=Trouble("storage: the database cannot be written: disk I/O error", _SLOT, _ENDED),
+        lag=system_schema.Lag(_STARTED, 0.001981, 0.000845, 0.011065),
+    ),
+    system_schema.Settings(
+        [Setting("port", 9000, 8000, "KALA_PORT", "variable", unit="", is_reloadable=False, meaning="The port.")]
+    ),
+    system_schema.Health("pass", []),
 ]
 _JOB_VIEW = msgspec.to_builtins(views.job_view(_JOB, [_RUN]))
 EXAMPLES: dict[Any, Any] = {

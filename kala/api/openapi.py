@@ -119,7 +119,7 @@ def _operation(route: Route, found: dict[Any, Any]) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": _body(route.body, found)}
     answers = {str(status): _answer(status, answer, route.headers, found) for status, answer in route.answers.items()}
     errors = {str(status): {"$ref": _ERROR.format(_ERRORS[status][0])} for status in _errors(route)}
-    return operation | {"responses": answers | errors}
+    return operation | {"responses": answers | errors | answers}
 
 
 def _body(body: Any, found: dict[Any, Any]) -> dict[str, Any]:

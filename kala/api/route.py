@@ -42,6 +42,7 @@ EVENTS = Media("text/event-stream")
 class Route(msgspec.Struct, frozen=True, dict=True):
     """A route. Its path is a template such as `/api/v1/job/{id}/`, which also matches without the last slash.
 
+    `any_host` is for a route that changes nothing and tells nothing about jobs: the checks of who calls are left out.
     `handler` is a function, or a method of a class whose object `bind` gets. `body` is the type of the JSON in the
     request, a tuple of several, or None for no body. `answers` has the content of each successful response by its
     status: the type of its JSON, a Media, a tuple of several, or None for no body. `errors` are the statuses of errors
@@ -60,6 +61,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     answers: Mapping[int, Any] = {}
     errors: tuple[int, ...] = ()
     headers: Mapping[str, str] = {}
+    any_host: bool = False
 
     @cached_property
     def in_path(self) -> dict[str, Parameter]:

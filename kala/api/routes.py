@@ -25,7 +25,10 @@ from kala.api.parameters import (
 )
 from kala.api.route import BYTES, DOT, EVENTS, Role, Route
 from kala.api.runs import RunRoutes
+from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
+from kala.api.system_schema import Health, Settings, System, Upcoming
+from kala.api.upcoming import UpcomingRoutes
 from kala.core.run import Cause, State
 
 _JOB_FILTERS = (
@@ -79,6 +82,12 @@ _GRAPH = (
     Parameter("job", JobName(), "Only the jobs around this job, an id or a unique name."),
     Parameter("depth", Whole(0, 100), "With job: how many edges away from it; 1 by default."),
     Parameter("components", Flag(), "Name the connected component of each job.", default=False),
+)
+_UPCOMING = (
+    Parameter("until", Time(), "Where the period from now ends: in 24 hours by default, 31 days at most."),
+    Parameter("limit", Whole(0, 1000), "At most this many jobs.", default=100),
+    Parameter("per_job", Whole(0, 100), "At most this many slots of each job.", default=3),
+    Parameter("step", Duration(), "Also count the slots of all jobs in each step of this length."),
 )
 _EVENTS = (
     Parameter("job", JobName(), "Only changes of this job, an id or a unique name, and of its runs."),
@@ -144,6 +153,16 @@ ROUTES = (
           "List the next slots of a schedule.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
           _GRAPH, answers={200: (schema.Graph, DOT)}, errors=(404, 409)),
+    Route("GET", "/api/v1/upcoming/", UpcomingRoutes.upcoming, "listUpcoming", Role.VIEWER,
+          "List the jobs that are due next, and count their slots.", _UPCOMING, answers={200: Upcoming}),
+    Route("GET", "/api/v1/system/", StatusRoutes.system, "getSystem", Role.VIEWER, "Read how Kala itself stands.",
+          answers={200: System}),
+    Route("GET", "/api/v1/config/", StatusRoutes.config, "getConfig", Role.VIEWER, "Read the settings in effect.",
+          answers={200: Settings}),
+    Route("GET", "/health/live", StatusRoutes.live, "getLiveness", Role.ANYONE, "Check that Kala works.",
+          answers={200: Health, 503: Health}, any_host=True),
+    Route("GET", "/health/ready", StatusRoutes.ready, "getReadiness", Role.ANYONE,
+          "Check that Kala runs jobs and accepts changes.", answers={200: Health, 503: Health}, any_host=True),
     Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs.",
           answers={200: schema.Stats}),
     Route("GET", "/api/v1/events/", SystemRoutes.events, "followEvents", Role.VIEWER,

@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from kala.app import App
 
 
-def build_app(config: Config, heartbeat: Heartbeat, listener: socket.socket | None) -> "App":
+def build_app(loaded: Loaded, heartbeat: Heartbeat, listener: socket.socket | None) -> "App":
     """Build the app. It listens on `listener` if there is one, or else where the settings say."""
     # Import late, as this takes most of the start-up time: wrong settings and a locked pid file are reported before it.
     from kala.app import App  # noqa: PLC0415
 
-    return App(config, heartbeat, listener)
+    return App(loaded.config, heartbeat, listener, origins=loaded.origins)
 
 
 def run(
     load: Callable[[], Loaded],
     *,
     detach: bool,
-    app_factory: Callable[[Config, Heartbeat, socket.socket | None], "App"] = build_app,
+    app_factory: Callable[[Loaded, Heartbeat, socket.socket | None], "App"] = build_app,
 ) -> None:
     """Serve until a signal to stop; with `detach` return once a process in the background answers requests."""
     detached = background.is_detached()
-    config = load().config
+    loaded = load()
+    config = loaded.config
     if detach and not detached:
         background.restart_detached()
         return
@@ -53,7 +54,7 @@ def run(
             # Before the app: a signal to stop during its start waits, and then stops it cleanly.
             with closing(Signals()) as signals:
                 notifier = Notifier(os.environ)
-                app = app_factory(config, notifier.heartbeat(), listener)
+                app = app_factory(loaded, notifier.heartbeat(), listener)
                 loop = Loop(app, load, notifier, signals, report=ReloadReport(os.environ))
                 loop.run(lambda: background.report_ready(log_file) if detached else None)
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from kala import __version__
-from kala.config import KEYS, RELOADABLE, Config, Loaded
+from kala.config import KEYS, RELOADABLE, Loaded
 from kala.core.errors import KalaError
 from kala.service import logs, orphans
 from kala.service.reload import ReloadReport
@@ -121,7 +121,7 @@ class Loop:
         began, message = time.monotonic_ns(), ""
         self._notifier.reloading()
         try:
-            self._apply(self._load().config)
+            self._apply(self._load())
         except KalaError as error:
             message = str(error)
             fields = {"action": "reload_failed"}
@@ -129,11 +129,12 @@ class Loop:
         self._notifier.ready()
         self._report.write(began, message)
 
-    def _apply(self, new: Config) -> None:
-        current = self._app.config
+    def _apply(self, loaded: Loaded) -> None:
+        new, current = loaded.config, self._app.config
         changed = [key for key in KEYS if getattr(new, key) != getattr(current, key)]
         applied = {key: getattr(new, key) for key in changed if key in RELOADABLE}
-        self._app.reload(replace(current, **applied))
+        origins = {key: loaded.origins[key] for key in RELOADABLE}
+        self._app.reload(replace(current, **applied), origins)
         logs.set_verbose(self._app.config.verbose)
         fields = {"action": "reloaded", "changed": list(applied)}
         logger.info("settings reloaded; changed: %s", _listed(applied), extra={"fields": fields})

@@ -29,6 +29,8 @@ _MARKERS = {
     "returning_id": "",
     # Whether a column contains a folded text; store.py defines folded() on each connection.
     "contains": "instr(folded({}), {}) > 0",
+    # A field of the column `spec` of a job, NULL if it has its default.
+    "field_of_spec": "json_extract(spec, '$.{}')",
     # The column `spec` of a job without a reference to deleted jobs.
     "spec_without_on_failure_job": "json_set(spec, '$.on_failure_job', '')",
     "spec_without_parents": """

@@ -243,6 +243,9 @@ _RUN_SEARCH = (
     "CREATE INDEX answer_age ON answer (given_at)",
 )
 
+# The queued runs that wait until their job is enabled, to be counted.
+_HELD = ("CREATE INDEX run_held ON run (id) WHERE state = 'queued' AND waiting = 'disabled'",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -253,6 +256,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _PLANS,
     _TAGS,
     _RUN_SEARCH,
+    _HELD,
 )
 
 

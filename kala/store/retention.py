@@ -4,7 +4,7 @@ from datetime import datetime
 
 from peewee import Database
 
-from kala.store.instants import to_column
+from kala.store.instants import from_column, to_column
 from kala.store.statements import Statements
 
 # A job's oldest runs that have ended, each with when.
@@ -32,6 +32,10 @@ _WITH_OUTPUT = """
 # The runs in a range of ids.
 _BETWEEN = "SELECT id FROM run WHERE id BETWEEN ? AND ?"
 _OUTPUT_BYTES = "SELECT output_bytes FROM totals"
+# The run that ended first.
+_FIRST_ENDED = """
+    SELECT id, job_id, ended_at FROM run [index run_ended] WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT 1
+"""
 # The jobs after a position in the order of creation.
 _JOBS_AFTER = "SELECT seq, id FROM job WHERE seq > ? ORDER BY seq LIMIT ?"
 # The runs after a run, each with whether its job was deleted.
@@ -76,6 +80,11 @@ class Retention:
     def output_bytes(self) -> int:
         """Return the size of all outputs."""
         return int(self._sql(_OUTPUT_BYTES).fetchone()[0])
+
+    def first_ended(self) -> tuple[int, str, datetime] | None:
+        """Return the run that ended first, of all that are stored: its id, its job's, and when it ended."""
+        row = self._sql(_FIRST_ENDED).fetchone()
+        return row and (row[0], row[1], from_column(row[2]))
 
     def jobs_after(self, seq: int, limit: int) -> list[tuple[int, str]]:
         """Return the next jobs in the order of creation, each after its position in it."""

@@ -17,6 +17,7 @@ from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
 from kala.store.answers import Answers
+from kala.store.coming import Coming
 from kala.store.dependencies import Dependencies
 from kala.store.endings import Endings
 from kala.store.history import History
@@ -27,8 +28,10 @@ from kala.store.presence import Presence
 from kala.store.retention import Retention
 from kala.store.runs import Runs
 from kala.store.statements import Statements
+from kala.store.waiting import QueuedRuns
 
 Durability = Literal["full", "normal"]
+SQLITE_VERSION = sqlite3.sqlite_version
 
 # Well above the number of HTTP threads: running out means that readers leak. They then get an error after the timeout.
 _READERS = 256
@@ -55,6 +58,8 @@ class Session:
         self.retention = Retention(database)
         self.answers = Answers(database)
         self.endings = Endings(database)
+        self.queued = QueuedRuns(database)
+        self.coming = Coming(database)
         self.neighbours = Neighbours(database)
 
 
@@ -69,7 +74,7 @@ class Store:
         """
         self.outputs = data_dir / OUTPUTS
         self._lock = lock_data_dir(data_dir)
-        path = data_dir / "kala.db"
+        path = self._path = data_dir / "kala.db"
         path.touch(mode=0o600)  # commands can contain secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
         self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_TIMEOUT)
@@ -137,6 +142,12 @@ class Store:
         with _busy_on_error(write=False), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
 
+    def disk_usage(self) -> tuple[int, int]:
+        """Return the bytes of the database's files and those free on its disk. Walks through no folder."""
+        files = (self._path.with_name(f"{self._path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
+        free = os.statvfs(self._path.parent)
+        return sum(map(_size, files)), free.f_bavail * free.f_frsize
+
     def next_due(self) -> datetime | None:
         """Return the earliest instant at which a job or a retry is due, as the writer sees it."""
         instants = (self.writer.jobs.next_due(), self.writer.runs.next_retry())
@@ -156,6 +167,13 @@ class Store:
         """Close the calling thread's writing connection and all readers, and unlock the directory."""
         self.release_writer()
         os.close(self._lock)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @contextmanager

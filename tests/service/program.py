@@ -24,7 +24,8 @@ class FakeApp:
 
     address = "http://127.0.0.1:8000"
 
-    def __init__(self, config, heartbeat, listener, *, rounds, fault):
+    def __init__(self, loaded, heartbeat, listener, *, rounds, fault):
+        config = loaded.config
         self.config, self.rounds, self.fault = config, rounds, fault
         logger.info("app made for port %s, beats every %s s", config.port, heartbeat.interval)
         place = listener.getsockname() if listener else "nothing yet"
@@ -46,7 +47,7 @@ class FakeApp:
     def status(self):
         return "3 jobs"
 
-    def reload(self, config):
+    def reload(self, config, _origins):
         self.config = config
         logger.info("app reload: owner %s, port %s", config.default_owner, config.port)
 

@@ -43,6 +43,7 @@ class TestTheSchema:
             *["02c93555", "126141fa", "05a9faac", "dd391319", "352f5336", "a1cec12b", "d5c55659"],
             "98826040",
             "abd9abfc",
+            "7763614e",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):

@@ -1,0 +1,89 @@
+"""Which jobs are due next, how often each of them is due in a period, and how many slots each step of it has."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from kala.api import fields
+from kala.api import system_schema as schema
+from kala.api.http import Request, Response, json
+from kala.api.kept import Kept
+from kala.core import upcoming
+from kala.core.duration import Duration
+from kala.core.errors import Invalid
+from kala.core.instants import rfc3339
+from kala.core.upcoming import StepCounts
+from kala.store.store import Store
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND, _MINUTE, _DAY = timedelta(microseconds=1), timedelta(minutes=1), timedelta(days=1)
+_LONGEST = 31 * _DAY
+_MOST_STEPS = 1500
+# The steps count the slots of at most this many jobs, those that are due first.
+_COUNTED_JOBS = 20_000
+
+
+class UpcomingRoutes:
+    """The handler of `/api/v1/upcoming/`."""
+
+    def __init__(self, store: Store, zone: Callable[[], tzinfo]) -> None:
+        self._store = store
+        self._zone = zone
+        self._kept = Kept[schema.UpcomingSteps]()
+
+    def upcoming(self, request: Request) -> Response:
+        query, now = request.query, datetime.now(UTC)
+        until = _until(query["until"], now)
+        step = query["step"] and _step(query["step"], now, until)
+        jobs, has_more = self._jobs(now, until, query["limit"], query["per_job"])
+        return json(schema.Upcoming(now, until, jobs, has_more, self._steps(now, until, step) if step else None))
+
+    def _jobs(self, now: datetime, until: datetime, limit: int, per_job: int) -> tuple[list[schema.UpcomingJob], bool]:
+        zone, end = self._zone(), _number(until)
+        with self._store.reading() as session:
+            found = session.coming.jobs(_number(now), end, limit + 1)
+        jobs = []
+        for job in found[:limit]:
+            slots = upcoming.coming(job.schedule, zone, job.first, end, job.started)
+            first = [upcoming.instant(slot) for slot in slots[:per_job]]
+            jobs.append(schema.UpcomingJob(job.id, job.name, len(slots), first))
+        return jobs, len(found) > limit
+
+    def _steps(self, now: datetime, until: datetime, step: int) -> schema.UpcomingSteps:
+        first, last = _number(now) // step, (_number(until) - 1) // step
+        return self._kept.get((step, first, last), lambda: self._count(now, step, first, last))
+
+    def _count(self, now: datetime, step: int, first: int, last: int) -> schema.UpcomingSteps:
+        zone, start, end = self._zone(), first * step, (last + 1) * step
+        with self._store.reading() as session:
+            jobs = session.coming.slots(_number(now), end, _COUNTED_JOBS + 1)
+        counts = StepCounts(start, step, last - first + 1)
+        for due, started, text in jobs[:_COUNTED_JOBS]:
+            counts.add(upcoming.coming(text or "", zone, due, end, started))
+        steps = [
+            schema.UpcomingStep(upcoming.instant(start + number * step), slots)
+            for number, slots in enumerate(counts.totals())
+        ]
+        has_more = len(jobs) > _COUNTED_JOBS
+        return schema.UpcomingSteps(step // 1_000_000, now, min(len(jobs), _COUNTED_JOBS), has_more, steps)
+
+
+def _until(given: datetime | None, now: datetime) -> datetime:
+    if given is None:
+        return now + _DAY
+    if not now < given <= now + _LONGEST:
+        raise fields.invalid("until", rfc3339(given), f"a time within the next {_LONGEST // _DAY} days")
+    return given
+
+
+def _step(given: Duration, now: datetime, until: datetime) -> int:
+    """Return the length of a step in microseconds. Raise Invalid for one that makes too many steps."""
+    length = timedelta(days=given.days) + given.time
+    if given.months or length < _MINUTE or length % _MINUTE:
+        raise Invalid("step: must be one or more whole minutes, hours or days, such as 15m")
+    if (until - now) // length >= _MOST_STEPS:
+        raise Invalid(f"step: there would be more than {_MOST_STEPS:,} steps; use a longer one")
+    return length // _MICROSECOND
+
+
+def _number(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND

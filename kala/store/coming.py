@@ -1,0 +1,47 @@
+"""The jobs that are due next, with the parts of them that say when."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from peewee import Database
+
+from kala.store.statements import Statements
+
+# The enabled jobs that are due before an instant, earliest first.
+_NEXT = """
+    SELECT id, name, next_due, slots_started, [field_of_spec schedule] FROM job [index job_due]
+    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due >= ? AND next_due < ? ORDER BY next_due, seq LIMIT ?
+"""
+# The same without the names, which take as long to read as all the rest.
+_SLOTS = """
+    SELECT next_due, slots_started, [field_of_spec schedule] FROM job [index job_due]
+    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due >= ? AND next_due < ? ORDER BY next_due, seq LIMIT ?
+"""
+
+
+class ComingJob(msgspec.Struct, frozen=True):
+    """A job that is due. `first` is its next slot, in microseconds since 1970; `started` its runs so far."""
+
+    id: str
+    name: str
+    first: int
+    started: int
+    schedule: str
+
+
+class Coming:
+    """Reads which jobs are due in a period, on one connection. Times are in microseconds since 1970."""
+
+    def __init__(self, database: Database) -> None:
+        self._sql = Statements(database)
+
+    def jobs(self, since: int, until: int, limit: int) -> list[ComingJob]:
+        """Return the jobs that are due next, earliest first."""
+        rows = self._sql(_NEXT, (since, until, limit)).fetchall()
+        return [ComingJob(job_id, name, first, started, text or "") for job_id, name, first, started, text in rows]
+
+    def slots(self, since: int, until: int, limit: int) -> Sequence[tuple[int, int, Any]]:
+        """Return the next slot of each of these jobs, how many runs it has started, and its schedule, None for none."""
+        rows: list[tuple[int, int, Any]] = self._sql(_SLOTS, (since, until, limit)).fetchall()
+        return rows
