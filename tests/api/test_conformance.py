@@ -8,8 +8,8 @@ import json
 import pytest
 import requests
 import schemathesis
-from effort import effort
-from hypothesis import HealthCheck, given, seed
+from effort import NORMAL, effort
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import FAR
 from schemathesis import GenerationMode
@@ -86,8 +86,8 @@ def test_a_response_is_as_documented(target, name):
     body = operation.definition.raw.get("requestBody", {})
     example = body and body["content"]["application/json"].get("example")
 
-    @seed(1)
-    @effort(100, suppress_health_check=list(HealthCheck), database=None)
+    # The same requests each time, except in `make fuzz`.
+    @effort(NORMAL, suppress_health_check=list(HealthCheck), derandomize=settings().max_examples <= NORMAL)
     @given(requests_of(operation), st.data())
     def check(case, data):
         if "id" in case.path_parameters and data.draw(st.booleans(), "an id that exists"):
