@@ -30,7 +30,7 @@ def finish(step: Step, ends: Sequence[RunEnded]) -> None:
 
 def _follow_up(step: Step, ended: Sequence[tuple[Run, Job]]) -> None:
     follows = [(run, job, _decide(step, run, job)) for run, job in ended]
-    step.jobs.count_ends((run, not follow.retry_at) for run, _, follow in follows)
+    step.counts.count_ends((run, not follow.retry_at) for run, _, follow in follows)
     final = {job.id: job for _, job, follow in follows if not follow.retry_at}
     queue.release(step, final)
     # Retries first, so that they start before children and on-failure jobs.

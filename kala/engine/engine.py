@@ -297,7 +297,7 @@ class Engine:
         # Claim first, so that a due slot collapses into a run that still waits for its turn.
         plans.claim_due(step, continuity.watching_since, _STEP_LIMIT)
         starts.start_ready(step)
-        step.jobs.count_attempts([job.id for _, job in step.effects.starts], step.now)
+        step.counts.count_attempts([job.id for _, job in step.effects.starts], step.now)
         return stale_by
 
     def _postpone(self, ends: list[RunEnded], error: Busy, *, over: str) -> None:

@@ -52,6 +52,7 @@ class Step:
     ) -> None:
         """`zone` is the server's; `pools` has the sizes of the pools."""
         self.jobs = session.jobs
+        self.counts = session.counts
         self.runs = session.runs
         self.dependencies = session.dependencies
         self.answers = session.answers

@@ -6,13 +6,20 @@ from typing import Any
 import msgspec
 from peewee import Database
 
+from kala.store.revision import Revision
 from kala.store.statements import Statements
 
 _LINK = "INSERT INTO dependency (parent_id, child_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
 # Unlink a child from all parents but these.
-_UNLINK_OTHERS = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN [job_ids ?]"
+_UNLINK_OTHERS = "DELETE FROM dependency WHERE child_id = ? AND parent_id NOT IN [job_ids ?] RETURNING parent_id"
 _UNLINK_CHILDREN = "DELETE FROM dependency WHERE parent_id IN [job_ids ?]"
 _UNLINK_PARENTS = "DELETE FROM dependency WHERE child_id IN [job_ids ?]"
+# Mark jobs as changed: those with these ids, or those that have one of these as a child.
+_TOUCH = "UPDATE job SET rev = ? WHERE id IN [job_ids ?]"
+_TOUCH_PARENTS = """
+    UPDATE job SET rev = ? WHERE id IN (
+        SELECT parent_id FROM dependency [index dependency_child] WHERE child_id IN [job_ids ?])
+"""
 _UNLINK_ALL = "DELETE FROM dependency"
 _COUNT = "SELECT count(*) FROM dependency"
 # Each of these jobs with each of its children, in order of creation.
@@ -76,8 +83,9 @@ class PutOff(msgspec.Struct, frozen=True):
 class Dependencies:
     """The dependency table on one connection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, revision: Revision) -> None:
         self._sql = Statements(database)
+        self._revision = revision
 
     def count(self) -> int:
         return int(self._sql(_COUNT).fetchone()[0])
@@ -124,11 +132,14 @@ class Dependencies:
     def link(self, child_id: str, parents: Iterable[str]) -> None:
         """Make these, and no others, the parents of a job."""
         parents = list(parents)
-        self._sql.for_all(_UNLINK_OTHERS, parents, child_id)
+        before = self._sql.for_all(_UNLINK_OTHERS, parents, child_id).fetchall()
         self._sql.for_each(_LINK, [(parent, child_id) for parent in parents])
+        if changed := [*parents, *(parent for (parent,) in before)]:
+            self._sql.for_all(_TOUCH, changed, self._revision.number)
 
     def unlink(self, job_ids: Collection[str]) -> None:
         """Remove deleted jobs, as parents and as children."""
+        self._sql.for_all(_TOUCH_PARENTS, job_ids, self._revision.number)
         self._sql.for_all(_UNLINK_CHILDREN, job_ids)
         self._sql.for_all(_UNLINK_PARENTS, job_ids)
 

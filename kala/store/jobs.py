@@ -10,10 +10,11 @@ from peewee import SQL, Database, Expression, Table
 from kala.core.errors import Conflict, NotFound
 from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
-from kala.core.run import FAILURES, Run, State
+from kala.core.summary import JobState
 from kala.store.dependencies import Dependencies
 from kala.store.dialect import trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
+from kala.store.revision import Revision
 from kala.store.statements import Statements
 from kala.store.tags import Tags, have_all
 
@@ -53,25 +54,21 @@ _LAST_CLAIM = "SELECT max(claimed_until) FROM job [index job_claimed] WHERE clai
 _NEXT_DUE = "SELECT min(next_due) FROM job [index job_due] WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
     INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_wall,
-        claimed_until, next_wall, zone_rules, created_at, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        claimed_until, next_wall, zone_rules, created_at, rev, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # Write what the user decides about a job; the plan and the counts stay.
 _SAVE = """
-    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ? WHERE id = ?
+    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ?, rev = ?
+    WHERE id = ?
 """
 # Write when a job is due next, and what that was computed from.
 _PLAN = """
-    UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?
+    UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?,
+        rev = ?
     WHERE id = ?
 """
-_SET_DONE = "UPDATE job SET is_done = ? WHERE id IN [job_ids ?]"
-# Write when a run of each of these jobs was last started.
-_COUNT_ATTEMPTS = "UPDATE job SET last_attempt = ? WHERE id IN [job_ids ?]"
-# Count a run that succeeded.
-_COUNT_SUCCESS = "UPDATE job SET successes = successes + 1, finished = finished + 1, last_success = ? WHERE id = ?"
-# Count a run that failed; `finished` counts it only if no retry follows.
-_COUNT_ERROR = "UPDATE job SET errors = errors + 1, finished = finished + ?, last_error = ? WHERE id = ?"
+_SET_DONE = "UPDATE job SET is_done = ?, rev = ? WHERE id IN [job_ids ?]"
 # The names of these jobs.
 _NAMES = "SELECT id, name FROM job WHERE id IN [job_ids ?]"
 # Those of these ids that belong to a job.
@@ -82,16 +79,16 @@ _DELETE_ALL = "DELETE FROM job"
 _NO_TOTALS = "UPDATE totals SET jobs = 0, disabled = 0, successes = 0, errors = 0"
 # Remove deleted jobs from the parents of jobs that stay.
 _FORGET_PARENTS = """
-    UPDATE job SET spec = [spec_without_parents ?1]
-    WHERE id IN (SELECT child_id FROM dependency WHERE parent_id IN [job_ids ?1])
-        AND id NOT IN [job_ids ?1]
+    UPDATE job SET spec = [spec_without_parents ?2], rev = ?1
+    WHERE id IN (SELECT child_id FROM dependency WHERE parent_id IN [job_ids ?2])
+        AND id NOT IN [job_ids ?2]
     RETURNING id
 """
 # Clear the on-failure job of a number of jobs where it is one of these.
 _FORGET_ON_FAILURE = """
-    UPDATE job SET on_failure_job = '', spec = [spec_without_on_failure_job]
+    UPDATE job SET on_failure_job = '', spec = [spec_without_on_failure_job], rev = ?1
     WHERE id IN (SELECT id FROM job [index job_on_failure]
-        WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?2] LIMIT ?1)
+        WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?3] LIMIT ?2)
     RETURNING id
 """
 # The jobs that queued runs and on-failure jobs refer to and that do not exist.
@@ -103,6 +100,10 @@ _MISSING_IDS = """
 """
 # The jobs with a name; two are enough to know that it is ambiguous.
 _IDS_BY_NAME = "SELECT id FROM job WHERE name = ? LIMIT 2"
+# How many jobs there are within a range of positions, and the highest revision of theirs.
+_REVISION = "SELECT count(*), max(rev) FROM job WHERE seq > ? AND seq <= ?"
+# The first position after one.
+_NEXT_SEQ = "SELECT min(seq) FROM job WHERE seq > ?"
 # A job's position in the order of creation.
 _SEQ = "SELECT seq FROM job WHERE id = ?"
 _LAST_SEQ = "SELECT max(seq) FROM job"
@@ -116,12 +117,24 @@ _EDGES = """
     FROM job LEFT JOIN job failure ON failure.id = job.on_failure_job AND failure.seq <= ?1
     WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
 """
+# Whether a job is in a state.
+_IS_IN_STATE = {
+    JobState.RUNNING: "job.id IN (SELECT job_id FROM run [index run_running] WHERE state = 'running')",
+    JobState.QUEUED: "job.id IN (SELECT job_id FROM run [index run_queued] WHERE state = 'queued')",
+    JobState.FAILING: "job.last_state IN ('failed', 'timed_out')",
+    JobState.OK: "job.last_state = 'succeeded'",
+    JobState.CANCELLED: "job.last_state = 'cancelled'",
+    JobState.LOST: "job.last_state = 'lost'",
+    JobState.NEW: "job.last_state = ''",
+    JobState.DISABLED: "job.disabled = 1",
+    JobState.DONE: "job.is_done = 1",
+}
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
 # How much of an unknown id or name an error message quotes.
 _QUOTED = 100
 
-_JOB = Table("job").alias("job")
+JOB = Table("job").alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
 
 
@@ -135,6 +148,24 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool | None = None
     done: bool | None = None
     tags: tuple[str, ...] = ()
+    states: frozenset[JobState] = frozenset()
+    last: int | None = None
+    """The position of the last job, if the list ends before the end."""
+
+
+def conditions(wanted: JobFilter) -> Iterator[Expression | SQL]:
+    """Yield what holds for each job that matches. A limit is not among it."""
+    yield JOB.c.seq > wanted.after
+    if wanted.last is not None:
+        yield JOB.c.seq <= wanted.last
+    if wanted.q:
+        yield SQL("[contains job.name ?]", (folded(wanted.q),))
+    for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
+        if value is not None:
+            yield getattr(JOB.c, column) == value
+    yield from have_all(wanted.tags, wanted.after)
+    if wanted.states:
+        yield SQL(f"({' OR '.join(_IS_IN_STATE[state] for state in sorted(wanted.states))})")
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -169,10 +200,11 @@ class Totals(msgspec.Struct, frozen=True):
 class Jobs:
     """The job table on one connection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, revision: Revision) -> None:
         self._database = database
         self._sql = Statements(database)
-        self._dependencies = Dependencies(database)
+        self._revision = revision
+        self._dependencies = Dependencies(database, revision)
         self._tags = Tags(database)
 
     def get(self, job_id: str) -> Job | None:
@@ -206,17 +238,8 @@ class Jobs:
     def search(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
         """Yield the jobs that match, each after its position in the order of creation."""
         columns = SQL(f"{_COLUMNS}, job.seq")
-        query = _JOB.select(columns).where(*self._conditions(wanted)).order_by(_JOB.c.seq).limit(wanted.limit)
+        query = JOB.select(columns).where(*conditions(wanted)).order_by(JOB.c.seq).limit(wanted.limit)
         return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
-
-    def _conditions(self, wanted: JobFilter) -> Iterator[Expression | SQL]:
-        yield _JOB.c.seq > wanted.after
-        if wanted.q:
-            yield SQL("[contains job.name ?]", (folded(wanted.q),))
-        for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
-            if value is not None:
-                yield getattr(_JOB.c, column) == value
-        yield from have_all(wanted.tags, wanted.after)
 
     def seq(self, job_id: str) -> int:
         """Return a job's position in the order of creation. Raises NotFound."""
@@ -228,6 +251,16 @@ class Jobs:
     def last_seq(self) -> int:
         """Return the position of the newest job, 0 without jobs."""
         return self._sql(_LAST_SEQ).fetchone()[0] or 0
+
+    def next_seq(self, after: int) -> int | None:
+        """Return the first position after one, None if there is no job after it."""
+        found: int | None = self._sql(_NEXT_SEQ, (after,)).fetchone()[0]
+        return found
+
+    def revision(self, after: int, last: int) -> tuple[int, int | None]:
+        """Return what is different after any change of the jobs after a position, up to another."""
+        count, highest = self._sql(_REVISION, (after, last)).fetchone()
+        return count, highest
 
     def nodes(self, after: int, last: int) -> Iterator[Node]:
         """Yield the jobs after the position `after`, up to `last`."""
@@ -268,13 +301,16 @@ class Jobs:
                 raise Conflict(f"{prefix}more than one job has the name {name[:_QUOTED]!r}; use an id")
 
     def add(self, job: Job) -> None:
-        self._sql(_INSERT, (*_spec_columns(job), *_plan_columns(job), to_column(job.created_at), job.id))
+        self._sql(
+            _INSERT,
+            (*_spec_columns(job), *_plan_columns(job), to_column(job.created_at), self._revision.number, job.id),
+        )
         self._dependencies.link(job.id, job.spec.parents)
         self._tags.add(job.id, job.spec.tags)
 
     def save(self, job: Job) -> None:
         """Write the job's spec, its parents and its tags; the plan and the counts stay."""
-        self._sql(_SAVE, (*_spec_columns(job), job.id))
+        self._sql(_SAVE, (*_spec_columns(job), self._revision.number, job.id))
         self._dependencies.link(job.id, job.spec.parents)
         self._tags.replace(job.id, job.spec.tags)
 
@@ -288,7 +324,7 @@ class Jobs:
 
     def delete(self, job_ids: Collection[str]) -> list[str]:
         """Delete jobs, and return the ids of the remaining jobs that had one of them as a parent."""
-        changed = [row[0] for row in self._sql.for_all(_FORGET_PARENTS, job_ids).fetchall()]
+        changed = [row[0] for row in self._sql.for_all(_FORGET_PARENTS, job_ids, self._revision.number)]
         self._tags.remove(job_ids)
         self._sql.for_all(_DELETE, job_ids)
         self._dependencies.unlink(job_ids)
@@ -303,7 +339,8 @@ class Jobs:
 
     def forget_on_failure(self, gone: Collection[str], limit: int) -> list[str]:
         """Clear the on-failure job of at most `limit` jobs where it is one of `gone`, and return their ids."""
-        return [row[0] for row in self._sql.for_all(_FORGET_ON_FAILURE, gone, limit).fetchall()]
+        values = (self._revision.number, limit)
+        return [row[0] for row in self._sql.for_all(_FORGET_ON_FAILURE, gone, *values).fetchall()]
 
     def missing_ids(self) -> list[str]:
         """Return the ids that queued runs or on-failure jobs refer to and no job has."""
@@ -311,29 +348,11 @@ class Jobs:
 
     def plan(self, jobs: Iterable[Job]) -> None:
         """Write when each job is due next, and what that was computed from."""
-        self._sql.for_each(_PLAN, [(*_plan_columns(job), job.id) for job in jobs])
+        self._sql.for_each(_PLAN, [(*_plan_columns(job), self._revision.number, job.id) for job in jobs])
 
     def set_done(self, job_ids: Sequence[str], is_done: bool) -> None:
         if job_ids:
-            self._sql.for_all(_SET_DONE, job_ids, is_done)
-
-    def count_attempts(self, job_ids: Sequence[str], at: datetime) -> None:
-        """Write when a run of each job was last started."""
-        if job_ids:
-            self._sql.for_all(_COUNT_ATTEMPTS, job_ids, to_column(at))
-
-    def count_ends(self, runs: Iterable[tuple[Run, bool]]) -> None:
-        """Count how runs ended, each given with whether it was the last attempt. A cancelled run counts as neither."""
-        successes, errors = [], []
-        for run, is_final in runs:
-            assert run.outcome, run
-            at = to_column(run.outcome.ended_at)
-            if run.state is State.SUCCEEDED:
-                successes.append((at, run.job_id))
-            elif run.state in FAILURES:
-                errors.append((is_final, at, run.job_id))
-        self._sql.for_each(_COUNT_SUCCESS, successes)
-        self._sql.for_each(_COUNT_ERROR, errors)
+            self._sql.for_all(_SET_DONE, job_ids, is_done, self._revision.number)
 
 
 def _spec_columns(job: Job) -> tuple[object, ...]:

@@ -246,6 +246,42 @@ _RUN_SEARCH = (
 # The queued runs that wait until their job is enabled, to be counted.
 _HELD = ("CREATE INDEX run_held ON run (id) WHERE state = 'queued' AND waiting = 'disabled'",)
 
+# What lists of jobs show: how a job's latest run ended (`recent` has a letter for each of the newest, see `jobs`), and
+# the number of the transaction that last changed a job. `starts` counts how often the database was opened for writing.
+_LATEST_ENDS = (
+    "ALTER TABLE job ADD COLUMN last_run INTEGER",
+    "ALTER TABLE job ADD COLUMN last_state TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN last_end INTEGER",
+    "ALTER TABLE job ADD COLUMN last_duration INTEGER",
+    "ALTER TABLE job ADD COLUMN recent TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE totals ADD COLUMN starts INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE job SET recent = coalesce((
+        SELECT group_concat(letter, '') FROM (
+            SELECT CASE state WHEN 'succeeded' THEN 's' WHEN 'failed' THEN 'f' WHEN 'timed_out' THEN 't'
+                WHEN 'cancelled' THEN 'c' ELSE 'l' END AS letter
+            FROM run INDEXED BY run_job WHERE job_id = job.id AND started_at IS NOT NULL AND state != 'running'
+                AND NOT EXISTS (SELECT 1 FROM run AS retry INDEXED BY run_retried
+                    WHERE retry.cause = 'retry' AND retry.cause_run = run.id
+                        AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
+            ORDER BY id DESC LIMIT 20)), '')
+    """,
+    """
+    UPDATE job SET (last_run, last_state, last_end, last_duration) = (
+        SELECT id, state, ended_at, duration FROM run INDEXED BY run_job
+        WHERE job_id = job.id AND started_at IS NOT NULL AND state != 'running'
+            AND NOT EXISTS (SELECT 1 FROM run AS retry INDEXED BY run_retried
+                WHERE retry.cause = 'retry' AND retry.cause_run = run.id
+                    AND (retry.started_at IS NOT NULL OR retry.state = 'queued'))
+        ORDER BY id DESC LIMIT 1)
+    WHERE recent != ''
+    """,
+    "CREATE INDEX job_failing ON job (seq) WHERE last_state IN ('failed', 'timed_out')",
+    "CREATE INDEX job_folded_name ON job (lower(name))",
+    "CREATE INDEX run_skipped ON run (ended_at) WHERE state = 'skipped'",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -257,6 +293,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _TAGS,
     _RUN_SEARCH,
     _HELD,
+    _LATEST_ENDS,
 )
 
 

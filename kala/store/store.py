@@ -18,6 +18,7 @@ from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
 from kala.store.answers import Answers
 from kala.store.coming import Coming
+from kala.store.counts import Counting
 from kala.store.dependencies import Dependencies
 from kala.store.endings import Endings
 from kala.store.history import History
@@ -26,8 +27,10 @@ from kala.store.migrations import migrate
 from kala.store.neighbours import Neighbours
 from kala.store.presence import Presence
 from kala.store.retention import Retention
+from kala.store.revision import Revision
 from kala.store.runs import Runs
 from kala.store.statements import Statements
+from kala.store.summaries import Summaries
 from kala.store.waiting import QueuedRuns
 
 Durability = Literal["full", "normal"]
@@ -45,14 +48,19 @@ _TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.
 _LOCK = "kala.lock"
 # A write that changes nothing.
 _WRITE_UNCHANGED = "UPDATE totals SET jobs = jobs"
+# Count how often the database was opened for writing.
+_COUNT_START = "UPDATE totals SET starts = starts + 1 RETURNING starts"
 
 
 class Session:
     """The tables on one connection."""
 
     def __init__(self, database: SqliteDatabase) -> None:
-        self.jobs = Jobs(database)
-        self.dependencies = Dependencies(database)
+        self.revision = Revision()
+        self.jobs = Jobs(database, self.revision)
+        self.counts = Counting(database, self.revision)
+        self.summaries = Summaries(database)
+        self.dependencies = Dependencies(database, self.revision)
         self.runs = Runs(database)
         self.history = History(database)
         self.retention = Retention(database)
@@ -89,6 +97,8 @@ class Store:
         for database in (self._writing, self._reading):
             database.register_function(folded, deterministic=True)
         self._sql = Statements(self._writing)
+        # Whether this opening of the database is counted in it: the first transaction does so.
+        self._is_counted = False
         self.writer = Session(self._writing)
         self._reader = Session(self._reading)
         try:
@@ -116,8 +126,12 @@ class Store:
         writing connection to the calling thread.
         """
         with _busy_on_error(write=True), self._writing.atomic():
+            if not self._is_counted:
+                self.writer.revision.start(self._sql(_COUNT_START).fetchone()[0])
+            self.writer.revision.advance()
             yield
             self._presence.check()
+        self._is_counted = True
 
     def prove_writable(self) -> None:
         """Write something within a transaction, so that its commit fails if the disk cannot be written."""

@@ -81,7 +81,7 @@ class TestAJob:
     def test_keeps_its_counts_when_it_is_saved(self, store):
         add(store, job("1"))
         with store.transaction():
-            store.writer.jobs.count_ends([(ended("1", State.SUCCEEDED, NOON), True)])
+            store.writer.counts.count_ends([(ended("1", State.SUCCEEDED, NOON), True)])
             store.writer.jobs.save(job("1", owner="ann@example.org"))
         assert store.writer.jobs.get("1").counts == Counts(successes=1, finished=1, last_success=NOON)
 
@@ -135,11 +135,11 @@ class TestAJob:
         add(store, job("1"))
         jobs = store.writer.jobs
         with store.transaction():
-            jobs.count_attempts(["1"], NOON)
+            store.writer.counts.count_attempts(["1"], NOON)
             retried, failed = (ended("1", State.FAILED, NOON + seconds * SECOND) for seconds in (1, 2))
             succeeded = ended("1", State.SUCCEEDED, NOON + 3 * SECOND)
             cancelled = ended("1", State.CANCELLED, NOON + 4 * SECOND)
-            jobs.count_ends([(retried, False), (failed, True), (succeeded, True), (cancelled, True)])
+            store.writer.counts.count_ends([(retried, False), (failed, True), (succeeded, True), (cancelled, True)])
         assert jobs.get("1").counts == Counts(
             successes=1,
             errors=2,
@@ -344,11 +344,11 @@ class TestTotals:
                 jobs.save(replace(before, spec=spec))
                 jobs.plan([replace(before, next_due=at)])
             case "success":
-                jobs.count_ends([(ended(name, State.SUCCEEDED, at), True)])
+                store.writer.counts.count_ends([(ended(name, State.SUCCEEDED, at), True)])
             case "error":
-                jobs.count_ends([(ended(name, State.FAILED, at), flag)])
+                store.writer.counts.count_ends([(ended(name, State.FAILED, at), flag)])
             case "attempt":
-                jobs.count_attempts([name], at)
+                store.writer.counts.count_attempts([name], at)
                 return at
             case "delete":
                 jobs.delete([name])

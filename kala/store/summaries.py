@@ -1,0 +1,176 @@
+"""Lists of jobs for people: sorted, filtered by how jobs stand, and with how their latest runs ended."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from peewee import SQL, Database
+
+from kala.core.run import State, Waiting
+from kala.core.summary import JobSummary, LastRun, Overview
+from kala.store.counts import LETTERS
+from kala.store.instants import from_column, from_nullable, to_column
+from kala.store.jobs import JOB, JobFilter, conditions
+from kala.store.statements import Statements
+
+# The columns that _summary() reads.
+_COLUMNS = """
+    job.id, job.name, job.owner, job.spec, job.next_due, job.disabled, job.is_done, job.errors,
+    job.last_run, job.last_state, job.last_end, job.last_duration, substr(job.recent, 1, ?), job.seq
+"""
+# Those of these jobs with a running run, and those with a queued run.
+_RUNNING = """
+    SELECT DISTINCT job_id FROM run [index run_running] WHERE state = 'running' AND job_id IN [job_ids ?]
+"""
+_QUEUED = "SELECT DISTINCT job_id FROM run [index run_queued] WHERE state = 'queued' AND job_id IN [job_ids ?]"
+_TOTALS = "SELECT jobs, disabled FROM totals"
+_FAILING = "SELECT count(*) FROM job [index job_failing] WHERE last_state IN ('failed', 'timed_out')"
+_COUNT_RUNNING = "SELECT count(*) FROM run [index run_running] WHERE state = 'running'"
+_COUNT_QUEUED = "SELECT count(*) FROM run [index run_queued] WHERE state = 'queued'"
+# How many runs wait for each of these. An index of its own counts them without reading the runs; what is left of all
+# queued runs waits for other runs of the same job.
+_COUNT_WAITING = {
+    Waiting.WORKER: """
+        SELECT (SELECT count(*) FROM run [index run_ready]
+            WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure'))
+        + (SELECT count(*) FROM run [index run_ready_led_to]
+            WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
+    """,
+    Waiting.POOL: "SELECT count(*) FROM run [index run_pool] WHERE state = 'queued' AND waiting = 'pool'",
+    Waiting.RETRY: "SELECT count(*) FROM run [index run_retry] WHERE state = 'queued' AND waiting = 'retry'",
+    Waiting.ENABLING: "SELECT count(*) FROM run [index run_held] WHERE state = 'queued' AND waiting = 'disabled'",
+}
+# How many runs were skipped since an instant, up to a limit.
+_COUNT_SKIPPED = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM run [index run_skipped] WHERE state = 'skipped' AND ended_at >= ? LIMIT ?) AS skipped
+"""
+
+# What a list can be sorted by. A job without a next or last run comes last in either direction.
+_LAST = {False: 2**63 - 1, True: -(2**63)}
+_SORTS = {
+    "created": "job.seq",
+    "name": "lower(job.name)",
+    "owner": "lower(job.owner)",
+    "next": "coalesce(CASE WHEN job.disabled = 0 THEN job.next_due END, {last})",
+    "last": "coalesce(job.last_end, {last})",
+    "failures": "job.errors",
+    "state": """
+        CASE WHEN job.disabled = 1 THEN 5 WHEN job.last_state IN ('failed', 'timed_out') THEN 0
+        WHEN job.last_state = 'lost' THEN 1 WHEN job.last_state = 'cancelled' THEN 2
+        WHEN job.is_done = 1 THEN 6 WHEN job.last_state = '' THEN 3 ELSE 4 END
+    """,
+}
+SORTS = tuple(_SORTS)
+_STATES = {letter: state for state, letter in LETTERS.items()}
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What to sort by: one of SORTS, and whether the highest value comes first."""
+
+    name: str
+    is_descending: bool = False
+
+    @property
+    def sql(self) -> str:
+        return _SORTS[self.name].format(last=_LAST[self.is_descending])
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    """The parts of a Spec that a list shows; to decode the rest takes much longer."""
+
+    schedule: str = ""
+    tags: tuple[str, ...] = ()
+
+
+_SHOWN = msgspec.json.Decoder(_Shown)
+# A job's values of the keys, and its position in the order of creation: these continue a list after the job.
+Place = Sequence[int | str]
+
+
+class Summaries:
+    """Summaries of jobs and of everything, on one connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = Statements(database)
+
+    def page(
+        self, wanted: JobFilter, keys: Sequence[Key], *, limit: int, recent: int, after: Place | None = None
+    ) -> tuple[list[JobSummary], Place]:
+        """Return the first jobs that match, in the order of the keys and then of creation, and the place of the last.
+
+        `after` is the place of the last job of the page before.
+        """
+        columns = [SQL(_COLUMNS, (recent,)), *(SQL(key.sql) for key in keys)]
+        where = [*conditions(wanted), *([_after(keys, after)] if after else [])]
+        order = [SQL(f"{key.sql} {'DESC' if key.is_descending else 'ASC'}") for key in keys]
+        query = JOB.select(*columns).where(*where).order_by(*order, JOB.c.seq).limit(limit)
+        rows = self._sql(*query.bind(self._database).sql()).fetchall()
+        ids = [row[0] for row in rows]
+        running, queued = (self._ids(sql, ids) for sql in (_RUNNING, _QUEUED))
+        jobs = [_summary(row, is_running=row[0] in running, is_queued=row[0] in queued) for row in rows]
+        return jobs, ((*rows[-1][14:], rows[-1][13]) if rows else ())
+
+    def _ids(self, sql: str, ids: Sequence[str]) -> set[str]:
+        return {row[0] for row in self._sql.for_all(sql, ids)}
+
+    def count(self, wanted: JobFilter, limit: int) -> int:
+        """Return how many jobs match, at most `limit`."""
+        found = JOB.select(SQL("1")).where(*conditions(wanted)).limit(limit).bind(self._database)
+        sql, values = found.sql()
+        return int(self._sql(f"SELECT count(*) FROM ({sql}) AS found", values).fetchone()[0])
+
+    def ids(self, wanted: JobFilter, limit: int) -> list[str]:
+        """Return the ids of the first jobs that match, in the order of creation."""
+        found = JOB.select(JOB.c.id).where(*conditions(wanted)).order_by(JOB.c.seq).limit(limit)
+        return [row[0] for row in self._sql(*found.bind(self._database).sql())]
+
+    def overview(self, next_due: datetime | None, skipped_since: datetime, limit: int) -> Overview:
+        """Return what goes on in all jobs, with at most `limit` skipped runs."""
+        jobs, disabled = self._sql(_TOTALS).fetchone()
+        waiting = {str(reason or "worker"): self._number(sql) for reason, sql in _COUNT_WAITING.items()}
+        waiting["job"] = self._number(_COUNT_QUEUED) - sum(waiting.values())
+        return Overview(
+            jobs=jobs,
+            disabled=disabled,
+            failing=self._number(_FAILING),
+            running=self._number(_COUNT_RUNNING),
+            queued=waiting,
+            next_due=next_due,
+            skipped=self._number(_COUNT_SKIPPED, to_column(skipped_since), limit),
+        )
+
+    def _number(self, sql: str, *values: object) -> int:
+        return int(self._sql(sql, values).fetchone()[0])
+
+
+def _after(keys: Sequence[Key], place: Place) -> SQL:
+    """Return the condition that a job comes after a place: a later key decides if all before it are equal."""
+    *values, seq = place
+    condition, bound = "job.seq > ?", [seq]
+    for key, value in reversed(list(zip(keys, values, strict=True))):
+        sql, comes_after = key.sql, "<" if key.is_descending else ">"
+        condition, bound = f"({sql} {comes_after} ? OR ({sql} = ? AND {condition}))", [value, value, *bound]
+    return SQL(condition, bound)
+
+
+def _summary(row: Sequence[Any], *, is_running: bool, is_queued: bool) -> JobSummary:
+    job_id, name, owner, spec, next_due, disabled, is_done, failures, last_run, state, ended_at, duration, *rest = row
+    shown = _SHOWN.decode(spec)
+    return JobSummary(
+        id=job_id,
+        name=name,
+        owner=owner,
+        tags=shown.tags,
+        schedule=shown.schedule,
+        next_due=None if disabled else from_nullable(next_due),
+        is_disabled=bool(disabled),
+        is_done=bool(is_done),
+        failures=failures,
+        last_run=LastRun(last_run, State(state), from_column(ended_at), duration or 0) if state else None,
+        recent=tuple(_STATES[letter] for letter in rest[0]),
+        is_running=is_running,
+        is_queued=is_queued,
+    )
