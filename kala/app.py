@@ -12,6 +12,7 @@ from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 
 from kala.api.application import application
+from kala.api.job_lists import JobLists
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.output import Outputs
@@ -88,6 +89,7 @@ class App:
                 beat=heartbeat.beat,
                 beat_interval=heartbeat.interval,
             )
+            self._lists = JobLists(self._store)
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
             runs = RunRoutes(
                 self._engine,
@@ -107,7 +109,7 @@ class App:
                 usage=lambda: self._server.usage,
             )
             upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
-            routes = bind(ROUTES, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES))
+            routes = bind(ROUTES, self._lists, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES))
             wsgi = application(routes, lambda: self.config.allowed_hosts)
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)

@@ -1,4 +1,4 @@
-"""The routes about jobs."""
+"""The routes about single jobs."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,6 @@ from kala.engine.engine import Engine
 from kala.engine.messages import CheckJob, CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
 from kala.runner import template, users
 from kala.runner.cgroup import Groups
-from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 
 _NEWEST = 100
@@ -53,27 +52,6 @@ class JobRoutes:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
         self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return CreateJob(spec)
-
-    def search(self, request: Request) -> Response:
-        wanted = JobFilter(
-            limit=request.query["limit"],
-            q=request.query["q"] or "",
-            owner=request.query["owner"],
-            disabled=request.query["disabled"],
-            done=request.query["done"],
-            tags=request.query["tag"],
-        )
-        return long_response(self._list(wanted, request.query["after"] or ""))
-
-    def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
-        def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
-            place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
-            left = None if wanted.limit is None else wanted.limit - count
-            return session.jobs.search(msgspec.structs.replace(wanted, limit=left, after=place))
-
-        yield b'{"jobs":{'
-        yield from pages(self._store, read, _entries)
-        yield b"}}"
 
     def get(self, request: Request) -> Response:
         return self._show(request.path["id"])
@@ -187,10 +165,6 @@ def _created(job: Job) -> Response:
 
 def _run_located(run: Run) -> Response:
     return Response(204, headers=views.run_location(run))
-
-
-def _entries(placed: list[tuple[int, Job]]) -> bytes:
-    return _encode({job.id: views.job_view(job) for _, job in placed})[1:-1]
 
 
 def _stats(runs: list[Run]) -> bytes:

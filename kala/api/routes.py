@@ -1,6 +1,7 @@
 """The table of routes, the more specific before the more general."""
 
 from kala.api import schema
+from kala.api.job_lists import JobLists, Sort
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.parameters import (
@@ -30,6 +31,7 @@ from kala.api.system import SystemRoutes
 from kala.api.system_schema import Health, Settings, System, Upcoming
 from kala.api.upcoming import UpcomingRoutes
 from kala.core.run import Cause, State
+from kala.core.summary import RECENT, JobState
 
 _JOB_FILTERS = (
     Parameter("limit", Whole(1), "At most this many jobs."),
@@ -39,6 +41,13 @@ _JOB_FILTERS = (
     Parameter("tag", Tags(), "Only jobs that have this tag, or all of these.", default=()),
     Parameter("disabled", Flag(), "Only jobs that are, or are not, disabled."),
     Parameter("done", Flag(), "Only jobs that will, or will not, run again."),
+    Parameter("state", Choices(JobState), "Only jobs in one of these states.", default=frozenset()),
+)
+_SUMMARIES = (
+    Parameter("fields", Choice(("summary",)), "Respond with a page of summaries instead of all fields of each job."),
+    Parameter("sort", Sort(), "In summaries, the order of the jobs, such as -last,name.", default=()),
+    Parameter("recent", Whole(0, RECENT), "In summaries, how many of the latest ends to show of each job.", default=0),
+    Parameter("count", Flag(), "In summaries, also count all jobs that match, up to 10,000.", default=False),
 )
 _RUN_FILTERS = (
     Parameter("limit", Whole(1, 1000), "At most this many runs.", default=100),
@@ -103,8 +112,8 @@ _ETAG = {"ETag": "A digest of the fields that the job's owner decides."}
 # A table is read by its rows.
 # fmt: off
 ROUTES = (
-    Route("GET", "/api/v1/job/", JobRoutes.search, "listJobs", Role.VIEWER, "List jobs.",
-          _JOB_FILTERS, answers={200: schema.Jobs}, errors=(404, 409)),
+    Route("GET", "/api/v1/job/", JobLists.search, "listJobs", Role.VIEWER, "List jobs.",
+          (*_JOB_FILTERS, *_SUMMARIES), answers={200: (schema.Jobs, schema.Summaries)}, errors=(404, 409)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
           (IDEMPOTENCY_KEY,), body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",

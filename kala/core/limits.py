@@ -109,6 +109,9 @@ FOLLOWED = Limit(
     "concurrent streams of events and output, or a quarter of the file descriptors if that is less",
     "the response is 503",
 )
+KEPT_BYTES = Limit(
+    16 * 1024 * 1024, "bytes of the list of all jobs kept in memory", "further jobs are encoded again for each list"
+)
 PART_BYTES = Limit(
     512 * 1024,
     "bytes of a list, graph or stats held in memory for one client",

@@ -3,14 +3,11 @@
 import http.client
 import http.server
 import json
-from pathlib import Path
 
 import pytest
 from samples import UNKNOWN
 
-from kala.api import jobs as job_routes
-from kala.api import paging
-from kala.runner.cgroup import Groups
+from kala.api import job_lists, kept_lists, paging
 
 
 class TestListingJobs:
@@ -138,13 +135,11 @@ class TestListingJobs:
         assert idle_api.jobs("?limit=3") == ids[:3]
 
     def test_a_list_stays_valid_when_jobs_are_deleted_while_it_is_sent(self, idle_api, monkeypatch):
-        monkeypatch.setattr(paging, "PART_BYTES", 2000)  # less than the length of two jobs
-        monkeypatch.setattr(paging, "_MIN_ROWS", 1)
+        for module in (paging, kept_lists):
+            monkeypatch.setattr(module, "PART_BYTES", 2000)  # less than the length of two jobs
+        monkeypatch.setattr(kept_lists, "_BATCH", 1)
         ids = idle_api.create_many(7)
-        routes = job_routes.JobRoutes(
-            idle_api.app._engine, idle_api.app._store, lambda: idle_api.app.config, Groups(Path())
-        )
-        parts = routes.search(idle_api.request("listJobs")).body
+        parts = job_lists.JobLists(idle_api.app._store).search(idle_api.request("listJobs")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:
             idle_api.ask("DELETE", f"/api/v1/job/{job_id}/")

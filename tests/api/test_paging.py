@@ -43,7 +43,7 @@ def test_a_list_of_large_jobs_comes_in_parts_of_limited_size(idle_api):
     parts = []
 
     def read():
-        parts.extend(len(part) for part in idle_api.app._jobs.search(idle_api.request("listJobs")).body)
+        parts.extend(len(part) for part in idle_api.app._lists.search(idle_api.request("listJobs")).body)
 
     assert most_memory(read) < 10 * PART_BYTES
     assert sum(parts) > 150 * LARGE

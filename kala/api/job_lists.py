@@ -1,0 +1,196 @@
+"""Lists of jobs: Kala's, which has every field of each job, and sorted summaries that show the latest runs."""
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from kala.api import fields, views
+from kala.api.http import Request, Response, json
+from kala.api.kept_lists import KeptList
+from kala.api.paging import long_response, pages
+from kala.core.errors import Invalid
+from kala.core.job import Job
+from kala.core.run import State
+from kala.core.summary import JobState, JobSummary
+from kala.store.jobs import JobFilter
+from kala.store.store import Session, Store
+from kala.store.summaries import SORTS, Key
+
+_PAGE = 100
+_LARGEST_PAGE = 1000
+_MOST_COUNTED = 10_000
+_MOST_KEYS = 4
+# These need `fields=summary`, as the other list has one order and no other fields.
+_ONLY_IN_SUMMARIES = {"recent": 0, "sort": (), "count": False}
+_ALL = JobFilter()
+_encode = msgspec.json.Encoder().encode
+
+
+class LastRunView(msgspec.Struct, frozen=True):
+    """How the last run of a job ended. `duration` is in seconds."""
+
+    id: int
+    state: State
+    ended_at: datetime
+    duration: float
+
+
+class SummaryView(msgspec.Struct, frozen=True):
+    """A job in a list of summaries."""
+
+    id: str
+    name: str
+    owner: str
+    tags: tuple[str, ...]
+    schedule: str
+    next_run_at: datetime | None
+    disabled: bool
+    is_done: bool
+    state: tuple[JobState, ...]
+    error_count: int
+    last_run: LastRunView | None
+    recent: tuple[State, ...]
+
+
+class SummaryPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of summaries. `next_after` is None on the last page, and `total` if it was not asked for."""
+
+    jobs: list[SummaryView]
+    next_after: str | None
+    total: int | None = None
+    is_total_capped: bool | None = None
+
+
+class _Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended: the sorting, and the values of its last job, of which the last one is the job's position."""
+
+    sort: str
+    place: tuple[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str, ...]
+
+
+class JobLists:
+    """The handler of `GET /api/v1/job/`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept = KeptList(store, _entries)
+
+    def search(self, request: Request) -> Response:
+        wanted = job_filter(request.query)
+        if request.query["fields"]:
+            return json(self._summaries(wanted, request.query))
+        for name, default in _ONLY_IN_SUMMARIES.items():
+            if request.query[name] != default:
+                raise Invalid(f"{name}: only possible with fields=summary; add that, or remove this parameter")
+        if wanted == _ALL and not request.query["after"]:
+            return long_response(self._all())
+        return long_response(self._list(wanted, request.query["after"] or ""))
+
+    def _all(self) -> Iterator[bytes]:
+        yield b'{"jobs":{'
+        yield from self._kept.parts()
+        yield b"}}"
+
+    def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
+        def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
+            place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
+            left = None if wanted.limit is None else wanted.limit - count
+            return session.jobs.search(msgspec.structs.replace(wanted, limit=left, after=place))
+
+        yield b'{"jobs":{'
+        yield from pages(self._store, read, _entries)
+        yield b"}}"
+
+    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any]) -> SummaryPage:
+        limit = query["limit"] or _PAGE
+        if limit > _LARGEST_PAGE:
+            raise fields.invalid("limit", limit, f"between 1 and {_LARGEST_PAGE} with fields=summary")
+        keys = query["sort"]
+        sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
+        after = _place(query["after"], sort, len(keys)) if query["after"] else None
+        with self._store.reading() as session:
+            jobs, last = session.summaries.page(wanted, keys, limit=limit, recent=query["recent"], after=after)
+            total = _total(session, wanted) if query["count"] else None
+        following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
+        is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
+        total = _MOST_COUNTED if is_capped else total
+        return SummaryPage(list(map(_summary_view, jobs)), following, total, is_capped)
+
+
+def job_filter(given: Mapping[str, Any]) -> JobFilter:
+    """Return the filter that the values of these parameters mean."""
+    return JobFilter(
+        limit=given["limit"],
+        q=given["q"] or "",
+        owner=given["owner"],
+        disabled=given["disabled"],
+        done=given["done"],
+        tags=given["tag"],
+        states=given["state"],
+    )
+
+
+def _total(session: Session, wanted: JobFilter) -> int:
+    wanted = msgspec.structs.replace(wanted, limit=None)
+    if wanted == _ALL:
+        return session.jobs.totals().jobs
+    return session.summaries.count(wanted, _MOST_COUNTED + 1)
+
+
+def _place(given: str, sort: str, keys: int) -> tuple[int | str, ...]:
+    try:
+        cursor = msgspec.json.decode(base64.urlsafe_b64decode(f"{given}=="), type=_Cursor)
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        cursor = None
+    if cursor is None or cursor.sort != sort or len(cursor.place) != keys + 1:
+        raise fields.invalid("after", given, "the next_after of a page with the same sort")
+    return cursor.place
+
+
+def _written(cursor: _Cursor) -> str:
+    return base64.urlsafe_b64encode(_encode(cursor)).decode().rstrip("=")
+
+
+def _summary_view(job: JobSummary) -> SummaryView:
+    last = job.last_run
+    return SummaryView(
+        id=job.id,
+        name=job.name,
+        owner=job.owner,
+        tags=job.tags,
+        schedule=job.schedule,
+        next_run_at=job.next_due,
+        disabled=job.is_disabled,
+        is_done=job.is_done,
+        state=job.states,
+        error_count=job.failures,
+        last_run=LastRunView(last.id, last.state, last.ended_at, last.duration / 1e9) if last else None,
+        recent=job.recent,
+    )
+
+
+def _entries(placed: list[tuple[int, Job]]) -> bytes:
+    return _encode({job.id: views.job_view(job) for _, job in placed})[1:-1]
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """Keys to sort by, separated by commas; `-` before a key reverses it. Parsed to a tuple of Key."""
+
+    def parse(self, name: str, given: str) -> tuple[Key, ...]:
+        keys = [Key(word.removeprefix("-"), word.startswith("-")) for word in given.split(",")]
+        names = [key.name for key in keys]
+        if len(keys) > _MOST_KEYS or len(set(names)) < len(names) or not set(names).issubset(SORTS):
+            wanted = (
+                f"up to {_MOST_KEYS} different ones of {', '.join(SORTS)}, separated by commas, each with - before it"
+            )
+            raise fields.invalid(name, given, f"{wanted} to reverse it")
+        return tuple(keys)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        words = [f"{sign}{name}" for name in SORTS for sign in ("", "-")]
+        return {"type": "array", "items": {"type": "string", "enum": words}, "minItems": 1, "maxItems": _MOST_KEYS}
