@@ -113,7 +113,7 @@ class JobLists:
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
         with self._store.reading() as session:
-            jobs, last = session.summaries.page(wanted, keys, limit=limit, recent=query["recent"], after=after)
+            jobs, last = session.summaries.page(wanted, keys, after, limit=limit, recent=query["recent"])
             total = _total(session, wanted) if query["count"] else None
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL

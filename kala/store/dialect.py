@@ -27,8 +27,10 @@ _MARKERS = {
     "joined": "group_concat({}, ' ')",
     # The id of an inserted row, for inserted_id(). SQLite's RETURNING takes longer than the INSERT itself.
     "returning_id": "",
-    # Whether a column contains a folded text; store.py defines folded() on each connection.
-    "contains": "instr(folded({}), {}) > 0",
+    # Whether a column contains a folded text; store.py defines folded() on each connection. ASCII needs no call of it.
+    "contains": """
+        instr(CASE WHEN length({0}) = length(CAST({0} AS BLOB)) THEN lower({0}) ELSE folded({0}) END, {1}) > 0
+    """,
     # A field of the column `spec` of a job, NULL if it has its default.
     "field_of_spec": "json_extract(spec, '$.{}')",
     # The column `spec` of a job without a reference to deleted jobs.

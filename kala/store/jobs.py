@@ -14,6 +14,7 @@ from kala.core.summary import JobState
 from kala.store.dependencies import Dependencies
 from kala.store.dialect import trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
+from kala.store.job_states import in_states
 from kala.store.revision import Revision
 from kala.store.statements import Statements
 from kala.store.tags import Tags, have_all
@@ -117,18 +118,6 @@ _EDGES = """
     FROM job LEFT JOIN job failure ON failure.id = job.on_failure_job AND failure.seq <= ?1
     WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
 """
-# Whether a job is in a state.
-_IS_IN_STATE = {
-    JobState.RUNNING: "job.id IN (SELECT job_id FROM run [index run_running] WHERE state = 'running')",
-    JobState.QUEUED: "job.id IN (SELECT job_id FROM run [index run_queued] WHERE state = 'queued')",
-    JobState.FAILING: "job.last_state IN ('failed', 'timed_out')",
-    JobState.OK: "job.last_state = 'succeeded'",
-    JobState.CANCELLED: "job.last_state = 'cancelled'",
-    JobState.LOST: "job.last_state = 'lost'",
-    JobState.NEW: "job.last_state = ''",
-    JobState.DISABLED: "job.disabled = 1",
-    JobState.DONE: "job.is_done = 1",
-}
 _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 
 # How much of an unknown id or name an error message quotes.
@@ -159,13 +148,15 @@ def conditions(wanted: JobFilter) -> Iterator[Expression | SQL]:
     if wanted.last is not None:
         yield JOB.c.seq <= wanted.last
     if wanted.q:
-        yield SQL("[contains job.name ?]", (folded(wanted.q),))
+        # The index has the names without all the rest of the jobs.
+        named = "job.seq IN (SELECT seq FROM job AS named [index job_name] WHERE [contains named.name ?])"
+        yield SQL(named, (folded(wanted.q),))
     for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
         if value is not None:
             yield getattr(JOB.c, column) == value
     yield from have_all(wanted.tags, wanted.after)
     if wanted.states:
-        yield SQL(f"({' OR '.join(_IS_IN_STATE[state] for state in sorted(wanted.states))})")
+        yield in_states(wanted.states)
 
 
 class Node(msgspec.Struct, frozen=True):

@@ -277,8 +277,12 @@ _LATEST_ENDS = (
         ORDER BY id DESC LIMIT 1)
     WHERE recent != ''
     """,
-    "CREATE INDEX job_failing ON job (seq) WHERE last_state IN ('failed', 'timed_out')",
-    "CREATE INDEX job_folded_name ON job (lower(name))",
+    # For filters and sorting. A run that succeeds, as the one before, changes none of these indexes.
+    "CREATE INDEX job_lower_name ON job (lower(name))",
+    "CREATE INDEX job_not_ok ON job (last_state) WHERE last_state != 'succeeded'",
+    "CREATE INDEX job_errors ON job (errors) WHERE errors > 0",
+    "CREATE INDEX job_disabled ON job (seq) WHERE disabled = 1",
+    "CREATE INDEX job_done ON job (seq) WHERE is_done = 1",
     "CREATE INDEX run_skipped ON run (ended_at) WHERE state = 'skipped'",
 )
 

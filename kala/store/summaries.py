@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from peewee import SQL, Database
 
 from kala.core.run import State, Waiting
@@ -25,7 +26,10 @@ _RUNNING = """
 """
 _QUEUED = "SELECT DISTINCT job_id FROM run [index run_queued] WHERE state = 'queued' AND job_id IN [job_ids ?]"
 _TOTALS = "SELECT jobs, disabled FROM totals"
-_FAILING = "SELECT count(*) FROM job [index job_failing] WHERE last_state IN ('failed', 'timed_out')"
+_FAILING = """
+    SELECT count(*) FROM job [index job_not_ok]
+    WHERE last_state != 'succeeded' AND last_state IN ('failed', 'timed_out')
+"""
 _COUNT_RUNNING = "SELECT count(*) FROM run [index run_running] WHERE state = 'running'"
 _COUNT_QUEUED = "SELECT count(*) FROM run [index run_queued] WHERE state = 'queued'"
 # How many runs wait for each of these. An index of its own counts them without reading the runs; what is left of all
@@ -47,20 +51,41 @@ _COUNT_SKIPPED = """
         SELECT 1 FROM run [index run_skipped] WHERE state = 'skipped' AND ended_at >= ? LIMIT ?) AS skipped
 """
 
-# What a list can be sorted by. A job without a next or last run comes last in either direction.
-_LAST = {False: 2**63 - 1, True: -(2**63)}
+# A job without a next or last run comes last in either direction.
+_NEVER = {False: str(2**63 - 1), True: str(-(2**63))}
+
+
+class _Phase(msgspec.Struct, frozen=True):
+    """Jobs that come before or after all others by a key: which ones, and the key's value, which may be constant."""
+
+    condition: str
+    sql: str
+    is_constant: bool = False
+
+
+# What a list can be sorted by: the phases of an ascending list. Each reads a small index, or as many jobs as it needs.
 _SORTS = {
-    "created": "job.seq",
-    "name": "lower(job.name)",
-    "owner": "lower(job.owner)",
-    "next": "coalesce(CASE WHEN job.disabled = 0 THEN job.next_due END, {last})",
-    "last": "coalesce(job.last_end, {last})",
-    "failures": "job.errors",
-    "state": """
-        CASE WHEN job.disabled = 1 THEN 5 WHEN job.last_state IN ('failed', 'timed_out') THEN 0
-        WHEN job.last_state = 'lost' THEN 1 WHEN job.last_state = 'cancelled' THEN 2
-        WHEN job.is_done = 1 THEN 6 WHEN job.last_state = '' THEN 3 ELSE 4 END
-    """,
+    "created": [_Phase("1 = 1", "job.seq")],
+    "name": [_Phase("1 = 1", "lower(job.name)")],
+    "next": [
+        _Phase("job.disabled = 0 AND job.next_due IS NOT NULL", "job.next_due"),
+        _Phase("(job.disabled = 1 OR job.next_due IS NULL)", "{never}", is_constant=True),
+    ],
+    "last": [
+        _Phase("job.last_end IS NOT NULL", "job.last_end"),
+        _Phase("job.last_end IS NULL", "{never}", is_constant=True),
+    ],
+    "failures": [
+        _Phase("job.errors = 0", "0", is_constant=True),
+        _Phase("job.errors > 0", "job.errors"),
+    ],
+    "state": [
+        *(
+            _Phase(f"job.last_state != 'succeeded' AND job.last_state IN ({states})", str(rank), is_constant=True)
+            for rank, states in enumerate(["'failed', 'timed_out'", "'lost'", "'cancelled'"])
+        ),
+        _Phase("job.last_state IN ('succeeded', '')", "3", is_constant=True),
+    ],
 }
 SORTS = tuple(_SORTS)
 _STATES = {letter: state for state, letter in LETTERS.items()}
@@ -73,8 +98,18 @@ class Key(msgspec.Struct, frozen=True):
     is_descending: bool = False
 
     @property
+    def phases(self) -> list[_Phase]:
+        """The phases in their order. Jobs without a value stay last in a descending list."""
+        never = _NEVER[self.is_descending]
+        phases = [replace(phase, sql=phase.sql.format(never=never)) for phase in _SORTS[self.name]]
+        return phases[::-1] if self.is_descending and never not in {phase.sql for phase in phases} else phases
+
+    @property
     def sql(self) -> str:
-        return _SORTS[self.name].format(last=_LAST[self.is_descending])
+        """The value for any job."""
+        *others, last = self.phases
+        cases = " ".join(f"WHEN {phase.condition} THEN {phase.sql}" for phase in others)
+        return f"CASE {cases} ELSE {last.sql} END" if cases else last.sql
 
 
 class _Shown(msgspec.Struct, frozen=True):
@@ -97,21 +132,38 @@ class Summaries:
         self._sql = Statements(database)
 
     def page(
-        self, wanted: JobFilter, keys: Sequence[Key], *, limit: int, recent: int, after: Place | None = None
+        self, wanted: JobFilter, keys: Sequence[Key], after: Place | None = None, *, limit: int, recent: int = 0
     ) -> tuple[list[JobSummary], Place]:
         """Return the first jobs that match, in the order of the keys and then of creation, and the place of the last.
 
         `after` is the place of the last job of the page before.
         """
-        columns = [SQL(_COLUMNS, (recent,)), *(SQL(key.sql) for key in keys)]
-        where = [*conditions(wanted), *([_after(keys, after)] if after else [])]
-        order = [SQL(f"{key.sql} {'DESC' if key.is_descending else 'ASC'}") for key in keys]
-        query = JOB.select(*columns).where(*where).order_by(*order, JOB.c.seq).limit(limit)
-        rows = self._sql(*query.bind(self._database).sql()).fetchall()
+        rows: list[Sequence[Any]] = []
+        for phase in keys[0].phases if keys else [None]:
+            if len(rows) < limit:
+                rows += self._rows(replace(wanted, limit=limit - len(rows)), keys, phase, after, recent)
         ids = [row[0] for row in rows]
         running, queued = (self._ids(sql, ids) for sql in (_RUNNING, _QUEUED))
         jobs = [_summary(row, is_running=row[0] in running, is_queued=row[0] in queued) for row in rows]
         return jobs, ((*rows[-1][14:], rows[-1][13]) if rows else ())
+
+    def _rows(
+        self, wanted: JobFilter, keys: Sequence[Key], phase: _Phase | None, after: Place | None, recent: int
+    ) -> list[Sequence[Any]]:
+        """Return the rows of a phase of the first key."""
+        values = [key.sql for key in keys]
+        values[:1] = [phase.sql] if phase else []
+        order = [f"{sql} {'DESC' if key.is_descending else 'ASC'}" for sql, key in zip(values, keys, strict=True)]
+        where = [*conditions(wanted)]
+        if phase:
+            where.append(SQL(phase.condition))
+            order = order[1:] if phase.is_constant else order
+        if after:
+            where.append(_after(keys, values, after))
+        query = JOB.select(SQL(_COLUMNS, (recent,)), *map(SQL, values)).where(*where)
+        query = query.order_by(*map(SQL, order), JOB.c.seq).limit(wanted.limit)
+        rows: list[Sequence[Any]] = self._sql(*query.bind(self._database).sql()).fetchall()
+        return rows
 
     def _ids(self, sql: str, ids: Sequence[str]) -> set[str]:
         return {row[0] for row in self._sql.for_all(sql, ids)}
@@ -146,12 +198,12 @@ class Summaries:
         return int(self._sql(sql, values).fetchone()[0])
 
 
-def _after(keys: Sequence[Key], place: Place) -> SQL:
+def _after(keys: Sequence[Key], columns: Sequence[str], place: Place) -> SQL:
     """Return the condition that a job comes after a place: a later key decides if all before it are equal."""
     *values, seq = place
     condition, bound = "job.seq > ?", [seq]
-    for key, value in reversed(list(zip(keys, values, strict=True))):
-        sql, comes_after = key.sql, "<" if key.is_descending else ">"
+    for key, sql, value in reversed(list(zip(keys, columns, values, strict=True))):
+        comes_after = "<" if key.is_descending else ">"
         condition, bound = f"({sql} {comes_after} ? OR ({sql} = ? AND {condition}))", [value, value, *bound]
     return SQL(condition, bound)
 

@@ -44,7 +44,7 @@ class TestTheSchema:
             "98826040",
             "abd9abfc",
             "7763614e",
-            "794a36d1",
+            "c6b6d32b",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):
