@@ -12,10 +12,12 @@ from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 
 from kala.api.application import application
+from kala.api.bulk import BulkRoutes
 from kala.api.job_lists import JobLists
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.output import Outputs
+from kala.api.overview import OverviewRoutes
 from kala.api.route import bind
 from kala.api.routes import ROUTES
 from kala.api.runs import RunRoutes
@@ -90,6 +92,7 @@ class App:
                 beat_interval=heartbeat.interval,
             )
             self._lists = JobLists(self._store)
+            bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
             runs = RunRoutes(
                 self._engine,
@@ -109,7 +112,9 @@ class App:
                 usage=lambda: self._server.usage,
             )
             upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
-            routes = bind(ROUTES, self._lists, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES))
+            routes = bind(
+                ROUTES, self._lists, bulk, overview, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES)
+            )
             wsgi = application(routes, lambda: self.config.allowed_hosts)
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)

@@ -3,19 +3,17 @@
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
-from kala.api import fields, views
+from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
 from kala.api.kept_lists import KeptList
 from kala.api.paging import long_response, pages
 from kala.core.errors import Invalid
 from kala.core.job import Job
-from kala.core.run import State
-from kala.core.summary import JobState, JobSummary
+from kala.core.summary import JobSummary
 from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
@@ -28,41 +26,6 @@ _MOST_KEYS = 4
 _ONLY_IN_SUMMARIES = {"recent": 0, "sort": (), "count": False}
 _ALL = JobFilter()
 _encode = msgspec.json.Encoder().encode
-
-
-class LastRunView(msgspec.Struct, frozen=True):
-    """How the last run of a job ended. `duration` is in seconds."""
-
-    id: int
-    state: State
-    ended_at: datetime
-    duration: float
-
-
-class SummaryView(msgspec.Struct, frozen=True):
-    """A job in a list of summaries."""
-
-    id: str
-    name: str
-    owner: str
-    tags: tuple[str, ...]
-    schedule: str
-    next_run_at: datetime | None
-    disabled: bool
-    is_done: bool
-    state: tuple[JobState, ...]
-    error_count: int
-    last_run: LastRunView | None
-    recent: tuple[State, ...]
-
-
-class SummaryPage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page of summaries. `next_after` is None on the last page, and `total` if it was not asked for."""
-
-    jobs: list[SummaryView]
-    next_after: str | None
-    total: int | None = None
-    is_total_capped: bool | None = None
 
 
 class _Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +68,7 @@ class JobLists:
         yield from pages(self._store, read, _entries)
         yield b"}}"
 
-    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any]) -> SummaryPage:
+    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any]) -> schema.Summaries:
         limit = query["limit"] or _PAGE
         if limit > _LARGEST_PAGE:
             raise fields.invalid("limit", limit, f"between 1 and {_LARGEST_PAGE} with fields=summary")
@@ -118,7 +81,7 @@ class JobLists:
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
         total = _MOST_COUNTED if is_capped else total
-        return SummaryPage(list(map(_summary_view, jobs)), following, total, is_capped)
+        return schema.Summaries(list(map(_summary_view, jobs)), following, total, is_capped)
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:
@@ -155,9 +118,9 @@ def _written(cursor: _Cursor) -> str:
     return base64.urlsafe_b64encode(_encode(cursor)).decode().rstrip("=")
 
 
-def _summary_view(job: JobSummary) -> SummaryView:
+def _summary_view(job: JobSummary) -> schema.Summary:
     last = job.last_run
-    return SummaryView(
+    return schema.Summary(
         id=job.id,
         name=job.name,
         owner=job.owner,
@@ -168,7 +131,7 @@ def _summary_view(job: JobSummary) -> SummaryView:
         is_done=job.is_done,
         state=job.states,
         error_count=job.failures,
-        last_run=LastRunView(last.id, last.state, last.ended_at, last.duration / 1e9) if last else None,
+        last_run=schema.LastRun(last.id, last.state, last.ended_at, last.duration / 1e9) if last else None,
         recent=job.recent,
     )
 

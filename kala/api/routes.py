@@ -1,9 +1,11 @@
 """The table of routes, the more specific before the more general."""
 
 from kala.api import schema
+from kala.api.bulk import BulkRoutes
 from kala.api.job_lists import JobLists, Sort
 from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
+from kala.api.overview import OverviewRoutes
 from kala.api.parameters import (
     HOUR,
     IDEMPOTENCY_KEY,
@@ -116,6 +118,9 @@ ROUTES = (
           (*_JOB_FILTERS, *_SUMMARIES), answers={200: (schema.Jobs, schema.Summaries)}, errors=(404, 409)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
           (IDEMPOTENCY_KEY,), body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
+    Route("POST", "/api/v1/job/bulk/", BulkRoutes.carry_out, "changeJobs", Role.EDITOR,
+          "Enable, disable, start, cancel or delete many jobs.",
+          body=schema.Bulk, answers={200: schema.BulkResult}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
           answers={204: None}),
     Route("POST", "/api/v1/job/check/", JobRoutes.check, "checkJob", Role.EDITOR,
@@ -174,6 +179,8 @@ ROUTES = (
           "Check that Kala runs jobs and accepts changes.", answers={200: Health, 503: Health}, any_host=True),
     Route("GET", "/api/v1/stats/", SystemRoutes.stats, "getStats", Role.VIEWER, "Read totals over all jobs.",
           answers={200: schema.Stats}),
+    Route("GET", "/api/v1/summary/", OverviewRoutes.summary, "getSummary", Role.VIEWER, "Read what goes on in all jobs.",
+          answers={200: schema.OneOverview}),
     Route("GET", "/api/v1/events/", SystemRoutes.events, "followEvents", Role.VIEWER,
           "Follow changes as server-sent events.", _EVENTS, answers={200: EVENTS}),
     Route("GET", "/api/v1/openapi.json", OpenApiRoutes.get, "getOpenApi", Role.ANYONE, "Read this document.",

@@ -1,11 +1,13 @@
 """The JSON of requests and responses. Each struct is also a schema in the OpenAPI document, and tells what it holds."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from kala.core import run
+from kala.core.summary import JobState
 
 
 def _said(meaning: str) -> msgspec.Meta:
@@ -245,3 +247,113 @@ class Graph(msgspec.Struct, frozen=True):
     components: Annotated[
         list[GraphComponent] | msgspec.UnsetType, _said("The connected components of two or more jobs.")
     ] = msgspec.UNSET
+
+
+class LastRun(msgspec.Struct, frozen=True):
+    """How the last run of a job ended. A failed run that is retried does not count, and a deleted run still does."""
+
+    id: int
+    state: run.State
+    ended_at: datetime
+    duration: Annotated[float, _said("Seconds.")]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A job in a list of summaries."""
+
+    id: JobId
+    name: str
+    owner: str
+    tags: tuple[str, ...]
+    schedule: str
+    next_run_at: Annotated[datetime | None, _said("`null` if nothing is due, and for a disabled job.")]
+    disabled: bool
+    is_done: bool
+    state: Annotated[tuple[JobState, ...], _said("All states that the job is in.")]
+    error_count: int
+    last_run: Annotated[LastRun | None, _said("`null` before the end of the first run.")]
+    recent: Annotated[tuple[run.State, ...], _said("How the latest runs ended, the newest first.")]
+
+
+class Summaries(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of summaries."""
+
+    jobs: list[Summary]
+    next_after: Annotated[str | None, _said("`after` for the next page; `null` on the last page.")]
+    total: Annotated[int | None, _said("With `count`: how many jobs match, on all pages.")] = None
+    is_total_capped: Annotated[bool | None, _said("With `count`: whether more jobs match than `total`.")] = None
+
+
+class BulkAction(StrEnum):
+    """What to do to jobs."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+    START = "start"
+    CANCEL = "cancel"
+    DELETE = "delete"
+
+
+class BulkFilter(msgspec.Struct, frozen=True):
+    """Jobs as the parameters of a list select them."""
+
+    q: str | None = None
+    owner: str | None = None
+    disabled: bool | None = None
+    done: bool | None = None
+    state: list[JobState] | None = None
+
+
+class Bulk(msgspec.Struct, frozen=True):
+    """An action on many jobs: those in `ids`, or those that match `filter`."""
+
+    action: BulkAction
+    ids: Annotated[list[str] | None, _said("Ids or unique names.")] = None
+    filter: BulkFilter | None = None
+    expect: Annotated[int | None, _said("How many jobs there must be; required with `filter`.")] = None
+
+
+class BulkFailure(msgspec.Struct, frozen=True):
+    """A job that the action was not possible for."""
+
+    id: Annotated[str, _said("The id of the job, or its name as in the request.")]
+    error: Annotated[str, _said("One sentence.")]
+
+
+class BulkResult(msgspec.Struct, frozen=True):
+    """What became of an action on many jobs."""
+
+    action: BulkAction
+    done: Annotated[int, _said("For how many jobs it was carried out.")]
+    failed: list[BulkFailure]
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """How many runs wait, by what they wait for."""
+
+    total: int
+    worker: int
+    pool: int
+    job: Annotated[int, _said("For the end of another run of the same job.")]
+    retry: Annotated[int, _said("For the time of a retry.")]
+    disabled: Annotated[int, _said("Until their job is enabled.")]
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """What goes on in all jobs."""
+
+    jobs: int
+    disabled: int
+    failing: Annotated[int, _said("Jobs whose last run failed or timed out.")]
+    running: Annotated[int, _said("Runs whose process or call has started.")]
+    starting: Annotated[int, _said("Runs that have a worker, and whose process or call has not started yet.")]
+    queued: Queued
+    next_run_at: Annotated[datetime | None, _said("The next slot of a job that is not disabled.")]
+    skipped_24h: Annotated[int, _said("Runs skipped in the last 24 hours, missed slots among them; at most 10,000.")]
+    created: Annotated[datetime, _said("When this was read.")]
+
+
+class OneOverview(msgspec.Struct, frozen=True):
+    """What goes on in all jobs."""
+
+    summary: Overview

@@ -60,6 +60,8 @@ RETRIES_AT_ONCE = Limit(
     10, "attempts of a run without a pause between them", "each further attempt waits at least a second"
 )
 
+BULK = Limit(10_000, "jobs in a bulk request", "the request is refused")
+
 # Runs.
 COUNTED_DAYS = Limit(35, "days for which it is counted how many runs ended in each minute", "the counts are deleted")
 MESSAGE = Limit(1_000, "characters in a run's message", "the message is cut and ends with …")

@@ -84,5 +84,4 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     failing: int
     running: int
     queued: dict[str, int]
-    next_due: datetime | None
     skipped: int

@@ -8,7 +8,7 @@ next.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from threading import Event, Thread
@@ -48,6 +48,7 @@ _STEP_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 # Timeout of call().
 _ANSWER_SECONDS = 30.0
+_NO_ANSWER = f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again"
 # How often the loop checks whether commands still wait for a starter.
 _RELIEF_SECONDS = 0.5
 # The beats end when no command could start for this many intervals between beats: with WatchdogSec=30, for 20 s.
@@ -125,9 +126,13 @@ class Engine:
         try:
             return self.ask(message).result(_ANSWER_SECONDS)
         except TimeoutError:
-            raise Busy(
-                f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again"
-            ) from None
+            raise Busy(_NO_ANSWER) from None
+
+    def call_all(self, messages: Sequence[Message[T]]) -> list[T | KalaError]:
+        """Send messages together, and return the answer or the error of each."""
+        answers = [self.ask(message) for message in messages]
+        wait(answers, _ANSWER_SECONDS)
+        return [_result(answer) for answer in answers]
 
     @property
     def running(self) -> int:
@@ -368,6 +373,15 @@ class Engine:
             lost = recovery.lost(session.runs.running(), self._store.outputs, now)
             run_ends.finish(self._new_step(now, free=0), lost)
         clear(self._store.outputs)
+
+
+def _result(answer: "Future[T]") -> T | KalaError:
+    try:
+        return answer.result(0)
+    except KalaError as error:
+        return error
+    except TimeoutError:
+        return Busy(_NO_ANSWER)
 
 
 def _reject(message: Message[Any], answer: "Future[Any]", error: Exception) -> None:

@@ -105,6 +105,15 @@ class CancelRun(Change[None], frozen=True):
         requests.cancel_run(step, self.run_id)
 
 
+class CancelRuns(Change[None], frozen=True):
+    """Queued runs of the job are cancelled, and running ones asked to end."""
+
+    job: str
+
+    def carry_out(self, step: Step) -> None:
+        requests.cancel_runs(step, self.job)
+
+
 class DeleteRun(Change[None], frozen=True):
     run_id: int
 

@@ -179,7 +179,7 @@ class Summaries:
         found = JOB.select(JOB.c.id).where(*conditions(wanted)).order_by(JOB.c.seq).limit(limit)
         return [row[0] for row in self._sql(*found.bind(self._database).sql())]
 
-    def overview(self, next_due: datetime | None, skipped_since: datetime, limit: int) -> Overview:
+    def overview(self, skipped_since: datetime, limit: int) -> Overview:
         """Return what goes on in all jobs, with at most `limit` skipped runs."""
         jobs, disabled = self._sql(_TOTALS).fetchone()
         waiting = {str(reason or "worker"): self._number(sql) for reason, sql in _COUNT_WAITING.items()}
@@ -190,7 +190,6 @@ class Summaries:
             failing=self._number(_FAILING),
             running=self._number(_COUNT_RUNNING),
             queued=waiting,
-            next_due=next_due,
             skipped=self._number(_COUNT_SKIPPED, to_column(skipped_since), limit),
         )
 
