@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,7 @@ class BulkRoutes:
             raise Conflict(f"expect: {found:,} jobs are selected, not {wanted.expect:,}; check them, then try again")
         done = self._do(_MESSAGES[wanted.action], job_ids, failed)
         logger.info(
-            "bulk: %s of %s jobs, %s failed",
+            "bulk request: %s carried out for %s jobs, failed for %s",
             wanted.action,
             done,
             len(failed),
@@ -83,7 +84,7 @@ class BulkRoutes:
 
 def _parse(given: dict[str, Any]) -> Bulk:
     named = by_name("", given, Bulk.__struct_fields__)
-    action = _checked(named, "action", fields.choice(BulkAction), required=True)
+    action = _checked(named, "action", _word(BulkAction), required=True)
     job_ids = _checked(named, "ids", fields.listed(fields.text, BULK))
     selected = _checked(named, "filter", _filter)
     expect = _checked(named, "expect", fields.whole(0, BULK))
@@ -96,7 +97,7 @@ def _parse(given: dict[str, Any]) -> Bulk:
 
 def _filter(path: str, given: Any) -> BulkFilter:
     named = by_name(path, given, BulkFilter.__struct_fields__)
-    states = _checked(named, "state", fields.listed(_state, len(JobState)))
+    states = _checked(named, "state", fields.listed(_word(JobState), len(JobState)))
     return BulkFilter(
         q=_checked(named, "q", fields.line),
         owner=_checked(named, "owner", fields.line),
@@ -106,10 +107,13 @@ def _filter(path: str, given: Any) -> BulkFilter:
     )
 
 
-def _state(field: str, value: Any) -> JobState:
-    if value not in tuple(JobState):
-        raise fields.invalid(field, value, f"one of {', '.join(JobState)}")
-    return JobState(value)
+def _word(words: type[StrEnum]) -> fields.Check:
+    def check(field: str, value: Any) -> StrEnum:
+        if value not in tuple(words):
+            raise fields.invalid(field, value, f"one of {', '.join(words)}")
+        return words(value)
+
+    return check
 
 
 def _checked(
@@ -132,7 +136,7 @@ def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, Kala
     found: dict[str, None] = {}
     failed: dict[str, KalaError] = {}
     given = wanted.ids or []
-    existing = session.jobs.there(given)
+    existing = session.jobs.existing(given)
     for one in given:
         try:
             found[one if one in existing else session.jobs.id_of(one)] = None

@@ -48,7 +48,6 @@ _STEP_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 # Timeout of call().
 _ANSWER_SECONDS = 30.0
-_NO_ANSWER = f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again"
 # How often the loop checks whether commands still wait for a starter.
 _RELIEF_SECONDS = 0.5
 # The beats end when no command could start for this many intervals between beats: with WatchdogSec=30, for 20 s.
@@ -126,7 +125,7 @@ class Engine:
         try:
             return self.ask(message).result(_ANSWER_SECONDS)
         except TimeoutError:
-            raise Busy(_NO_ANSWER) from None
+            raise _no_answer() from None
 
     def call_all(self, messages: Sequence[Message[T]]) -> list[T | KalaError]:
         """Send messages together, and return the answer or the error of each."""
@@ -375,13 +374,18 @@ class Engine:
         clear(self._store.outputs)
 
 
-def _result(answer: "Future[T]") -> T | KalaError:
+def _result(answer: "Future[Any]") -> Any:
+    """Return the answer or, instead of raising it, the error."""
     try:
-        return answer.result(0)
+        return answer.result(timeout=0)
     except KalaError as error:
         return error
     except TimeoutError:
-        return Busy(_NO_ANSWER)
+        return _no_answer()
+
+
+def _no_answer() -> Busy:
+    return Busy(f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again")
 
 
 def _reject(message: Message[Any], answer: "Future[Any]", error: Exception) -> None:
