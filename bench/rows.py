@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,48 @@ def reads(subject: Subject, scale: Scale) -> Iterator[Figure]:
             for name, path in (("list", "/job/"), ("get", f"/job/{job}/"), ("stats", "/stats/")):
                 rate = load.wrk(server, path, 1, scale.seconds)
                 yield Figure(f"{name} with {count:,} jobs", rate.p50, "ms")
+
+
+def lists(subject: Subject, scale: Scale) -> Iterator[Figure]:
+    """A list of all jobs while some of them change, and the pages of this Kala that people look at."""
+    count = scale.jobs[1]
+    with with_jobs(subject, count) as server:
+        with changing(server, 100, scale.seconds + 1):
+            rate = load.wrk(server, "/job/", 1, scale.seconds)
+        yield Figure(f"list with {count:,} jobs, 100 changes/s", rate.p50, "ms")
+        if isinstance(subject, Own):
+            for name, path in PAGES.items():
+                yield Figure(f"{name} with {count:,} jobs", load.wrk(server, path, 1, scale.seconds).p50, "ms")
+
+
+PAGES = {
+    "100 summaries by name": "/job/?fields=summary&sort=name&recent=20&count=1",
+    "100 summaries by last run": "/job/?fields=summary&sort=-last&recent=20&count=1",
+    "summary": "/summary/",
+}
+
+
+@contextmanager
+def changing(server: Server, rate: int, seconds: float) -> Iterator[None]:
+    """Disable and enable jobs, so many a second, for so long."""
+    ids = list(server.ask("GET", "/job/")["jobs"])
+    clients = 4
+
+    def some(client: int) -> None:
+        with closing(server.connect()) as connection:
+
+            def change(number: int) -> None:
+                # Jobs all over the list, each disabled once and enabled later.
+                place = (number // 2 * clients + client) * 7919 % len(ids)
+                ask(connection, "POST", f"/job/{('disable', 'enable')[number % 2]}/{ids[place]}/")
+
+            load.paced(change, int(rate * seconds / clients), rate / clients)
+
+    with ThreadPoolExecutor(clients) as pool:
+        done = [pool.submit(some, client) for client in range(clients)]
+        yield
+        for one in done:
+            one.result()
 
 
 @contextmanager
@@ -190,6 +233,7 @@ def stored_jobs(count: int) -> Iterator[Path]:
 ROWS: dict[str, Row] = {
     "creates": creates,
     "reads": reads,
+    "lists": lists,
     "lateness": lateness,
     "throughput": throughput,
     "burst": burst,

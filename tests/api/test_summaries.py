@@ -1,0 +1,158 @@
+"""Lists of summaries over HTTP."""
+
+import pytest
+from samples import FAR
+
+ALL = "/api/v1/job/?fields=summary"
+
+
+def names(response) -> list[str]:
+    assert response.status == 200, response.body
+    return [job["name"] for job in response.json["jobs"]]
+
+
+class TestAListOfSummaries:
+    def test_shows_what_a_job_is_and_when_it_is_due(self, idle_api):
+        job_id = idle_api.create(name="backup", owner="ann@example.org")
+        assert idle_api.ask("GET", ALL).json == {
+            "jobs": [
+                {
+                    "id": job_id,
+                    "name": "backup",
+                    "owner": "ann@example.org",
+                    "tags": [],
+                    "schedule": FAR,
+                    "next_run_at": "2099-01-01T00:00:00Z",
+                    "disabled": False,
+                    "is_done": False,
+                    "state": ["new"],
+                    "error_count": 0,
+                    "last_run": None,
+                    "recent": [],
+                }
+            ],
+            "next_after": None,
+        }
+
+    def test_shows_how_the_last_runs_ended(self, api):
+        job_id = api.create(schedule=None, command="false")
+        api.await_job(job_id, is_done=True)
+        api.ask("PATCH", f"/api/v1/job/{job_id}/", {"command": "true"})
+        api.ask("POST", f"/api/v1/job/start/{job_id}/")
+        [run, _] = api.await_job(job_id, success_count=1)["stats"][::-1]
+        [job] = api.ask("GET", f"{ALL}&recent=5").json["jobs"]
+        assert job["recent"] == ["succeeded", "failed"]
+        assert job["state"] == ["ok", "done"]
+        assert (job["last_run"]["id"], job["last_run"]["state"]) == (run["run_id"], "succeeded")
+        assert job["last_run"]["duration"] == run["execution_duration"] / 1e9
+
+    def test_a_disabled_job_is_not_due(self, idle_api):
+        idle_api.create(disabled=True)
+        [job] = idle_api.ask("GET", ALL).json["jobs"]
+        assert (job["next_run_at"], job["state"]) == (None, ["new", "disabled"])
+
+    @pytest.fixture
+    def some(self, idle_api):
+        for name in ("b", "C", "a", "D"):
+            idle_api.create(name=name, disabled=name == "C", owner="ann" if name > "a" else "")
+        return idle_api
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("", "bCaD"),
+            ("&sort=created", "bCaD"),
+            ("&sort=-created", "DaCb"),
+            ("&sort=name", "abCD"),
+            ("&sort=-name", "DCba"),
+            ("&sort=next,name", "abDC"),
+            ("&sort=-next,-name", "DbaC"),
+            ("&sort=last,name", "abCD"),
+            ("&sort=failures,-name", "DCba"),
+            ("&sort=name&limit=2", "ab"),
+            ("&sort=name&q=c", "C"),
+            ("&sort=name&disabled=false", "abD"),
+            ("&sort=name&state=disabled", "C"),
+            ("&sort=name&owner=ann", "b"),
+            ("&state=running,queued", ""),
+        ],
+    )
+    def test_can_be_sorted_and_filtered(self, some, query, expected):
+        assert "".join(names(some.ask("GET", ALL + query))) == expected
+
+    @pytest.mark.parametrize("sort", ["created", "-name", "next,name", "-last,-name", "state,-created"])
+    def test_has_pages_that_follow_each_other(self, idle_api, sort):
+        idle_api.create_many(7)
+        expected = names(idle_api.ask("GET", f"{ALL}&sort={sort}"))
+        found, after = [], ""
+        while after is not None:
+            response = idle_api.ask("GET", f"{ALL}&sort={sort}&limit=2{after and f'&after={after}'}")
+            found += names(response)
+            after = response.json["next_after"]
+        assert found == expected
+
+    def test_a_page_begins_after_the_last_job_even_if_that_was_deleted(self, some):
+        first = some.ask("GET", f"{ALL}&sort=name&limit=2").json
+        some.ask("DELETE", f"/api/v1/job/{first['jobs'][1]['id']}/")
+        assert names(some.ask("GET", f"{ALL}&sort=name&after={first['next_after']}")) == ["C", "D"]
+
+    @pytest.mark.parametrize(("query", "total"), [("", 4), ("&limit=1", 4), ("&q=a", 1), ("&disabled=0", 3)])
+    def test_counts_all_jobs_that_match_on_request(self, some, query, total):
+        found = some.ask("GET", f"{ALL}&count=1{query}").json
+        assert (found["total"], found["is_total_capped"]) == (total, False)
+
+    def test_counts_up_to_a_limit(self, some, monkeypatch):
+        monkeypatch.setattr("kala.api.job_lists._MOST_COUNTED", 2)
+        found = some.ask("GET", f"{ALL}&count=1&disabled=false").json
+        assert (found["total"], found["is_total_capped"]) == (2, True)
+        assert some.ask("GET", f"{ALL}&count=1").json["total"] == 4
+
+    def test_the_other_list_can_be_filtered_by_state_as_well(self, some):
+        assert len(some.jobs("?state=disabled")) == 1
+
+    @pytest.mark.parametrize(
+        ("query", "start"),
+        [
+            ("?fields=all", "fields: must be summary, not "),
+            ("?fields=summary&sort=size", "sort: must be "),
+            ("?fields=summary&sort=", "sort: must be "),
+            ("?fields=summary&sort=name,-name", "sort: must be "),
+            ("?fields=summary&sort=name;drop", "sort: must be "),
+            ("?fields=summary&recent=21", "recent: must be "),
+            ("?fields=summary&limit=1001", "limit: must be between 1 and 1000 with fields=summary, not 1001"),
+            ("?fields=summary&state=bad", "state: must be "),
+            ("?fields=summary&count=many", "count: must be "),
+            ("?fields=summary&after=x", "after: must be the next_after of a page with the same sort, not "),
+            ("?fields=summary&after=%C3%A9", "after: must be "),
+            ("?fields=summary&sort=name&after=WyIiLFsxXV0", "after: must be "),
+            ("?fields=summary&after=WyIiLFs5OTk5OTk5OTk5OTk5OTk5OTk5OTldXQ", "after: must be "),
+            ("?sort=name", "sort: only possible with fields=summary; "),
+            ("?recent=3", "recent: only possible with fields=summary; "),
+            ("?count=1", "count: only possible with fields=summary; "),
+        ],
+    )
+    def test_refuses_bad_parameters(self, untouched, query, start):
+        untouched.assert_refused(untouched.api.ask("GET", f"/api/v1/job/{query}"), start=start)
+
+
+class TestTheSummary:
+    def test_has_what_goes_on_in_all_jobs(self, api):
+        api.create(disabled=True)
+        failing = api.create(schedule=None, command="false")
+        api.await_job(failing, is_done=True)
+        busy = api.create(command="sleep 60")
+        for _ in range(3):
+            api.ask("POST", f"/api/v1/job/start/{busy}/")
+        found = api.ask("GET", "/api/v1/summary/").json["summary"]
+        del found["created"]
+        assert found.pop("running") + found.pop("starting") == 1
+        # Earlier tests may have left skipped runs.
+        assert found.pop("skipped_24h") >= 0
+        assert found == {
+            "jobs": 3,
+            "disabled": 1,
+            "failing": 1,
+            "queued": {"total": 2, "worker": 0, "pool": 0, "job": 2, "retry": 0, "disabled": 0},
+            "next_run_at": "2099-01-01T00:00:00Z",
+        }
+        assert api.ask("POST", "/api/v1/job/bulk/", {"action": "cancel", "ids": [busy]}).json["done"] == 1
