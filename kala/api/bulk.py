@@ -15,7 +15,7 @@ from kala.api.names import by_name
 from kala.api.schema import Bulk, BulkAction, BulkFailure, BulkFilter, BulkResult
 from kala.core.errors import Conflict, Invalid, KalaError, NotFound
 from kala.core.foreign import presentable
-from kala.core.limits import BULK
+from kala.core.limits import BULK, TAG, TAGS
 from kala.core.summary import JobState
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRuns, Change, DeleteJob, StartJob, UpdateJob
@@ -98,9 +98,11 @@ def _parse(given: dict[str, Any]) -> Bulk:
 def _filter(path: str, given: Any) -> BulkFilter:
     named = by_name(path, given, BulkFilter.__struct_fields__)
     states = _checked(named, "state", fields.listed(_word(JobState), len(JobState)))
+    tags = _checked(named, "tag", fields.listed(fields.tag(TAG), TAGS))
     return BulkFilter(
         q=_checked(named, "q", fields.line),
         owner=_checked(named, "owner", fields.line),
+        tag=None if tags is None else list(tags),
         disabled=_checked(named, "disabled", fields.flag),
         done=_checked(named, "done", fields.flag),
         state=None if states is None else list(states),
@@ -149,6 +151,7 @@ def _as_filter(given: BulkFilter) -> JobFilter:
     return JobFilter(
         q=given.q or "",
         owner=given.owner,
+        tags=tuple(given.tag or ()),
         disabled=given.disabled,
         done=given.done,
         states=frozenset(given.state or ()),

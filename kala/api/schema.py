@@ -299,6 +299,7 @@ class BulkFilter(msgspec.Struct, frozen=True):
 
     q: str | None = None
     owner: str | None = None
+    tag: Annotated[list[str] | None, _said("Jobs that have all of these tags.")] = None
     disabled: bool | None = None
     done: bool | None = None
     state: list[JobState] | None = None

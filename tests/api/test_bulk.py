@@ -20,8 +20,9 @@ def test_disables_and_enables_the_jobs_with_these_ids_or_names(idle_api):
 
 def test_deletes_the_jobs_that_match_a_filter(idle_api):
     for name in ("old 1", "old 2", "new"):
-        idle_api.create(name=name, owner="ann")
-    response = bulk(idle_api, "delete", filter={"q": "OLD", "owner": "ann", "state": ["new"]}, expect=2)
+        idle_api.create(name=name, owner="ann", tags=["nightly"])
+    given = {"q": "OLD", "owner": "ann", "tag": ["nightly"], "state": ["new"]}
+    response = bulk(idle_api, "delete", filter=given, expect=2)
     assert response.json == {"action": "delete", "done": 2, "failed": []}
     assert [idle_api.job(one)["name"] for one in idle_api.jobs()] == ["new"]
 
@@ -105,6 +106,7 @@ def test_too_many_jobs_for_one_request_are_refused(untouched, monkeypatch):
         ({"action": "delete", "filter": {"state": ["up"]}, "expect": 2}, "filter.state[0]: must be one of running, "),
         ({"action": "delete", "filter": {"disabled": "no"}, "expect": 2}, "filter.disabled: must be true or false, "),
         ({"action": "delete", "filter": {"q": "\n"}, "expect": 2}, "filter.q: must be one line "),
+        ({"action": "delete", "filter": {"tag": ["a,b"]}, "expect": 2}, "filter.tag[0]: must be "),
         ({"action": "delete", "all": True}, "all: unknown field; "),
     ],
 )

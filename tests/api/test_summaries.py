@@ -13,14 +13,14 @@ def names(response) -> list[str]:
 
 class TestAListOfSummaries:
     def test_shows_what_a_job_is_and_when_it_is_due(self, idle_api):
-        job_id = idle_api.create(name="backup", owner="ann@example.org")
+        job_id = idle_api.create(name="backup", owner="ann@example.org", tags=["nightly", "db"])
         assert idle_api.ask("GET", ALL).json == {
             "jobs": [
                 {
                     "id": job_id,
                     "name": "backup",
                     "owner": "ann@example.org",
-                    "tags": [],
+                    "tags": ["nightly", "db"],
                     "schedule": FAR,
                     "next_run_at": "2099-01-01T00:00:00Z",
                     "disabled": False,
