@@ -11,6 +11,7 @@ from kala.config import Setting
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.core.run import Cause, Outcome, Run, State
+from kala.core.summary import JobState
 from kala.engine.status import Trouble
 from kala.server.body import BodyTooLarge
 from kala.server.connections import Usage
@@ -116,6 +117,42 @@ _SHOWN: list[Any] = [
         [Setting("port", 9000, 8000, "KALA_PORT", "variable", unit="", is_reloadable=False, meaning="The port.")]
     ),
     system_schema.Health("pass", []),
+    schema.Summaries(
+        [
+            schema.Summary(
+                id=_JOB.id,
+                name="backup",
+                owner="ops@example.org",
+                tags=("nightly",),
+                schedule=_JOB.spec.schedule,
+                next_run_at=_JOB.next_due,
+                disabled=False,
+                is_done=False,
+                state=(JobState.OK,),
+                error_count=0,
+                last_run=schema.LastRun(1, State.SUCCEEDED, _ENDED, _DURATION / 1e9),
+                recent=(State.SUCCEEDED,),
+            )
+        ],
+        next_after=None,
+        total=1,
+        is_total_capped=False,
+    ),
+    schema.Bulk(schema.BulkAction.DISABLE, ids=["backup", "check"]),
+    schema.BulkResult(schema.BulkAction.DISABLE, 1, [schema.BulkFailure("check", "no job has the id or name 'check'")]),
+    schema.OneOverview(
+        schema.Overview(
+            jobs=2,
+            disabled=0,
+            failing=1,
+            running=3,
+            starting=0,
+            queued=schema.Queued(total=1, worker=0, pool=0, job=1, retry=0, disabled=0),
+            next_run_at=_JOB.next_due,
+            skipped_24h=0,
+            created=_ENDED,
+        )
+    ),
 ]
 _JOB_VIEW = msgspec.to_builtins(views.job_view(_JOB, [_RUN]))
 EXAMPLES: dict[Any, Any] = {

@@ -11,6 +11,7 @@ from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
 from kala.api.kept_lists import KeptList
 from kala.api.paging import long_response, pages
+from kala.api.parameters import Kind
 from kala.core.errors import Invalid
 from kala.core.job import Job
 from kala.core.summary import JobSummary
@@ -140,7 +141,7 @@ def _entries(placed: list[tuple[int, Job]]) -> bytes:
     return _encode({job.id: views.job_view(job) for _, job in placed})[1:-1]
 
 
-class Sort(msgspec.Struct, frozen=True):
+class Sort(Kind, frozen=True):
     """Keys to sort by, separated by commas; `-` before a key reverses it. Parsed to a tuple of Key."""
 
     def parse(self, name: str, given: str) -> tuple[Key, ...]:

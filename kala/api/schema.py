@@ -254,7 +254,7 @@ class LastRun(msgspec.Struct, frozen=True):
 
     id: int
     state: run.State
-    ended_at: datetime
+    ended_at: Time
     duration: Annotated[float, _said("Seconds.")]
 
 
@@ -266,7 +266,7 @@ class Summary(msgspec.Struct, frozen=True):
     owner: str
     tags: tuple[str, ...]
     schedule: str
-    next_run_at: Annotated[datetime | None, _said("`null` if nothing is due, and for a disabled job.")]
+    next_run_at: Annotated[Time | None, _said("`null` if nothing is due, and for a disabled job.")]
     disabled: bool
     is_done: bool
     state: Annotated[tuple[JobState, ...], _said("All states that the job is in.")]
@@ -305,7 +305,7 @@ class BulkFilter(msgspec.Struct, frozen=True):
     state: list[JobState] | None = None
 
 
-class Bulk(msgspec.Struct, frozen=True):
+class Bulk(msgspec.Struct, frozen=True, omit_defaults=True):
     """An action on many jobs: those in `ids`, or those that match `filter`."""
 
     action: BulkAction
@@ -349,9 +349,9 @@ class Overview(msgspec.Struct, frozen=True):
     running: Annotated[int, _said("Runs whose process or call has started.")]
     starting: Annotated[int, _said("Runs that have a worker, and whose process or call has not started yet.")]
     queued: Queued
-    next_run_at: Annotated[datetime | None, _said("The next slot of a job that is not disabled.")]
+    next_run_at: Annotated[Time | None, _said("The next slot of a job that is not disabled.")]
     skipped_24h: Annotated[int, _said("Runs skipped in the last 24 hours, missed slots among them; at most 10,000.")]
-    created: Annotated[datetime, _said("When this was read.")]
+    created: Annotated[Time, _said("When this was read.")]
 
 
 class OneOverview(msgspec.Struct, frozen=True):
