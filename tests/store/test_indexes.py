@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
-from kala.store.answers import Answer
 from kala.core.summary import JobState
+from kala.store.answers import Answer
 from kala.store.jobs import JobFilter
 from kala.store.summaries import Key
 
