@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of routes and the structs in their requests and responses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from inspect import cleandoc
@@ -116,18 +116,10 @@ def _operation(route: Route, found: dict[Any, Any]) -> dict[str, Any]:
     if route.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _body(route.body, found)}
+        operation["requestBody"] = {"required": True, "content": _content(route.body, found)}
     answers = {str(status): _answer(status, answer, route.headers, found) for status, answer in route.answers.items()}
     errors = {str(status): {"$ref": _ERROR.format(_ERRORS[status][0])} for status in _errors(route)}
     return operation | {"responses": answers | errors | answers}
-
-
-def _body(body: Any, found: dict[Any, Any]) -> dict[str, Any]:
-    first, *others = _contents(body)
-    shown = _json(first, found)
-    if others:
-        shown["application/json"]["schema"] = {"anyOf": [found[kind] for kind in (first, *others)]}
-    return shown
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -146,9 +138,7 @@ def _answer(status: int, answer: Any, headers: Mapping[str, str], found: dict[An
     shown: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if headers:
         shown["headers"] = {name: {"description": headers[name], "schema": {"type": "string"}} for name in headers}
-    content: dict[str, Any] = {}
-    for part in _contents(answer):
-        content |= {part.type: {}} if isinstance(part, Media) else _json(part, found)
+    content = _content(answer, found)
     return shown | {"content": content} if content else shown
 
 
@@ -158,6 +148,15 @@ def _error(status: int, found: dict[Any, Any]) -> tuple[str, dict[str, Any]]:
     return name, {"description": meaning, "content": {"application/json": content}}
 
 
-def _json(kind: Any, found: dict[Any, Any]) -> dict[str, Any]:
-    example = {"example": EXAMPLES[kind]} if kind in EXAMPLES else {}
-    return {"application/json": {"schema": found[kind]} | example}
+def _content(given: Any, found: dict[Any, Any]) -> dict[str, Any]:
+    """Return the media types of a body. JSON of several kinds has the example of the first."""
+    parts = _contents(given)
+    content: dict[str, Any] = {part.type: {} for part in parts if isinstance(part, Media)}
+    kinds = [part for part in parts if not isinstance(part, Media)]
+    return content | ({"application/json": _json(kinds, found)} if kinds else {})
+
+
+def _json(kinds: Sequence[Any], found: dict[Any, Any]) -> dict[str, Any]:
+    first, *others = kinds
+    example = {"example": EXAMPLES[first]} if first in EXAMPLES else {}
+    return {"schema": {"anyOf": [found[kind] for kind in kinds]} if others else found[first]} | example
