@@ -1,6 +1,7 @@
 """An HTTP request and its response, as the routes see them, without a web framework."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -8,6 +9,43 @@ import msgspec
 from kala.api.schema import Error
 from kala.core.foreign import presentable
 from kala.server.source import Source
+
+# Headers whose keys in a WSGI environ have no prefix (PEP 3333).
+_WITHOUT_PREFIX = ("CONTENT_TYPE", "CONTENT_LENGTH")
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a request, by their names in any case. A view of the WSGI environ: few are ever looked at."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        value: str = self._environ[_key(name)]
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _key(name) in self._environ
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self._environ.get(_key(name), default)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix("HTTP_").replace("_", "-").title() for name in self._environ if _is_header(name))
+
+    def __len__(self) -> int:
+        return sum(map(_is_header, self._environ))
+
+
+@cache
+def _key(name: str) -> str:
+    """Return the key of a header in a WSGI environ."""
+    key = name.upper().replace("-", "_")
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
+
+
+def _is_header(key: str) -> bool:
+    return key.startswith("HTTP_") or key in _WITHOUT_PREFIX
 
 
 class Request(msgspec.Struct, frozen=True):
