@@ -6,7 +6,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from kala.api import application
-from kala.api.http import Request, Response
+from kala.api.http import Headers, Request, Response
 from kala.api.route import Role, Route, Table
 from kala.core.errors import Conflict, KalaError
 
@@ -33,3 +33,36 @@ def test_a_kind_of_error_without_a_status_has_that_of_its_parent(parent, status)
     setup_testing_defaults(environ)
     body = b"".join(app(environ, lambda status, _, __=None: statuses.append(status)))
     assert (statuses, json.loads(body)) == ([status], {"error": "try something else"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/job/"),
+        ("HEAD", "/api/v1/job/"),
+        ("GET", "/api/v1/events/?a=1"),
+        ("BREW", "/api/v1/stats/"),
+        ("DELETE", "/api/v1/job/all/"),
+        ("POST", "/api/v1/job/"),
+    ],
+)
+def test_the_middleware_and_cherrypy_give_the_same_response(idle_api, method, path):
+    def ask(to):
+        response = idle_api.ask(method, to, b"{}")
+        return (
+            response.status,
+            sorted(set(response.headers.items()) - {("Date", response.headers["Date"])}),
+            response.body,
+        )
+
+    assert ask(path) == ask(path.replace("/v1", "//v1"))
+
+
+def test_headers_have_the_names_of_http_in_any_case():
+    headers = Headers({"HTTP_HOST": "a", "HTTP_LAST_EVENT_ID": "7", "CONTENT_LENGTH": "2", "PATH_INFO": "/"})
+    assert dict(headers) == {"Host": "a", "Last-Event-Id": "7", "Content-Length": "2"}
+    assert len(headers) == 3
+    assert headers["last-event-ID"] == headers.get("Last-Event-Id") == "7"
+    assert "content-length" in headers
+    assert "Path-Info" not in headers
+    assert headers.get("Origin", "none") == "none"
