@@ -1,7 +1,8 @@
 """One log line when a run starts and one when it ends: a sentence for people, the same facts as fields."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from kala.core.job import Job
 from kala.core.run import Run, State
@@ -9,30 +10,61 @@ from kala.core.run import Run, State
 logger = logging.getLogger("kala.runs")
 
 
+class Line(NamedTuple):
+    """A line of the log, one of several in a record, which has them as its `lines`."""
+
+    level: int
+    message: str
+    fields: dict[str, object]
+
+
 def write(starts: Sequence[tuple[Run, Job]], ends: Sequence[Run]) -> None:
-    for run in ends:
-        _end(run)
+    """Write the lines of a step, in one record where all handlers of the log accept that: each record has a price."""
+    lines = [_ended(run) for run in ends if logger.isEnabledFor(_level(run))]
     if logger.isEnabledFor(logging.INFO):
-        for run, _ in starts:
-            _start(run)
+        lines += [_started(run) for run, _ in starts]
+    if not lines:
+        return
+    if _accept_lines():
+        level = max(line.level for line in lines)
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, "", (), None, extra={"lines": lines}))
+    else:
+        for line in lines:
+            logger.log(line.level, "%s", line.message, extra={"fields": line.fields})
 
 
-def _start(run: Run) -> None:
-    logger.info(
-        "%s: run %s started (%s)", run.job_name, run.id, run.cause, extra={"fields": _fields("run_started", run)}
+def _accept_lines() -> bool:
+    """Return whether each handler of the log has a filter that says it accepts records with lines."""
+    handlers = list(_handlers())
+    return bool(handlers) and all(
+        any(getattr(one, "accepts_lines", False) for one in handler.filters) for handler in handlers
     )
 
 
-def _end(run: Run) -> None:
+def _handlers() -> Iterator[logging.Handler]:
+    place: logging.Logger | None = logger
+    while place:
+        yield from place.handlers
+        place = place.parent if place.propagate else None
+
+
+def _started(run: Run) -> Line:
+    message = f"{run.job_name}: run {run.id} started ({run.cause})"
+    return Line(logging.INFO, message, _fields("run_started", run))
+
+
+def _ended(run: Run) -> Line:
     assert run.outcome
-    outcome = run.outcome
-    level = logging.INFO if outcome.state is State.SUCCEEDED else logging.WARNING
-    if not logger.isEnabledFor(level):
-        return
-    fields = _fields("run_ended", run) | {"exit_code": outcome.exit_code, "duration_s": outcome.duration / 1e9}
+    outcome, seconds = run.outcome, run.outcome.duration / 1e9
     reason = f": {outcome.message}" if outcome.message else ""
-    facts = (run.job_name, run.id, outcome.state, outcome.duration / 1e9, reason)
-    logger.log(level, "%s: run %s %s after %.3f s%s", *facts, extra={"fields": fields})
+    message = f"{run.job_name}: run {run.id} {outcome.state} after {seconds:.3f} s{reason}"
+    fields = _fields("run_ended", run)
+    fields["exit_code"], fields["duration_s"] = outcome.exit_code, seconds
+    return Line(_level(run), message, fields)
+
+
+def _level(run: Run) -> int:
+    return logging.INFO if run.outcome and run.outcome.state is State.SUCCEEDED else logging.WARNING
 
 
 def _fields(action: str, run: Run) -> dict[str, object]:

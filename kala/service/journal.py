@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 SOCKET = "/run/systemd/journal/socket"
 # Of syslog(3).
@@ -30,26 +30,20 @@ class JournalHandler(logging.Handler):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._send(b"".join(_encode(name, value) for name, value in self._fields(record)))
-        except OSError:
-            self._fallback.handle(record)
-        except Exception:  # noqa: BLE001  like every logging handler: no run fails because of its log line
-            self.handleError(record)
+        """Send a record, or each of its lines as an entry of its own."""
+        for line in getattr(record, "lines", (None,)):
+            try:
+                entry = line or (record.levelno, self.format(record), getattr(record, "fields", {}))
+                self._send(b"".join([_encode(name, value) for name, value in _entry(record.name, *entry)]))
+            except OSError:
+                self._fallback.handle(logging.makeLogRecord(vars(record) | {"lines": [line]}) if line else record)
+            except Exception:  # noqa: BLE001  like every logging handler: no run fails because of its log line
+                self.handleError(record)
 
     def close(self) -> None:
         self._socket.close()
         self._fallback.close()
         super().close()
-
-    def _fields(self, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-        yield "MESSAGE", self.format(record)
-        yield "PRIORITY", PRIORITIES.get(record.levelno, 6)
-        yield "SYSLOG_IDENTIFIER", "kala"
-        yield "LOGGER", record.name
-        for name, value in getattr(record, "fields", {}).items():
-            if value is not None:
-                yield f"KALA_{name.upper()}", value
 
     def _send(self, message: bytes) -> None:
         # sendto() on an unconnected socket also reaches a journald that was restarted.
@@ -68,6 +62,17 @@ class JournalHandler(logging.Handler):
             descriptor = struct.pack("i", file.fileno())
             # Not socket.send_fds(), which ignores its address argument.
             self._socket.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)], 0, self._path)
+
+
+def _entry(logger: str, level: int, message: str, fields: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Yield the fields of an entry in the journal."""
+    yield "MESSAGE", message
+    yield "PRIORITY", PRIORITIES.get(level, 6)
+    yield "SYSLOG_IDENTIFIER", "kala"
+    yield "LOGGER", logger
+    for name, value in fields.items():
+        if value is not None:
+            yield f"KALA_{name.upper()}", value
 
 
 def _encode(name: str, value: object) -> bytes:

@@ -1,6 +1,8 @@
 """The log: for people, for journald and for programs. Each call gives one sentence, and the same facts as fields:
 
 `logger.info("run 12 of backup started", extra={"fields": {"action": "run_started", "run_id": 12}})`
+
+A record may have several lines, each with a level, a sentence and fields of its own (`kala.engine.run_log`).
 """
 
 import logging
@@ -19,6 +21,7 @@ import msgspec
 from kala.core.foreign import presentable
 from kala.core.instants import rfc3339
 from kala.core.limits import LOG_LINE
+from kala.engine.run_log import Line
 from kala.service import journal
 
 logger = logging.getLogger("kala")
@@ -32,15 +35,40 @@ class Presentable(logging.Filter):
     A traceback keeps its lines. All but the first are indented, so that none can pass for a log line.
     """
 
+    accepts_lines = True
+
+    def __init__(self, *, has_fields: bool = True) -> None:
+        """`has_fields` says that the format shows fields."""
+        super().__init__()
+        self._has_fields = has_fields
+
     def filter(self, record: logging.LogRecord) -> bool:
+        if lines := _lines(record):
+            record.lines = [self._line(line) for line in lines]
+            return True
         record.msg, record.args = presentable(record.getMessage(), LOG_LINE), None
-        fields = getattr(record, "fields", None)
-        if fields and not _are_plain(fields.values()):
-            record.fields = {name: _presentable(value) for name, value in fields.items()}
+        if fields := getattr(record, "fields", None):
+            record.fields = self._fields(fields)
         if record.exc_info:
             first, *rest = logging.Formatter().formatException(record.exc_info).split("\n")
             record.exc_text = "\n".join([first, *(_indented(presentable(line, LOG_LINE)) for line in rest)])
         return True
+
+    def _line(self, line: Line) -> Line:
+        message, fields = presentable(line.message, LOG_LINE), self._fields(line.fields)
+        is_plain = message is line.message and fields is line.fields
+        return line if is_plain else Line(line.level, message, fields)
+
+    def _fields(self, fields: dict[str, object]) -> dict[str, object]:
+        if not self._has_fields or _are_plain(fields.values()):
+            return fields
+        return {name: _presentable(value) for name, value in fields.items()}
+
+
+def _lines(record: logging.LogRecord) -> list[Line]:
+    """Return the lines of a record that has several."""
+    lines: list[Line] = getattr(record, "lines", [])
+    return lines
 
 
 def _are_plain(values: Iterable[object]) -> bool:
@@ -71,8 +99,14 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         seconds, rest = divmod(record.created, 1)
         clock, offset = _local(int(seconds))
-        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{clock}.{int(rest * 1000):03}{offset} {level}{super().format(record)}"
+        time = f"{clock}.{int(rest * 1000):03}{offset} "
+        if lines := _lines(record):
+            return "\n".join([f"{time}{_level(line.level)}{line.message}" for line in lines])
+        return f"{time}{_level(record.levelno)}{super().format(record)}"
+
+
+def _level(level: int) -> str:
+    return "" if level == logging.INFO else f"{logging.getLevelName(level).lower()}: "
 
 
 @lru_cache(maxsize=2)
@@ -86,8 +120,14 @@ class JournalFormatter(logging.Formatter):
     """For journald through stderr: each line starts with its priority (sd-daemon(3)); journald adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{journal.PRIORITIES.get(record.levelno, 6)}>"
+        if lines := _lines(record):
+            return "\n".join([_priority(line.level) + line.message for line in lines])
+        prefix = _priority(record.levelno)
         return "\n".join(prefix + line for line in super().format(record).splitlines())
+
+
+def _priority(level: int) -> str:
+    return f"<{journal.PRIORITIES.get(level, 6)}>"
 
 
 class JsonFormatter(logging.Formatter):
@@ -95,11 +135,21 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = rfc3339(datetime.fromtimestamp(record.created, UTC), "microseconds")
-        entry = {"time": time, "level": record.levelname.lower(), "message": record.getMessage(), "logger": record.name}
+
+        def entry(level: int, message: str) -> dict[str, object]:
+            name = logging.getLevelName(level).lower()
+            return {"time": time, "level": name, "message": message, "logger": record.name}
+
+        if lines := _lines(record):
+            return b"\n".join([_encoded(entry(line.level, line.message) | line.fields) for line in lines]).decode()
+        one = entry(record.levelno, record.getMessage())
         if record.exc_info:
-            entry["exception"] = record.exc_text or self.formatException(record.exc_info)
-        fields = getattr(record, "fields", {})
-        return msgspec.json.encode(entry | fields, enc_hook=str).decode()
+            one["exception"] = record.exc_text or self.formatException(record.exc_info)
+        return _encoded(one | getattr(record, "fields", {})).decode()
+
+
+def _encoded(entry: dict[str, object]) -> bytes:
+    return msgspec.json.encode(entry, enc_hook=str)
 
 
 class _LogFile(WatchedFileHandler):
@@ -137,7 +187,7 @@ def configure(log_format: str, *, verbose: bool, log_file: Path | None = None) -
     handler.setFormatter(_FORMATTERS[log_format]())
     if to_journal and log_format == "journal":
         handler = journal.JournalHandler(handler, journal.SOCKET)
-    handler.addFilter(Presentable())
+    handler.addFilter(Presentable(has_fields=log_format != "text"))
     for old in logger.handlers[:]:
         logger.removeHandler(old)
         old.close()

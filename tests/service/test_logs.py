@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kala.core.limits import LOG_LINE
+from kala.core.run import Cause, Outcome, Run, State
+from kala.engine import run_log
 from kala.service import journal, logs
 
 logger = logging.getLogger("kala.engine")
@@ -121,6 +123,83 @@ class TestForPrograms:
 
 FORGED = "\x1b[2J\r2026-11-27 backup: run 7 succeeded\n\u202e\u200b\x9b31m"
 ESCAPED = "\\x1b[2J\\r2026-11-27 backup: run 7 succeeded\\n\\u202e\\u200b\\x9b31m"
+
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def run(state, **outcome):
+    facts = {"id": 7, "job_id": "1-2", "job_name": FORGED, "cause": Cause.SCHEDULE, "queued_at": NOW, "due_at": NOW}
+    ended = Outcome(state=state, ended_at=NOW, duration=1_500_000, **outcome) if outcome else None
+    return Run(**facts, state=state, outcome=ended)
+
+
+ENDS = [run(State.SUCCEEDED, exit_code=0), run(State.FAILED, message=FORGED, exit_code=1)]
+STARTS = [(run(State.RUNNING), None), (run(State.RUNNING), None)]
+
+
+class TestLinesOfAStep:
+    """The runs of a step are logged by one record, and each has its line all the same."""
+
+    @pytest.fixture
+    def quiet(self, monkeypatch):
+        """No handler but Kala's own: pytest's want a record for each line."""
+        monkeypatch.setattr(logging.getLogger("kala"), "propagate", False)
+
+    @staticmethod
+    def lines(text):
+        """Return the lines without their times."""
+        return [re.sub(r'^\S+[+-]\d\d:\d\d |"time":"[^"]*",', "", line) for line in text.splitlines()]
+
+    @pytest.mark.parametrize("form", ["text", "journal", "json"])
+    def test_are_the_same_as_by_a_record_each(self, form, capsys, monkeypatch):
+        logs.configure(form, verbose=False)
+        run_log.write(STARTS, ENDS)
+        alone = self.lines(capsys.readouterr().err)
+        monkeypatch.setattr(logging.getLogger("kala"), "propagate", False)
+        run_log.write(STARTS, ENDS)
+        assert self.lines(capsys.readouterr().err) == alone
+        assert len(alone) == 4
+        assert sum("warning" in line or "<4>" in line for line in alone) == 1
+        assert sum(ESCAPED in line.replace("\\\\", "\\") for line in alone) == 4
+
+    @pytest.mark.usefixtures("quiet")
+    def test_share_a_record(self, capsys, monkeypatch):
+        logs.configure("text", verbose=False)
+        [handler] = logging.getLogger("kala").handlers
+        written = []
+        monkeypatch.setattr(handler, "emit", written.append)
+        run_log.write(STARTS, ENDS)
+        run_log.write([], [])
+        assert [len(record.lines) for record in written] == [4]
+
+    @pytest.mark.usefixtures("quiet")
+    def test_are_entries_of_their_own_in_the_journal(self, journald, monkeypatch):
+        monkeypatch.setattr(journal, "SOCKET", journald.path)
+        monkeypatch.setattr(logs, "_is_journal", lambda _: True)
+        logs.configure("auto", verbose=False)
+        run_log.write(STARTS, ENDS)
+        heard = [journald.heard() for _ in range(4)]
+        assert [entry["KALA_ACTION"] for entry in heard] == ["run_ended"] * 2 + ["run_started"] * 2
+        assert [entry["PRIORITY"] for entry in heard] == ["6", "4", "6", "6"]
+        assert {entry["KALA_JOB_NAME"] for entry in heard} == {ESCAPED}
+        assert [entry.get("KALA_EXIT_CODE") for entry in heard] == ["0", "1", None, None]
+        assert heard[1]["MESSAGE"] == f"{ESCAPED}: run 7 failed after 0.002 s: {ESCAPED}"
+
+    @pytest.mark.usefixtures("quiet")
+    def test_go_to_stderr_each_once_if_there_is_no_journald(self, capsys, monkeypatch):
+        monkeypatch.setattr(journal, "SOCKET", "/nowhere")
+        monkeypatch.setattr(logs, "_is_journal", lambda _: True)
+        logs.configure("auto", verbose=False)
+        run_log.write(STARTS, ENDS)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line[:3] for line in lines] == ["<6>", "<4>", "<6>", "<6>"]
+        assert [re.search(r"31m: run 7 (\w+)", line)[1] for line in lines] == [
+            "succeeded",
+            "failed",
+            "started",
+            "started",
+        ]
 
 
 class TestTextFromOutside:
