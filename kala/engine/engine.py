@@ -87,7 +87,7 @@ class Engine:
         self._longest_wait = min(LONGEST_WAIT, beat_interval or LONGEST_WAIT)
         self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
         self._clock = clock
-        self._inbox = Inbox()
+        self._inbox = Inbox(executor.workers)
         self._continuity = Continuity(zone())
         self._leftovers = Leftovers()
         self._pruner = Pruner(store.writer, keep, store.outputs)

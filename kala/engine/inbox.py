@@ -19,12 +19,19 @@ Asked = tuple[Message[Any], "Future[Any]"]
 _TAKEN = 500
 # Ends of runs within this time after a commit share the next one; no caller waits for them.
 _GATHER_SECONDS = 0.005
+# The longer time after a step with at least this many ends: a step alone costs as much CPU time as three runs.
+_BUSY_SECONDS = 0.025
+_BUSY_ENDS = 4
 
 
 class Inbox:
     """What the engine's thread takes; any thread adds to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        """`workers` is how many runs can be running at a time."""
+        self._workers = workers
+        self._taken_at = 0.0
+        self._window = 0.0
         self._messages: SimpleQueue[Asked | None] = SimpleQueue()
         self._ended: deque[RunEnded] = deque()
         self._is_gathering = False
@@ -44,14 +51,23 @@ class Inbox:
     def take(self, timeout: Callable[[], float], last_commit: float) -> tuple[list[RunEnded], list[Asked]]:
         """Wait for ends of runs and messages, at most `timeout()` seconds, and return them.
 
-        Ends alone wait for others until _GATHER_SECONDS after the last commit, which is on the monotonic clock.
+        Ends alone wait for others until _GATHER_SECONDS after the last commit, which is on the monotonic clock. After a
+        step with many ends they wait longer, but at most until half of the workers would be without a run.
         """
         asked = self._wait(timeout())
         if self._ended and not asked:
             self._is_gathering = True
-            asked = self._wait(min(timeout(), last_commit + _GATHER_SECONDS - time.monotonic()))
+            asked = self._wait(min(timeout(), last_commit + max(_GATHER_SECONDS, self._window) - time.monotonic()))
             self._is_gathering = False
-        return [self._ended.popleft() for _ in range(len(self._ended))], asked
+        ends = [self._ended.popleft() for _ in range(len(self._ended))]
+        self._adapt_window(len(ends))
+        return ends, asked
+
+    def _adapt_window(self, count: int) -> None:
+        """Set the window of the next step by how fast runs ended before this one."""
+        now = time.monotonic()
+        elapsed, self._taken_at = now - self._taken_at, now
+        self._window = min(_BUSY_SECONDS, self._workers / 2 * elapsed / count) if count >= _BUSY_ENDS else 0.0
 
     def _wait(self, seconds: float) -> list[Asked]:
         """Wait for a message or a wake-up, at most `seconds`; return the messages that are there."""

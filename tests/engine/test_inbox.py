@@ -2,6 +2,7 @@
 
 import time
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from samples import NOON
@@ -71,3 +72,35 @@ def test_ends_do_not_wait_longer_than_the_timeout(inbox, monkeypatch):
     monkeypatch.setattr(module, "_GATHER_SECONDS", 1e6)
     inbox.run_ended(RUN, SUCCEEDED, None)
     assert take(inbox, timeout=0.01, last_commit=time.monotonic()) == ([1], [])
+
+
+class TestWindow:
+    """For how long ends wait for others; `elapsed` is the time since the step before."""
+
+    @staticmethod
+    def after(ends: int, *, elapsed: float, workers: int, monkeypatch: pytest.MonkeyPatch) -> float:
+        inbox, times = Inbox(workers), iter([100.0, 100.0 + elapsed])
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(times)))
+        inbox._adapt_window(1)
+        inbox._adapt_window(ends)
+        return inbox._window
+
+    def test_is_longer_after_a_step_with_many_ends(self, monkeypatch):
+        assert self.after(4, elapsed=0.01, workers=128, monkeypatch=monkeypatch) == module._BUSY_SECONDS
+
+    def test_is_not_longer_after_a_step_with_few(self, monkeypatch):
+        assert self.after(3, elapsed=0.01, workers=128, monkeypatch=monkeypatch) == 0.0
+
+    def test_ends_before_half_of_the_workers_wait_for_another_run(self, monkeypatch):
+        assert self.after(8, elapsed=0.01, workers=16, monkeypatch=monkeypatch) == pytest.approx(0.01)
+
+    def test_is_over_at_once_when_a_message_comes(self, inbox, monkeypatch):
+        monkeypatch.setattr(inbox, "_window", 1e6)
+        inbox.run_ended(RUN, SUCCEEDED, None)
+        inbox.ask(Drain())
+        assert take(inbox, timeout=PATIENCE, last_commit=time.monotonic()) == ([1], ["Drain"])
+
+    def test_is_over_when_something_is_due(self, inbox, monkeypatch):
+        monkeypatch.setattr(inbox, "_window", 1e6)
+        inbox.run_ended(RUN, SUCCEEDED, None)
+        assert take(inbox, timeout=0.01, last_commit=time.monotonic()) == ([1], [])
