@@ -20,6 +20,8 @@ _EVERY = timedelta(seconds=0.2)
 _BATCH = 100
 # How many jobs whose runs ended, and how many others, a batch visits.
 _JOBS = 5
+# How many jobs whose runs ended are noted at most.
+_NOTED = 1000
 _ANSWERS_AGE = timedelta(hours=ANSWERS_HOURS)
 _COUNTS_AGE = timedelta(days=COUNTED_DAYS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,8 +50,9 @@ class Pruner:
         self._last_time = _LONG_AGO
 
     def note(self, job_id: str) -> None:
-        """Note that a run of the job has ended."""
-        self._noted[job_id] = None
+        """Note that a run of the job has ended, unless many jobs are noted: its turn comes anyway."""
+        if len(self._noted) < _NOTED:
+            self._noted[job_id] = None
 
     def prune(self, now: datetime) -> list[int]:
         """Delete a batch of runs, at most five times a second; return the ids of the runs whose outputs go."""
@@ -67,9 +70,10 @@ class Pruner:
 
     def _of_jobs(self, now: datetime) -> list[int]:
         gone: list[int] = []
-        for job_id in self._next_jobs():
-            job = self._session.jobs.get(job_id)
-            found = self._of_job(job, now) if job else []
+        job_ids = self._next_jobs()
+        jobs = self._session.jobs.get_many(job_ids)
+        for job_id in job_ids:
+            found = self._of_job(jobs[job_id], now) if job_id in jobs else []
             gone += found
             if len(found) < _BATCH:
                 self._noted.pop(job_id, None)

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from samples import HOURLY
 
 from kala.core.run import RunEnded
+from kala.engine import pruner
 from kala.engine.engine import Engine
 from kala.engine.pruner import Retention
 from kala.runner.spool import path_of
@@ -194,3 +195,16 @@ def test_the_age_of_a_run_counts_from_its_end(keeping):
     kala.passes(hours=1)
     idle(kala)
     assert kala.story(job) == []
+
+
+def test_the_jobs_that_wait_to_be_visited_take_bounded_memory(keeping, monkeypatch):
+    monkeypatch.setattr(pruner, "_NOTED", 2)
+    kala = keeping(max_runs=1)
+    jobs = [kala.create(schedule=HOURLY) for _ in range(4)]
+    for _ in range(3):
+        kala.passes(hours=1)
+        for job in jobs:
+            kala.succeed(job)
+    assert len(kala.engine._pruner._noted) <= 2
+    idle(kala)
+    assert len(numbers(kala)) == len(jobs)
