@@ -23,8 +23,9 @@ _HEAD_START = 2.0
 
 
 class Rate(NamedTuple):
-    """wrk's result: requests per second, and latencies in milliseconds."""
+    """wrk's result: requests, also per second, and latencies in milliseconds."""
 
+    requests: int
     per_second: float
     p50: float
     p99: float
@@ -40,7 +41,7 @@ def wrk(server: Server, path: str, clients: int, seconds: float, *, method: str 
     found = json.loads(said.splitlines()[-1])
     if found["refused"] or found["broken"] or not found["requests"]:
         raise SystemExit(f"bench: {method} {path}: not all requests were answered well: {found}")
-    return Rate(found["requests"] / found["seconds"], found["p50"], found["p99"])
+    return Rate(found["requests"], found["requests"] / found["seconds"], found["p50"], found["p99"])
 
 
 def create(server: Server, jobs: Sequence[dict[str, Any]]) -> None:

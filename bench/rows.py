@@ -59,8 +59,12 @@ def reads(subject: Subject, scale: Scale) -> Iterator[Figure]:
         with with_jobs(subject, count - 1) as server:
             job = server.ask("POST", "/job/", FAR_JOB)["id"]
             for name, path in (("list", "/job/"), ("get", f"/job/{job}/"), ("stats", "/stats/")):
+                before = server.cpu_seconds()
                 rate = load.wrk(server, path, 1, scale.seconds)
                 yield Figure(f"{name} with {count:,} jobs", rate.p50, "ms")
+                if server.pid:
+                    spent = (server.cpu_seconds() - before) / rate.requests
+                    yield Figure(f"CPU time of {name} with {count:,} jobs", spent * 1e6, "us")
 
 
 def lists(subject: Subject, scale: Scale) -> Iterator[Figure]:

@@ -43,6 +43,13 @@ class Server:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that it has used, 0 if the benchmark did not start it."""
+        if not self.pid:
+            return 0.0
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body)
