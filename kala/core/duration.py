@@ -34,7 +34,7 @@ class Duration(msgspec.Struct, frozen=True):
         that lacks the day uses its last day. Raise OverflowError beyond the calendar, which has the years 1 to 9999.
         """
         try:
-            wall = start + self._calendar(times)
+            wall = start + self._calendar(times) if self.months or self.days else start
             return wall.astimezone(UTC) + self.time * times
         except ValueError as error:  # how isodate and datetime report a year out of range
             raise OverflowError(str(error)) from error

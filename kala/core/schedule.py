@@ -146,9 +146,10 @@ class Every(msgspec.Struct, frozen=True):
         elapsed = instant - _in_utc(self.start)
         if elapsed < timedelta():
             return 0
-        slack = timedelta() if self.is_elapsed else _ZONE_SHIFT
-        low = max(0, (elapsed - slack) // self.interval.longest)
-        high = (elapsed + slack) // self.interval.shortest + 1
+        if self.is_elapsed:
+            return elapsed // self.interval.time + 1
+        low = max(0, (elapsed - _ZONE_SHIFT) // self.interval.longest)
+        high = (elapsed + _ZONE_SHIFT) // self.interval.shortest + 1
         return low + bisect_right(range(low, high), instant, key=self._slot_or_end)
 
     def _slot_or_end(self, number: int) -> datetime:

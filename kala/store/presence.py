@@ -4,6 +4,7 @@ A process can go on writing to a file that was deleted or replaced: each write s
 process ends (sqlite.org/howtocorrupt.html, section 4). So Kala stops writing once a file is missing.
 """
 
+import os
 from pathlib import Path
 
 from kala.core.errors import Busy
@@ -41,7 +42,7 @@ class Presence:
 
 def _identity(path: Path) -> _Identity | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  at a third of the cost of Path.stat(), four times in each commit
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -1,6 +1,7 @@
 """Execution of the named statements."""
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Any
 
 from peewee import Database
@@ -30,6 +31,11 @@ class Statements:
     def for_all(self, statement: str, ids: Iterable[object], *values: object) -> Any:
         """Execute a statement whose last value is a list of ids, and return its cursor."""
         return self(statement, (*values, id_list(ids)))
+
+
+def text(member: StrEnum) -> str:
+    """Return a member of an enum as a value: the driver looks for an adapter of all that is not a plain string."""
+    return str.__str__(member)
 
 
 def _by_number(values: Sequence[object]) -> dict[str, object]:
