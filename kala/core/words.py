@@ -1,0 +1,83 @@
+"""What schedules and durations mean, as sentences for people, the same in the API, the CLI and on pages."""
+
+from datetime import datetime, timedelta
+
+from kala.core import cron_words
+from kala.core.cron import Cron
+from kala.core.duration import Duration
+from kala.core.schedule import Every, Once, Schedule
+
+_UNITS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1)))
+# People say 90 minutes, and 100 hours, rather than 1 hour and 30 minutes, or 4 days and 4 hours.
+_LARGE = 120
+
+
+def describe_schedule(plan: Schedule | Cron, zone: str = "") -> str:
+    """Return when a job is due, in a sentence without a period. `zone` names the zone that the job follows."""
+    if isinstance(plan, Cron):
+        return f"{cron_words.sentence(plan.pattern)} ({zone or plan.zone})"
+    where = f"({zone or plan.start.tzinfo})" if plan.is_local else f"({plan.start.tzinfo})"
+    if isinstance(plan, Once):
+        return f"Once, on {_date(plan.start)} at {_time(plan.start)} {where}"
+    return f"{_every(plan, where)}{_in_all(plan)}"
+
+
+def describe_duration(length: Duration) -> str:
+    """Return a duration in words, such as "1 month and 2 days" or "90 minutes"."""
+    years, months = divmod(length.months, 12)
+    weeks, days = divmod(length.days, 7)
+    if days:
+        weeks, days = 0, length.days
+    dates = [(years, "year"), (months, "month"), (weeks, "week"), (days, "day")]
+    parts = [_counted(str(number), unit) for number, unit in dates if number]
+    parts += _elapsed(length.time)
+    return _listed(parts or ["0 seconds"])
+
+
+def _every(plan: Every, where: str) -> str:
+    interval, start = plan.interval, plan.start
+    every = f"Every {describe_duration(interval).removeprefix('1 ')}"
+    if " and " in every:
+        every = f"Every {describe_duration(interval)}"
+    if interval.months or interval.time:
+        return f"{every} from {_date(start)} at {_time(start)} {where}"
+    # Whole days keep the time of day, and whole weeks the day of the week.
+    weekday = f" on {start:%A}s" if interval.days % 7 == 0 else ""
+    return f"{every}{weekday} at {_time(start)} {where} from {_date(start)}"
+
+
+def _in_all(plan: Every) -> str:
+    return "" if plan.runs is None else f", {plan.runs:,} times in all"
+
+
+def _elapsed(time: timedelta) -> list[str]:
+    """Return the parts of a time in the largest unit of which it has a whole number below 120, or in several units."""
+    for unit, size in _UNITS:
+        number, rest = divmod(time, size)
+        if number and not rest and (number < _LARGE or unit == "hour"):
+            return [_counted(f"{number:,}", unit)]
+    hours, rest = divmod(time, timedelta(hours=1))
+    minutes, seconds = divmod(rest, timedelta(minutes=1))
+    parts = [_counted(f"{number:,}", unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
+    if seconds:
+        exact = f"{seconds.seconds}.{seconds.microseconds:06}".rstrip("0").rstrip(".")
+        parts.append(_counted(exact, "second"))
+    return parts
+
+
+def _counted(number: str, unit: str) -> str:
+    return f"{number} {unit}{'' if number == '1' else 's'}"
+
+
+def _date(at: datetime) -> str:
+    return f"{at.day} {at:%B} {at.year}"
+
+
+def _time(at: datetime) -> str:
+    if at.microsecond:
+        return f"{at:%H:%M:%S.%f}".rstrip("0")
+    return f"{at:%H:%M:%S}" if at.second else f"{at:%H:%M}"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
