@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import msgspec
 
 from kala.core.cron import Cron
+from kala.core.phrases import day_of, listed
 from kala.core.schedule import Every, Once, Schedule
 from kala.core.stretches import Stretch, stretch_at
 
@@ -48,14 +49,14 @@ def _skips(plan: Every | Cron, stretch: Stretch) -> str:
     times = _times(plan, first, end)
     if not times:
         return ""
-    said = f"{_listed(times)} {'does' if len(times) == 1 else 'do'} not exist on {_day(first)}"
+    said = f"{_said(times)} {'does' if len(times) == 1 else 'do'} not exist on {day_of(first)}"
     if isinstance(plan, Cron):
         if plan.is_elapsed:
             return f"{said}; does not run then"
-        day = "" if end.date() == first.date() else f" on {_day(end)}"
+        day = "" if end.date() == first.date() else f" on {day_of(end)}"
         return f"{said}; runs {'once, ' if len(times) > 1 else ''}at {_clock(end)}{day}"
     later = [wall + (stretch.offset - stretch.before) for wall in times]
-    return f"{said}; runs at {_listed(later)}"
+    return f"{said}; runs at {_said(later)}"
 
 
 def _repeats(plan: Every | Cron, stretch: Stretch) -> str:
@@ -63,7 +64,7 @@ def _repeats(plan: Every | Cron, stretch: Stretch) -> str:
     times = _times(plan, first, end)
     if not times:
         return ""
-    said = f"{_listed(times)} {'comes' if len(times) == 1 else 'come'} twice on {_day(first)}"
+    said = f"{_said(times)} {'comes' if len(times) == 1 else 'come'} twice on {day_of(first)}"
     return f"{said}; runs {'both times' if plan.is_elapsed else 'the first time only'}"
 
 
@@ -77,15 +78,11 @@ def _in_utc(plan: Every | Cron) -> dict[str, object]:
     return {"zone": UTC} if isinstance(plan, Cron) else {"start": plan.start.replace(tzinfo=UTC)}
 
 
-def _listed(times: list[datetime]) -> str:
+def _said(times: list[datetime]) -> str:
     if len(times) > _FEW:
         return f"{len(times)} times from {_clock(times[0])} to {_clock(times[-1])}"
-    return " and ".join(map(_clock, times))
+    return listed([_clock(wall) for wall in times])
 
 
 def _clock(wall: datetime) -> str:
     return f"{wall:%H:%M:%S}" if wall.second else f"{wall:%H:%M}"
-
-
-def _day(wall: datetime) -> str:
-    return f"{wall.day} {wall:%B} {wall.year}"

@@ -4,20 +4,19 @@ A sentence has two parts. Times: "At 02:30", "Every 15 minutes from 09:00 to 17:
 Days: "on weekdays", "on the last Friday of the month", "on the 1st of January and July".
 """
 
-import calendar
 from collections.abc import Callable
 from itertools import pairwise
 
 from kala.core.pattern import ALL_DATES, ALL_MONTHS, LAST, Dates, Pattern, Weekdays
+from kala.core.phrases import MONTHS, WEEKDAYS, listed, ordinal
 
 _ODD_DATES = sum(1 << date - 1 for date in range(1, 32, 2))
 _WORKDAYS, _WEEKEND = 0b0111110, 0b1000001
-_WEEKDAYS = ["Sunday", *calendar.day_name[:6]]
 _NUMBERS = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", LAST: "last"}
 _SHORT_RUN = 3
-"""So many consecutive hours, days or months are "from … to …"."""
+"""How many consecutive hours, days or months are at least said as "from … to …"."""
 _FEW_TIMES, _MANY_TIMES = 4, 8
-"""So many times of day are always listed, and so many where there is no shorter form."""
+"""Up to how many times of day are listed: in any case, and where no shorter form says the same."""
 
 
 def sentence(pattern: Pattern) -> str:
@@ -47,12 +46,12 @@ def _times(minutes: list[int], hours: list[int], *, may_wrap: bool) -> str:
         if short:
             return short
     if count <= _MANY_TIMES:
-        return f"At {_listed([_clock(hour, minute) for hour in hours for minute in minutes])}"
+        return f"At {listed([_clock(hour, minute) for hour in hours for minute in minutes])}"
     step = _step(minutes)
     if step and len(minutes) > _SHORT_RUN:
         return f"{_every(step, 'minute')} from {minutes[0]} to {minutes[-1]} minutes past {_past(hours)}"
     unit = "minute" if minutes == [1] else "minutes"
-    return f"At {_listed(_with_runs(minutes))} {unit} past {_past(hours)}"
+    return f"At {listed(_with_runs(minutes))} {unit} past {_past(hours)}"
 
 
 def _by_minutes(minutes: list[int], hours: list[int], may_wrap: bool) -> str:
@@ -86,18 +85,18 @@ def _past(hours: list[int]) -> str:
         return "every hour"
     step = _step(hours)
     if step > 1 and len(hours) > _SHORT_RUN:
-        return f"every {_ordinal(step)} hour {_span(_clock(hours[0], 0), _clock(hours[-1], 0))}"
+        return f"every {ordinal(step)} hour {_span(_clock(hours[0], 0), _clock(hours[-1], 0))}"
     spans = []
     for run in _runs(hours, 0):
         if len(run) >= _SHORT_RUN:
             spans.append(f"every hour {_span(_clock(run[0], 0), _clock(run[-1], 0))}")
         else:
             spans += [_clock(hour, 0) for hour in run]
-    return _listed(spans)
+    return listed(spans)
 
 
 def _spans(runs: list[list[int]], minutes: list[int]) -> str:
-    return _listed([_span(_clock(run[0], minutes[0]), _clock(run[-1], minutes[-1])) for run in runs])
+    return listed([_span(_clock(run[0], minutes[0]), _clock(run[-1], minutes[-1])) for run in runs])
 
 
 def _every(step: int, unit: str) -> str:
@@ -134,14 +133,14 @@ def _on_dates(dates: Dates, months: int) -> str:
     parts = _plain_dates(dates.plain) if dates.plain else []
     if len(_members(months)) == 1 and dates.plain.bit_count() == 1 and dates == Dates(dates.plain):
         return f"on {_members(dates.plain)[0] + 1} {_month_names(months)[0]}"
-    nearest = [_ordinal(date) for date in sorted(set(dates.nearest)) if date != LAST]
+    nearest = [ordinal(date) for date in sorted(set(dates.nearest)) if date != LAST]
     if nearest:
-        parts.append(f"the weekday{'s' if len(nearest) > 1 else ''} nearest the {_listed(nearest)}")
+        parts.append(f"the weekday{'s' if len(nearest) > 1 else ''} nearest the {listed(nearest)}")
     if dates.has_last:
         parts.append("the last day")
     if LAST in dates.nearest:
         parts.append("the last weekday")
-    return f"on {_listed(parts)} {_of_month(months)}"
+    return f"on {listed(parts)} {_of_month(months)}"
 
 
 def _plain_dates(plain: int) -> list[str]:
@@ -153,8 +152,8 @@ def _plain_dates(plain: int) -> list[str]:
     dates = [bit + 1 for bit in _members(plain)]
     step = _step(dates)
     if step > 1 and len(dates) > _SHORT_RUN:
-        return [f"every {_ordinal(step)} day from the {_ordinal(dates[0])} to the {_ordinal(dates[-1])}"]
-    return [f"the {_listed(_with_runs(dates, _ordinal))}"]
+        return [f"every {ordinal(step)} day from the {ordinal(dates[0])} to the {ordinal(dates[-1])}"]
+    return [f"the {listed(_with_runs(dates, ordinal))}"]
 
 
 def _on_weekdays(weekdays: Weekdays, months: int) -> str:
@@ -167,26 +166,25 @@ def _on_weekdays(weekdays: Weekdays, months: int) -> str:
         by_day.setdefault(day, []).append(number)
     if by_day:
         named = [
-            f"the {_listed([_NUMBERS[number] for number in numbers])} {_WEEKDAYS[day]}"
-            for day, numbers in by_day.items()
+            f"the {listed([_NUMBERS[number] for number in numbers])} {WEEKDAYS[day]}" for day, numbers in by_day.items()
         ]
-        parts.append(f"on {_listed(named)} {_of_month(months)}")
-    return _listed(parts)
+        parts.append(f"on {listed(named)} {_of_month(months)}")
+    return listed(parts)
 
 
 def _plain_weekdays(plain: int) -> str:
-    days = [_WEEKDAYS[day] for day in _members(plain)]
+    days = [WEEKDAYS[day] for day in _members(plain)]
     if plain == _WORKDAYS:
         return "on weekdays"
     if plain == _WEEKEND:
         return "on weekends"
     if len(days) == 6:
-        return f"every day except {next(day for day in _WEEKDAYS if day not in days)}"
+        return f"every day except {next(day for day in WEEKDAYS if day not in days)}"
     runs = _runs(_members(plain), 7)
     if len(runs) == 1 and len(days) > _SHORT_RUN:
-        return _span(_WEEKDAYS[runs[0][0]], _WEEKDAYS[runs[0][-1]])
+        return _span(WEEKDAYS[runs[0][0]], WEEKDAYS[runs[0][-1]])
     # The week begins on Monday where days are listed.
-    return f"on {_listed([f'{day}s' for day in sorted(days, key=lambda day: (day == 'Sunday', days.index(day)))])}"
+    return f"on {listed([f'{day}s' for day in sorted(days, key=lambda day: (day == 'Sunday', days.index(day)))])}"
 
 
 def _of_month(months: int) -> str:
@@ -199,12 +197,12 @@ def _of_month(months: int) -> str:
 def _in_months(months: int) -> str:
     runs = _runs([month - 1 for month in _members(months)], 12)
     if len(runs) == 1 and len(runs[0]) >= _SHORT_RUN:
-        return _span(calendar.month_name[runs[0][0] + 1], calendar.month_name[runs[0][-1] + 1])
-    return f"in {_listed(_month_names(months))}"
+        return _span(MONTHS[runs[0][0]], MONTHS[runs[0][-1]])
+    return f"in {listed(_month_names(months))}"
 
 
 def _month_names(months: int) -> list[str]:
-    return [calendar.month_name[month] for month in _members(months)]
+    return [MONTHS[month - 1] for month in _members(months)]
 
 
 # Numbers
@@ -241,12 +239,3 @@ def _with_runs(numbers: list[int], written: Callable[[int], str] = str) -> list[
         else:
             parts += map(written, run)
     return parts
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _ordinal(number: int) -> str:
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number not in (11, 12, 13) else "th"
-    return f"{number}{suffix}"

@@ -21,7 +21,7 @@ LAST = 0
 """In place of the date in `15W`, or of the number in `MON#1`: the last one of the month."""
 
 HORIZON = 41
-"""In so many years each date comes that ever comes: 29 February on a given day of the week can take 40."""
+"""The years within which each date comes that ever comes. 29 February on a given day of the week can take 40."""
 
 _SUNDAY, _SATURDAY = 0, 6
 # A bit for the same day of six weeks, which are as many as a month can touch.

@@ -2,6 +2,7 @@
 
 from datetime import datetime, tzinfo
 
+from kala.core.phrases import counted, day_of, listed
 from kala.core.run import Cause, Outcome, Run, State, Waiting
 
 _ENDS = {
@@ -65,7 +66,7 @@ def describe_instant(instant: datetime, zone: tzinfo) -> str:
     shown = instant.astimezone(zone)
     # Where the clock is put back, a time comes twice: only the offset tells which it is.
     offset = f" {_offset(shown)}" if shown.utcoffset() != shown.replace(fold=not shown.fold).utcoffset() else ""
-    return f"{shown.day} {shown:%B} {shown.year} at {shown:%H:%M:%S}{offset} ({zone})"
+    return f"{day_of(shown)} at {shown:%H:%M:%S}{offset} ({zone})"
 
 
 def _offset(shown: datetime) -> str:
@@ -78,12 +79,10 @@ def describe_length(nanoseconds: int) -> str:
     if nanoseconds < _SECOND:
         return f"{max(1, round(nanoseconds / 1_000_000))} ms"
     if nanoseconds < 60 * _SECOND:
-        number = f"{nanoseconds / _SECOND:.3g}"
-        return f"{number} second{'s' * (number != '1')}"
+        return counted(f"{nanoseconds / _SECOND:.3g}", "second")
     minutes, seconds = divmod(round(nanoseconds / _SECOND), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     parts = [(days, "day"), (hours, "hour"), (minutes, "minute"), (seconds, "second")]
     first = next(at for at, (number, _) in enumerate(parts) if number)
-    shown = [f"{number} {unit}{'s' * (number != 1)}" for number, unit in parts[first : first + 2] if number]
-    return " and ".join(shown)
+    return listed([counted(str(number), unit) for number, unit in parts[first : first + 2] if number])

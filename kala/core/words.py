@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from kala.core import cron_words
 from kala.core.cron import Cron
 from kala.core.duration import Duration
+from kala.core.phrases import WEEKDAYS, counted, day_of, listed
 from kala.core.schedule import Every, Once, Schedule
 
 _UNITS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1)))
@@ -18,7 +19,7 @@ def describe_schedule(plan: Schedule | Cron, zone: str = "") -> str:
         return f"{cron_words.sentence(plan.pattern)} ({zone or plan.zone})"
     where = f"({zone or plan.start.tzinfo})" if plan.is_local else f"({plan.start.tzinfo})"
     if isinstance(plan, Once):
-        return f"Once, on {_date(plan.start)} at {_time(plan.start)} {where}"
+        return f"Once, on {day_of(plan.start)} at {_time(plan.start)} {where}"
     return f"{_every(plan, where)}{_in_all(plan)}"
 
 
@@ -29,9 +30,9 @@ def describe_duration(length: Duration) -> str:
     if days:
         weeks, days = 0, length.days
     dates = [(years, "year"), (months, "month"), (weeks, "week"), (days, "day")]
-    parts = [_counted(str(number), unit) for number, unit in dates if number]
+    parts = [counted(str(number), unit) for number, unit in dates if number]
     parts += _elapsed(length.time)
-    return _listed(parts or ["0 seconds"])
+    return listed(parts or ["0 seconds"])
 
 
 def _every(plan: Every, where: str) -> str:
@@ -40,10 +41,10 @@ def _every(plan: Every, where: str) -> str:
     if " and " in every:
         every = f"Every {describe_duration(interval)}"
     if interval.months or interval.time:
-        return f"{every} from {_date(start)} at {_time(start)} {where}"
+        return f"{every} from {day_of(start)} at {_time(start)} {where}"
     # Whole days keep the time of day, and whole weeks the day of the week.
-    weekday = f" on {start:%A}s" if interval.days % 7 == 0 else ""
-    return f"{every}{weekday} at {_time(start)} {where} from {_date(start)}"
+    weekday = f" on {WEEKDAYS[start.isoweekday() % 7]}s" if interval.days % 7 == 0 else ""
+    return f"{every}{weekday} at {_time(start)} {where} from {day_of(start)}"
 
 
 def _in_all(plan: Every) -> str:
@@ -55,29 +56,17 @@ def _elapsed(time: timedelta) -> list[str]:
     for unit, size in _UNITS:
         number, rest = divmod(time, size)
         if number and not rest and (number < _LARGE or unit == "hour"):
-            return [_counted(f"{number:,}", unit)]
+            return [counted(f"{number:,}", unit)]
     hours, rest = divmod(time, timedelta(hours=1))
     minutes, seconds = divmod(rest, timedelta(minutes=1))
-    parts = [_counted(f"{number:,}", unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
+    parts = [counted(f"{number:,}", unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number]
     if seconds:
         exact = f"{seconds.seconds}.{seconds.microseconds:06}".rstrip("0").rstrip(".")
-        parts.append(_counted(exact, "second"))
+        parts.append(counted(exact, "second"))
     return parts
-
-
-def _counted(number: str, unit: str) -> str:
-    return f"{number} {unit}{'' if number == '1' else 's'}"
-
-
-def _date(at: datetime) -> str:
-    return f"{at.day} {at:%B} {at.year}"
 
 
 def _time(at: datetime) -> str:
     if at.microsecond:
         return f"{at:%H:%M:%S.%f}".rstrip("0")
     return f"{at:%H:%M:%S}" if at.second else f"{at:%H:%M}"
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -206,7 +206,7 @@ def expression(random: Random, minutes: list[Minute]) -> Expression:
 
 
 def some(days: list[datetime], number: int) -> list[datetime]:
-    """At most so many of the days, in even distances."""
+    """At most `number` of the days, in even distances."""
     return [days[at * len(days) // number] for at in range(number)] if number < len(days) else days
 
 
