@@ -26,7 +26,6 @@ HORIZON = 41
 _SUNDAY, _SATURDAY = 0, 6
 # A bit for the same day of six weeks, which are as many as a month can touch.
 _SIX_WEEKS = sum(1 << 7 * week for week in range(6))
-_MINUTE = timedelta(minutes=1)
 
 
 class Dates(msgspec.Struct, frozen=True):
@@ -41,9 +40,9 @@ class Dates(msgspec.Struct, frozen=True):
         """Whether each day of each month is in the field."""
         return self.plain == ALL_DATES
 
-    def in_month(self, first_weekday: int, length: int) -> int:
-        """Return the dates, from bit 0 on, in a month that begins with a weekday; some may lie beyond its end."""
-        found = self.plain
+    def special_in(self, first_weekday: int, length: int) -> int:
+        """Return the dates of `L`, `LW` and `15W`, from bit 0 on, in a month that begins with a weekday."""
+        found = 0
         if self.has_last:
             found |= 1 << length - 1
         for date in self.nearest:
@@ -63,9 +62,12 @@ class Weekdays(msgspec.Struct, frozen=True):
         """Whether each day of the week is in the field."""
         return self.plain == ALL_WEEKDAYS
 
-    def in_month(self, first_weekday: int, length: int) -> int:
-        """Return the dates, from bit 0 on, in a month that begins with a weekday; some may lie beyond its end."""
-        found = self.plain * _SIX_WEEKS >> first_weekday
+    def numbered_in(self, first_weekday: int, length: int) -> int:
+        """Return the dates of `MON#1` and `5L`, from bit 0 on, in a month that begins with a weekday.
+
+        The fifth of a day can lie beyond the end of the month.
+        """
+        found = 0
         for weekday, number in self.numbered:
             first = (weekday - first_weekday) % 7
             weeks = number - 1 if number != LAST else (length - 1 - first) // 7
@@ -88,13 +90,11 @@ class Pattern(msgspec.Struct, frozen=True):
 
     def first_from(self, wall: datetime) -> datetime | None:
         """Return the earliest minute that matches and is not before `wall`, or None where none comes in 41 years."""
-        if wall.second or wall.microsecond:
-            wall = wall.replace(second=0, microsecond=0) + _MINUTE
-        year, month, day = wall.year, wall.month, wall.day
+        year, month, day, hour = wall.year, wall.month, wall.day, wall.hour
         days = self.days_of(year, month)
         if days >> day - 1 & 1:
-            hour, minute = wall.hour, wall.minute
-            if not self.hours >> hour & 1 or (minute := _lowest(self.minutes, minute)) < 0:
+            minute = _lowest(self.minutes, _begun_minutes(wall)) if self.hours >> hour & 1 else -1
+            if minute < 0:
                 hour, minute = _lowest(self.hours, hour + 1), _lowest(self.minutes, 0)
             if hour >= 0:
                 return datetime(year, month, day, hour, minute, tzinfo=UTC)
@@ -127,10 +127,12 @@ class Pattern(msgspec.Struct, frozen=True):
 
     def days_in(self, first_weekday: int, length: int) -> int:
         """Return the dates that match, from bit 0 on, in a month that begins with a weekday, whichever month it is."""
-        by_date, by_weekday = (
-            self.dates.in_month(first_weekday, length),
-            self.weekdays.in_month(first_weekday, length),
-        )
+        dates, weekdays = self.dates, self.weekdays
+        by_date, by_weekday = dates.plain, weekdays.plain * _SIX_WEEKS >> first_weekday
+        if dates.nearest or dates.has_last:
+            by_date |= dates.special_in(first_weekday, length)
+        if weekdays.numbered:
+            by_weekday |= weekdays.numbered_in(first_weekday, length)
         return (by_date | by_weekday if self.is_either else by_date & by_weekday) & (1 << length) - 1
 
     def _count_days(self, start: datetime, end: datetime) -> int:
@@ -146,9 +148,13 @@ class Pattern(msgspec.Struct, frozen=True):
         """Return how many minutes match on the day of `wall` and before it."""
         if not self.days_of(wall.year, wall.month) >> wall.day - 1 & 1:
             return 0
-        begun = wall.minute + bool(wall.second or wall.microsecond)
         count = (self.hours & (1 << wall.hour) - 1).bit_count() * self.minutes.bit_count()
-        return count + (self.hours >> wall.hour & 1) * (self.minutes & (1 << begun) - 1).bit_count()
+        return count + (self.hours >> wall.hour & 1) * (self.minutes & (1 << _begun_minutes(wall)) - 1).bit_count()
+
+
+def _begun_minutes(wall: datetime) -> int:
+    """Return how many minutes of the hour have begun before `wall`."""
+    return wall.minute + bool(wall.second or wall.microsecond)
 
 
 def _lowest(numbers: int, start: int) -> int:
