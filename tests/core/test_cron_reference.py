@@ -66,8 +66,8 @@ class Expression(NamedTuple):
 
 
 def slots_of(expression: Expression, minutes: list[Minute]) -> Iterator[datetime]:
-    days = {shown.date() for minute in minutes for shown in (minute.shown, *minute.skipped)}
-    days = {day for day in days if expression.is_day(day)}
+    first = minutes[0].shown.date()
+    days = {day for number in range(-1, 6) if expression.is_day(day := first + DAY * number)}
 
     def matches(shown: datetime) -> bool:
         return shown.date() in days and expression.is_time(shown)
