@@ -27,6 +27,7 @@ from kala.api.upcoming import UpcomingRoutes
 from kala.config import DEFAULT_ORIGINS, Config, Loaded
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
+from kala.engine.boot import boot_id
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import Drain, ReconsiderPools
@@ -90,10 +91,11 @@ class App:
                 keep=self._retention,
                 beat=heartbeat.beat,
                 beat_interval=heartbeat.interval,
+                boot_id=boot_id(),
             )
-            self._lists = JobLists(self._store)
+            self._lists = JobLists(self._store, lambda: self._zone.current)
             bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
-            self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups)
+            self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups, lambda: self._zone.current)
             runs = RunRoutes(
                 self._engine,
                 self._store,

@@ -1,4 +1,4 @@
-"""The server's time zone: what a date and time without an offset means."""
+"""Time zones: the server's, which is what a date and time without an offset means, and those that jobs name."""
 
 import logging
 import struct
@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, tzinfo
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tzdata  # type: ignore[import-untyped]
 
@@ -97,6 +98,22 @@ def _tzdata_version() -> str | None:
             return file.readline().removeprefix("# version ").strip()
     # A system without this file may still have zones, of a version that nothing tells.
     return None if any(Path(folder, "UTC").exists() for folder in TZPATH) else tzdata.IANA_VERSION
+
+
+@cache
+def known_zones() -> frozenset[str]:
+    """Return the names of all zones that this machine and Kala have rules of."""
+    return frozenset(available_timezones())
+
+
+@cache
+def named_zone(name: str) -> tzinfo:
+    """Return a zone by its name; its rules are read once. UTC if there is none, as on a machine with other rules."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        logger.error("timezone: there are no rules of '%s' here; using UTC instead", presentable(name))  # noqa: TRY400
+        return UTC
 
 
 def _path_of(tz: str) -> Path | None:

@@ -18,6 +18,12 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 JOB = {"name": "a", "command": "true", "schedule": FAR}
 
+
+def local(instant: str) -> str:
+    """An instant as the server's clock shows it."""
+    return datetime.fromisoformat(instant).astimezone().isoformat()
+
+
 NO_COUNTS = {
     "success_count": 0,
     "last_success": NEVER,

@@ -32,6 +32,11 @@ def _(_: fields.Tag):
 
 
 @of_kind.register
+def _(_: fields.ZoneName):
+    return st.sampled_from(["", "UTC", "Europe/Berlin", "Australia/Lord_Howe"])
+
+
+@of_kind.register
 def _(_: fields.Prose):
     return st.lists(line, max_size=3).map("\n".join)
 

@@ -84,8 +84,8 @@ def test_the_python_client_creates_changes_and_starts_a_job_and_handles_an_error
     next_run, retries, outcome, refused = run(sys.executable, EXAMPLES / "python_client.py", KALA_URL=url)
     assert (next_run, retries) == ("next run: 2040-01-01T00:00:00Z", "retries: 3")
     assert outcome.startswith("run succeeded after 0.")
-    assert refused.startswith("refused: schedule: must be R[n]/START/INTERVAL")
-    assert "not 'every hour'" in refused
+    assert refused.startswith("refused: schedule: must have five fields")
+    assert "not 2: 'every hour'" in refused
 
 
 def test_a_child_that_fails_is_retried_and_then_starts_its_on_failure_job(url):

@@ -82,8 +82,19 @@ _SHOWN: list[Any] = [
     ),
     schema.JobStats([views.stat_view(_RUN)]),
     schema.Stats(views.totals_view(_TOTALS, _ENDED)),
-    schema.Preview(schedule="R/2030-01-31T08:00:00Z/P1M", count=3),
-    schema.Slots([datetime(2030, month, day, 8, tzinfo=UTC) for month, day in ((1, 31), (2, 28), (3, 31))]),
+    schema.Preview(schedule="30 2 * * *", timezone="Europe/Berlin", count=2),
+    schema.Slots(
+        slots=[datetime(2026, 11, day, 1, 30, tzinfo=UTC) for day in (29, 30)],
+        local=[f"2026-11-{day}T02:30:00+01:00" for day in (29, 30)],
+        sentence="At 02:30 every day (Europe/Berlin)",
+        timezone="Europe/Berlin",
+        resolved="30 2 * * *",
+        clock_changes=[
+            schema.ClockChange(
+                datetime(2027, 3, 28, 1, tzinfo=UTC), "02:30 does not exist on 28 March 2027; runs at 03:00"
+            )
+        ],
+    ),
     schema.Graph(
         [schema.GraphNode(_JOB.id, "backup", disabled=False), schema.GraphNode(_CHECK_ID, "check", disabled=False)],
         [schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],

@@ -17,6 +17,8 @@ from kala.core.foreign import is_plain_line, masked
 from kala.core.job import OWN_HEADERS
 from kala.core.limits import HEADERS, LINE, PATH, VARIABLE, VARIABLE_NAME, VARIABLES
 from kala.core.url import Url
+from kala.core.zone_names import check_zone
+from kala.zone import known_zones
 
 Check = Callable[[str, Any], Any]
 
@@ -231,6 +233,13 @@ def _room_for_variables() -> int:
     """Return the bytes left for variables beside the longest command and all that Kala adds (execve(2), ARG_MAX)."""
     own = sum(len(name) + len(value) + 10 for name, value in os.environb.items())
     return min(os.sysconf("SC_ARG_MAX"), _MOST_ARGUMENTS) - own - _LONGEST_COMMAND - _ADDED
+
+
+def zone_name(field: str, value: Any) -> str:
+    """The name of a time zone, such as Europe/Berlin; empty for the server's."""
+    if line(field, value):
+        check_zone(value, known_zones(), field)
+    return str(value)
 
 
 def absolute_path(field: str, value: Any) -> str:

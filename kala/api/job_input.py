@@ -11,6 +11,7 @@ from typing import Any
 from kala.api import fields, kinds, views
 from kala.api.job_fields import COMMAND, HTTP_CALL, JOB, REMOTE, RESUME
 from kala.api.names import by_name
+from kala.core.cron_syntax import split_zone
 from kala.core.errors import Invalid
 from kala.core.fields import Field, Kind, Object
 from kala.core.job import FIELDS, Command, HttpCall, Missed, Spec
@@ -46,12 +47,12 @@ _READ_ONLY = views.JOB_FIELDS - _FIELDS.keys()
 
 def parse(given: dict[str, Any], default_owner: str = "") -> Spec:
     """Return the spec that a request gives. Raise Invalid, naming the field, if it is not acceptable."""
-    return _spec(_without_nulls(_checked("", given, _FIELDS)), default_owner)
+    return _spec(_without_nulls(with_zone(_checked("", given, _FIELDS))), default_owner)
 
 
 def parse_patch(given: dict[str, Any]) -> Patch:
     """Return the changes in a JSON merge patch (RFC 7396). Raise Invalid for values that a new job could not have."""
-    return _checked("", given, _PATCH_FIELDS)
+    return with_zone(_checked("", given, _PATCH_FIELDS))
 
 
 def revise(spec: Spec, patch: Patch, default_owner: str = "") -> Spec:
@@ -68,6 +69,16 @@ def _checked(path: str, given: Any, checks: Mapping[str, fields.Check]) -> dict[
     values = by_name(path, given, checks, () if path else _READ_ONLY)
     found = ((name, check, *values[name]) for name, check in checks.items() if name in values)
     return {name: None if value is None else check(field, value) for name, check, field, value in found}
+
+
+def with_zone(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with the zone of a schedule such as `CRON_TZ=Europe/Berlin 30 2 * * *` as their timezone."""
+    zone, rest = split_zone(values.get("schedule") or "")
+    if zone is None:
+        return values
+    if values.get("timezone") not in (None, "", zone):
+        raise Invalid(f"timezone: {values['timezone']!r}, but schedule begins with the zone {zone!r}; use one of them")
+    return values | {"schedule": rest, "timezone": fields.zone_name("schedule", zone)}
 
 
 def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:

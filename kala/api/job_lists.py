@@ -2,7 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, tzinfo
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -39,9 +41,12 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True):
 class JobLists:
     """The handler of `GET /api/v1/job/`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, zone: Callable[[], tzinfo]) -> None:
+        """`zone` is the server's, on whose clock lists show some times."""
         self._store = store
-        self._kept = KeptList(store, _entries)
+        self._zone = zone
+        self._kept_zone = zone()
+        self._kept = self._keeping(self._kept_zone)
 
     def search(self, request: Request) -> Response:
         wanted = job_filter(request.query)
@@ -54,8 +59,14 @@ class JobLists:
             return long_response(self._all())
         return long_response(self._list(wanted, request.query["after"] or ""))
 
+    def _keeping(self, zone: tzinfo) -> KeptList:
+        return KeptList(self._store, partial(_entries, zone=zone))
+
     def _all(self) -> Iterator[bytes]:
         yield b'{"jobs":{'
+        zone = self._zone()
+        if zone is not self._kept_zone:
+            self._kept, self._kept_zone = self._keeping(zone), zone
         yield from self._kept.parts()
         yield b"}}"
 
@@ -66,7 +77,7 @@ class JobLists:
             return session.jobs.search(msgspec.structs.replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
-        yield from pages(self._store, read, _entries)
+        yield from pages(self._store, read, partial(_entries, zone=self._zone()))
         yield b"}}"
 
     def _summaries(self, wanted: JobFilter, query: Mapping[str, Any]) -> schema.Summaries:
@@ -137,8 +148,8 @@ def _summary_view(job: JobSummary) -> schema.Summary:
     )
 
 
-def _entries(placed: list[tuple[int, Job]]) -> bytes:
-    return _encode({job.id: views.job_view(job) for _, job in placed})[1:-1]
+def _entries(placed: list[tuple[int, Job]], zone: tzinfo = UTC) -> bytes:
+    return _encode({job.id: views.job_view(job, zone=zone) for _, job in placed})[1:-1]
 
 
 class Sort(Kind, frozen=True):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import starmap
 
 import msgspec
@@ -38,12 +38,15 @@ logger = logging.getLogger("kala.api")
 class JobRoutes:
     """The handlers of `/api/v1/job/`."""
 
-    def __init__(self, engine: Engine, store: Store, settings: Callable[[], Config], groups: Groups) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, settings: Callable[[], Config], groups: Groups, zone: Callable[[], tzinfo]
+    ) -> None:
         self._engine = engine
         self._store = store
         self._groups = groups
         self._repeatable = Repeatable(engine, store)
         self._settings = settings
+        self._zone = zone
 
     def create(self, request: Request) -> Response:
         return self._repeatable.call(request, "create", lambda: self._creation(request), _created)
@@ -60,7 +63,9 @@ class JobRoutes:
         with self._store.reading() as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
-        return json(schema.OneJob(views.job_view(job, runs)), headers={"ETag": f'"{job.spec.digest}"'})
+        return json(
+            schema.OneJob(views.job_view(job, runs, zone=self._zone())), headers={"ETag": f'"{job.spec.digest}"'}
+        )
 
     def replace(self, request: Request) -> Response:
         spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
@@ -96,7 +101,7 @@ class JobRoutes:
             job = replace(job, spec=change.revise(job.spec))
         self._check(job)
         found, slots = self._engine.call(CheckJob(change, _SLOTS))
-        return json(schema.CheckedJob(views.job_view(replace(found, id=job.id)), slots))
+        return json(schema.CheckedJob(views.job_view(replace(found, id=job.id), zone=self._zone()), slots))
 
     def _check(self, job: Job) -> None:
         """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""

@@ -81,6 +81,7 @@ _IN_JSON: dict[type[core.Kind], _InJson] = {
     core.Line: _LINE,
     core.JobName: _LINE,
     core.Duration: _LINE,
+    core.ZoneName: _InJson(lambda _: fields.zone_name, _line),
     # A URL can be a template, so only the whole job tells whether it is complete.
     core.Url: _LINE,
     core.Tag: _InJson(lambda kind: fields.tag(kind.longest), _tag),

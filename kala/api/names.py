@@ -17,8 +17,9 @@ from kala.core.limits import NAMES
 _MIN_SIMILARITY = 0.85
 _SHOWN = 60
 
-_SCHEDULE = "use schedule, in the form R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"
-_ZONE = "use a UTC offset in schedule, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"
+_SCHEDULE = "use schedule, such as 30 2 * * * (cron) or R/2030-01-01T03:00:00Z/P1D"
+_ZONE = "use timezone, such as Europe/Berlin"
+_JITTER = "use jitter, the longest delay after a slot, such as PT5M"
 _PARENTS = "use parent_jobs, the jobs that this job runs after"
 _COMMAND = "use command, the line that the shell runs"
 _REMOTE = "in a job of type 1, put it in remote_properties"
@@ -27,7 +28,8 @@ _FAILURE = "use on_failure_job, the job to run when this one fails"
 # Field names of other schedulers, in lower case and without - and _, by what to do here.
 _MEANT = {
     _SCHEDULE: "cron crontab cronexpression interval every period frequency when at runat starttime repeat rrule",
-    _ZONE: "timezone tz zone location",
+    _ZONE: "tz zone location crontz",
+    _JITTER: "randomdelay randomizeddelay randomizeddelaysec splay",
     _PARENTS: "depends dependson dependencies deps needs parents parent after upstream",
     "set parent_jobs in each job that runs after this one": "children dependents next downstream",
     'use "disabled": true or false': "enabled active paused suspend suspended",

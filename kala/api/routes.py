@@ -164,7 +164,7 @@ ROUTES = (
           "Run the job of a run that has ended again, for the same slot.",
           (RUN, IDEMPOTENCY_KEY), answers={201: schema.OneRun}, errors=(409,), headers=_LOCATION),
     Route("POST", "/api/v1/schedule/preview/", SystemRoutes.preview, "previewSchedule", Role.VIEWER,
-          "List the next slots of a schedule.", body=schema.Preview, answers={200: schema.Slots}),
+          "Read what a schedule means, in words and slots.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
           _GRAPH, answers={200: (schema.Graph, DOT)}, errors=(404, 409)),
     Route("GET", "/api/v1/upcoming/", UpcomingRoutes.upcoming, "listUpcoming", Role.VIEWER,

@@ -196,14 +196,30 @@ class Stats(msgspec.Struct, frozen=True):
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule to try."""
 
-    schedule: Annotated[str, msgspec.Meta(description="R[n]/START/INTERVAL.", max_length=1000)]
+    schedule: Annotated[str, msgspec.Meta(description="As in a job.", max_length=1000)]
     count: Annotated[int, msgspec.Meta(description="How many slots.", ge=1, le=1000)] | None = 10
+    timezone: Annotated[str, msgspec.Meta(description="As in a job.", max_length=1000)] | None = None
+    jitter: Annotated[str, msgspec.Meta(description="As in a job.", max_length=1000)] | None = None
+    name: Annotated[str, msgspec.Meta(description="The job's name, for each H.", max_length=1000)] | None = None
+    after: Annotated[str, _said("Only slots after this time; the default is now.")] | None = None
+
+
+class ClockChange(msgspec.Struct, frozen=True):
+    """A change of the clock after which a schedule is due at other times than on other days."""
+
+    at: Time
+    effect: Annotated[str, _said("What happens, in words.")]
 
 
 class Slots(msgspec.Struct, frozen=True):
-    """The next slots of a schedule."""
+    """What a schedule means."""
 
     slots: list[Time]
+    local: Annotated[list[str], _said("The slots as the clock of the time zone shows them.")]
+    sentence: Annotated[str, _said("When the job is due, in words.")]
+    timezone: Annotated[str, _said("The zone that the schedule is in.")]
+    resolved: Annotated[str, _said("Of a cron expression: its five fields, with a number for each H.")]
+    clock_changes: Annotated[list[ClockChange], _said("The changes of the clock in the next year that matter.")]
 
 
 class GraphNode(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from kala.api import fields
 from kala.api import system_schema as schema
 from kala.api.http import Request, Response, json
 from kala.api.kept import Kept
+from kala.api.views import zone_of
 from kala.core import upcoming
 from kala.core.duration import Duration
 from kala.core.errors import Invalid
@@ -43,7 +44,15 @@ class UpcomingRoutes:
             found = session.coming.jobs(_number(now), end, limit + 1)
         jobs = []
         for job in found[:limit]:
-            slots = upcoming.coming(job.schedule, zone, job.first, end, job.started)
+            slots = upcoming.coming(
+                job.schedule,
+                zone_of(job.timezone, zone),
+                job.first,
+                end,
+                job.started,
+                name=job.name,
+                is_own_zone=bool(job.timezone),
+            )
             first = [upcoming.instant(slot) for slot in slots[:per_job]]
             jobs.append(schema.UpcomingJob(job.id, job.name, len(slots), first))
         return jobs, len(found) > limit
@@ -57,8 +66,12 @@ class UpcomingRoutes:
         with self._store.reading() as session:
             jobs = session.coming.slots(_number(now), end, _COUNTED_JOBS + 1)
         counts = StepCounts(start, step, last - first + 1)
-        for due, started, text in jobs[:_COUNTED_JOBS]:
-            counts.add(upcoming.coming(text or "", zone, due, end, started))
+        for due, started, text, own, name in jobs[:_COUNTED_JOBS]:
+            counts.add(
+                upcoming.coming(
+                    text or "", zone_of(own or "", zone), due, end, started, name=name, is_own_zone=bool(own)
+                )
+            )
         steps = [
             schema.UpcomingStep(upcoming.instant(start + number * step), slots)
             for number, slots in enumerate(counts.totals())

@@ -1,7 +1,7 @@
 """Jobs, runs and totals in the JSON of API v1: the only place that knows its names, its nulls and its "never"."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,8 +11,10 @@ from kala.api.job_fields import COMMAND, HTTP_CALL, JOB, REMOTE
 from kala.api.kinds import Schema
 from kala.core.fields import Field, Headers, Variables
 from kala.core.job import Command, Counts, HttpCall, Job, Missed
-from kala.core.run import Run, State
+from kala.core.run import Cause, Run, State
+from kala.core.schedule import resolved
 from kala.store.jobs import Totals
+from kala.zone import named_zone
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -26,6 +28,19 @@ class _Metadata(msgspec.Struct, frozen=True):
     number_of_finished_runs: int
 
 
+def zone_of(name: str, server: tzinfo) -> tzinfo:
+    """Return the zone of a job that gives this name, or none."""
+    return named_zone(name) if name else server
+
+
+def local_time(instant: datetime, zone: tzinfo) -> str:
+    """Return an instant as the clock of a zone shows it, with its offset (RFC 3339)."""
+    try:
+        return instant.astimezone(zone).isoformat()
+    except OverflowError:  # beyond the year 9999 there
+        return instant.isoformat()
+
+
 class _Added(NamedTuple):
     """A field of a job that only Kala sets: what it is worth, as an expression for `_build_job`, and what it means."""
 
@@ -35,6 +50,7 @@ class _Added(NamedTuple):
 
 
 _ID: Schema = {"type": "string"}
+_TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _COUNTS = {
@@ -54,9 +70,19 @@ ADDED = {
         "the ids of the jobs that have this one as a parent, in the order of their creation",
     ),
     "next_run_at": _Added(
-        "(not spec.disabled and job.next_due) or NEVER",
+        "next_run or NEVER",
         _TIME,
-        'the next slot; "never" if the job is disabled or nothing is planned',
+        'when the next slot is due; "never" if the job is disabled or nothing is planned',
+    ),
+    "next_run_local": _Added(
+        "local_time(next_run, zone_of(spec.timezone, zone)) if next_run else ''",
+        _TEXT,
+        'the same, as the clock of the job\'s time zone shows it; empty for "never"',
+    ),
+    "schedule_resolved": _Added(
+        "resolved(spec.schedule, spec.name)",
+        _TEXT,
+        "of a cron expression: its five fields, with a number for each `H`; otherwise empty",
     ),
     **_COUNTS,
     "metadata": _Added(
@@ -114,7 +140,7 @@ def _builder(kind: type[msgspec.Struct], parameters: str, expressions: Mapping[s
 _build_remote = _builder(schema.Remote, "action", _expressions(REMOTE, "action"))
 _build_job = _builder(
     schema.Job,
-    "job, spec, action, metadata, stats",
+    "job, spec, action, metadata, stats, next_run, zone",
     {
         "id": ADDED["id"].expression,
         **_expressions(JOB, "spec"),
@@ -123,6 +149,9 @@ _build_job = _builder(
     Command=Command,
     Missed=Missed,
     NEVER=NEVER,
+    local_time=local_time,
+    zone_of=zone_of,
+    resolved=resolved,
     build_remote=_build_remote,
     not_remote=_build_remote(HttpCall(url="", method="", timeout=0, expected_codes=())),
 )
@@ -142,10 +171,11 @@ def _metadata(counts: Counts) -> _Metadata:
     )
 
 
-def job_view(job: Job, runs: Iterable[Run] = ()) -> schema.Job:
-    """Return a job's JSON, with its newest runs if they are given."""
+def job_view(job: Job, runs: Iterable[Run] = (), *, zone: tzinfo = UTC) -> schema.Job:
+    """Return a job's JSON, with its newest runs if they are given. `zone` is the server's."""
     stats = [stat_view(run) for run in runs] or None
-    view: schema.Job = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats)
+    next_run = None if job.spec.disabled else job.next_due
+    view: schema.Job = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats, next_run, zone)
     return view
 
 
@@ -164,7 +194,9 @@ def stat_view(run: Run) -> schema.Stat:
 def run_view(run: Run) -> schema.Run:
     """Return a run's JSON."""
     outcome = run.outcome
-    lateness = (run.started_at - run.slot).total_seconds() if run.slot and run.started_at else None
+    # A run of a slot is due by then, or later by the job's jitter; one that someone retries is due at once.
+    due = run.slot if run.cause is Cause.MANUAL else run.slot and run.due_at
+    lateness = (run.started_at - due).total_seconds() if due and run.started_at else None
     return schema.Run(
         id=run.id,
         job_id=run.job_id,

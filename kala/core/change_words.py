@@ -7,7 +7,7 @@ import msgspec
 
 from kala.core.cron import Cron
 from kala.core.phrases import day_of, listed
-from kala.core.schedule import Every, Once, Schedule
+from kala.core.schedule import Every, Never, Once, Schedule
 from kala.core.stretches import Stretch, stretch_at
 
 _MINUTE, _MOMENT = timedelta(minutes=1), timedelta(microseconds=1)
@@ -21,9 +21,9 @@ class ClockChange(msgspec.Struct, frozen=True):
     effect: str
 
 
-def describe_changes(plan: Schedule | Cron, zone: tzinfo, since: datetime, until: datetime) -> list[ClockChange]:
+def describe_changes(plan: Schedule, zone: tzinfo, since: datetime, until: datetime) -> list[ClockChange]:
     """Return the changes of a zone's clock between two instants at which a schedule does not run as on other days."""
-    if isinstance(plan, Once) or (isinstance(plan, Every) and (plan.is_elapsed or not plan.is_local)):
+    if isinstance(plan, Once | Never) or (isinstance(plan, Every) and (plan.is_elapsed or not plan.is_local)):
         return []
     found = []
     for stretch in _changes(zone, since.astimezone(UTC), until.astimezone(UTC)):

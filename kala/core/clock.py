@@ -16,7 +16,7 @@ _STRIDE = timedelta(days=5)
 _SECOND = timedelta(seconds=1)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def rules_of(zone: tzinfo) -> str:
     """Return a digest of a zone's UTC offsets from 1970 to 2100, which is equal for two zones that always agree."""
     digest = blake2b(digest_size=8)

@@ -26,14 +26,18 @@ _CALENDAR_START, _CALENDAR_END = datetime(1, 2, 1, tzinfo=UTC), datetime(LAST_YE
 class Cron(msgspec.Struct, frozen=True):
     """Due at each wall-clock time of a zone that an expression matches.
 
-    `text` is the expression in capitals and with a number for each `H`. `is_local` says that the zone is the server's.
+    `text` is the expression in capitals and with a number for each `H`.
     """
 
     text: str
     pattern: Pattern
     zone: tzinfo
     has_fixed_times: bool
-    is_local: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the slots depend on the zone."""
+        return True
 
     @property
     def is_elapsed(self) -> bool:
@@ -146,15 +150,15 @@ class Cron(msgspec.Struct, frozen=True):
         return self.pattern.count(stretch.start + stretch.before, shown) > 0 and self.pattern.first_from(shown) != shown
 
 
-def parse(text: str, zone: tzinfo, name: str = "", *, is_local: bool = False) -> Cron:
+def parse(text: str, zone: tzinfo, name: str = "") -> Cron:
     """Read an expression of five fields, or a macro. Raises Invalid with the reason.
 
     `name` is the job's; each `H` stands for a number made from it.
     """
-    return _parse(cron_syntax.resolve(text, name), zone, is_local)
+    return _parse(cron_syntax.resolve(text, name), zone)
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str, zone: tzinfo, is_local: bool) -> Cron:
+def _parse(text: str, zone: tzinfo) -> Cron:
     pattern, has_fixed_times = cron_syntax.read(text)
-    return Cron(text, pattern, zone, has_fixed_times, is_local)
+    return Cron(text, pattern, zone, has_fixed_times)

@@ -64,12 +64,17 @@ def split_zone(text: str) -> tuple[str | None, str]:
     return (match[1], match[2]) if match else (None, text)
 
 
-@lru_cache(maxsize=4096)
 def resolve(text: str, name: str) -> str:
     """Return an expression as five fields in capitals with single spaces, with a number in place of each `H`.
 
     The number is made from a job's name and the field, and stays the same. A macro becomes what it stands for.
     """
+    # The name matters to an H only; without it, equal expressions share an entry of the cache.
+    return _resolve(text, name if "H" in text.upper() else "")
+
+
+@lru_cache(maxsize=4096)
+def _resolve(text: str, name: str) -> str:
     if len(text) > _LONGEST:
         raise Invalid(f"schedule: must be at most {_LONGEST:,} characters, not {len(text):,}")
     if text.strip().startswith("@"):

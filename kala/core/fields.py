@@ -62,6 +62,13 @@ class Duration(Line, frozen=True):
     words = "durations"
 
 
+class ZoneName(Line, frozen=True):
+    """The name of a time zone in the IANA database, or an empty string."""
+
+    word = "name of a time zone"
+    words = "names of time zones"
+
+
 class Prose(Kind, frozen=True):
     """A few lines without invisible characters."""
 

@@ -28,6 +28,7 @@ from kala.core.fields import (
     Url,
     Variables,
     Whole,
+    ZoneName,
     declared,
 )
 from kala.core.limits import CODES, PARENTS, TAGS
@@ -122,8 +123,8 @@ class HttpCall(msgspec.Struct, frozen=True, tag="http"):
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to run, when, and how, as the job's owner gave it. Each attribute declares its field in the API.
 
-    The schedule and the durations are ISO 8601 texts that parsed when they were given; "" is none. Times without an
-    offset mean the server's zone, so a text gets its meaning only together with that.
+    The schedule and the durations are texts that parsed when they were given; "" is none. Times without an offset are
+    in the zone that `timezone` names, "" for the server's, so a text gets its meaning only together with that.
 
     The database has only what differs from the defaults, so a default never changes without a migration that writes
     the old one out.
@@ -150,7 +151,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Field(
             Listed(JobName(), PARENTS),
             Group.WHEN,
-            "runs after its parents; not together with `schedule`",
+            "runs after its parents; not together with a `schedule`, except `manual`",
             json="parent_jobs",
         ),
     ] = ()
@@ -160,8 +161,23 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: Annotated[
         str,
         Field(
-            Line(), Group.WHEN, "`R[n]/START/INTERVAL`; without it and without parents, the job runs once, immediately"
+            Line(),
+            Group.WHEN,
+            "when the job is due: cron, `R[n]/START/INTERVAL`, `@reboot` or `manual`; without it and without parents, "
+            "the job runs once, immediately",
         ),
+    ] = ""
+    timezone: Annotated[
+        str,
+        Field(
+            ZoneName(),
+            Group.WHEN,
+            "the time zone that the schedule is in, such as `Europe/Berlin`; by default, the server's",
+        ),
+    ] = ""
+    jitter: Annotated[
+        str,
+        Field(Duration(), Group.WHEN, "the longest delay after a slot, at most a day; by default, there is none"),
     ] = ""
     retries: Annotated[
         int, Field(Whole(0, 1_000_000), Group.FAILURE, "how many times a failed run is retried, up to 1,000,000")
@@ -344,22 +360,24 @@ class Counts(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as Kala holds it.
 
-    `next_due` is the slot that comes next, None where no more will come; it stays while the job is disabled, so that
-    enabling finds what was missed. `slots_started` counts scheduled runs, for the repeats. `is_done` says that the
+    `next_due` is when the next slot is due, None where no more will come; it stays while the job is disabled, so that
+    enabling finds what was missed. With `jitter` that is later than the slot itself, which is then in `next_slot`.
+    `slots_started` counts scheduled runs, for the repeats. `is_done` says that the
     last run has ended and no other will be due.
 
     The other fields of the plan say what `next_due` was reckoned from, so that it can be reckoned again; only
     `policy` sets them. Every slot until `claimed_until` has become a run or an entry in the history; None where all
-    runs that the schedule asks for were started. For a START that follows the server's zone, `zone_rules` is the
-    digest of that zone's rules. `next_wall` and `last_wall` are wall-clock times, written as if they were in UTC,
-    of slots that are counted by the calendar: of the next one where START follows the server's zone, and of the
-    newest one that became a run.
+    runs that the schedule asks for were started. Where slots follow a zone, `zone_rules` is the name of the zone, if
+    the job gives one, and the digest of its rules; for a job that is due after each boot it is `@reboot`. `next_wall`
+    and `last_wall` are wall-clock times, written as if they were in UTC, of slots that are counted by the calendar: of
+    the next one where slots follow a zone, and of the newest one that became a run.
     """
 
     id: str
     spec: Spec
     created_at: datetime
     next_due: datetime | None
+    next_slot: datetime | None = None
     slots_started: int = 0
     last_wall: datetime | None = None
     claimed_until: datetime | None = None
@@ -368,3 +386,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     is_done: bool = False
     children: tuple[str, ...] = ()
     counts: Counts = Counts()
+
+    @property
+    def slot(self) -> datetime | None:
+        """The slot that comes next."""
+        return self.next_slot or self.next_due

@@ -4,20 +4,24 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from enum import Enum, auto
+from itertools import accumulate
 
 import msgspec
 
-from kala.core import duration, schedule
-from kala.core.clock import CORRECTION, rules_of
+from kala.core import duration
+from kala.core.clock import CORRECTION
 from kala.core.errors import Invalid, Outdated
 from kala.core.fields import Duration
 from kala.core.job import FIELDS, Job, Missed, Overlap, Spec
 from kala.core.limits import RETRIES_AT_ONCE
+from kala.core.plan import basis_of, due_at, due_until, jitter_of, plan_of, times_of
 from kala.core.run import FAILURES, Outcome, Run, State, Waiting
+from kala.core.schedule import AT_BOOT, MANUAL, Never, Schedule
 
 _MOMENT = timedelta(microseconds=1)
 _LONGEST_DELAY = "P1Y"
 _LEAST_DELAY = timedelta(seconds=1)
+_LONGEST_JITTER = timedelta(days=1)
 _DURATIONS = {name: field.kind for name, field in FIELDS.items() if isinstance(field.kind, Duration)}
 
 
@@ -69,11 +73,16 @@ class Follow(msgspec.Struct, frozen=True):
 
 
 def check(spec: Spec, zone: tzinfo) -> None:
-    """Raise Invalid where the parts of a job contradict each other or a text has no meaning."""
-    if spec.schedule and spec.parents:
+    """Raise Invalid where the parts of a job contradict each other or a text has no meaning.
+
+    `zone` is the job's here and below: the one that its `timezone` names, else the server's.
+    """
+    if spec.schedule and spec.parents and spec.schedule.lower() != MANUAL:
         raise Invalid("schedule: a job can have either a schedule or parent_jobs; remove one of them")
     if spec.schedule:
-        schedule.parse(spec.schedule, zone)
+        plan_of(spec, zone)
+    elif spec.jitter:
+        raise Invalid("jitter: a job without a schedule has no slots to delay; remove jitter, or add a schedule")
     for field, kind in _DURATIONS.items():
         if getattr(spec, field):
             length = duration.parse(getattr(spec, field), field)
@@ -81,6 +90,8 @@ def check(spec: Spec, zone: tzinfo) -> None:
                 raise Invalid(
                     f"{field}: must be longer than zero, not {getattr(spec, field)!r}; remove it for no limit"
                 )
+    if jitter_of(spec) > _LONGEST_JITTER:
+        raise Invalid(f"jitter: must be at most a day (P1D), not {spec.jitter!r}")
 
 
 def check_unchanged(job: Job, digests: Collection[str] | None) -> None:
@@ -89,28 +100,25 @@ def check_unchanged(job: Job, digests: Collection[str] | None) -> None:
         raise Outdated(f"job {job.id} ({job.spec.name}) was changed since you read it; read it again")
 
 
-def next_slots(job: Job, zone: tzinfo, limit: int) -> list[datetime]:
-    """Return the next slots of a job, at most `limit`."""
-    slots = [job.next_due] if job.next_due else []
-    if not slots or not job.spec.schedule:
-        return slots
-    plan = schedule.parse(job.spec.schedule, zone)
-    left = limit if plan.runs is None else plan.runs - job.slots_started
-    while len(slots) < min(left, limit) and (slot := plan.next_after(slots[-1])):
-        slots.append(slot)
-    return slots
-
-
 def first_due(spec: Spec, zone: tzinfo, now: datetime) -> datetime | None:
-    """When a new job is due: at its start, or now without a schedule; None for one that waits for its parents."""
+    """Return the first slot of a new job: its start, or now without a schedule; None for one that waits for others.
+
+    A START that has passed is accepted for an interval without an end, which goes on with its next slot; with a count,
+    nobody knows how many of its runs are meant to be left.
+    """
     if spec.parents:
         return None
     if not spec.schedule:
         return now
-    plan = schedule.parse(spec.schedule, zone)
-    if plan.start <= now:
+    plan = plan_of(spec, zone)
+    if isinstance(plan, Never):
+        return None
+    if plan.runs is not None and plan.start <= now:
         raise Invalid(f"schedule: {spec.schedule!r} starts in the past; use a start time after now")
-    return plan.next_after(now)
+    slot = plan.next_after(now)
+    if slot is None:
+        raise Invalid(f"schedule: {spec.schedule!r} has no time after now; use one that comes within 28 years")
+    return slot
 
 
 def new_job(job_id: str, spec: Spec, zone: tzinfo, now: datetime) -> Job:
@@ -119,30 +127,35 @@ def new_job(job_id: str, spec: Spec, zone: tzinfo, now: datetime) -> Job:
     return _planned(Job(id=job_id, spec=spec, created_at=now, next_due=None), zone, due, now)
 
 
-def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime) -> Move:
-    """The job with a new spec. The plan and the count of repeats start anew only where the schedule is another."""
-    if spec.schedule == job.spec.schedule:
+def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime, zone_before: tzinfo | None = None) -> Move:
+    """The job with a new spec. The plan and the count of repeats start again only where the schedule is another.
+
+    `zone_before` is the job's zone until now, if that is another one.
+    """
+    if times_of(spec) == times_of(job.spec):
         changed = msgspec.structs.replace(job, spec=spec)
-        return Move(_planned(changed, zone, None, None) if spec.parents else changed)
+        if spec.parents:
+            return Move(_planned(changed, zone, None, None))
+        return Move(changed if spec.jitter == job.spec.jitter else _delayed(changed, job.slot))
     due = first_due(spec, zone, now) if spec.schedule else None
     fresh = msgspec.structs.replace(job, spec=spec, slots_started=0, last_wall=None)
-    return Move(_planned(fresh, zone, due, now), missed=_left_behind(job, zone, now))
+    return Move(_planned(fresh, zone, due, now), missed=_left_behind(job, zone_before or zone, now))
 
 
 def _left_behind(job: Job, zone: tzinfo, now: datetime) -> MissedSlots | None:
     """What has passed of a schedule that is about to be replaced."""
-    if not job.spec.schedule or job.next_due is None:
+    if not job.spec.schedule:
         return None
-    job = correct(job, zone, now, timedelta()).job
-    if job.next_due is None:
+    since = correct(job, zone, now, timedelta()).job.slot
+    if since is None:
         return None
-    count, newest = schedule.parse(job.spec.schedule, zone).due(job.next_due, now, 1)
-    return MissedSlots(count, job.next_due, newest[-1], "the schedule was changed") if count else None
+    count, newest = plan_of(job.spec, zone).due(since, now, 1)
+    return MissedSlots(count, since, newest[-1], "the schedule was changed") if count else None
 
 
 def is_of_other_zone(job: Job, zone: tzinfo) -> bool:
     """Whether the plan was made with other rules of the zone than those of now."""
-    return job.zone_rules not in (None, rules_of(zone))
+    return job.zone_rules not in (None, AT_BOOT, basis_of(job.spec.timezone, zone))
 
 
 def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Move:
@@ -152,8 +165,8 @@ def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Move:
     """
     if not job.spec.schedule:
         return Move(_planned(job, zone, job.next_due, None))
-    plan = schedule.parse(job.spec.schedule, zone)
-    due, claimed_until = job.next_due, job.claimed_until
+    plan = plan_of(job.spec, zone)
+    due, claimed_until = job.slot, job.claimed_until
     if due is not None and is_of_other_zone(job, zone):
         due = _in_zone(job, plan, due)
     if set_back and claimed_until is not None and claimed_until > now:
@@ -162,7 +175,12 @@ def correct(job: Job, zone: tzinfo, now: datetime, set_back: timedelta) -> Move:
     return Move(_planned(job, zone, due, claimed_until))
 
 
-def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | None:
+def after_boot(job: Job, zone: tzinfo, now: datetime) -> Move:
+    """Plan a run of a job that is due after each boot. If the one after an earlier boot is still due, it is that."""
+    return Move(_planned(job, zone, job.slot or now, now))
+
+
+def _in_zone(job: Job, plan: Schedule, due: datetime) -> datetime | None:
     """The next slot when the schedule's zone is another: the same time of day, or the next one of elapsed time."""
     if not job.zone_rules:  # planned by a Kala that did not keep it: it is taken for that of now
         return plan.next_after(due - _MOMENT)
@@ -172,7 +190,7 @@ def _in_zone(job: Job, plan: schedule.Schedule, due: datetime) -> datetime | Non
     return plan.next_after(job.claimed_until)
 
 
-def _resumed(job: Job, plan: schedule.Schedule, now: datetime, set_back: timedelta) -> datetime | None:
+def _resumed(job: Job, plan: Schedule, now: datetime, set_back: timedelta) -> datetime | None:
     """The next slot when the clock was set back: a time of day comes once, unless the clock was wrong before."""
     following = plan.next_after(now)
     if following is None or job.last_wall is None or set_back > CORRECTION:
@@ -180,20 +198,25 @@ def _resumed(job: Job, plan: schedule.Schedule, now: datetime, set_back: timedel
     return max(following, plan.slot_at(job.last_wall + _MOMENT))
 
 
-def _planned(job: Job, zone: tzinfo, due: datetime | None, claimed_until: datetime | None) -> Job:
-    """The job with its next slot, and what that was reckoned from. Nothing else sets `next_due`."""
-    plan = schedule.parse(job.spec.schedule, zone) if job.spec.schedule else None
+def _planned(job: Job, zone: tzinfo, slot: datetime | None, claimed_until: datetime | None) -> Job:
+    """The job with its next slot, and what that was computed from."""
+    plan = plan_of(job.spec, zone) if job.spec.schedule else None
     next_wall = zone_rules = None
-    if plan and plan.is_local and due:
-        zone_rules = rules_of(zone)
-        next_wall = None if plan.is_elapsed else plan.wall_time(due)
-    return msgspec.structs.replace(
-        job,
-        next_due=due,
-        claimed_until=claimed_until if plan else None,
-        next_wall=next_wall,
-        zone_rules=zone_rules,
+    if plan and plan.is_local and slot:
+        zone_rules = basis_of(job.spec.timezone, zone)
+        next_wall = None if plan.is_elapsed else plan.wall_time(slot)
+    elif isinstance(plan, Never) and plan.at_boot:
+        zone_rules = AT_BOOT
+    job = msgspec.structs.replace(
+        job, claimed_until=claimed_until if plan else None, next_wall=next_wall, zone_rules=zone_rules
     )
+    return _delayed(job, slot)
+
+
+def _delayed(job: Job, slot: datetime | None) -> Job:
+    """The job with its next slot, which is due later by its jitter. Nothing else sets `next_due`."""
+    next_slot = slot if job.spec.jitter else None
+    return msgspec.structs.replace(job, next_due=slot and due_at(job, slot), next_slot=next_slot)
 
 
 def claim(
@@ -206,32 +229,36 @@ def claim(
     the job is queued or running.
     """
     assert job.next_due is not None
+    assert job.slot is not None
     spec = job.spec
     if not spec.schedule:
         return Move(_planned(job, zone, None, None), (job.next_due,))
-    plan = schedule.parse(spec.schedule, zone)
+    plan = plan_of(spec, zone)
+    until = due_until(job, plan, job.slot, now)
     makes_up_for_all = spec.missed is Missed.ALL
     if is_waiting and not (makes_up_for_all and job.next_due < watching_since):
-        return Move(_advanced(job, plan, zone, now, []))
-    count, newest = plan.due(job.next_due, now, spec.missed_limit if makes_up_for_all else 1)
-    slots = [slot for slot in newest if _is_in_time(spec, slot, now, watching_since)]
-    missed = _missed(plan, job.next_due, newest, count, len(slots))
+        return Move(_advanced(job, plan, zone, until, []))
+    count, newest = plan.due(job.slot, until, spec.missed_limit if makes_up_for_all else 1)
+    # A slot waits for those before it, also where its own delay is shorter.
+    dues = accumulate((due_at(job, slot) for slot in newest), max)
+    slots = [slot for slot, due in zip(newest, dues, strict=True) if _is_in_time(spec, due, now, watching_since)]
+    missed = _missed(plan, job.slot, newest, count, len(slots))
     slots, skipped = _skip_overlapping(spec, slots, is_busy=is_busy)
     if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
         # The schedule ends with the last run that it asks for: what comes after that is no slot of it.
         slots = slots[: plan.runs - job.slots_started]
         skipped = [slot for slot in skipped if slots and slot < slots[-1]]
-    return Move(_advanced(job, plan, zone, now, slots), tuple(slots), missed, tuple(skipped))
+    return Move(_advanced(job, plan, zone, until, slots), tuple(slots), missed, tuple(skipped))
 
 
-def _advanced(job: Job, plan: schedule.Schedule, zone: tzinfo, now: datetime, slots: list[datetime]) -> Job:
-    """The job when all slots until `now` are claimed, and these of them start."""
+def _advanced(job: Job, plan: Schedule, zone: tzinfo, until: datetime, slots: list[datetime]) -> Job:
+    """The job when all slots until an instant are claimed, and these of them start."""
     started = job.slots_started + len(slots)
     last_wall = plan.wall_time(slots[-1]) if slots and not plan.is_elapsed else job.last_wall
     job = msgspec.structs.replace(job, slots_started=started, last_wall=last_wall)
     if plan.runs is not None and started >= plan.runs:
         return _planned(job, zone, None, None)
-    return _planned(job, zone, plan.next_after(now), now)
+    return _planned(job, zone, plan.next_after(until), until)
 
 
 def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
@@ -239,9 +266,12 @@ def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
     job = move.job
     if started == len(move.slots):
         return job
-    plan = schedule.parse(job.spec.schedule, zone) if job.spec.schedule else None
     job = msgspec.structs.replace(job, slots_started=job.slots_started - len(move.slots) + started)
-    return _planned(job, zone, plan.next_after(now) if plan else None, now)
+    if not job.spec.schedule:
+        return _planned(job, zone, None, now)
+    plan = plan_of(job.spec, zone)
+    until = due_until(job, plan, move.slots[-1], now)
+    return _planned(job, zone, plan.next_after(until), until)
 
 
 def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_busy: bool) -> tuple[list[datetime], list[datetime]]:
@@ -252,15 +282,13 @@ def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_busy: bool) -> tu
     return slots[: sum(starts)], slots[sum(starts) :]
 
 
-def _is_in_time(spec: Spec, slot: datetime, now: datetime, watching_since: datetime) -> bool:
-    if spec.missed is Missed.SKIP and slot < watching_since:
+def _is_in_time(spec: Spec, due: datetime, now: datetime, watching_since: datetime) -> bool:
+    if spec.missed is Missed.SKIP and due < watching_since:
         return False
-    return not spec.start_deadline or _is_within(spec.start_deadline, slot, now)
+    return not spec.start_deadline or _is_within(spec.start_deadline, due, now)
 
 
-def _missed(
-    plan: schedule.Schedule, since: datetime, newest: list[datetime], count: int, taken: int
-) -> MissedSlots | None:
+def _missed(plan: Schedule, since: datetime, newest: list[datetime], count: int, taken: int) -> MissedSlots | None:
     if count == taken:
         return None
     older = len(newest) - taken
@@ -363,5 +391,5 @@ def take_turns(some: Iterable[Run], others: Iterable[Run]) -> Iterator[Run]:
 
 
 def comes_again(job: Job) -> bool:
-    """Whether a job none of whose runs is queued or running can become due by itself."""
-    return job.next_due is not None or bool(job.spec.parents)
+    """Whether a job none of whose runs is queued or running is still to run: by itself, or as it is meant to be."""
+    return job.next_due is not None or bool(job.spec.parents) or job.spec.schedule.lower() in (AT_BOOT, MANUAL)

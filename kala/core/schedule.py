@@ -1,9 +1,11 @@
-"""When a job is due: ISO 8601 repeating intervals (clause 5.6), `R[n]/START/INTERVAL`, as pure values.
+"""When a job is due, as pure values: ISO 8601 repeating intervals, cron, once per boot, or never by itself.
 
-Slots lie on a fixed grid: slot k is START + k x INTERVAL by calendar arithmetic in START's zone, so nothing drifts.
+The slots of `R[n]/START/INTERVAL` (clause 5.6) lie on a fixed grid: slot k is START + k x INTERVAL by calendar
+arithmetic in START's zone, so nothing drifts.
 
-A START without offset is in the server's zone, so the instants of its slots change with that zone. The wall-clock time
-of each slot does not change, as it depends on the text alone: 09:00 on a day is the same slot in every zone.
+A START without offset is in the job's zone, and so are the times of a cron expression. The instants of their slots
+change with that zone. The wall-clock time of each slot does not change, as it depends on the text alone: 09:00 on a day
+is the same slot in every zone.
 """
 
 import re
@@ -18,10 +20,15 @@ import isodate
 import msgspec
 from msgspec.structs import replace
 
-from kala.core import duration
+from kala.core import cron, cron_syntax, duration
+from kala.core.cron import Cron
 from kala.core.duration import Duration
 from kala.core.errors import Invalid
 
+MANUAL, AT_BOOT = "manual", "@reboot"
+"""The schedules of jobs that are never due by themselves, and of those that are due once after each boot."""
+
+_ISO = re.compile(r"R[\d/]", re.ASCII)
 _REPEAT = re.compile(r"R(\d{0,9})", re.ASCII)
 _START = re.compile(
     r"\d{4}(-?(0[1-9]|1[0-2])-?\d\d|(?P<week>-?W(0[1-9]|[1-4]\d|5[0-3])-?[1-7])|(?P<day>-?(?!000)\d{3}))T\d\d.*",
@@ -39,7 +46,7 @@ _CALENDAR_START, _CALENDAR_END = datetime.min.replace(tzinfo=UTC), datetime.max.
 class Once(msgspec.Struct, frozen=True):
     """A schedule that is due a single time.
 
-    `is_local` says that START had no offset, so that it follows the server's zone.
+    `is_local` says that START had no offset, so that it follows the job's zone.
     """
 
     start: datetime
@@ -83,7 +90,7 @@ class Once(msgspec.Struct, frozen=True):
 class Every(msgspec.Struct, frozen=True):
     """A schedule that is due at START and at every INTERVAL after it. `repeats` counts runs, not slots.
 
-    `is_local` says that START had no offset, so that it follows the server's zone.
+    `is_local` says that slots follow the job's zone: START had no offset, or is counted on the clock of that zone.
     """
 
     start: datetime
@@ -140,6 +147,8 @@ class Every(msgspec.Struct, frozen=True):
         return replace(self, start=self.start.replace(tzinfo=UTC))
 
     def _slot(self, number: int) -> datetime:
+        if not number:  # arithmetic would forget which of two equal times START is
+            return self.start.astimezone(UTC)
         return self.interval.after(self.start, number)
 
     def _slots_until(self, instant: datetime) -> int:
@@ -159,12 +168,80 @@ class Every(msgspec.Struct, frozen=True):
             return _CALENDAR_END
 
 
-Schedule = Once | Every
+class Never(msgspec.Struct, frozen=True):
+    """A schedule without slots of its own: a run is started by hand, by another job or, `at_boot`, by a boot.
+
+    The slot of a boot is when Kala noticed it.
+    """
+
+    at_boot: bool = False
+
+    @property
+    def is_elapsed(self) -> bool:
+        """Whether slots are counted in elapsed time alone, not by the calendar."""
+        return True
+
+    @property
+    def is_local(self) -> bool:
+        """Whether slots depend on a zone."""
+        return False
+
+    @property
+    def runs(self) -> None:
+        """The number of runs in total, which is not known."""
+        return
+
+    def next_after(self, _instant: datetime) -> None:
+        """Return the earliest slot later than an instant, which is not known."""
+        return
+
+    def due(self, since: datetime, until: datetime, newest: int) -> tuple[int, list[datetime]]:
+        """Return the slot of a boot noticed at `since`, if `until` is not before that."""
+        return (1, [since][-newest:]) if since <= until else (0, [])
+
+    def wall_time(self, slot: datetime) -> datetime:
+        """Return the slot."""
+        return slot
+
+    def slot_at(self, wall_time: datetime) -> datetime:
+        """Return the slot."""
+        return wall_time
+
+
+Schedule = Once | Every | Cron | Never
+_WORDS = {MANUAL: Never(), AT_BOOT: Never(at_boot=True)}
+
+
+def parse(text: str, zone: tzinfo, name: str = "", *, is_own_zone: bool = False) -> Schedule:
+    """Parse a schedule in a job's zone. Raise Invalid with the reason.
+
+    `name` is the job's, for each `H` of a cron expression. `is_own_zone` says that the job gives the zone itself, so
+    that a START with an offset is an instant to count from on the clock of that zone.
+    """
+    if _ISO.match(text):
+        return _parse_iso(text, zone, is_own_zone)
+    if never := _WORDS.get(text.lower()):
+        return never
+    if not text.startswith("@") and len(text.split()) <= 1:
+        raise Invalid(
+            "schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, or cron, such as 30 2 * * *, "
+            f"or {MANUAL}, not {text!r}"
+        )
+    return cron.parse(text, zone, name)
+
+
+def resolved(text: str, name: str) -> str:
+    """Return a cron expression as five fields with a number for each `H`, and "" for any other text."""
+    if not text or _ISO.match(text) or text.lower() in _WORDS:
+        return ""
+    try:
+        return cron_syntax.resolve(text, name)
+    except Invalid:
+        return ""
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str, zone: tzinfo) -> Schedule:
-    """Parse `R[n]/START/INTERVAL`; a START without offset is in `zone`. Raise Invalid with the reason."""
+def _parse_iso(text: str, zone: tzinfo, is_own_zone: bool) -> Schedule:
     parts = text.split("/")
     repeat = _REPEAT.fullmatch(parts[0])
     if not repeat or len(parts) not in (2, 3):
@@ -178,7 +255,17 @@ def parse(text: str, zone: tzinfo) -> Schedule:
         if interval:
             duration.parse(interval, "schedule interval")
         return Once(start, is_local)
-    return Every(start, _parse_interval(interval), repeats, is_local)
+    every = Every(start, _parse_interval(interval), repeats, is_local)
+    if not is_own_zone or is_local or every.is_elapsed:
+        return every
+    return replace(every, start=_converted(start, zone), is_local=True)
+
+
+def _converted(start: datetime, zone: tzinfo) -> datetime:
+    try:
+        return start.astimezone(zone)
+    except OverflowError:
+        raise Invalid(f"schedule: the start {start.isoformat()} is outside the calendar in {zone}") from None
 
 
 def _in_utc(instant: datetime) -> datetime:

@@ -1,15 +1,19 @@
 """Which slots of a job are still to come, and how many there are in each step of a period. Times are in microseconds.
 
 They are whole microseconds since 1970. Slots of the same distance are a `range`, which is counted without a walk: a job
-that is due every second has 2.7 million slots in a month. The others are a day or more apart, so there are few.
+that is due every second has 2.7 million slots in a month. The others are a day or more apart, so there are few; or
+those of cron, which are walked through once for all jobs with the same expression.
 """
 
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, chain, islice, takewhile
 
 from kala.core import duration, schedule
+from kala.core.cron import Cron
+from kala.core.schedule import Every
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -19,25 +23,45 @@ _FEW = 4
 _MOST = 1_000
 
 
-def coming(text: str, zone: tzinfo, first: int, until: int, started: int) -> Sequence[int]:
-    """Return the slots of a schedule from `first`, which is one, to before `until`.
+def coming(
+    text: str, zone: tzinfo, first: int, until: int, started: int, *, name: str = "", is_own_zone: bool = False
+) -> Sequence[int]:
+    """Return the slots of a schedule from `first`, which is when it is due next, to before `until`.
 
-    `started` is how many runs the schedule has started. An empty `text` is a job that is due a single time.
+    `started` is how many runs the schedule has started. An empty `text` is a job that is due a single time. The zone
+    and the name are those of `schedule.parse`.
     """
     if first >= until:
         return ()
+    plan = schedule.parse(text, zone, name, is_own_zone=is_own_zone) if text and not text.startswith("R") else None
+    if isinstance(plan, Cron):
+        return _of_cron(plan, first, until)
     parts = text.split("/")
     if len(parts) < 3:
         return (first,)
-    step, repeats = _even_step(parts[2], is_fixed=_has_offset(parts[1])), parts[0][1:]
+    step, repeats = _even_step(parts[2], is_fixed=_has_offset(parts[1]) and not is_own_zone), parts[0][1:]
     left = max(0, int(repeats) + 1 - started) if repeats else None
     if repeats and not int(repeats):
         return (first,)
     if step:
         return range(first, until, step)[:left]
-    slots = schedule.parse(text, zone).slots_from(_EPOCH + first * _MICROSECOND)
-    numbers = ((slot - _EPOCH) // _MICROSECOND for slot in slots)
+    plan = schedule.parse(text, zone, is_own_zone=is_own_zone)
+    assert isinstance(plan, Every), text
+    # The first one can be later than its slot, by the job's jitter.
+    slots = plan.slots_from(instant(first + 1))
+    numbers = chain((first,), ((slot - _EPOCH) // _MICROSECOND for slot in slots))
     return tuple(islice(takewhile(lambda number: number < until, numbers), _MOST if left is None else min(left, _MOST)))
+
+
+# A month has up to 44,640 slots, which jobs with the same expression share.
+@lru_cache(maxsize=32)
+def _of_cron(plan: Cron, first: int, until: int) -> Sequence[int]:
+    found, end = array("q", (first,)), instant(until)
+    slot = plan.next_after(instant(first))
+    while slot is not None and slot < end:
+        found.append((slot - _EPOCH) // _MICROSECOND)
+        slot = plan.next_after(slot)
+    return found
 
 
 class StepCounts:

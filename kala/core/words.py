@@ -6,17 +6,19 @@ from kala.core import cron_words
 from kala.core.cron import Cron
 from kala.core.duration import Duration
 from kala.core.phrases import WEEKDAYS, counted, day_of, listed
-from kala.core.schedule import Every, Once, Schedule
+from kala.core.schedule import Every, Never, Once, Schedule
 
 _UNITS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1)))
 # People say 90 minutes, and 100 hours, rather than 1 hour and 30 minutes, or 4 days and 4 hours.
 _LARGE = 120
 
 
-def describe_schedule(plan: Schedule | Cron, zone: str = "") -> str:
+def describe_schedule(plan: Schedule, zone: str = "") -> str:
     """Return when a job is due, in a sentence without a period. `zone` names the zone that the job follows."""
     if isinstance(plan, Cron):
         return f"{cron_words.sentence(plan.pattern)} ({zone or plan.zone})"
+    if isinstance(plan, Never):
+        return "Once after each boot" if plan.at_boot else "Only when started by hand or by another job"
     where = f"({zone or plan.start.tzinfo})" if plan.is_local else f"({plan.start.tzinfo})"
     if isinstance(plan, Once):
         return f"Once, on {day_of(plan.start)} at {_time(plan.start)} {where}"

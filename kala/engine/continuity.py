@@ -1,6 +1,7 @@
 """What the clock and the zone were at the engine's steps: gaps between steps, and changes that make plans stale."""
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from kala.core.clock import CLOCK_SLACK, rules_of
@@ -29,11 +30,14 @@ class Continuity:
         self.stale_by: timedelta | None = timedelta()
         self._last_commit = self.watching_since
 
-    def begin(self, now: datetime, last_claim: datetime | None, *, has_stale_zone: bool) -> None:
-        """Start from what the last Kala wrote: it may have had another clock and another zone."""
+    def begin(self, now: datetime, last_claim: datetime | None, stale_zones: Iterable[str] = ()) -> None:
+        """Start from what the last Kala wrote: it may have had another clock and other rules of zones.
+
+        `stale_zones` has the names of these zones, and "" for the server's.
+        """
         self.watching_since = self.latest = self._last_commit = now
-        if has_stale_zone:
-            self._log_zone()
+        for name in sorted(stale_zones):
+            self._log_zone(name)
         if last_claim is not None and last_claim - now > CLOCK_SLACK:
             self._mark_stale(last_claim - now, now)
         else:
@@ -70,7 +74,14 @@ class Continuity:
             extra={"fields": {"action": "clock_set_back", "seconds": round(set_back.total_seconds())}},
         )
 
-    def _log_zone(self) -> None:
+    def _log_zone(self, name: str = "") -> None:
+        if name:
+            logger.warning(
+                "the rules of the time zone %s have changed: jobs that name it are planned again",
+                name,
+                extra={"fields": {"action": "zone_changed", "zone": name}},
+            )
+            return
         logger.warning(
             "the server's time zone, now %s, or its rules have changed: jobs that follow it are planned again",
             self.zone,

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from kala.core import policy
-from kala.core.clock import CLOCK_SLACK, rules_of
+from kala.core.clock import CLOCK_SLACK
 from kala.core.errors import Busy, KalaError
 from kala.core.run import Run, RunEnded
+from kala.engine import boot, followers, plans, recovery, requests, run_log, starts
 from kala.engine import ends as run_ends
-from kala.engine import followers, plans, recovery, requests, run_log, starts
 from kala.engine.capacity import Capacity
 from kala.engine.continuity import LONGEST_WAIT, Continuity
 from kala.engine.effects import Effects
@@ -70,13 +70,15 @@ class Engine:
         keep: Callable[[], Retention] = Retention,
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
+        boot_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`zone`, `pools` and `keep` are functions, as their values can change while Kala runs.
 
         They return the server's zone, the sizes of the pools, and the limits of the history.
 
-        `beat` is called at least every `beat_interval` seconds for as long as the loop does its work.
+        `beat` is called at least every `beat_interval` seconds for as long as the loop does its work. `boot_id` is a
+        new one after each boot of the machine.
         """
         self._store = store
         self._executor = executor
@@ -84,6 +86,7 @@ class Engine:
         self._zone = zone
         self._pools = pools
         self._beat = beat
+        self._boot_id = boot_id
         self._longest_wait = min(LONGEST_WAIT, beat_interval or LONGEST_WAIT)
         self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
         self._clock = clock
@@ -295,11 +298,13 @@ class Engine:
 
     def _start_due(self, step: Step) -> timedelta | None:
         """Claim and start what is due; return by how much the plans of jobs may still be stale."""
-        continuity, stale_by = self._continuity, self._continuity.stale_by
-        if stale_by is not None and not plans.replan(step, continuity.latest, stale_by, _STEP_LIMIT):
-            stale_by = None
+        continuity, stale_by, stale = self._continuity, self._continuity.stale_by, list[str]()
+        if stale_by is not None:
+            stale = plans.stale_rules(step)
+            if not plans.replan(step, stale, continuity.latest, stale_by, _STEP_LIMIT):
+                stale_by = None
         # Claim first, so that a due slot collapses into a run that still waits for its turn.
-        plans.claim_due(step, continuity.watching_since, _STEP_LIMIT)
+        plans.claim_due(step, continuity.watching_since, _STEP_LIMIT, stale)
         starts.start_ready(step)
         step.counts.count_attempts([job.id for _, job in step.effects.starts], step.now)
         return stale_by
@@ -364,13 +369,13 @@ class Engine:
         session = self._store.writer
         with self._store.transaction():
             session.runs.shorten_retries(now, now + CLOCK_SLACK)
-            other_zone = session.jobs.of_other_zone(rules_of(self._continuity.zone), 1)
-            has_stale_zone = any(job.zone_rules for job in other_zone)
-            self._continuity.begin(now, session.jobs.last_claim(), has_stale_zone=has_stale_zone)
             # The sizes of the pools may have changed.
             session.runs.release_pool()
+            step = self._new_step(now, free=0)
+            self._continuity.begin(now, session.jobs.last_claim(), plans.stale_zones(step))
+            boot.plan_after_boot(step, self._boot_id)
             lost = recovery.lost(session.runs.running(), self._store.outputs, now)
-            run_ends.finish(self._new_step(now, free=0), lost)
+            run_ends.finish(step, lost)
         clear(self._store.outputs)
 
 

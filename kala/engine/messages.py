@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from kala.core import policy
 from kala.core.job import Job, Spec
+from kala.core.plan import next_slots
 from kala.core.run import Run
 from kala.engine import requests
 from kala.engine.step import Step, Undo
@@ -60,7 +60,7 @@ class CheckJob(Change[tuple[Job, list[datetime]]], frozen=True):
 
     def carry_out(self, step: Step) -> tuple[Job, list[datetime]]:
         job = self.change.carry_out(step)
-        raise Undo((job, policy.next_slots(job, step.zone, self.slots)))
+        raise Undo((job, next_slots(job, step.zone_of(job.spec), self.slots)))
 
 
 class DeleteJob(Change[dict[str, str]], frozen=True):

@@ -3,19 +3,21 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from kala.core import policy
-from kala.core.clock import rules_of
 from kala.core.instants import rfc3339
 from kala.core.job import Job, Overlap
+from kala.core.plan import due_at, is_stale_basis, zone_of_basis
 from kala.core.policy import MissedSlots, Move
 from kala.core.run import Cause, State
 from kala.engine import queue
 from kala.engine.step import Step
 
 
-def claim_due(step: Step, watching_since: datetime, limit: int) -> None:
-    """Claim the slots of jobs that are due."""
-    due = step.jobs.due(step.now, rules_of(step.zone), limit)
+def claim_due(step: Step, watching_since: datetime, limit: int, stale: Collection[str] = ()) -> None:
+    """Claim the slots of jobs that are due, except those planned with stale zone rules."""
+    due = step.jobs.due(step.now, limit, stale)
     if due and (first := due[0].next_due):
         # A slot from before `watching_since` is late because Kala did not run, not because the loop is slow.
         step.claimed_late_by = step.now - max(first, watching_since)
@@ -31,7 +33,7 @@ def claim(step: Step, jobs: Sequence[Job], watching_since: datetime) -> None:
     moves = [
         policy.claim(
             job,
-            step.zone,
+            step.zone_of(job.spec),
             step.now,
             watching_since=watching_since,
             is_waiting=job.id in waiting,
@@ -59,12 +61,12 @@ def _pass_slots(step: Step, move: Move, *, is_busy: bool) -> Job:
         queue.skip(step, run, _missed(move.missed))
     started = 0
     for number, slot in enumerate(move.slots):
-        run = queue.new_run(step, job, cause, slot=slot)
+        run = replace(queue.new_run(step, job, cause, slot=slot), due_at=due_at(job, slot))
         run = queue.admit_or_skip(step, run, job, is_busy=is_busy or number > 0)
         started += run.state is not State.SKIPPED
     for slot in move.skipped:
         queue.skip(step, queue.new_run(step, job, cause, slot=slot), queue.OVERLAP)
-    return policy.as_started(move, started, step.zone, step.now)
+    return policy.as_started(move, started, step.zone_of(job.spec), step.now)
 
 
 def _missed(missed: MissedSlots) -> str:
@@ -73,16 +75,26 @@ def _missed(missed: MissedSlots) -> str:
     return f"{slots} skipped, from {rfc3339(missed.first)} to {rfc3339(missed.last)}{why}"
 
 
-def replan(step: Step, latest: datetime, set_back: timedelta, limit: int) -> bool:
-    """Plan jobs again that were planned in another zone or by a clock that was ahead; return whether some may be left.
+def stale_rules(step: Step) -> list[str]:
+    """Return the zone rules of plans that are not the rules of now."""
+    return [rules for rules in step.jobs.zone_rules() if is_stale_basis(rules, step.zone_named)]
 
-    `latest` is the latest time of a step since the clock was set back. `set_back` is by how much, or zero.
+
+def stale_zones(step: Step) -> set[str]:
+    """Return the names of the zones whose rules were others when jobs were planned, and "" for the server's."""
+    return {zone_of_basis(rules) for rules in stale_rules(step) if rules}
+
+
+def replan(step: Step, stale_rules: Collection[str], latest: datetime, set_back: timedelta, limit: int) -> bool:
+    """Plan jobs again whose zone has other rules now, or that a clock planned which was ahead.
+
+    Return whether some may be left. `latest` is the latest time of a step since the clock was set back. `set_back` is
+    by how much, or zero.
     """
-    rules = rules_of(step.zone)
-    stale = step.jobs.of_other_zone(rules, limit)
+    stale = step.jobs.planned_with(stale_rules, limit) if stale_rules else []
     if set_back:
-        stale += step.jobs.planned_ahead(latest, rules, limit - len(stale))
-    moves = [policy.correct(job, step.zone, latest, set_back) for job in stale]
+        stale += step.jobs.planned_ahead(latest, limit - len(stale), stale_rules)
+    moves = [policy.correct(job, step.zone_of(job.spec), latest, set_back) for job in stale]
     move(step, moves)
     jobs = [move.job for move in moves]
     update_is_done(step, jobs)

@@ -22,7 +22,7 @@ _BATCH = 500
 
 def create_job(step: Step, spec: Spec) -> Job:
     spec = _complete(step, spec, before=None)
-    job = policy.new_job(str(uuid4()), spec, step.zone, step.now)
+    job = policy.new_job(str(uuid4()), spec, step.zone_of(spec), step.now)
     _check_children(step, job, ())
     step.jobs.add(job)
     # No job names a new one, so its parents alone close no cycle.
@@ -37,7 +37,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
     before = step.jobs.resolve(given)
     policy.check_unchanged(before, digests)
     spec = _complete(step, revise(before.spec), before.spec)
-    move = policy.replan(before, spec, step.zone, step.now)
+    move = policy.replan(before, spec, step.zone_of(spec), step.now, step.zone_of(before.spec))
     job = move.job
     _check_children(step, job, before.spec.parents)
     step.jobs.save(job)
@@ -56,13 +56,13 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
 def _resume(step: Step, job: Job) -> None:
     step.runs.resume(job.id, policy.waiting_for_turn(job.spec, is_busy=True))
     # A job of another zone will be planned again, which also claims its missed slots.
-    if job.next_due and job.next_due <= step.now and not policy.is_of_other_zone(job, step.zone):
+    if job.next_due and job.next_due <= step.now and not policy.is_of_other_zone(job, step.zone_of(job.spec)):
         plans.claim(step, [job], watching_since=step.now)
 
 
 def _complete(step: Step, spec: Spec, before: Spec | None) -> Spec:
     """Return the spec with names replaced by ids. Raises Invalid if its parts contradict each other."""
-    policy.check(spec, step.zone)
+    policy.check(spec, step.zone_of(spec))
     # A job whose pool is no longer configured can still be changed, and above all disabled.
     is_new = before is None or spec.pool != before.pool
     if is_new and spec.pool and spec.pool not in step.pools:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta, tzinfo
 
 import msgspec
 
-from kala.core.job import Job
+from kala.core.job import Job, Spec
 from kala.core.limits import FOLLOWERS
 from kala.core.run import Run
 from kala.engine.capacity import Capacity
 from kala.engine.effects import Effects
 from kala.store.store import Session
+from kala.zone import named_zone
 
 
 class Leftovers(msgspec.Struct):
@@ -53,6 +54,7 @@ class Step:
         """`zone` is the server's; `pools` has the sizes of the pools."""
         self.jobs = session.jobs
         self.counts = session.counts
+        self.boots = session.boots
         self.runs = session.runs
         self.dependencies = session.dependencies
         self.answers = session.answers
@@ -88,6 +90,14 @@ class Step:
             raise
         effects.merge(self.effects)
         self.effects = effects
+
+    def zone_of(self, spec: Spec) -> tzinfo:
+        """Return the zone that a job's schedule is in."""
+        return self.zone_named(spec.timezone)
+
+    def zone_named(self, name: str) -> tzinfo:
+        """Return a zone by its name, the server's for ""."""
+        return named_zone(name) if name else self.zone
 
     def run_started(self, run: Run, job: Job) -> None:
         """Note a run that is written as running: its command starts after the commit."""

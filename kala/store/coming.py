@@ -10,12 +10,15 @@ from kala.store.statements import Statements
 
 # The enabled jobs that are due before an instant, earliest first.
 _NEXT = """
-    SELECT id, name, next_due, slots_started, [field_of_spec schedule] FROM job [index job_due]
+    SELECT id, name, next_due, slots_started, [field_of_spec schedule], [field_of_spec timezone]
+    FROM job [index job_due]
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due >= ? AND next_due < ? ORDER BY next_due, seq LIMIT ?
 """
-# The same without the names, which take as long to read as all the rest.
+# The same without the names, which take as long to read as all the rest, where no H in a schedule depends on them.
 _SLOTS = """
-    SELECT next_due, slots_started, [field_of_spec schedule] FROM job [index job_due]
+    SELECT next_due, slots_started, [field_of_spec schedule], [field_of_spec timezone],
+        CASE WHEN [field_of_spec schedule] LIKE '%H%' AND [field_of_spec schedule] NOT LIKE 'R%' THEN name ELSE '' END
+    FROM job [index job_due]
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due >= ? AND next_due < ? ORDER BY next_due, seq LIMIT ?
 """
 
@@ -28,6 +31,7 @@ class ComingJob(msgspec.Struct, frozen=True):
     first: int
     started: int
     schedule: str
+    timezone: str
 
 
 class Coming:
@@ -39,9 +43,15 @@ class Coming:
     def jobs(self, since: int, until: int, limit: int) -> list[ComingJob]:
         """Return the jobs that are due next, earliest first."""
         rows = self._sql(_NEXT, (since, until, limit)).fetchall()
-        return [ComingJob(job_id, name, first, started, text or "") for job_id, name, first, started, text in rows]
+        return [
+            ComingJob(job_id, name, first, started, text or "", zone or "")
+            for job_id, name, first, started, text, zone in rows
+        ]
 
-    def slots(self, since: int, until: int, limit: int) -> Sequence[tuple[int, int, Any]]:
-        """Return the next slot of each of these jobs, how many runs it has started, and its schedule, None for none."""
-        rows: list[tuple[int, int, Any]] = self._sql(_SLOTS, (since, until, limit)).fetchall()
+    def slots(self, since: int, until: int, limit: int) -> Sequence[tuple[int, int, Any, Any, str]]:
+        """Return when each of these jobs is due next, how many runs it has started, and its schedule and time zone.
+
+        They are None for none. The last value is the job's name where an H in its schedule depends on it.
+        """
+        rows: list[tuple[int, int, Any, Any, str]] = self._sql(_SLOTS, (since, until, limit)).fetchall()
         return rows

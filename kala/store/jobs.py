@@ -12,7 +12,7 @@ from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
 from kala.core.summary import JobState
 from kala.store.dependencies import Dependencies
-from kala.store.dialect import trigger_dropped
+from kala.store.dialect import id_list, trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.job_states import in_states
 from kala.store.revision import Revision
@@ -21,8 +21,8 @@ from kala.store.tags import Tags, have_all
 
 # The columns that _job() reads; the last one is the ids of the children, in order of creation.
 _COLUMNS = """
-    job.id, job.spec, job.created_at, job.next_due, job.slots_started, job.last_wall, job.claimed_until, job.next_wall,
-    job.zone_rules, job.is_done,
+    job.id, job.spec, job.created_at, job.next_due, job.next_slot, job.slots_started, job.last_wall, job.claimed_until,
+    job.next_wall, job.zone_rules, job.is_done,
     job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
     (SELECT [joined child_id] FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
@@ -31,32 +31,37 @@ _COLUMNS = """
 _GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
 # The jobs with these ids.
 _GET_MANY = f"SELECT {_COLUMNS} FROM job WHERE id IN [job_ids ?]"
-# The enabled jobs due by an instant, earliest first, of those planned with these zone rules.
+# The enabled jobs due by an instant, earliest first, except those planned with one of these zone rules.
 _DUE = f"""
     SELECT {_COLUMNS} FROM job [index job_due]
-    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ? AND (zone_rules IS NULL OR zone_rules = ?)
+    WHERE disabled = 0 AND next_due IS NOT NULL AND next_due <= ?
+        AND (zone_rules IS NULL OR zone_rules NOT IN [job_ids ?])
     ORDER BY next_due, seq LIMIT ?
 """
-# Jobs planned with other zone rules. Two ranges, because an index does not serve `!=`.
-_OF_OTHER_ZONE = f"""
-    SELECT {_COLUMNS} FROM job WHERE seq IN (
-        SELECT seq FROM job [index job_zone] WHERE zone_rules < ?
-        UNION ALL SELECT seq FROM job [index job_zone] WHERE zone_rules > ?
-        LIMIT ?)
+# The zone rules that plans were made with, each once: a few steps in the index, however many jobs there are.
+_ZONE_RULES = """
+    WITH RECURSIVE found (rules) AS (
+        SELECT min(zone_rules) FROM job [index job_zone] WHERE zone_rules IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(zone_rules) FROM job [index job_zone] WHERE zone_rules > rules)
+        FROM found WHERE rules IS NOT NULL)
+    SELECT rules FROM found WHERE rules IS NOT NULL
 """
-# Jobs planned with these zone rules by a clock that was ahead of an instant.
+# Jobs planned with one of these zone rules.
+_PLANNED_WITH = f"SELECT {_COLUMNS} FROM job [index job_zone] WHERE zone_rules IN [job_ids ?] LIMIT ?"
+# Jobs planned by a clock that was ahead of an instant, except those planned with one of these zone rules.
 _PLANNED_AHEAD = f"""
     SELECT {_COLUMNS} FROM job [index job_claimed]
-    WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules = ?) LIMIT ?
+    WHERE claimed_until > ? AND (zone_rules IS NULL OR zone_rules NOT IN [job_ids ?]) LIMIT ?
 """
 # The latest instant up to which slots were claimed.
 _LAST_CLAIM = "SELECT max(claimed_until) FROM job [index job_claimed] WHERE claimed_until IS NOT NULL"
 # The earliest instant at which an enabled job is due.
 _NEXT_DUE = "SELECT min(next_due) FROM job [index job_due] WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
-    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, slots_started, last_wall,
-        claimed_until, next_wall, zone_rules, created_at, rev, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, next_slot, slots_started,
+        last_wall, claimed_until, next_wall, zone_rules, created_at, rev, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # Write what the user decides about a job; the plan and the counts stay.
 _SAVE = """
@@ -65,8 +70,8 @@ _SAVE = """
 """
 # Write when a job is due next, and what that was computed from.
 _PLAN = """
-    UPDATE job SET next_due = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?, zone_rules = ?,
-        rev = ?
+    UPDATE job SET next_due = ?, next_slot = ?, slots_started = ?, last_wall = ?, claimed_until = ?, next_wall = ?,
+        zone_rules = ?, rev = ?
     WHERE id = ?
 """
 _SET_DONE = "UPDATE job SET is_done = ?, rev = ? WHERE id IN [job_ids ?]"
@@ -206,17 +211,21 @@ class Jobs:
         """Return the jobs with these ids, by id; ids without a job are left out."""
         return {job.id: job for job in map(_job, self._sql.for_all(_GET_MANY, job_ids).fetchall())}
 
-    def due(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
-        """Return the enabled jobs due by `now`, earliest first, except those planned with other zone rules."""
-        return [_job(row) for row in self._sql(_DUE, (to_column(now), zone_rules, limit)).fetchall()]
+    def due(self, now: datetime, limit: int, stale: Iterable[str] = ()) -> list[Job]:
+        """Return the enabled jobs due by `now`, earliest first, except those planned with stale zone rules."""
+        return [_job(row) for row in self._sql(_DUE, (to_column(now), id_list(stale), limit)).fetchall()]
 
-    def of_other_zone(self, zone_rules: str, limit: int) -> list[Job]:
-        """Return jobs planned with other zone rules."""
-        return [_job(row) for row in self._sql(_OF_OTHER_ZONE, (zone_rules, zone_rules, limit)).fetchall()]
+    def zone_rules(self) -> list[str]:
+        """Return the zone rules that plans were made with."""
+        return [row[0] for row in self._sql(_ZONE_RULES).fetchall()]
 
-    def planned_ahead(self, now: datetime, zone_rules: str, limit: int) -> list[Job]:
-        """Return jobs planned with these zone rules by a clock that was ahead of `now`."""
-        return [_job(row) for row in self._sql(_PLANNED_AHEAD, (to_column(now), zone_rules, limit)).fetchall()]
+    def planned_with(self, zone_rules: Iterable[str], limit: int) -> list[Job]:
+        """Return jobs planned with one of these zone rules."""
+        return [_job(row) for row in self._sql(_PLANNED_WITH, (id_list(zone_rules), limit)).fetchall()]
+
+    def planned_ahead(self, now: datetime, limit: int, stale: Iterable[str] = ()) -> list[Job]:
+        """Return jobs planned by a clock that was ahead of `now`, except those planned with stale zone rules."""
+        return [_job(row) for row in self._sql(_PLANNED_AHEAD, (to_column(now), id_list(stale), limit)).fetchall()]
 
     def last_claim(self) -> datetime | None:
         """Return the latest instant up to which the slots of a job were claimed."""
@@ -353,17 +362,19 @@ def _spec_columns(job: Job) -> tuple[object, ...]:
 
 def _plan_columns(job: Job) -> tuple[object, ...]:
     computed_from = (to_nullable(job.last_wall), to_nullable(job.claimed_until), to_nullable(job.next_wall))
-    return (to_nullable(job.next_due), job.slots_started, *computed_from, job.zone_rules)
+    due = (to_nullable(job.next_due), to_nullable(job.next_slot))
+    return (*due, job.slots_started, *computed_from, job.zone_rules)
 
 
 def _job(row: Sequence[Any]) -> Job:
-    job_id, spec, created_at, next_due, slots_started, last_wall, claimed_until, next_wall, zone_rules, *rest = row
-    is_done, successes, errors, finished, last_success, last_error, last_attempt, children, *_ = rest
+    job_id, spec, created_at, next_due, next_slot, slots_started, last_wall, claimed_until, next_wall, *rest = row
+    zone_rules, is_done, successes, errors, finished, last_success, last_error, last_attempt, children, *_ = rest
     return Job(
         id=job_id,
         spec=_SPEC.decode(spec),
         created_at=from_column(created_at),
         next_due=from_nullable(next_due),
+        next_slot=from_nullable(next_slot),
         slots_started=slots_started,
         last_wall=from_nullable(last_wall),
         claimed_until=from_nullable(claimed_until),

@@ -286,6 +286,14 @@ _LATEST_ENDS = (
     "CREATE INDEX run_skipped ON run (ended_at) WHERE state = 'skipped'",
 )
 
+_TIME = (
+    # The slot that is due at next_due, where jitter puts it off.
+    "ALTER TABLE job ADD COLUMN next_slot INTEGER",
+    # One row with the boot that Kala last ran in: see random(4), boot_id.
+    "CREATE TABLE boot (id TEXT NOT NULL)",
+    "INSERT INTO boot VALUES ('')",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -298,6 +306,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _RUN_SEARCH,
     _HELD,
     _LATEST_ENDS,
+    _TIME,
 )
 
 

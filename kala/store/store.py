@@ -17,6 +17,7 @@ from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
 from kala.store.answers import Answers
+from kala.store.boots import Boots
 from kala.store.coming import Coming
 from kala.store.counts import Counting
 from kala.store.dependencies import Dependencies
@@ -59,6 +60,7 @@ class Session:
         self.revision = Revision()
         self.jobs = Jobs(database, self.revision)
         self.counts = Counting(database, self.revision)
+        self.boots = Boots(database)
         self.summaries = Summaries(database)
         self.dependencies = Dependencies(database, self.revision)
         self.runs = Runs(database)

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from samples import FAR, NEVER, NO_COUNTS, REMOTE, UNKNOWN
+from samples import FAR, NEVER, NO_COUNTS, REMOTE, UNKNOWN, local
 
 
 class TestReplacingAJob:
@@ -104,7 +104,7 @@ class TestPatchingAJob:
             ({"NAME": "b"}, {"name": "b"}),
             ({"owner": None}, {"owner": ""}),
             ({"retries": None, "epsilon": None}, {"retries": 0, "epsilon": ""}),
-            ({"disabled": True}, {"disabled": True, "next_run_at": NEVER}),
+            ({"disabled": True}, {"disabled": True, "next_run_at": NEVER, "next_run_local": ""}),
             ({"schedule": "R/2098-01-01T00:00:00Z/P1D"},) * 2,
             ({"id": UNKNOWN, "stats": 1, "is_done": True, "metadata": {"success_count": 5}}, {}),
         ],
@@ -113,7 +113,10 @@ class TestPatchingAJob:
         job_id = idle_api.create(owner="me@b", retries=2, epsilon="PT1H")
         before = idle_api.job(job_id)
         if "schedule" in changed:
-            changed = changed | {"next_run_at": "2098-01-01T00:00:00Z"}
+            changed = changed | {
+                "next_run_at": "2098-01-01T00:00:00Z",
+                "next_run_local": local("2098-01-01T00:00:00Z"),
+            }
         response = idle_api.ask("PATCH", f"/api/v1/job/{job_id}/", patch)
         assert response.status == 200
         assert response.json["job"] == idle_api.job(job_id) == before | changed

@@ -41,7 +41,7 @@ class TestCheckingANewJob:
             ({"retries": -1}, "retries: "),
             ({"timeout": "1h"}, "timeout: "),
             ({"pool": "nowhere"}, "pool: "),
-            ({"schedule": "R/2015-06-04T19:25:16Z/PT10S"}, "schedule: "),
+            ({"schedule": "R9/2015-06-04T19:25:16Z/PT10S"}, "schedule: "),
             ({"schedule": None, "parent_jobs": [UNKNOWN]}, "parent_jobs: "),
             ({"on_failure_job": "nobody"}, "on_failure_job: "),
             ({"user": "nobody-here"}, "user: "),

@@ -6,7 +6,7 @@ import os
 import uuid
 
 import pytest
-from samples import FAR, NEVER, NO_COUNTS, REMOTE, UNKNOWN
+from samples import FAR, NEVER, NO_COUNTS, REMOTE, UNKNOWN, local
 
 from kala.api import kinds
 from kala.core.job import FIELDS
@@ -40,6 +40,8 @@ class TestCreatingAJob:
             "resume_at_next_scheduled_time": False,
             "dependent_jobs": None,
             "next_run_at": "2099-01-01T00:00:00Z",
+            "next_run_local": local("2099-01-01T00:00:00Z"),
+            "schedule_resolved": "",
             **NO_COUNTS,
             "metadata": {**NO_COUNTS, "number_of_finished_runs": 0},
             "stats": None,

@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import json
+from datetime import UTC
 
 import pytest
 from samples import UNKNOWN
@@ -139,7 +140,7 @@ class TestListingJobs:
             monkeypatch.setattr(module, "PART_BYTES", 2000)  # less than the length of two jobs
         monkeypatch.setattr(kept_lists, "_BATCH", 1)
         ids = idle_api.create_many(7)
-        parts = job_lists.JobLists(idle_api.app._store).search(idle_api.request("listJobs")).body
+        parts = job_lists.JobLists(idle_api.app._store, lambda: UTC).search(idle_api.request("listJobs")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:
             idle_api.ask("DELETE", f"/api/v1/job/{job_id}/")

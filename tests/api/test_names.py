@@ -50,8 +50,9 @@ class TestAnUnknownName:
     @pytest.mark.parametrize(
         ("name", "advice"),
         [
-            ("cron", "use schedule, in the form R[n]/START/INTERVAL, such as R/2030-01-01T03:00:00Z/P1D"),
-            ("timezone", "use a UTC offset in schedule, such as 2030-01-01T08:00:00+01:00, or set TZ for Kala"),
+            ("cron", "use schedule, such as 30 2 * * * (cron) or R/2030-01-01T03:00:00Z/P1D"),
+            ("tz", "use timezone, such as Europe/Berlin"),
+            ("random_delay", "use jitter, the longest delay after a slot, such as PT5M"),
             ("depends", "use parent_jobs, the jobs that this job runs after"),
             ("enabled", 'use "disabled": true or false'),
             ("cwd", "use working_directory, the directory that the command starts in"),

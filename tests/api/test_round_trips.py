@@ -50,6 +50,8 @@ OTHERS = "name schedule parent_jobs on_failure_job pool memory_max cpu_quota tas
 decided = {name: of_kind(field.kind).map(in_json) for name, field in FIELDS.items() if name not in OTHERS} | {
     "env": st.dictionaries(st.sampled_from(["A", "a", "_1"]), text, max_size=3),
     "user": st.sampled_from(["", "root"]),
+    # Any other delay depends on the id.
+    "jitter": st.sampled_from(["", "PT0S"]),
     "TemplateDelimiters": st.sampled_from(["", "{{ }}", "<% %>"]),
 }
 kalas_own = {name: st.integers() for name in ("id", "stats", "metadata", "is_done", "dependent_jobs", "next_run_at")}

@@ -163,7 +163,7 @@ def test_a_lack_of_system_resources_is_503_with_the_reason(idle_api, monkeypatch
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({"cron": "30 2 * * 1-5"}, "cron: unknown field; use schedule, in the form "),
+        ({"cron": "30 2 * * 1-5"}, "cron: unknown field; use schedule, such as 30 2 * * * (cron) or "),
         (
             {"schedule": "R/2099-01-01T00:00:00Z/P1D", "Count": 1.0},
             "Count: must be a whole number between 1 and 1000, written in digits only, not 1.0",

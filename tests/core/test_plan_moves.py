@@ -39,7 +39,7 @@ def test_one_function_alone_says_when_a_job_is_due_next():
         for where, call in calls()
         if name_of(call) == "replace" and any(keyword.arg == "next_due" for keyword in call.keywords)
     }
-    assert setting == {"core/policy.py: _planned"}
+    assert setting == {"core/policy.py: _delayed"}
 
 
 def test_one_function_alone_writes_plans_and_it_writes_what_becomes_of_their_slots():

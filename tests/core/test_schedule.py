@@ -186,6 +186,10 @@ def test_the_hundredth_slot_has_not_drifted(text, hundredth):
 
 
 NOT_THE_FORM = "schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, not"
+NOT_A_SCHEDULE = (
+    "schedule: must be R[n]/START/INTERVAL, such as R/2030-01-01T08:00:00Z/PT1H, or cron, such as 30 2 * * *, "
+    "or manual, not"
+)
 NOT_A_START = "schedule: the start must be an ISO 8601 date and time, such as 2030-01-01T08:00:00Z, not"
 NOT_A_DURATION = "schedule interval: must be an ISO 8601 duration such as PT10S, PT1H30M, P1D or P1M, not"
 NO_INTERVAL = "schedule: a repeating job needs an interval, such as PT1H in R/2030-01-01T08:00:00Z/PT1H"
@@ -195,10 +199,10 @@ TOO_SHORT = "schedule: the interval must be at least one second (PT1S), not"
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", f"{NOT_THE_FORM} ''"),
-        ("tomorrow", f"{NOT_THE_FORM} 'tomorrow'"),
-        ("2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} '2030-01-01T08:00:00Z/PT1H'"),
-        ("R-1/2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} 'R-1/2030-01-01T08:00:00Z/PT1H'"),
+        ("", f"{NOT_A_SCHEDULE} ''"),
+        ("tomorrow", f"{NOT_A_SCHEDULE} 'tomorrow'"),
+        ("2030-01-01T08:00:00Z/PT1H", f"{NOT_A_SCHEDULE} '2030-01-01T08:00:00Z/PT1H'"),
+        ("R-1/2030-01-01T08:00:00Z/PT1H", f"{NOT_A_SCHEDULE} 'R-1/2030-01-01T08:00:00Z/PT1H'"),
         ("R1.5/2030-01-01T08:00:00Z/PT1H", f"{NOT_THE_FORM} 'R1.5/2030-01-01T08:00:00Z/PT1H'"),
         ("R/2030-01-01T08:00:00Z/PT1H/P1D", f"{NOT_THE_FORM} 'R/2030-01-01T08:00:00Z/PT1H/P1D'"),
         ("R//PT1H", f"{NOT_A_START} ''"),

@@ -77,6 +77,7 @@ class Kala:
     def __init__(self, folder: Path, workers: int, pools: dict[str, int]) -> None:
         self.now = NOON
         self.zone: tzinfo = UTC
+        self.boot_id = "first boot"
         self._folder = folder
         self._workers = workers
         self.pools = pools
@@ -87,7 +88,13 @@ class Kala:
         self.workers = Workers(self._workers)
         self.feed = Feed()
         self.engine = Engine(
-            self.store, self.workers, self.feed, lambda: self.zone, pools=lambda: self.pools, clock=lambda: 0.0
+            self.store,
+            self.workers,
+            self.feed,
+            lambda: self.zone,
+            pools=lambda: self.pools,
+            boot_id=self.boot_id,
+            clock=lambda: 0.0,
         )
         self.engine.recover(self.now)
 

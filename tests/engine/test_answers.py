@@ -46,7 +46,7 @@ def test_another_request_with_the_key_changes_nothing(kala):
 
 def test_a_change_that_was_refused_keeps_no_answer(kala):
     with pytest.raises(Invalid):
-        kala.ask(once(spec=msgspec.structs.replace(SPEC, schedule="R/2029-01-01T00:00:00Z/P1D")))
+        kala.ask(once(spec=msgspec.structs.replace(SPEC, schedule="R9/2029-01-01T00:00:00Z/P1D")))
     assert kept(kala) == 0
     assert not kala.ask(once()).is_repeated
 

@@ -20,7 +20,7 @@ def at(**time: float) -> datetime:
 def continuity():
     """The continuity of an engine whose plans are up to date."""
     continuity = Continuity(UTC)
-    continuity.begin(NOON, None, has_stale_zone=False)
+    continuity.begin(NOON, None)
     continuity.committed(NOON, None)
     return continuity
 
@@ -77,10 +77,10 @@ def test_only_a_zone_with_other_rules_makes_plans_stale(continuity):
 
 
 def test_a_stored_claim_an_hour_ahead_means_that_the_clock_was_set_back(continuity):
-    continuity.begin(NOON, at(hours=1), has_stale_zone=False)
+    continuity.begin(NOON, at(hours=1))
     assert (continuity.latest, continuity.stale_by) == (NOON, timedelta(hours=1))
 
 
 def test_a_stored_claim_seconds_ahead_does_not_mean_that_the_clock_was_set_back(continuity):
-    continuity.begin(NOON, at(seconds=10), has_stale_zone=False)
+    continuity.begin(NOON, at(seconds=10))
     assert (continuity.latest, continuity.stale_by) == (at(seconds=10), None)

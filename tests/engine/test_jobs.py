@@ -53,7 +53,7 @@ class TestANewJob:
         ("fields", "complaint"),
         [
             ({"schedule": HOURLY, "parents": (UNKNOWN,)}, "schedule: a job can have either a schedule or parent_jobs"),
-            ({"schedule": "R/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
+            ({"schedule": "R9/2029-01-01T13:00:00Z/PT1H"}, "schedule: .* starts in the past"),
             ({"schedule": "hourly"}, "schedule: must be R\\[n\\]/START/INTERVAL, .*, not 'hourly'"),
             ({"epsilon": "soon"}, "epsilon: must be an ISO 8601 duration .*, not 'soon'"),
             ({"parents": (UNKNOWN,)}, f"parent_jobs: no job has the id or name '{UNKNOWN}'"),
@@ -118,7 +118,7 @@ class TestAChange:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"schedule": "R/2029-01-01T13:00:00Z/PT1H"},
+            {"schedule": "R9/2029-01-01T13:00:00Z/PT1H"},
             {"parents": (UNKNOWN,), "schedule": ""},
             {"on_failure_job": UNKNOWN},
             {"epsilon": "soon"},

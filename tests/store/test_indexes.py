@@ -48,7 +48,7 @@ def plan_of(store):
 @pytest.mark.parametrize(
     ("index", "ask"),
     [
-        ("job_due", lambda session: session.jobs.due(NOON, "", 500)),
+        ("job_due", lambda session: session.jobs.due(NOON, 500, ["x"])),
         ("job_due", lambda session: session.jobs.next_due()),
         ("job_due", lambda session: session.coming.jobs(0, 1, 100)),
         ("job_due", lambda session: session.coming.slots(0, 1, 100)),
@@ -59,8 +59,8 @@ def plan_of(store):
         ("job_on_failure", lambda session: session.neighbours.edges(["1"], 9)),
         ("run_job", lambda session: session.neighbours.last_states(["1"])),
         ("run_ended", lambda session: session.retention.first_ended()),
-        ("job_zone", lambda session: session.jobs.of_other_zone("", 500)),
-        ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, "", 500)),
+        ("job_zone", lambda session: session.jobs.planned_with(["x"], 500)),
+        ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, 500, ["x"])),
         ("job_claimed", lambda session: session.jobs.last_claim()),
         ("run_queued", lambda session: session.runs.shorten_retries(NOON, NOON)),
         ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
@@ -124,10 +124,10 @@ def test_a_statement_uses_its_index(plan_of, index, ask):
     "ask",
     [
         lambda session: session.jobs.get("1"),
-        lambda session: session.jobs.due(NOON, "", 500),
+        lambda session: session.jobs.due(NOON, 500, ["x"]),
         lambda session: session.dependencies.children(["1"]),
-        lambda session: session.jobs.of_other_zone("", 500),
-        lambda session: session.jobs.planned_ahead(NOON, "", 500),
+        lambda session: session.jobs.planned_with(["x"], 500),
+        lambda session: session.jobs.planned_ahead(NOON, 500, ["x"]),
         lambda session: session.jobs.plan([JOB]),
         lambda session: session.counts.count_ends([(ENDED, True)]),
         lambda session: session.jobs.get_many(["1"]),
@@ -164,7 +164,7 @@ def test_no_statement_scans_a_table(plan_of, ask):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda session: session.jobs.due(NOON, "", 500),
+        lambda session: session.jobs.due(NOON, 500, ["x"]),
         lambda session: session.runs.ready(8),
         lambda session: session.runs.last_attempts("1", 50),
         lambda session: list(session.runs.last_attempts_from(3, "1")),

@@ -230,11 +230,11 @@ class TestWhatIsDue:
             job("long", NOON - SECOND),
             job("also now", NOON),
         )
-        assert [one.id for one in store.writer.jobs.due(NOON, "", 10)] == ["long", "now", "also now"]
+        assert [one.id for one in store.writer.jobs.due(NOON, 10)] == ["long", "now", "also now"]
 
     def test_is_limited_to_the_number_asked_for(self, store):
         add(store, *(job(str(number), NOON + number * SECOND) for number in range(5)))
-        assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, "", 2)] == ["0", "1"]
+        assert [one.id for one in store.writer.jobs.due(NOON + 9 * SECOND, 2)] == ["0", "1"]
 
     def test_next_is_the_earliest_of_the_enabled_jobs(self, store):
         add(store, job("1", NOON + SECOND), job("2", NOON, disabled=True), job("3"))

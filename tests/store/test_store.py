@@ -45,6 +45,7 @@ class TestTheSchema:
             "abd9abfc",
             "7763614e",
             "c6b6d32b",
+            "c1a18155",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):
