@@ -27,7 +27,7 @@ def wait_for_runs(job_id: str) -> list[dict]:
 
 tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 # A date that never comes: without a schedule it would run at once.
-alarm = create(name="alarm", command="echo the check failed", schedule="R0/9999-01-01T00:00:00Z")
+alarm = create(name="alarm", command="echo the check failed", schedule="manual")
 fetch = create(name="fetch", command="echo 1,2,3", schedule=f"R/{tomorrow}/P1D")
 check = create(name="check", command="echo wrong; exit 3", parent_jobs=[fetch], retries=1, on_failure_job=alarm)
 
