@@ -20,13 +20,14 @@ _SECOND = timedelta(seconds=1)
 def rules_of(zone: tzinfo) -> str:
     """Return a digest of a zone's UTC offsets from 1970 to 2100, which is equal for two zones that always agree."""
     digest = blake2b(digest_size=8)
-    before = _FIRST
-    digest.update(f"{_offset(zone, before)}".encode())
+    before, old = _FIRST, _offset(zone, _FIRST)
+    digest.update(f"{old}".encode())
     while before < _LAST:
         after = before + _STRIDE
-        if _offset(zone, before) != _offset(zone, after):
-            digest.update(f" {_change(zone, before, after)} {_offset(zone, after)}".encode())
-        before = after
+        new = _offset(zone, after)
+        if old != new:
+            digest.update(f" {_change(zone, before, after)} {new}".encode())
+        before, old = after, new
     return digest.hexdigest()
 
 
