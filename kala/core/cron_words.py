@@ -124,15 +124,25 @@ def _days(pattern: Pattern) -> str:
         return _on_weekdays(weekdays, months)
     if weekdays.is_every:
         return _on_dates(dates, months)
+    if pattern.is_either and not weekdays.plain and not _is_one_day(dates, months):
+        return f"on {listed([*_dates(dates), *_numbered_weekdays(weekdays)])} {_of_month(months)}"
     if pattern.is_either:
         return f"{_on_dates(dates, months)} and {_on_weekdays(weekdays, months)}"
     return f"{_on_dates(dates, months)}, but only {_on_weekdays(weekdays, ALL_MONTHS)}"
 
 
 def _on_dates(dates: Dates, months: int) -> str:
-    parts = _plain_dates(dates.plain) if dates.plain else []
-    if len(_members(months)) == 1 and dates.plain.bit_count() == 1 and dates == Dates(dates.plain):
+    if _is_one_day(dates, months):
         return f"on {_members(dates.plain)[0] + 1} {_month_names(months)[0]}"
+    return f"on {listed(_dates(dates))} {_of_month(months)}"
+
+
+def _is_one_day(dates: Dates, months: int) -> bool:
+    return len(_members(months)) == 1 and dates.plain.bit_count() == 1 and dates == Dates(dates.plain)
+
+
+def _dates(dates: Dates) -> list[str]:
+    parts = _plain_dates(dates.plain) if dates.plain else []
     nearest = [ordinal(date) for date in sorted(set(dates.nearest)) if date != LAST]
     if nearest:
         parts.append(f"the weekday{'s' if len(nearest) > 1 else ''} nearest the {listed(nearest)}")
@@ -140,7 +150,7 @@ def _on_dates(dates: Dates, months: int) -> str:
         parts.append("the last day")
     if LAST in dates.nearest:
         parts.append("the last weekday")
-    return f"on {listed(parts)} {_of_month(months)}"
+    return parts
 
 
 def _plain_dates(plain: int) -> list[str]:
@@ -161,15 +171,18 @@ def _on_weekdays(weekdays: Weekdays, months: int) -> str:
     if weekdays.plain:
         within = "" if months == ALL_MONTHS else f" {_in_months(months)}"
         parts.append(f"{_plain_weekdays(weekdays.plain)}{within}")
+    if weekdays.numbered:
+        parts.append(f"on {listed(_numbered_weekdays(weekdays))} {_of_month(months)}")
+    return listed(parts)
+
+
+def _numbered_weekdays(weekdays: Weekdays) -> list[str]:
     by_day: dict[int, list[int]] = {}
     for day, number in sorted(set(weekdays.numbered), key=lambda one: (one[0], one[1] or 6)):
         by_day.setdefault(day, []).append(number)
-    if by_day:
-        named = [
-            f"the {listed([_NUMBERS[number] for number in numbers])} {WEEKDAYS[day]}" for day, numbers in by_day.items()
-        ]
-        parts.append(f"on {listed(named)} {_of_month(months)}")
-    return listed(parts)
+    return [
+        f"the {listed([_NUMBERS[number] for number in numbers])} {WEEKDAYS[day]}" for day, numbers in by_day.items()
+    ]
 
 
 def _plain_weekdays(plain: int) -> str:

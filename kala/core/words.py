@@ -50,7 +50,9 @@ def _every(plan: Every, where: str) -> str:
 
 
 def _in_all(plan: Every) -> str:
-    return "" if plan.runs is None else f", {plan.runs:,} times in all"
+    if plan.runs is None:
+        return ""
+    return f", {'twice' if plan.runs == 2 else f'{plan.runs:,} times'} in all"
 
 
 def _elapsed(time: timedelta) -> list[str]:

@@ -336,7 +336,7 @@ def test_the_sentence_for_an_interval_says_its_start_its_length_and_how_often(st
     sentence = describe_schedule(plan)
     when = r"(?P<date>\d+ \w+ \d+)"
     clock = r"at (?P<clock>[\d:.]+) \((?P<zone>UTC\S*)\)"
-    often = r"(?:, (?P<often>[\d,]+) times in all)?"
+    often = r"(?:, (?P<often>[\d,]+ times|twice) in all)?"
     match = (
         re.fullmatch(rf"Once, on {when} {clock}", sentence)
         or re.fullmatch(rf"Every (?P<every>.*?)(?: on (?P<weekday>\w+)s)? {clock} from {when}{often}", sentence)
@@ -353,6 +353,7 @@ def test_the_sentence_for_an_interval_says_its_start_its_length_and_how_often(st
         return
     every = match["every"] if match["every"][0].isdigit() else f"1 {match['every']}"
     assert duration_of(every) == duration.parse(interval, "")
-    assert (match["often"] and int(match["often"].replace(",", ""))) == (None if repeats is None else repeats + 1)
+    runs = {None: None, "twice": 2}.get(match["often"]) or (match["often"] and int(re.sub(r"\D", "", match["often"])))
+    assert runs == (None if repeats is None else repeats + 1)
     if match.groupdict().get("weekday"):
         assert match["weekday"] == f"{start:%A}"
