@@ -102,7 +102,15 @@ _SHOWN: list[Any] = [
     system_schema.Upcoming(
         _ENDED,
         _ENDED + timedelta(hours=21),
-        [system_schema.UpcomingJob(_JOB.id, "backup", count=2, slots=[_SLOT + timedelta(hours=8 * n) for n in (1, 2)])],
+        [
+            system_schema.UpcomingJob(
+                _JOB.id,
+                "backup",
+                "Every 8 hours from 1 January 2030 at 03:00 (UTC)",
+                count=2,
+                slots=[_SLOT + timedelta(hours=8 * n) for n in (1, 2)],
+            )
+        ],
         has_more=False,
     ),
     system_schema.System(
@@ -136,6 +144,7 @@ _SHOWN: list[Any] = [
                 owner="ops@example.org",
                 tags=("nightly",),
                 schedule=_JOB.spec.schedule,
+                sentence="Every day at 03:00 (UTC) from 1 January 2030",
                 next_run_at=_JOB.next_due,
                 disabled=False,
                 is_done=False,

@@ -17,6 +17,7 @@ from kala.api.parameters import Kind
 from kala.core.errors import Invalid
 from kala.core.job import Job
 from kala.core.summary import JobSummary
+from kala.core.words import describe_job
 from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
@@ -90,10 +91,12 @@ class JobLists:
         with self._store.reading() as session:
             jobs, last = session.summaries.page(wanted, keys, after, limit=limit, recent=query["recent"])
             total = _total(session, wanted) if query["count"] else None
+        zone = self._zone()
+        shown = [_summary_view(job, zone) for job in jobs]
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
         total = _MOST_COUNTED if is_capped else total
-        return schema.Summaries(list(map(_summary_view, jobs)), following, total, is_capped)
+        return schema.Summaries(shown, following, total, is_capped)
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:
@@ -130,7 +133,7 @@ def _written(cursor: _Cursor) -> str:
     return base64.urlsafe_b64encode(_encode(cursor)).decode().rstrip("=")
 
 
-def _summary_view(job: JobSummary) -> schema.Summary:
+def _summary_view(job: JobSummary, zone: tzinfo) -> schema.Summary:
     last = job.last_run
     return schema.Summary(
         id=job.id,
@@ -138,6 +141,15 @@ def _summary_view(job: JobSummary) -> schema.Summary:
         owner=job.owner,
         tags=job.tags,
         schedule=job.schedule,
+        sentence=describe_job(
+            job.schedule,
+            views.zone_of(job.timezone, zone),
+            name=job.name,
+            is_own_zone=bool(job.timezone),
+            jitter=job.jitter,
+            parents=job.parents,
+            needs_all_parents=job.needs_all_parents,
+        ),
         next_run_at=job.next_due,
         disabled=job.is_disabled,
         is_done=job.is_done,

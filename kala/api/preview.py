@@ -8,11 +8,11 @@ from typing import Any
 from kala.api import fields, job_input, schema, views
 from kala.api.names import by_name
 from kala.api.parameters import Time
-from kala.core import duration, policy, schedule
+from kala.core import policy, schedule
 from kala.core.change_words import describe_changes
 from kala.core.job import Command, Spec
 from kala.core.plan import plan_of
-from kala.core.words import describe_duration, describe_schedule
+from kala.core.words import describe_job
 
 _SLOTS = 10
 _MOST_SLOTS = 1000
@@ -47,7 +47,7 @@ def preview(given: dict[str, Any], server: tzinfo, now: datetime) -> schema.Slot
     return schema.Slots(
         slots=found,
         local=[views.local_time(slot, zone) for slot in found],
-        sentence=describe_schedule(plan, str(zone)) + _later(spec),
+        sentence=describe_job(text, zone, name=spec.name, is_own_zone=bool(name), jitter=spec.jitter),
         timezone=str(zone),
         resolved=schedule.resolved(text, spec.name),
         clock_changes=[schema.ClockChange(change.at, change.effect) for change in changes],
@@ -57,10 +57,6 @@ def preview(given: dict[str, Any], server: tzinfo, now: datetime) -> schema.Slot
 def _checked(given: dict[str, Any]) -> dict[str, Any]:
     found = by_name("", given, _FIELDS)
     return {name: _FIELDS[name](field, value) for name, (field, value) in found.items() if value is not None}
-
-
-def _later(spec: Spec) -> str:
-    return f", up to {describe_duration(duration.parse(spec.jitter, 'jitter'))} later" if spec.jitter else ""
 
 
 def _slots(plan: schedule.Schedule, after: datetime) -> Iterator[datetime]:

@@ -282,6 +282,7 @@ class Summary(msgspec.Struct, frozen=True):
     owner: str
     tags: tuple[str, ...]
     schedule: str
+    sentence: Annotated[str, _said("When the job runs, in words.")]
     next_run_at: Annotated[Time | None, _said("`null` if nothing is due, and for a disabled job.")]
     disabled: bool
     is_done: bool

@@ -110,10 +110,11 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class UpcomingJob(msgspec.Struct, frozen=True):
-    """A job, how many slots it has in the period, and the first of them."""
+    """A job, its schedule in words, how many slots it has in the period, and the first of them."""
 
     id: str
     name: str
+    sentence: str
     count: int
     slots: list[datetime]
 

@@ -13,6 +13,7 @@ from kala.core.duration import Duration
 from kala.core.errors import Invalid
 from kala.core.instants import rfc3339
 from kala.core.upcoming import StepCounts
+from kala.core.words import describe_job
 from kala.store.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,22 +40,16 @@ class UpcomingRoutes:
         return json(schema.Upcoming(now, until, jobs, has_more, self._steps(now, until, step) if step else None))
 
     def _jobs(self, now: datetime, until: datetime, limit: int, per_job: int) -> tuple[list[schema.UpcomingJob], bool]:
-        zone, end = self._zone(), _number(until)
+        server, end = self._zone(), _number(until)
         with self._store.reading() as session:
             found = session.coming.jobs(_number(now), end, limit + 1)
         jobs = []
         for job in found[:limit]:
-            slots = upcoming.coming(
-                job.schedule,
-                zone_of(job.timezone, zone),
-                job.first,
-                end,
-                job.started,
-                name=job.name,
-                is_own_zone=bool(job.timezone),
-            )
+            zone, is_own = zone_of(job.timezone, server), bool(job.timezone)
+            slots = upcoming.coming(job.schedule, zone, job.first, end, job.started, name=job.name, is_own_zone=is_own)
+            sentence = describe_job(job.schedule, zone, name=job.name, is_own_zone=is_own, jitter=job.jitter)
             first = [upcoming.instant(slot) for slot in slots[:per_job]]
-            jobs.append(schema.UpcomingJob(job.id, job.name, len(slots), first))
+            jobs.append(schema.UpcomingJob(job.id, job.name, sentence, len(slots), first))
         return jobs, len(found) > limit
 
     def _steps(self, now: datetime, until: datetime, step: int) -> schema.UpcomingSteps:

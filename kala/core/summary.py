@@ -46,13 +46,20 @@ class LastRun(msgspec.Struct, frozen=True):
 
 
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list shows of a job. `recent` is how the latest runs ended, the newest first."""
+    """What a list shows of a job. `recent` is how the latest runs ended, the newest first.
+
+    `parents` is how many it has, where 2 stands for several.
+    """
 
     id: str
     name: str
     owner: str
     tags: tuple[str, ...]
     schedule: str
+    timezone: str
+    jitter: str
+    parents: int
+    needs_all_parents: bool
     next_due: datetime | None
     is_disabled: bool
     is_done: bool

@@ -1,16 +1,49 @@
 """What schedules and durations mean, as sentences for people, the same in the API, the CLI and on pages."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 
-from kala.core import cron_words
+from kala.core import cron_words, duration, schedule
 from kala.core.cron import Cron
 from kala.core.duration import Duration
 from kala.core.phrases import WEEKDAYS, counted, day_of, listed
-from kala.core.schedule import Every, Never, Once, Schedule
+from kala.core.schedule import MANUAL, Every, Never, Once, Schedule
 
 _UNITS = (("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)), ("second", timedelta(seconds=1)))
 # People say 90 minutes, and 100 hours, rather than 1 hour and 30 minutes, or 4 days and 4 hours.
 _LARGE = 120
+
+
+def describe_job(
+    text: str,
+    zone: tzinfo,
+    *,
+    name: str = "",
+    is_own_zone: bool = False,
+    jitter: str = "",
+    parents: int = 0,
+    needs_all_parents: bool = False,
+) -> str:
+    """Return when a job runs, in a sentence without a period. The first four are those of `schedule.parse`."""
+    if parents:
+        if parents == 1:
+            return "After its parent succeeds"
+        return "After all of its parents succeed" if needs_all_parents else "After any of its parents succeeds"
+    if not text:
+        return "Once, when it is created"
+    # The name matters to an H only; without it, jobs with equal schedules share an entry of the cache.
+    has_name = "H" in text.upper() and not text.startswith("R")
+    return _of_schedule(text, zone, name if has_name else "", is_own_zone, jitter)
+
+
+# To make a sentence takes four times as long as the rest of a job's summary. So those of ten thousand jobs are kept; an
+# entry takes about half a kilobyte.
+@lru_cache(maxsize=16_384)
+def _of_schedule(text: str, zone: tzinfo, name: str, is_own_zone: bool, jitter: str) -> str:
+    when = describe_schedule(schedule.parse(text, zone, name, is_own_zone=is_own_zone), str(zone))
+    if not jitter or text.lower() == MANUAL:
+        return when
+    return f"{when}, up to {describe_duration(duration.parse(jitter, 'jitter'))} later"
 
 
 def describe_schedule(plan: Schedule, zone: str = "") -> str:
@@ -18,7 +51,7 @@ def describe_schedule(plan: Schedule, zone: str = "") -> str:
     if isinstance(plan, Cron):
         return f"{cron_words.sentence(plan.pattern)} ({zone or plan.zone})"
     if isinstance(plan, Never):
-        return "Once after each boot" if plan.at_boot else "Only when started by hand or by another job"
+        return "At boot" if plan.at_boot else "By hand or by another job"
     where = f"({zone or plan.start.tzinfo})" if plan.is_local else f"({plan.start.tzinfo})"
     if isinstance(plan, Once):
         return f"Once, on {day_of(plan.start)} at {_time(plan.start)} {where}"

@@ -10,7 +10,8 @@ from kala.store.statements import Statements
 
 # The enabled jobs that are due before an instant, earliest first.
 _NEXT = """
-    SELECT id, name, next_due, slots_started, [field_of_spec schedule], [field_of_spec timezone]
+    SELECT id, name, next_due, slots_started, [field_of_spec schedule], [field_of_spec timezone],
+        [field_of_spec jitter]
     FROM job [index job_due]
     WHERE disabled = 0 AND next_due IS NOT NULL AND next_due >= ? AND next_due < ? ORDER BY next_due, seq LIMIT ?
 """
@@ -32,6 +33,7 @@ class ComingJob(msgspec.Struct, frozen=True):
     started: int
     schedule: str
     timezone: str
+    jitter: str
 
 
 class Coming:
@@ -44,8 +46,8 @@ class Coming:
         """Return the jobs that are due next, earliest first."""
         rows = self._sql(_NEXT, (since, until, limit)).fetchall()
         return [
-            ComingJob(job_id, name, first, started, text or "", zone or "")
-            for job_id, name, first, started, text, zone in rows
+            ComingJob(job_id, name, first, started, text or "", zone or "", jitter or "")
+            for job_id, name, first, started, text, zone, jitter in rows
         ]
 
     def slots(self, since: int, until: int, limit: int) -> Sequence[tuple[int, int, Any, Any, str]]:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 from peewee import SQL, Database
 
+from kala.core.job import ParentsMode
 from kala.core.run import State, Waiting
 from kala.core.summary import JobSummary, LastRun, Overview
 from kala.store.counts import LETTERS
@@ -116,7 +117,12 @@ class _Shown(msgspec.Struct, frozen=True):
     """The parts of a Spec that a list shows; to decode the rest takes much longer."""
 
     schedule: str = ""
+    timezone: str = ""
+    jitter: str = ""
     tags: tuple[str, ...] = ()
+    # Not decoded: a job can have a thousand, and a list only tells whether it has one or several.
+    parents: msgspec.Raw = msgspec.Raw(b"")
+    parents_mode: ParentsMode = ParentsMode.ANY
 
 
 _SHOWN = msgspec.json.Decoder(_Shown)
@@ -216,6 +222,10 @@ def _summary(row: Sequence[Any], *, is_running: bool, is_queued: bool) -> JobSum
         owner=owner,
         tags=shown.tags,
         schedule=shown.schedule,
+        timezone=shown.timezone,
+        jitter=shown.jitter,
+        parents=1 + (b'","' in bytes(shown.parents)) if shown.parents else 0,
+        needs_all_parents=shown.parents_mode is ParentsMode.ALL,
         next_due=None if disabled else from_nullable(next_due),
         is_disabled=bool(disabled),
         is_done=bool(is_done),

@@ -22,6 +22,7 @@ class TestAListOfSummaries:
                     "owner": "ann@example.org",
                     "tags": ["nightly", "db"],
                     "schedule": FAR,
+                    "sentence": "Every hour from 1 January 2099 at 00:00 (UTC)",
                     "next_run_at": "2099-01-01T00:00:00Z",
                     "disabled": False,
                     "is_done": False,
@@ -33,6 +34,28 @@ class TestAListOfSummaries:
             ],
             "next_after": None,
         }
+
+    def test_says_when_each_job_runs(self, idle_api):
+        nightly = {"schedule": "30 2 * * 1-5", "timezone": "Europe/Berlin", "jitter": "PT10M"}
+        first, second = idle_api.create(name="backup", **nightly), idle_api.create(name="by hand", schedule="manual")
+        idle_api.create(name="one parent", schedule=None, parent_jobs=[first])
+        idle_api.create(name="any parent", schedule=None, parent_jobs=[first, second])
+        idle_api.create(name="all parents", schedule=None, parent_jobs=[first, second], parents_mode="all")
+        idle_api.create(name="at once", schedule=None)
+        assert {job["name"]: job["sentence"] for job in idle_api.ask("GET", ALL).json["jobs"]} == {
+            "backup": "At 02:30 on weekdays (Europe/Berlin), up to 10 minutes later",
+            "by hand": "By hand or by another job",
+            "one parent": "After its parent succeeds",
+            "any parent": "After any of its parents succeeds",
+            "all parents": "After all of its parents succeed",
+            "at once": "Once, when it is created",
+        }
+
+    def test_says_the_minute_that_an_h_stands_for(self, idle_api):
+        for name in ("backup", "report"):
+            idle_api.create(name=name, schedule="H H * * *", timezone="UTC")
+        sentences = {job["sentence"] for job in idle_api.ask("GET", ALL).json["jobs"]}
+        assert sentences == {"At 20:38 every day (UTC)", "At 03:24 every day (UTC)"}
 
     def test_shows_how_the_last_runs_ended(self, api):
         job_id = api.create(schedule=None, command="false")

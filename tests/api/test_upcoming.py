@@ -26,11 +26,20 @@ def test_jobs_are_listed_by_when_they_are_due(idle_api):
     idle_api.create(name="later", schedule=f"R0/{hour(30)}")
     idle_api.create(name="off", schedule=f"R0/{hour(1)}", disabled=True)
     told = upcoming(idle_api, f"?until={hour(6)}&per_job=2")
+    once_said, hourly_said = [job.pop("sentence") for job in told["jobs"]]
     assert told["jobs"] == [
         {"id": once, "name": "once", "count": 1, "slots": [hour(1)]},
         {"id": hourly, "name": "hourly", "count": 4, "slots": [hour(2), hour(3)]},
     ]
+    assert once_said.startswith("Once, on ")
+    assert hourly_said.startswith("Every hour from ")
     assert (told["until"], told["has_more"], "histogram" in told) == (hour(6), False, False)
+
+
+def test_the_sentence_of_a_job_names_its_zone_and_its_jitter(idle_api):
+    idle_api.create(schedule="0 * * * *", timezone="Europe/Berlin", jitter="PT5M")
+    [job] = upcoming(idle_api)["jobs"]
+    assert job["sentence"] == "Every hour (Europe/Berlin), up to 5 minutes later"
 
 
 def test_a_list_that_is_cut_says_so(idle_api):

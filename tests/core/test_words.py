@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kala.core import cron, duration, schedule
-from kala.core.words import describe_duration, describe_schedule
+from kala.core.words import describe_duration, describe_job, describe_schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -273,6 +273,31 @@ def test_the_zone_is_named_as_the_caller_names_it():
     local, elsewhere = "R0/2030-01-01T08:00:00", "R0/2030-01-01T08:00:00Z"
     assert describe_schedule(schedule.parse(local, BERLIN), "CET") == "Once, on 1 January 2030 at 08:00 (CET)"
     assert describe_schedule(schedule.parse(elsewhere, BERLIN), "CET") == "Once, on 1 January 2030 at 08:00 (UTC)"
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "sentence"),
+    [
+        ("30 2 * * *", {}, "At 02:30 every day (Europe/Berlin)"),
+        ("30 2 * * *", {"jitter": "PT10M"}, "At 02:30 every day (Europe/Berlin), up to 10 minutes later"),
+        ("H H * * *", {"name": "backup"}, "At 20:38 every day (Europe/Berlin)"),
+        ("H H * * *", {"name": "report"}, "At 03:24 every day (Europe/Berlin)"),
+        ("R/2030-01-01T08:00:00Z/P1D", {}, "Every day at 08:00 (UTC) from 1 January 2030"),
+        ("R/2030-01-01T08:00:00Z/P1D", {"is_own_zone": True}, "Every day at 09:00 (Europe/Berlin) from 1 January 2030"),
+        ("@reboot", {}, "At boot"),
+        ("@reboot", {"jitter": "PT5M"}, "At boot, up to 5 minutes later"),
+        ("manual", {}, "By hand or by another job"),
+        ("Manual", {"jitter": "PT5M"}, "By hand or by another job"),
+        ("", {}, "Once, when it is created"),
+        ("", {"parents": 1}, "After its parent succeeds"),
+        ("", {"parents": 1, "needs_all_parents": True}, "After its parent succeeds"),
+        ("", {"parents": 2}, "After any of its parents succeeds"),
+        ("", {"parents": 2, "needs_all_parents": True}, "After all of its parents succeed"),
+        ("manual", {"parents": 1}, "After its parent succeeds"),
+    ],
+)
+def test_when_a_job_runs_is_said_of_every_kind_of_job(text, fields, sentence):
+    assert describe_job(text, BERLIN, **fields) == sentence
 
 
 @pytest.mark.parametrize(
