@@ -1,7 +1,7 @@
 """An action on many jobs in one request. Each job is changed for itself; what is impossible is reported, job by job."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -11,14 +11,16 @@ import msgspec
 from kala.api import fields
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json
+from kala.api.idempotency import Keyed, response_of
 from kala.api.names import by_name
 from kala.api.schema import Bulk, BulkAction, BulkFailure, BulkFilter, BulkResult
-from kala.core.errors import Conflict, Invalid, KalaError, NotFound
+from kala.core.errors import Busy, Conflict, Invalid, KalaError, NotFound
 from kala.core.foreign import presentable
 from kala.core.limits import BULK, TAG, TAGS
 from kala.core.summary import JobState
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRuns, Change, DeleteJob, StartJob, UpdateJob
+from kala.store.answers import Answer
 from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 
@@ -37,6 +39,14 @@ _MESSAGES: dict[BulkAction, Callable[[str], Change[Any]]] = {
 logger = logging.getLogger("kala.api")
 
 
+class _Task(msgspec.Struct, frozen=True):
+    """What a request does: an action on these jobs. `failed` has the errors of the jobs that do not exist."""
+
+    action: BulkAction
+    job_ids: list[str]
+    failed: dict[str, str]
+
+
 class BulkRoutes:
     """The handler of `/api/v1/job/bulk/`."""
 
@@ -45,41 +55,70 @@ class BulkRoutes:
         self._store = store
 
     def carry_out(self, request: Request) -> Response:
-        wanted = _parse(parse_object(request.body))
+        keyed = Keyed.of(request, "bulk")
         with self._store.reading() as session:
-            job_ids, failed = _selected(session, wanted)
-        found = len(job_ids) + len(failed)
-        if wanted.expect not in (None, found):
-            raise Conflict(f"expect: {found:,} jobs are selected, not {wanted.expect:,}; check them, then try again")
-        done = self._do(_MESSAGES[wanted.action], job_ids, failed)
+            kept = keyed.kept(session) if keyed else None
+            # In the same transaction, so that the jobs are selected as they were before the first change of a request
+            # with this key: another thread may be carrying it out.
+            task = None if kept else _task(session, _parse(parse_object(request.body)))
+        if keyed is None:
+            assert task is not None
+            return json(self._do(task, None))
+        kept = kept or self._engine.call(keyed.begin(msgspec.json.encode(task)))
+        if kept.is_in_progress:
+            result = self._do(msgspec.json.decode(kept.body, type=_Task), keyed)
+            kept = self._engine.call(keyed.end(json(result)))
+        return response_of(kept)
+
+    def _do(self, task: _Task, keyed: Keyed | None) -> BulkResult:
+        failed = dict(task.failed)
+        done = self._change(task, keyed, failed)
         logger.info(
             "bulk request: %s carried out for %s jobs, failed for %s",
-            wanted.action,
+            task.action,
             done,
             len(failed),
-            extra={"fields": {"action": "bulk", "what": wanted.action, "jobs": done, "failed": len(failed)}},
+            extra={"fields": {"action": "bulk", "what": task.action, "jobs": done, "failed": len(failed)}},
         )
-        failures = [BulkFailure(given, presentable(str(error))) for given, error in failed.items()]
-        return json(BulkResult(wanted.action, done, failures))
+        return BulkResult(task.action, done, [BulkFailure(given, error) for given, error in failed.items()])
 
-    def _do(self, message: Callable[[str], Change[Any]], job_ids: list[str], failed: dict[str, KalaError]) -> int:
-        """Return for how many jobs the action was carried out, and add the errors of the others to `failed`."""
+    def _change(self, task: _Task, keyed: Keyed | None, failed: dict[str, str]) -> int:
+        """Return for how many jobs the action was carried out, and add the errors of the others to `failed`.
+
+        With a key, Busy ends it: the same request, sent again, does the rest.
+        """
         deleted: set[str] = set()
         done = 0
-        for start in range(0, len(job_ids), _AT_ONCE):
-            some = [job_id for job_id in job_ids[start : start + _AT_ONCE] if job_id not in deleted]
-            done += min(_AT_ONCE, len(job_ids) - start) - len(some)
-            errors: dict[str, KalaError] = {}
-            for job_id, answer in zip(some, self._engine.call_all(list(map(message, some))), strict=True):
+        for start in range(0, len(task.job_ids), _AT_ONCE):
+            part = task.job_ids[start : start + _AT_ONCE]
+            some = [job_id for job_id in part if job_id not in deleted]
+            done += len(part) - len(some)
+            errors: dict[str, str] = {}
+            messages = [_message(task.action, job_id, keyed) for job_id in some]
+            for job_id, answer in zip(some, self._engine.call_all(messages), strict=True):
+                if keyed and isinstance(answer, Busy):
+                    raise answer
                 if isinstance(answer, KalaError):
-                    errors[job_id] = answer
-                elif isinstance(answer, dict):
+                    errors[job_id] = _sentence(answer)
+                else:
                     # A job is deleted together with its descendants, which can be selected, too.
-                    deleted.update(answer)
+                    deleted.update(_deleted_by(answer))
             errors = {one: error for one, error in errors.items() if one not in deleted}
             failed.update(errors)
             done += len(some) - len(errors)
         return done
+
+
+def _message(action: BulkAction, job_id: str, keyed: Keyed | None) -> Change[Any]:
+    message = _MESSAGES[action](job_id)
+    return keyed.part(job_id, message, lambda answer: msgspec.json.encode(_deleted_by(answer))) if keyed else message
+
+
+def _deleted_by(answer: Any) -> Iterable[str]:
+    """Return the ids of the jobs that were deleted, from the answer of the engine or from one that was kept."""
+    if isinstance(answer, Answer):
+        return msgspec.json.decode(answer.body, type=list[str])
+    return list(answer) if isinstance(answer, dict) else []
 
 
 def _parse(given: dict[str, Any]) -> Bulk:
@@ -128,7 +167,15 @@ def _checked(
     return check(field, value)
 
 
-def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, KalaError]]:
+def _task(session: Session, wanted: Bulk) -> _Task:
+    job_ids, failed = _selected(session, wanted)
+    found = len(job_ids) + len(failed)
+    if wanted.expect not in (None, found):
+        raise Conflict(f"expect: {found:,} jobs are selected, not {wanted.expect:,}; check them, then try again")
+    return _Task(wanted.action, job_ids, failed)
+
+
+def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, str]]:
     """Return the ids of the jobs that are meant, and the errors of those that do not exist."""
     if wanted.filter is not None:
         job_ids = session.summaries.ids(_as_filter(wanted.filter), BULK + 1)
@@ -136,15 +183,19 @@ def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, Kala
             raise Conflict(f"filter: more than {BULK:,} jobs match, which is the limit; use a narrower filter")
         return job_ids, {}
     found: dict[str, None] = {}
-    failed: dict[str, KalaError] = {}
+    failed: dict[str, str] = {}
     given = wanted.ids or []
     existing = session.jobs.existing(given)
     for one in given:
         try:
             found[one if one in existing else session.jobs.id_of(one)] = None
         except (NotFound, Conflict) as error:
-            failed[one] = error
+            failed[one] = _sentence(error)
     return list(found), failed
+
+
+def _sentence(error: KalaError) -> str:
+    return presentable(str(error))
 
 
 def _as_filter(given: BulkFilter) -> JobFilter:

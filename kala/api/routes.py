@@ -120,7 +120,7 @@ ROUTES = (
           (IDEMPOTENCY_KEY,), body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
     Route("POST", "/api/v1/job/bulk/", BulkRoutes.carry_out, "changeJobs", Role.EDITOR,
           "Enable, disable, start, cancel or delete many jobs.",
-          body=schema.Bulk, answers={200: schema.BulkResult}, errors=(409,)),
+          (IDEMPOTENCY_KEY,), body=schema.Bulk, answers={200: schema.BulkResult}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
           answers={204: None}),
     Route("POST", "/api/v1/job/check/", JobRoutes.check, "checkJob", Role.EDITOR,

@@ -136,6 +136,16 @@ class Once(Change[Answer], Generic[T], frozen=True):
         return requests.once(step, self.key, self.request, lambda: self.answer(self.change.carry_out(step)))
 
 
+class Keep(Change[Answer], frozen=True):
+    """Keep an answer under a key. The answer is the one that is kept: one from before, unless it is in progress."""
+
+    key: str
+    kept: Answer
+
+    def carry_out(self, step: Step) -> Answer:
+        return requests.keep(step, self.key, self.kept)
+
+
 class ReconsiderPools(Change[None], frozen=True):
     """The sizes of pools have changed: runs that wait for their pools may start."""
 

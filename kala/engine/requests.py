@@ -230,6 +230,17 @@ def once(step: Step, key: str, request: str, answer: Callable[[], Answer]) -> An
     return kept
 
 
+def keep(step: Step, key: str, answer: Answer) -> Answer:
+    """Keep an answer under a key, unless there is one; the last one takes the place of one in progress."""
+    kept = step.answers.get(key, answers_since(step.now))
+    if kept is not None:
+        check_repeated(key, kept, answer.request)
+        if answer.is_in_progress or not kept.is_in_progress:
+            return kept
+    step.answers.keep(key, answer, step.now)
+    return answer
+
+
 def answers_since(now: datetime) -> datetime:
     """Return the instant after which the answers that still count were given."""
     return now - timedelta(hours=ANSWERS_HOURS)

@@ -1,6 +1,7 @@
 """The answers to requests with an Idempotency-Key, kept in the transaction of their change."""
 
 from datetime import datetime
+from http import HTTPStatus
 
 import msgspec
 from peewee import Database
@@ -29,6 +30,11 @@ class Answer(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     body: bytes
     is_repeated: bool = False
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether the request is still being carried out. The body then says what is to be done, for Kala alone."""
+        return self.status == HTTPStatus.PROCESSING
 
 
 class Answers:

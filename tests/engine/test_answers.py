@@ -5,7 +5,7 @@ import pytest
 
 from kala.core.errors import Conflict, Invalid
 from kala.core.job import Command, Spec
-from kala.engine.messages import CreateJob, Once
+from kala.engine.messages import CreateJob, Keep, Once
 from kala.store.answers import Answer
 
 SPEC = Spec(name="backup", action=Command("true"), schedule="R/2040-01-01T00:00:00Z/P1D")
@@ -76,3 +76,26 @@ def test_old_answers_are_deleted_in_small_steps(kala):
     assert kept(kala) == 51
     kala.passes(seconds=1)
     assert kept(kala) == 1
+
+
+def keep(status: int, body: bytes = b"", request: str = "bulk") -> Keep:
+    return Keep("a", Answer(request, status, {}, body))
+
+
+def test_an_answer_in_progress_is_replaced_by_the_last_one_only(kala):
+    begun = kala.ask(keep(102, b"first"))
+    assert (begun.body, begun.is_in_progress) == (b"first", True)
+    assert kala.ask(keep(102, b"second")).body == b"first"
+    assert not kala.ask(keep(200, b"third")).is_repeated
+    for late in (keep(102, b"late"), keep(200, b"late")):
+        answer = kala.ask(late)
+        assert (answer.status, answer.body, answer.is_repeated) == (200, b"third", True)
+
+
+@pytest.mark.parametrize("status", [102, 200])
+def test_a_request_in_progress_keeps_its_key_from_others(kala, status):
+    kala.ask(keep(102))
+    for other in (once(), keep(status, request="other")):
+        with pytest.raises(Conflict, match="Idempotency-Key: 'a' was used for another request"):
+            kala.ask(other)
+    assert kala.jobs() == []
