@@ -194,7 +194,9 @@ class Engine:
         self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
         self._asked += [message for message in asked if not self._handle_control(*message)]
-        free = 0 if self._is_draining else self._executor.workers - len(self._running) + len(ends)
+        # A run that is reported twice frees one worker, not two.
+        running = self._running.keys() - {end.run.id for end in ends}
+        free = 0 if self._is_draining else self._executor.workers - len(running)
         try:
             with self._store.transaction():
                 if self._outage.is_on:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kala.core.errors import Busy, Conflict, KalaError
 from kala.core.job import Job, Missed, Overlap, ParentsMode, Spec
-from kala.core.run import FAILURES, MOVES, Cause, Run, State
+from kala.core.run import FAILURES, LED_TO, MOVES, Cause, Run, State
 from kala.core.schedule import parse
 from kala.engine.messages import (
     CancelRun,
@@ -151,10 +151,14 @@ def no_pool_overflows(before: View, after: View) -> None:
 
 
 def runs_start_by_priority_and_then_age(before: View, after: View) -> None:
+    """Runs that other runs led to have an order of their own, as they take turns with all others."""
     waiting = {run.id for run in before.ready}
-    passed_over = [(-run.priority, run.id) for run in after.ready if run.id in waiting]
-    started = [(-run.priority, run.id) for run in after.of(State.RUNNING) if run.id not in before.given]
-    assert not passed_over or not started or max(started) < min(passed_over)
+    for causes in (LED_TO, set(Cause) - LED_TO):
+        ready = [run for run in after.ready if run.cause in causes]
+        running = [run for run in after.of(State.RUNNING) if run.cause in causes]
+        passed_over = [(-run.priority, run.id) for run in ready if run.id in waiting]
+        started = [(-run.priority, run.id) for run in running if run.id not in before.given]
+        assert not passed_over or not started or max(started) < min(passed_over)
 
 
 PROMISES: list[Callable[[View], None]] = [

@@ -150,6 +150,16 @@ class TestARun:
         kala.succeed(first)
         assert kala.story(second) == ["creation running"]
 
+    def test_whose_end_is_reported_twice_frees_one_worker(self, new_kala):
+        kala = new_kala(workers=2)
+        first, second, third, fourth = (kala.create() for _ in range(4))
+        kala.step(kala.done(first), kala.done(first, State.FAILED))
+        assert [kala.story(job) for job in (second, third, fourth)] == [
+            ["creation running"],
+            ["creation running"],
+            ["creation queued"],
+        ]
+
     def test_whose_end_is_reported_twice_is_counted_once(self, kala):
         job = kala.create()
         done = kala.done(job)
