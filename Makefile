@@ -15,12 +15,12 @@ run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
 	$(BIN)/kala serve --data-dir data
 
 .PHONY: test
-test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about ten minutes
+test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about fifteen minutes
 	$(BIN)/python -m pytest --ignore=tests/packaging
 
 .PHONY: say-duration
 say-duration:
-	@echo 'all tests take about ten minutes; make unit runs the quick ones in less than 30 seconds'
+	@echo 'all tests take about fifteen minutes; make unit runs the quick ones in less than 30 seconds'
 
 .PHONY: test-service
 test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted Debian 12 and 13; needs root
