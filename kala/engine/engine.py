@@ -194,8 +194,7 @@ class Engine:
         self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
         self._asked += [message for message in asked if not self._handle_control(*message)]
-        # A run that is reported twice frees one worker, not two.
-        running = self._running.keys() - {end.run.id for end in ends}
+        running = self._running.keys() - {end.run.id for end in ends}  # a run that is reported twice frees one worker
         free = 0 if self._is_draining else self._executor.workers - len(running)
         try:
             with self._store.transaction():
