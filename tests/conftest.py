@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
+import empty_database
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -36,6 +37,7 @@ def opened(folder: Path) -> Iterator[Store]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in its own folder; the test's thread is the writer."""
+    empty_database.put_into(tmp_path / "kala")
     with opened(tmp_path / "kala") as store:
         yield store
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import empty_database
 import msgspec
 import pytest
 from samples import NOON
@@ -84,6 +85,7 @@ class Kala:
         self.boot()
 
     def boot(self) -> None:
+        empty_database.put_into(self._folder)
         self.store = Store(self._folder, "normal")  # no test cuts the power
         self.workers = Workers(self._workers)
         self.feed = Feed()
