@@ -70,6 +70,10 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     routes = list(routes)
     types = list(dict.fromkeys(_types(routes)))
     schemas, components = msgspec.json.schema_components(types, ref_template=_SCHEMA)
+    for component in components.values():
+        if "description" in component:
+            # Python strips the indentation of docstrings since version 3.13.
+            component["description"] = cleandoc(component["description"])
     components |= {kind.__name__: _described(kind) | made() for kind, made in _JOBS.items()}
     found = dict(zip(types, schemas, strict=True))
     errors = sorted({status for route in routes for status in _errors(route)})
