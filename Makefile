@@ -36,10 +36,12 @@ test-crash: $(VENV)/dev crash-tools  ## Kala is killed again and again: make tes
 crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
-# What starts processes of Kala, or waits for timeouts of HTTP connections.
+# What starts processes of Kala, waits for timeouts of HTTP connections, or compares by brute force.
 SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py tests/api/test_conformance.py \
 	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
-	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py
+	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py \
+	tests/core/test_cron_reference.py tests/core/test_schedule_reference.py tests/core/test_words_laws.py \
+	tests/store/test_indexes.py tests/api/test_bulk_repeated.py tests/api/test_kept_lists.py tests/api/test_listing_jobs.py
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
 # In processes of their own, as the tests of runner mostly wait.
