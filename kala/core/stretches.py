@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
+from kala.core.clock import STRIDE, change_between, offset_at
+
 LAST_YEAR = 9998
 """The last year whose stretches are known. Datetimes end with the year after it."""
-
-# Since 1970 no zone has changed its offset twice in less than 6 days and 23 hours.
-_STRIDE = timedelta(days=5)
-_SECOND = timedelta(seconds=1)
 
 
 class Stretch(NamedTuple):
@@ -40,14 +38,14 @@ def _of_year(zone: tzinfo, year: int) -> tuple[Stretch, ...]:
     lie in the year.
     """
     begin, end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    start = begin - _STRIDE if year > 1 else begin
-    before = offset = _offset(zone, start)
+    start = begin - STRIDE if year > 1 else begin
+    before = offset = offset_at(zone, start)
     found = []
     low = start
     while low < end:
-        high = low + _STRIDE
-        if (after := _offset(zone, high)) != offset:
-            change = _change(zone, low, high)
+        high = low + STRIDE
+        if (after := offset_at(zone, high)) != offset:
+            change = change_between(zone, low, high)
             if change >= end:
                 break
             if change > begin:
@@ -55,16 +53,3 @@ def _of_year(zone: tzinfo, year: int) -> tuple[Stretch, ...]:
             start, before, offset = change, offset, after
         low = high
     return (*found, Stretch(start, end, offset, before))
-
-
-def _offset(zone: tzinfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta()
-
-
-def _change(zone: tzinfo, low: datetime, high: datetime) -> datetime:
-    """Return the second at which the zone's offset changes between two moments."""
-    old = _offset(zone, low)
-    while high - low > _SECOND:
-        middle = low + (high - low) // 2 // _SECOND * _SECOND
-        low, high = (middle, high) if _offset(zone, middle) == old else (low, middle)
-    return high
