@@ -36,7 +36,7 @@ def admit(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
         case Admission.SKIP:
             return skip(step, run, OVERLAP)
         case Admission.REPLACE:
-            _cancel_others(step, job)
+            cancel_all_of(step, job, _REPLACED)
             is_busy = bool(step.runs.busy([job.id]))
             run = replace(run, waiting=Waiting.JOB if is_busy else Waiting.WORKER)
         case Admission.WAIT:
@@ -80,9 +80,11 @@ def skip(step: Step, run: Run, reason: str) -> Run:
     return run
 
 
-def _cancel_others(step: Step, job: Job) -> None:
-    cancel_queued_of(step, [job.id], _REPLACED)
-    step.effects.cancels += [(run, _REPLACED) for run in step.runs.running_of(job.id)]
+def cancel_all_of(step: Step, job: Job, reason: str) -> int:
+    """Cancel the queued runs of a job, and ask its running ones to end; return how many runs that concerns."""
+    running = step.runs.running_of(job.id)
+    step.effects.cancels += [(run, reason) for run in running]
+    return cancel_queued_of(step, [job.id], reason) + len(running)
 
 
 def cancel_queued(step: Step, run: Run, reason: str) -> None:

@@ -196,10 +196,8 @@ def cancel_run(step: Step, run_id: int) -> None:
 def cancel_runs(step: Step, given: str) -> None:
     """Cancel all runs of a job. Raises Conflict if none is queued or running."""
     job = step.jobs.resolve(given)
-    running = step.runs.running_of(job.id)
-    if not queue.cancel_queued_of(step, [job.id], _CANCELLED) and not running:
+    if not queue.cancel_all_of(step, job, _CANCELLED):
         raise Conflict(f"job {job.id} ({job.spec.name}) has no queued or running run; there is nothing to cancel")
-    step.effects.cancels += [(run, _CANCELLED) for run in running]
     plans.update_is_done(step, [job])
 
 
