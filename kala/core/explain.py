@@ -7,6 +7,7 @@ import msgspec
 from kala.core import duration
 from kala.core.instants import rfc3339
 from kala.core.job import Job, Spec
+from kala.core.phrases import listed
 from kala.core.run import FAILURES, LED_TO, Cause, Run, State, Waiting
 
 _SHOWN = 3
@@ -100,8 +101,7 @@ def _named(runs: Sequence[Run]) -> str:
     names = [f"run {run.id}" for run in runs[:_SHOWN]]
     if len(runs) > _SHOWN:
         names.append("others")
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed(names)
 
 
 def _counted(number: int, one: str, many: str = "") -> str:
