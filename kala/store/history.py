@@ -22,13 +22,13 @@ from kala.store.tags import have_all
 _ENDED_BETWEEN = "SELECT id FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ? LIMIT ?"
 # The range of ids of all runs that ended within a period.
 _ENDED_RANGE = "SELECT min(id), max(id) FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ?"
-# Running runs that started, and queued runs that were queued, within a period.
 # From the counts of each minute, as long as these go back: how many runs ended in a period of minutes, and the range of
 # their ids.
 _ENDED_IN_MINUTES = """
     SELECT sum(runs), min(first_run), max(last_run) FROM ended
     WHERE minute BETWEEN ?1 AND ?2 AND ?1 >= (SELECT min(minute) FROM ended)
 """
+# Running runs that started, and queued runs that were queued, within a period.
 _UNENDED_BETWEEN = """
     SELECT id FROM run [index run_running] WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
     UNION ALL SELECT id FROM run [index run_queued] WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
