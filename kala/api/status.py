@@ -22,8 +22,6 @@ from kala.store.store import SQLITE_VERSION, Session, Store
 
 # How long the engine may take for a step before Kala counts as dead. It makes one at least every 30 s.
 _ALIVE_SECONDS = 60.0
-# What a run waits for that waits for a worker.
-_NAMES = {Waiting.WORKER: "worker"}
 
 
 class StatusRoutes:
@@ -73,7 +71,7 @@ class StatusRoutes:
                 zone=str(self._zone()),
                 workers=schema.Workers(status.running, settings.workers),
                 pools=_pools(settings.pools, status.in_pools, waiting),
-                queue={_NAMES.get(kind, str(kind)): number for kind, number in queue.items()},
+                queue={reason.label: number for reason, number in queue.items()},
                 storage=schema.Storage(database, outputs, free),
                 retention=schema.Retention(settings.keep_for, settings.keep_runs, settings.keep_bytes, oldest),
                 connections=connections,

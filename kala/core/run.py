@@ -49,6 +49,11 @@ class Waiting(StrEnum):
     RETRY = "retry"  # its `not_before` comes
     ENABLING = "disabled"  # its job, disabled since the run was queued, is enabled
 
+    @property
+    def label(self) -> str:
+        """The word for it in responses; the database has none for a worker."""
+        return self.value or "worker"
+
 
 LED_TO = frozenset({Cause.PARENT, Cause.FAILURE})
 """The causes of runs that runs of other jobs have led to: one end can make ten thousand of them."""

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from peewee import SQL, Database
 
 from kala.core.job import ParentsMode
-from kala.core.run import State, Waiting
+from kala.core.run import State
 from kala.core.summary import JobSummary, LastRun, Overview
 from kala.store.counts import LETTERS
 from kala.store.instants import from_column, from_nullable, to_column
 from kala.store.jobs import JOB, JobFilter, conditions
 from kala.store.statements import Statements
+from kala.store.waiting import QueuedRuns
 
 # The columns that _summary() reads.
 _COLUMNS = """
@@ -32,20 +33,6 @@ _FAILING = """
     WHERE last_state != 'succeeded' AND last_state IN ('failed', 'timed_out')
 """
 _COUNT_RUNNING = "SELECT count(*) FROM run [index run_running] WHERE state = 'running'"
-_COUNT_QUEUED = "SELECT count(*) FROM run [index run_queued] WHERE state = 'queued'"
-# How many runs wait for each of these. An index of its own counts them without reading the runs; what is left of all
-# queued runs waits for other runs of the same job.
-_COUNT_WAITING = {
-    Waiting.WORKER: """
-        SELECT (SELECT count(*) FROM run [index run_ready]
-            WHERE state = 'queued' AND waiting = '' AND cause NOT IN ('parent', 'failure'))
-        + (SELECT count(*) FROM run [index run_ready_led_to]
-            WHERE state = 'queued' AND waiting = '' AND cause IN ('parent', 'failure'))
-    """,
-    Waiting.POOL: "SELECT count(*) FROM run [index run_pool] WHERE state = 'queued' AND waiting = 'pool'",
-    Waiting.RETRY: "SELECT count(*) FROM run [index run_retry] WHERE state = 'queued' AND waiting = 'retry'",
-    Waiting.ENABLING: "SELECT count(*) FROM run [index run_held] WHERE state = 'queued' AND waiting = 'disabled'",
-}
 # How many runs were skipped since an instant, up to a limit.
 _COUNT_SKIPPED = """
     SELECT count(*) FROM (
@@ -136,6 +123,7 @@ class Summaries:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Statements(database)
+        self._queued = QueuedRuns(database)
 
     def page(
         self, wanted: JobFilter, keys: Sequence[Key], after: Place | None = None, *, limit: int, recent: int = 0
@@ -188,14 +176,13 @@ class Summaries:
     def overview(self, skipped_since: datetime, limit: int) -> Overview:
         """Return what goes on in all jobs, with at most `limit` skipped runs."""
         jobs, disabled = self._sql(_TOTALS).fetchone()
-        waiting = {str(reason or "worker"): self._number(sql) for reason, sql in _COUNT_WAITING.items()}
-        waiting["job"] = self._number(_COUNT_QUEUED) - sum(waiting.values())
+        waiting, _ = self._queued.counts()
         return Overview(
             jobs=jobs,
             disabled=disabled,
             failing=self._number(_FAILING),
             running=self._number(_COUNT_RUNNING),
-            queued=waiting,
+            queued={reason.label: number for reason, number in waiting.items()},
             skipped=self._number(_COUNT_SKIPPED, to_column(skipped_since), limit),
         )
 
