@@ -116,6 +116,11 @@ def named_zone(name: str) -> tzinfo:
         return UTC
 
 
+def zone_of(name: str, server: tzinfo) -> tzinfo:
+    """Return the zone of a job that gives this name, or the server's for ""."""
+    return named_zone(name) if name else server
+
+
 def _path_of(tz: str) -> Path | None:
     """Return the file that TZ names; None for a rule, or a zone from the tzdata package."""
     if tz.startswith("/"):

@@ -21,6 +21,7 @@ from kala.core.words import describe_job
 from kala.store.jobs import JobFilter
 from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
+from kala.zone import zone_of
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
@@ -143,7 +144,7 @@ def _summary_view(job: JobSummary, zone: tzinfo) -> schema.Summary:
         schedule=job.schedule,
         sentence=describe_job(
             job.schedule,
-            views.zone_of(job.timezone, zone),
+            zone_of(job.timezone, zone),
             name=job.name,
             is_own_zone=bool(job.timezone),
             jitter=job.jitter,

@@ -13,6 +13,7 @@ from kala.core.change_words import describe_changes
 from kala.core.job import Command, Spec
 from kala.core.plan import plan_of
 from kala.core.words import describe_job
+from kala.zone import zone_of
 
 _SLOTS = 10
 _MOST_SLOTS = 1000
@@ -33,7 +34,7 @@ def preview(given: dict[str, Any], server: tzinfo, now: datetime) -> schema.Slot
     """Return what the schedule in a request means. Raise Invalid where the creation of a job would."""
     values = job_input.with_zone(_checked(given))
     text, name = values.get("schedule", ""), values.get("timezone", "")
-    zone = views.zone_of(name, server)
+    zone = zone_of(name, server)
     schedule.parse(text, zone)  # here, no schedule is none
     spec = Spec(
         name=values.get("name", ""), action=Command(""), schedule=text, timezone=name, jitter=values.get("jitter", "")

@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from kala.api import fields
 from kala.api import system_schema as schema
+from kala.api.histogram import whole_minutes
 from kala.api.http import Request, Response, json
 from kala.api.kept import Kept
-from kala.api.views import zone_of
 from kala.core import upcoming
 from kala.core.duration import Duration
 from kala.core.errors import Invalid
-from kala.core.instants import rfc3339
+from kala.core.instants import from_microseconds, rfc3339, to_microseconds
 from kala.core.upcoming import StepCounts
 from kala.core.words import describe_job
 from kala.store.store import Store
+from kala.zone import zone_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND, _MINUTE, _DAY = timedelta(microseconds=1), timedelta(minutes=1), timedelta(days=1)
+_MICROSECOND, _DAY = timedelta(microseconds=1), timedelta(days=1)
 _LONGEST = 31 * _DAY
 _MOST_STEPS = 1500
 # The steps count the slots of at most this many jobs, those that are due first.
@@ -40,26 +40,26 @@ class UpcomingRoutes:
         return json(schema.Upcoming(now, until, jobs, has_more, self._steps(now, until, step) if step else None))
 
     def _jobs(self, now: datetime, until: datetime, limit: int, per_job: int) -> tuple[list[schema.UpcomingJob], bool]:
-        server, end = self._zone(), _number(until)
+        server, end = self._zone(), to_microseconds(until)
         with self._store.reading() as session:
-            found = session.coming.jobs(_number(now), end, limit + 1)
+            found = session.coming.jobs(to_microseconds(now), end, limit + 1)
         jobs = []
         for job in found[:limit]:
             zone, is_own = zone_of(job.timezone, server), bool(job.timezone)
             slots = upcoming.coming(job.schedule, zone, job.first, end, job.started, name=job.name, is_own_zone=is_own)
             sentence = describe_job(job.schedule, zone, name=job.name, is_own_zone=is_own, jitter=job.jitter)
-            first = [upcoming.instant(slot) for slot in slots[:per_job]]
+            first = [from_microseconds(slot) for slot in slots[:per_job]]
             jobs.append(schema.UpcomingJob(job.id, job.name, sentence, len(slots), first))
         return jobs, len(found) > limit
 
     def _steps(self, now: datetime, until: datetime, step: int) -> schema.UpcomingSteps:
-        first, last = _number(now) // step, (_number(until) - 1) // step
+        first, last = to_microseconds(now) // step, (to_microseconds(until) - 1) // step
         return self._kept.get((step, first, last), lambda: self._count(now, step, first, last))
 
     def _count(self, now: datetime, step: int, first: int, last: int) -> schema.UpcomingSteps:
         zone, start, end = self._zone(), first * step, (last + 1) * step
         with self._store.reading() as session:
-            jobs = session.coming.slots(_number(now), end, _COUNTED_JOBS + 1)
+            jobs = session.coming.slots(to_microseconds(now), end, _COUNTED_JOBS + 1)
         counts = StepCounts(start, step, last - first + 1)
         for due, started, text, own, name in jobs[:_COUNTED_JOBS]:
             counts.add(
@@ -68,7 +68,7 @@ class UpcomingRoutes:
                 )
             )
         steps = [
-            schema.UpcomingStep(upcoming.instant(start + number * step), slots)
+            schema.UpcomingStep(from_microseconds(start + number * step), slots)
             for number, slots in enumerate(counts.totals())
         ]
         has_more = len(jobs) > _COUNTED_JOBS
@@ -85,13 +85,7 @@ def _until(given: datetime | None, now: datetime) -> datetime:
 
 def _step(given: Duration, now: datetime, until: datetime) -> int:
     """Return the length of a step in microseconds. Raise Invalid for one that makes too many steps."""
-    length = timedelta(days=given.days) + given.time
-    if given.months or length < _MINUTE or length % _MINUTE:
-        raise Invalid("step: must be one or more whole minutes, hours or days, such as 15m")
+    length = timedelta(minutes=whole_minutes(given))
     if (until - now) // length >= _MOST_STEPS:
         raise Invalid(f"step: there would be more than {_MOST_STEPS:,} steps; use a longer one")
     return length // _MICROSECOND
-
-
-def _number(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND

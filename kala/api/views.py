@@ -14,7 +14,7 @@ from kala.core.job import Command, Counts, HttpCall, Job, Missed
 from kala.core.run import Cause, Run, State
 from kala.core.schedule import resolved
 from kala.store.jobs import Totals
-from kala.zone import named_zone
+from kala.zone import zone_of
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -26,11 +26,6 @@ class _Metadata(msgspec.Struct, frozen=True):
     last_error: datetime
     last_attempted_run: datetime
     number_of_finished_runs: int
-
-
-def zone_of(name: str, server: tzinfo) -> tzinfo:
-    """Return the zone of a job that gives this name, or none."""
-    return named_zone(name) if name else server
 
 
 def local_time(instant: datetime, zone: tzinfo) -> str:
@@ -231,7 +226,7 @@ def run_location(run: Run) -> dict[str, str]:
 
 def _waiting_for(run: Run) -> str | None:
     if run.state is State.QUEUED:
-        return run.waiting or "worker"
+        return run.waiting.label
     return "start" if run.state is State.RUNNING and run.started_at is None else None
 
 

@@ -7,15 +7,15 @@ those of cron, which are walked through once for all jobs with the same expressi
 
 from array import array
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timedelta, tzinfo
 from functools import lru_cache
 from itertools import accumulate, chain, islice, takewhile
 
 from kala.core import duration, schedule
 from kala.core.cron import Cron
+from kala.core.instants import from_microseconds, to_microseconds
 from kala.core.schedule import Every
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # Up to this many slots are counted one by one.
 _FEW = 4
@@ -48,18 +48,18 @@ def coming(
     plan = schedule.parse(text, zone, is_own_zone=is_own_zone)
     assert isinstance(plan, Every), text
     # The first one can be later than its slot, by the job's jitter.
-    slots = plan.slots_from(instant(first + 1))
-    numbers = chain((first,), ((slot - _EPOCH) // _MICROSECOND for slot in slots))
+    slots = plan.slots_from(from_microseconds(first + 1))
+    numbers = chain((first,), map(to_microseconds, slots))
     return tuple(islice(takewhile(lambda number: number < until, numbers), _MOST if left is None else min(left, _MOST)))
 
 
 # A month has up to 44,640 slots, which jobs with the same expression share.
 @lru_cache(maxsize=32)
 def _of_cron(plan: Cron, first: int, until: int) -> Sequence[int]:
-    found, end = array("q", (first,)), instant(until)
-    slot = plan.next_after(instant(first))
+    found, end = array("q", (first,)), from_microseconds(until)
+    slot = plan.next_after(from_microseconds(first))
     while slot is not None and slot < end:
-        found.append((slot - _EPOCH) // _MICROSECOND)
+        found.append(to_microseconds(slot))
         slot = plan.next_after(slot)
     return found
 
@@ -112,11 +112,6 @@ class StepCounts:
 
     def totals(self) -> list[int]:
         return [count + alike for count, alike in zip(self._counts, accumulate(self._changes), strict=False)]
-
-
-def instant(number: int) -> datetime:
-    """Return the instant that a number of microseconds since 1970 stands for."""
-    return _EPOCH + timedelta(0, 0, number)
 
 
 def _has_offset(start: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from kala.core import duration
+from kala.core.instants import EPOCH
 from kala.core.job import Job
 from kala.core.limits import ANSWERS_HOURS, COUNTED_DAYS
 from kala.runner import spool
@@ -24,7 +25,6 @@ _JOBS = 5
 _NOTED = 1000
 _ANSWERS_AGE = timedelta(hours=ANSWERS_HOURS)
 _COUNTS_AGE = timedelta(days=COUNTED_DAYS)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -59,7 +59,7 @@ class Pruner:
         if not timedelta() <= now - self._last_time < _EVERY:
             self._last_time = now
             self._session.answers.delete_older(now - _ANSWERS_AGE, _BATCH)
-            self._session.endings.delete_before((now - _COUNTS_AGE - _EPOCH) // timedelta(minutes=1), _BATCH)
+            self._session.endings.delete_before((now - _COUNTS_AGE - EPOCH) // timedelta(minutes=1), _BATCH)
             gone = [*self._of_jobs(now), *self._of_deleted_jobs(now)]
             self._session.runs.delete(gone)
             # Only now: the runs above no longer count towards the total limit.

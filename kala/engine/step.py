@@ -12,7 +12,7 @@ from kala.core.run import Run
 from kala.engine.capacity import Capacity
 from kala.engine.effects import Effects
 from kala.store.store import Session
-from kala.zone import named_zone
+from kala.zone import zone_of
 
 
 class Leftovers(msgspec.Struct):
@@ -97,7 +97,7 @@ class Step:
 
     def zone_named(self, name: str) -> tzinfo:
         """Return a zone by its name, the server's for ""."""
-        return named_zone(name) if name else self.zone
+        return zone_of(name, self.zone)
 
     def run_started(self, run: Run, job: Job) -> None:
         """Note a run that is written as running: its command starts after the commit."""

@@ -1,17 +1,11 @@
 """Instants in the database: whole microseconds since 1970, in UTC."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from kala.core.instants import from_microseconds as from_column
+from kala.core.instants import to_microseconds as to_column
 
-
-def to_column(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_column(number: int) -> datetime:
-    return _EPOCH + timedelta(0, 0, number)
+__all__ = ["from_column", "from_nullable", "to_column", "to_nullable"]
 
 
 def to_nullable(instant: datetime | None) -> int | None:

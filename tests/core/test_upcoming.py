@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kala.core import schedule, upcoming
+from kala.core.instants import from_microseconds
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +28,7 @@ START = number(datetime(2030, 3, 30, 7, tzinfo=UTC))
 def by_walk(text: str, after: int, until: int) -> list[int]:
     """Return the slots from `after` on, found one after another."""
     plan, found = schedule.parse(text, BERLIN), []
-    slot = plan.next_after(upcoming.instant(after - 1))
+    slot = plan.next_after(from_microseconds(after - 1))
     while slot and number(slot) < until:
         found.append(number(slot))
         slot = plan.next_after(slot)

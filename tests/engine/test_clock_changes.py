@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kala import zone as zones
 from kala.core.clock import rules_of
 from kala.core.job import Missed
-from kala.engine import step
 
 BERLIN, NEW_YORK, KOLKATA = (ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
 # The night before the day of the change, the change in UTC, and the night after.
@@ -131,7 +131,7 @@ class TestRulesOfANamedZone:
     @pytest.fixture
     def berlin_becomes(self, kala, monkeypatch):
         def berlin_becomes(zone, **later: float) -> None:
-            monkeypatch.setattr(step, "named_zone", lambda _: zone)
+            monkeypatch.setattr(zones, "named_zone", lambda _: zone)
             kala.restart(**later)
 
         return berlin_becomes
