@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import fields
 from kala.api.document import parse_object
@@ -29,8 +30,8 @@ from kala.store.store import Session, Store
 _AT_ONCE = 100
 
 _MESSAGES: dict[BulkAction, Callable[[str], Change[Any]]] = {
-    BulkAction.ENABLE: lambda job: UpdateJob(job, partial(msgspec.structs.replace, disabled=False)),
-    BulkAction.DISABLE: lambda job: UpdateJob(job, partial(msgspec.structs.replace, disabled=True)),
+    BulkAction.ENABLE: lambda job: UpdateJob(job, partial(replace, disabled=False)),
+    BulkAction.DISABLE: lambda job: UpdateJob(job, partial(replace, disabled=True)),
     BulkAction.START: StartJob,
     BulkAction.CANCEL: CancelRuns,
     BulkAction.DELETE: DeleteJob,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
@@ -76,7 +77,7 @@ class JobLists:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
             place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
-            return session.jobs.search(msgspec.structs.replace(wanted, limit=left, after=place))
+            return session.jobs.search(replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
         yield from pages(self._store, read, partial(_entries, zone=self._zone()))
@@ -114,7 +115,7 @@ def job_filter(given: Mapping[str, Any]) -> JobFilter:
 
 
 def _total(session: Session, wanted: JobFilter) -> int:
-    wanted = msgspec.structs.replace(wanted, limit=None)
+    wanted = replace(wanted, limit=None)
     if wanted == _ALL:
         return session.jobs.totals().jobs
     return session.summaries.count(wanted, _MOST_COUNTED + 1)

@@ -8,6 +8,7 @@ from types import MethodType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.api import parameters
 from kala.api.http import Response
@@ -127,7 +128,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 def bind(routes: Iterable[Route], *parts: object) -> Table:
     """Return the table of routes whose handlers are methods of these parts."""
-    return Table(msgspec.structs.replace(route, handler=_bound(route.handler, parts)) for route in routes)
+    return Table(replace(route, handler=_bound(route.handler, parts)) for route in routes)
 
 
 def _bound(handler: Callable[..., Response], parts: Iterable[object]) -> Callable[..., Response]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.core.cron import Cron
 from kala.core.phrases import day_of, listed
@@ -70,7 +71,7 @@ def _repeats(plan: Every | Cron, stretch: Stretch) -> str:
 
 def _times(plan: Every | Cron, first: datetime, end: datetime) -> list[datetime]:
     """Return the wall-clock times of a schedule from one on and before another, written as if they were in UTC."""
-    as_if_in_utc = msgspec.structs.replace(plan, **_in_utc(plan))
+    as_if_in_utc = replace(plan, **_in_utc(plan))
     return as_if_in_utc.due(first, end - _MOMENT, (end - first) // _MINUTE)[1]
 
 

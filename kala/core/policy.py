@@ -7,6 +7,7 @@ from enum import Enum, auto
 from itertools import accumulate
 
 import msgspec
+from msgspec.structs import replace
 
 from kala.core import duration
 from kala.core.clock import CORRECTION
@@ -133,12 +134,12 @@ def replan(job: Job, spec: Spec, zone: tzinfo, now: datetime, zone_before: tzinf
     `zone_before` is the job's zone until now, if that is another one.
     """
     if times_of(spec) == times_of(job.spec):
-        changed = msgspec.structs.replace(job, spec=spec)
+        changed = replace(job, spec=spec)
         if spec.parents:
             return Move(_planned(changed, zone, None, None))
         return Move(changed if spec.jitter == job.spec.jitter else _delayed(changed, job.slot))
     due = first_due(spec, zone, now) if spec.schedule else None
-    fresh = msgspec.structs.replace(job, spec=spec, slots_started=0, last_wall=None)
+    fresh = replace(job, spec=spec, slots_started=0, last_wall=None)
     return Move(_planned(fresh, zone, due, now), missed=_left_behind(job, zone_before or zone, now))
 
 
@@ -207,16 +208,14 @@ def _planned(job: Job, zone: tzinfo, slot: datetime | None, claimed_until: datet
         next_wall = None if plan.is_elapsed else plan.wall_time(slot)
     elif isinstance(plan, Never) and plan.at_boot:
         zone_rules = AT_BOOT
-    job = msgspec.structs.replace(
-        job, claimed_until=claimed_until if plan else None, next_wall=next_wall, zone_rules=zone_rules
-    )
+    job = replace(job, claimed_until=claimed_until if plan else None, next_wall=next_wall, zone_rules=zone_rules)
     return _delayed(job, slot)
 
 
 def _delayed(job: Job, slot: datetime | None) -> Job:
     """The job with its next slot, which is due later by its jitter. Nothing else sets `next_due`."""
     next_slot = slot if job.spec.jitter else None
-    return msgspec.structs.replace(job, next_due=slot and due_at(job, slot), next_slot=next_slot)
+    return replace(job, next_due=slot and due_at(job, slot), next_slot=next_slot)
 
 
 def claim(
@@ -255,7 +254,7 @@ def _advanced(job: Job, plan: Schedule, zone: tzinfo, until: datetime, slots: li
     """The job when all slots until an instant are claimed, and these of them start."""
     started = job.slots_started + len(slots)
     last_wall = plan.wall_time(slots[-1]) if slots and not plan.is_elapsed else job.last_wall
-    job = msgspec.structs.replace(job, slots_started=started, last_wall=last_wall)
+    job = replace(job, slots_started=started, last_wall=last_wall)
     if plan.runs is not None and started >= plan.runs:
         return _planned(job, zone, None, None)
     return _planned(job, zone, plan.next_after(until), until)
@@ -266,7 +265,7 @@ def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
     job = move.job
     if started == len(move.slots):
         return job
-    job = msgspec.structs.replace(job, slots_started=job.slots_started - len(move.slots) + started)
+    job = replace(job, slots_started=job.slots_started - len(move.slots) + started)
     if not job.spec.schedule:
         return _planned(job, zone, None, now)
     plan = plan_of(job.spec, zone)
@@ -319,7 +318,7 @@ def cancelled_if_asked(outcome: Outcome, reason: str | None) -> Outcome:
     """Count a run as cancelled that was failing by itself when it was asked to end: nobody wants a retry of it."""
     if reason is None or outcome.state not in FAILURES:
         return outcome
-    return msgspec.structs.replace(outcome, state=State.CANCELLED, message=reason)
+    return replace(outcome, state=State.CANCELLED, message=reason)
 
 
 def follow(spec: Spec, run: Run, now: datetime) -> Follow:
