@@ -22,6 +22,7 @@ class Limit(int):
 
 # The content of a request.
 NAMES = Limit(100, "fields in a JSON object", "the request is refused")
+TOKENS = Limit(40_000, "strings, commas and opening brackets in the JSON of a request", "the request is refused")
 LINE = Limit(1_000, "characters in a string of one line", "the request is refused")
 PROSE = Limit(2_000, "characters in a job's description", "the job is refused")
 TAG = Limit(50, "characters in a tag of a job", "the job is refused")

@@ -1,5 +1,7 @@
 """The JSON object in a body: what is accepted, and the errors for everything else."""
 
+import json
+
 import pytest
 
 from kala.api.document import parse_object
@@ -69,4 +71,13 @@ class TestParsingABody:
     @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
     def test_endless_nesting_is_refused(self, opening):
         with pytest.raises(Invalid, match="body: nested too deeply"):
+            parse_object(b'{"a":' + opening * 15_000)
+
+    @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+    def test_a_body_of_many_values_is_refused_before_it_is_parsed(self, opening):
+        with pytest.raises(Invalid, match="body: must have at most 40,000 strings, commas and brackets; send a smaller"):
             parse_object(b'{"a":' + opening * 100_000)
+
+    @pytest.mark.parametrize("text", ["1,2,3\n" * 20_000, '["' * 20_000, "\\" * 50_000])
+    def test_commas_brackets_and_quotes_in_a_string_do_not_count(self, text):
+        assert parse_object(json.dumps({"a": text}).encode()) == {"a": text}
