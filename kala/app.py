@@ -18,7 +18,7 @@ from kala.api.jobs import JobRoutes
 from kala.api.openapi import OpenApiRoutes
 from kala.api.output import Outputs
 from kala.api.overview import OverviewRoutes
-from kala.api.route import bind
+from kala.api.route import Table, bind
 from kala.api.routes import ROUTES
 from kala.api.runs import RunRoutes
 from kala.api.status import StatusRoutes
@@ -40,6 +40,9 @@ from kala.server.listener import listen
 from kala.server.server import Server
 from kala.server.streamer import Streamer
 from kala.store.store import Store
+from kala.ui.backend import Backend
+from kala.ui.routes import pages
+from kala.ui.site import Site
 from kala.zone import ServerZone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
@@ -117,7 +120,13 @@ class App:
             routes = bind(
                 ROUTES, self._lists, bulk, overview, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES)
             )
-            wsgi = application(routes, lambda: self.config.allowed_hosts)
+            site = Site(Backend(routes), lambda: self._zone.current, config.base_path)
+            wsgi = application(
+                Table([*routes, *pages(site)]),
+                lambda: self.config.allowed_hosts,
+                error_page=site.error_page,
+                base_path=config.base_path,
+            )
             self._server = Server(wsgi, listener, streamer=self.streamer)
             self.address = _address(listener.family, *self._server.address)
             self._undo = undo.pop_all()

@@ -11,7 +11,7 @@ import cherrypy
 
 from kala.api import guard
 from kala.api.http import Headers, Request, Response, error_response
-from kala.api.route import Table
+from kala.api.route import Route, Table
 from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.source import Parts, Source
@@ -41,6 +41,8 @@ _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 _WITHOUT_BODY = (204, 304)
 _LINES = {int(status): f"{status} {status.phrase}" for status in HTTPStatus}
 _API = "/api/v1/"
+ErrorPage = Callable[[int, str, Mapping[str, str]], Response]
+"""Returns the page for an error: its status, its sentence, and headers of the response."""
 
 
 class Reply(NamedTuple):
@@ -77,10 +79,14 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
 
     request_class = _Request
 
-    def __init__(self, table: Table, allowed_hosts: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self, table: Table, allowed_hosts: Callable[[], Iterable[str]], error_page: ErrorPage, base_path: str
+    ) -> None:
         super().__init__(None, "")
         self._table = table
         self._allowed_hosts = allowed_hosts
+        self._error_page = error_page
+        self._base_path = base_path
         self.log.access = lambda: None
         self.log.screen = False
         # ExceptionTrapper would send tracebacks, and end a truncated response as if it were complete.
@@ -89,9 +95,13 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
 
     def _middleware(self, next_app: "WSGIApplication") -> "WSGIApplication":
         """Leave to CherryPy what is not in the API, and paths that CherryPy normalizes or decodes."""
+        prefix = f"{self._base_path}/"
 
         def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             path = environ["PATH_INFO"]
+            # A reverse proxy may or may not remove the path below which it offers Kala.
+            if self._base_path and path.startswith(prefix):
+                path = environ["PATH_INFO"] = path.removeprefix(self._base_path)
             if not path.startswith(_API) or "//" in path or not path.isascii():
                 return next_app(environ, start_response)
             status, headers, body = self.reply(environ, path, environ["QUERY_STRING"])
@@ -102,59 +112,98 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
 
     def reply(self, environ: "WSGIEnvironment", path: str, query_string: str) -> Reply:
         """Answer any request; every error becomes a response of ours."""
-        try:
-            return _send(self._response(environ, path, query_string), environ)
-        except Exception as error:  # noqa: BLE001  a bug of ours is logged
-            return _send(_response_to(error), environ)
-
-    def _response(self, environ: "WSGIEnvironment", path: str, query_string: str) -> Response:
         headers, method = Headers(environ), environ["REQUEST_METHOD"]
         route, given, allowed = self._table.find(path, "GET" if method == "HEAD" else method)
-        if route is None or not route.any_host:
-            guard.check(headers, self._allowed_hosts())
-        query = _parse_query(query_string) if query_string else {}
-        if route is None:
-            return _no_route(path, method, allowed)
-        parameters, values = route.parse_path(given), route.parse_query(query)
-        body = read_body(environ)
-        route.check_body(body)
-        return route.handler(Request(parameters, values, body, headers))
+        is_page = route.is_page if route else _accepts_page(path, method, headers)
+        respond_to_error: ErrorPage = self._error_page if is_page else error_response
+        try:
+            if route is None or not route.any_host:
+                guard.check(headers, self._allowed_hosts(), is_page=route is not None and is_page)
+            if route is None:
+                response = _no_route(path, method, allowed, respond_to_error)
+            else:
+                response = _response(route, given, environ, query_string, headers)
+            return _send(response, environ, self._base_path)
+        except Exception as error:  # noqa: BLE001  a bug of ours is logged
+            return _send(_response_to(error, respond_to_error), environ, self._base_path)
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""
         return default
 
 
-def application(table: Table, allowed_hosts: Callable[[], Iterable[str]]) -> cherrypy.Application:
-    """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it."""
-    return _Application(table, allowed_hosts)
+def _response(
+    route: Route, given: Mapping[str, str], environ: "WSGIEnvironment", query_string: str, headers: Mapping[str, str]
+) -> Response:
+    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
+    if route.is_page:
+        parameters, values = given, _form_query(query_string)
+    else:
+        query = _parse_query(query_string) if query_string else {}
+        parameters, values = route.parse_path(given), route.parse_query(query)
+    body = read_body(environ)
+    route.check_body(body)
+    return route.handler(Request(parameters, values, body, headers))
+
+
+def application(
+    table: Table,
+    allowed_hosts: Callable[[], Iterable[str]],
+    error_page: ErrorPage = error_response,
+    base_path: str = "",
+) -> cherrypy.Application:
+    """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it.
+
+    `error_page` makes the response to a person whose request fails. `base_path` is where a reverse proxy offers Kala.
+    """
+    return _Application(table, allowed_hosts, error_page, base_path)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("query: not valid UTF-8; percent-encode it as UTF-8") from None
+
+
+def _form_query(text: str) -> dict[str, str]:
+    """Return a query as a form sends it: empty where nothing was filled in, with several values where several are."""
+    query: dict[str, str] = {}
+    for name, value in _pairs(text):
+        if value.strip():
+            query[name] = f"{query[name]},{value}" if name in query else value
+    return query
 
 
 def _parse_query(text: str) -> dict[str, str]:
-    try:
-        given = parse_qsl(text, keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
-        raise Invalid("query: not valid UTF-8; percent-encode it as UTF-8") from None
     query: dict[str, str] = {}
-    for name, value in given:
+    for name, value in _pairs(text):
         if name in query:
             raise Invalid(f"{ascii(name[:80])[1:-1]}: given more than once; use it once")
         query[name] = value
     return query
 
 
-def _no_route(path: str, method: str, allowed: list[str]) -> Response:
+def _accepts_page(path: str, method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a person who followed a link gets the response, and not a program."""
+    return method in ("GET", "HEAD") and not path.startswith(_API) and "text/html" in headers.get("Accept", "")
+
+
+def _no_route(path: str, method: str, allowed: list[str], respond: ErrorPage) -> Response:
     path, method = path[:100], method[:20]
     if not allowed:
-        return error_response(404, f"nothing found at {path!r}; the API is under /api/v1/")
+        return respond(404, f"nothing found at {path!r}; the API is under /api/v1/", {})
     sentence = f"{method} is not allowed at {path!r}; use {' or '.join(allowed)}"
-    return error_response(405, sentence, {"Allow": ", ".join(allowed)})
+    return respond(405, sentence, {"Allow": ", ".join(allowed)})
 
 
-def _send(response: Response, environ: "WSGIEnvironment") -> Reply:
+def _send(response: Response, environ: "WSGIEnvironment", base_path: str) -> Reply:
     """Hand the source of a long body over to the server; its first part is read here, so that errors come early."""
     body, is_head = response.body, environ["REQUEST_METHOD"] == "HEAD"
     headers = {"Content-Type": "application/json", **response.headers}
+    if base_path and "Location" in headers:
+        headers["Location"] = base_path + headers["Location"]
     if isinstance(body, bytes):
         if response.status not in _WITHOUT_BODY:
             headers["Content-Length"] = str(len(body))
@@ -169,15 +218,15 @@ def _send(response: Response, environ: "WSGIEnvironment") -> Reply:
     return Reply(_LINES[response.status], headers, b"")
 
 
-def _response_to(error: Exception) -> Response:
+def _response_to(error: Exception, respond: ErrorPage) -> Response:
     """Return the response to a request that failed. An error that is not meant for the caller is a bug of ours."""
     if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
         status = _status(error)
-        return error_response(status, str(error), _HEADERS.get(status, {}))
+        return respond(status, str(error), _HEADERS.get(status, {}))
     logger.error("a request failed with an internal error", exc_info=error)
-    return error_response(500, "internal error; see Kala's log")
+    return respond(500, "internal error; see Kala's log", {})
 
 
 def _status(error: KalaError) -> int:

@@ -17,10 +17,11 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._~!$&'()*+,;=%-]+))(?::[0-9]*)?")
 
 
-def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
+def check(headers: Mapping[str, str], allowed_hosts: Iterable[str], *, is_page: bool = False) -> None:
     """Raise Forbidden for a request that another site or a job sent, or for a name that is not ours.
 
-    Raise Invalid for one without a Host.
+    Raise Invalid for one without a Host. A page can be opened by a link from another site, such as a chat's: it shows
+    itself to the visitor only, and opening it changes nothing.
     """
     # A redirect or a name server can lead a job's call here, so that a stranger's server would command Kala.
     if JOB_HEADER in headers:
@@ -36,8 +37,13 @@ def check(headers: Mapping[str, str], allowed_hosts: Iterable[str]) -> None:
     origin = headers.get("Origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         raise Forbidden(f"Origin: {origin[:100]!r} is another site; requests from other websites are not allowed")
-    if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE:
+    if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE and not (is_page and _opens_document(headers)):
         raise Forbidden("Sec-Fetch-Site: requests from other websites are not allowed")
+
+
+def _opens_document(headers: Mapping[str, str]) -> bool:
+    """Whether a browser navigates its window to the response, rather than hand it to a page (W3C Fetch Metadata)."""
+    return headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
 
 
 def is_ours(host: str, allowed_hosts: Iterable[str]) -> bool:

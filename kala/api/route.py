@@ -48,7 +48,8 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     request, a tuple of several, or None for no body. `answers` has the content of each successful response by its
     status: the type of its JSON, a Media, a tuple of several, or None for no body. `errors` are the statuses of errors
     beside the ones that every route has, and those of its parameters' kinds. `headers` has the meaning of each header
-    of the successful responses.
+    of the successful responses. `is_page` is for a page of the web UI: people follow links to it from elsewhere, its
+    query is as a form sends it, and its errors are pages, too.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     errors: tuple[int, ...] = ()
     headers: Mapping[str, str] = {}
     any_host: bool = False
+    is_page: bool = False
 
     @cached_property
     def in_path(self) -> dict[str, Parameter]:
@@ -126,9 +128,9 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
 
 
-def bind(routes: Iterable[Route], *parts: object) -> Table:
-    """Return the table of routes whose handlers are methods of these parts."""
-    return Table(replace(route, handler=_bound(route.handler, parts)) for route in routes)
+def bind(routes: Iterable[Route], *parts: object) -> list[Route]:
+    """Return the routes, with handlers that are methods of these parts."""
+    return [replace(route, handler=_bound(route.handler, parts)) for route in routes]
 
 
 def _bound(handler: Callable[..., Response], parts: Iterable[object]) -> Callable[..., Response]:

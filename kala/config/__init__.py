@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kala.config.kinds import (
+    BASE_PATH,
     LENGTH,
     LINE,
     NAMES,
@@ -100,6 +101,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Key(NAMES, "Additional host names that clients may use to reach Kala.", flag="--allowed-host"),
     ] = ()
+    base_path: Annotated[
+        str, Key(BASE_PATH, "The path at which a reverse proxy offers Kala, such as /kala; empty means the root.")
+    ] = ""
     insecure_no_auth: Annotated[
         bool,
         Key(

@@ -112,6 +112,13 @@ def _names(value: object) -> tuple[str, ...]:
     return names
 
 
+def _base_path(value: object) -> str:
+    text = _text(value).removesuffix("/")
+    if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", text) or {".", ".."} & {*text.split("/")}:
+        raise ValueError(value)
+    return text
+
+
 def _pools(value: object) -> dict[str, int]:
     given = [value] if isinstance(value, str) else value
     if isinstance(given, (list, tuple)):
@@ -142,4 +149,5 @@ PATH = Kind(_path, "a path", is_path=True)
 PATH_OR_NONE = Kind(_path_or_none, 'a path, or "" for none', is_path=True)
 POOLS = Kind(_pools, "a list such as db=2,mail=1, with each pool once and sizes between 0 and 10000", is_list=True)
 LENGTH = Kind(_length, "an ISO 8601 duration longer than zero, such as P90D, or empty")
+BASE_PATH = Kind(_base_path, "a path such as /kala, of letters, digits and -._~, or empty")
 NAMES = Kind(_names, "a list of host names, or a string with commas between them", is_list=True)

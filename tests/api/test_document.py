@@ -75,7 +75,9 @@ class TestParsingABody:
 
     @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
     def test_a_body_of_many_values_is_refused_before_it_is_parsed(self, opening):
-        with pytest.raises(Invalid, match="body: must have at most 40,000 strings, commas and brackets; send a smaller"):
+        with pytest.raises(
+            Invalid, match="body: must have at most 40,000 strings, commas and brackets; send a smaller"
+        ):
             parse_object(b'{"a":' + opening * 100_000)
 
     @pytest.mark.parametrize("text", ["1,2,3\n" * 20_000, '["' * 20_000, "\\" * 50_000])

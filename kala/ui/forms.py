@@ -1,0 +1,32 @@
+"""What forms send: `application/x-www-form-urlencoded` (URL Standard, 5.1)."""
+
+from urllib.parse import parse_qs
+
+from kala.core.errors import Invalid
+
+_MOST_FIELDS = 20_000
+
+
+class Form:
+    """The fields of a form, each with the values that were sent for it."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raise Invalid for a body that no form sends."""
+        try:
+            self._fields = parse_qs(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        except ValueError:  # not UTF-8, or too many fields
+            raise Invalid("body: not a form that this page sends; go back and try again") from None
+
+    def get(self, name: str) -> str:
+        """Return the first value of a field, empty without the field. Forms send each line break as CR LF."""
+        return self._fields.get(name, [""])[0].replace("\r\n", "\n")
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a field."""
+        return self._fields.get(name, [])
+
+    @property
+    def back(self) -> str:
+        """The path of the page to return to, as the form's page gave it; empty for a path that is not Kala's own."""
+        back = self.get("back")
+        return back if back.startswith("/") and not back.startswith("//") and "\\" not in back else ""

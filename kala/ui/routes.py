@@ -1,0 +1,33 @@
+"""The table of pages."""
+
+from collections.abc import Callable
+
+from kala.api.http import Request, Response
+from kala.api.route import Role, Route, bind
+from kala.ui.assets import Assets
+from kala.ui.pages.jobs import JobsPage
+from kala.ui.site import Site
+
+
+def _page(path: str, handler: Callable[..., Response], name: str, role: Role = Role.VIEWER) -> Route:
+    return Route("GET", path, handler, name, role, "", is_page=True)
+
+
+def _form(path: str, handler: Callable[..., Response], name: str, role: Role) -> Route:
+    """Return the route that a form of a page is sent to."""
+    return Route("POST", path, handler, name, role, "", body=Request, is_page=True)
+
+
+# A table is read by its rows.
+# fmt: off
+_PAGES = (
+    _page("/jobs", JobsPage.show, "jobsPage"),
+    _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
+    _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
+)
+# fmt: on
+
+
+def pages(site: Site) -> list[Route]:
+    """Return the routes of all pages."""
+    return bind(_PAGES, JobsPage(site), site.assets)

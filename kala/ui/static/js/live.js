@@ -1,0 +1,203 @@
+// Keeps the page up to date, and never disturbs the person who uses it.
+//
+// An event says that something changed; the page is then fetched again, and its regions (`data-live`, with an id) are
+// morphed into the new ones. Regions keep their place, focus, ticks and open menus.
+import { Idiomorph } from "../vendor/idiomorph.esm.js";
+import { isOpen } from "./dialog.js";
+import * as time from "./time.js";
+
+const HIDDEN_SECONDS = 5;
+const POLL_SECONDS = 60;
+const LEAST_SECONDS = 1;
+
+const body = document.body.dataset;
+let source = null;
+let isPaused = false;
+let isPointerDown = false;
+let pending = 0;
+let isFetching = false;
+let fetchedAt = 0;
+let timer = 0;
+let closing = 0;
+let polling = 0;
+
+function regions() {
+  return document.querySelectorAll("[data-live]");
+}
+
+function say(state) {
+  const live = document.getElementById("live");
+  live.dataset.state = state;
+  document.getElementById("live-word").textContent = state;
+}
+
+// Whether something is going on that a change of the page would disturb.
+function isBusy() {
+  return isPaused || isPointerDown || isOpen() || document.querySelector("details.menu[open]") !== null
+    || !window.getSelection().isCollapsed;
+}
+
+function changed() {
+  pending += 1;
+  schedule();
+}
+
+function schedule() {
+  if (timer || isFetching || document.visibilityState !== "visible") return;
+  const wait = Math.max(0, fetchedAt + LEAST_SECONDS * 1000 - Date.now());
+  timer = setTimeout(() => {
+    timer = 0;
+    refresh();
+  }, wait);
+}
+
+async function refresh() {
+  if (!pending) return;
+  if (isBusy()) {
+    notePending();
+    // Whatever keeps the page from changing ends without an event of its own; look again soon.
+    timer = setTimeout(() => {
+      timer = 0;
+      refresh();
+    }, 500);
+    return;
+  }
+  isFetching = true;
+  const count = pending;
+  try {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (response.status === 401) {
+      say("logged out");
+      return;
+    }
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    // The person may have begun something while the page was fetched.
+    if (!isBusy()) {
+      show(page, response.ok);
+      pending -= count;
+    }
+  } catch {
+    say("reconnecting");
+  } finally {
+    isFetching = false;
+    fetchedAt = Date.now();
+    if (pending) schedule();
+  }
+  notePending();
+}
+
+function show(page, isWhole) {
+  if (page.body.dataset.assets !== body.assets) offerReload();
+  if (!isWhole) return;
+  showState(page);
+  for (const region of regions()) {
+    const next = page.getElementById(region.id);
+    if (!next) continue;
+    time.show(next);
+    Idiomorph.morph(region, next, {
+      ignoreActiveValue: true,
+      restoreFocus: true,
+      callbacks: { beforeAttributeUpdated: isTheServers, beforeNodeMorphed: isNotKept },
+    });
+  }
+  document.dispatchEvent(new CustomEvent("kala:shown"));
+}
+
+// What the person has ticked, opened or typed is theirs.
+function isTheServers(name, element) {
+  if (name === "open" && element.tagName === "DETAILS") return false;
+  return !(["checked", "value", "disabled"].includes(name) && /^(INPUT|SELECT|TEXTAREA|BUTTON)$/.test(element.tagName));
+}
+
+// A script owns what is in such an element.
+function isNotKept(element) {
+  return !(element instanceof Element && element.hasAttribute("data-keep"));
+}
+
+// The title and the icon of the tab.
+function showState(page) {
+  document.title = page.title;
+  const icon = document.querySelector("link[rel=icon]"), next = page.querySelector("link[rel=icon]");
+  if (icon.getAttribute("href") !== next.getAttribute("href")) icon.replaceWith(document.adoptNode(next));
+}
+
+function offerReload() {
+  const notice = document.getElementById("notice");
+  const button = document.createElement("button");
+  button.textContent = "Reload";
+  button.addEventListener("click", () => location.reload());
+  notice.replaceChildren("Kala was updated. ", button);
+  notice.hidden = false;
+}
+
+function notePending() {
+  if (document.getElementById("notice").querySelector("button")) return;
+  const notice = document.getElementById("notice");
+  notice.hidden = !pending || !isPaused;
+  notice.textContent = pending === 1 ? "1 change" : `${pending} changes`;
+}
+
+function connect() {
+  if (source || isPaused) return;
+  const query = body.events ? `?${body.events}` : "";
+  source = new EventSource(`${body.base}/api/v1/events/${query}`);
+  source.onopen = () => say("live");
+  source.onerror = () => say("reconnecting");
+  for (const name of ["job", "run", "refetch"]) source.addEventListener(name, changed);
+}
+
+function disconnect() {
+  source?.close();
+  source = null;
+}
+
+// A browser opens six connections to a server, over all tabs; so only a visible tab has a stream.
+function onVisibility() {
+  clearTimeout(closing);
+  clearInterval(polling);
+  if (document.visibilityState === "visible") {
+    const wasClosed = !source;
+    connect();
+    if (wasClosed) changed();
+  } else {
+    closing = setTimeout(disconnect, HIDDEN_SECONDS * 1000);
+    polling = setInterval(poll, POLL_SECONDS * 1000);
+  }
+}
+
+async function poll() {
+  try {
+    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (response.ok) showState(new DOMParser().parseFromString(await response.text(), "text/html"));
+  } catch {
+    say("reconnecting");
+  }
+}
+
+function pause(button) {
+  isPaused = !isPaused;
+  button.setAttribute("aria-pressed", String(isPaused));
+  button.textContent = isPaused ? "Resume updates" : "Pause updates";
+  say(isPaused ? "paused" : "live");
+  if (!isPaused) {
+    connect();
+    changed();
+  }
+  notePending();
+}
+
+export function setUp() {
+  if (!regions().length) return;
+  document.getElementById("live").hidden = false;
+  const button = document.getElementById("pause");
+  button.addEventListener("click", () => pause(button));
+  document.addEventListener("pointerdown", () => { isPointerDown = true; });
+  for (const name of ["pointerup", "pointercancel"]) {
+    document.addEventListener(name, () => { isPointerDown = false; });
+  }
+  document.addEventListener("visibilitychange", onVisibility);
+  window.addEventListener("pagehide", disconnect);
+  window.addEventListener("pageshow", (event) => event.persisted && onVisibility());
+  if (document.visibilityState === "visible") connect();
+  else onVisibility();
+}

@@ -1,0 +1,1 @@
+"""Pictures as SVG, drawn by the server. Their shapes tell what their colours tell."""
