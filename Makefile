@@ -16,7 +16,12 @@ run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
 
 .PHONY: test
 test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about fifteen minutes
-	$(BIN)/python -m pytest --ignore=tests/packaging
+	$(BIN)/python -m pytest --ignore=tests/packaging --ignore=tests/ui/browser
+
+.PHONY: test-ui
+test-ui: $(VENV)/ui  ## the pages in Chromium, as people use them
+	packaging/need.sh chromium fonts-dejavu-core
+	$(BIN)/python -m pytest tests/ui/browser
 
 .PHONY: say-duration
 say-duration:
@@ -37,7 +42,7 @@ crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
 # What starts processes of Kala, waits for timeouts of HTTP connections, or compares by brute force.
-SLOW := tests/attack tests/crash tests/packaging tests/system tests/test_examples.py tests/api/test_conformance.py \
+SLOW := tests/attack tests/crash tests/packaging tests/system tests/ui/browser tests/test_examples.py tests/api/test_conformance.py \
 	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
 	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py \
 	tests/core/test_cron_reference.py tests/core/test_schedule_reference.py tests/core/test_words_laws.py \
@@ -114,7 +119,7 @@ COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(COMPILE) --output-file packaging/run.lock setup.py
-	for extra in dev build bench; do $(COMPILE) --extra $$extra \
+	for extra in dev ui build bench; do $(COMPILE) --extra $$extra \
 		--constraint packaging/run.lock --output-file packaging/$$extra.lock setup.py || exit; done
 
 .PHONY: clean
@@ -130,6 +135,10 @@ $(VENV)/run: packaging/run.lock setup.py | $(BIN)/python
 
 $(VENV)/dev: packaging/dev.lock $(VENV)/run
 	$(PIP) install --use-pep517 --require-hashes -r packaging/dev.lock
+	@touch $@
+
+$(VENV)/ui: packaging/ui.lock $(VENV)/dev
+	$(PIP) install --use-pep517 --require-hashes -r packaging/ui.lock
 	@touch $@
 
 $(VENV)/bench: packaging/bench.lock $(VENV)/run

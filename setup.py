@@ -52,6 +52,7 @@ setup(
             "ruff>=0.14",
             "schemathesis>=4.30,<5",
         ],
+        "ui": ["axe-playwright-python>=0.1.8,<0.2", "playwright>=1.65,<2"],
     },
     entry_points={"console_scripts": ["kala = kala.cli:main"]},
 )

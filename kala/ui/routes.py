@@ -20,7 +20,7 @@ def _form(path: str, handler: Callable[..., Response], name: str, role: Role) ->
 
 # A table is read by its rows.
 # fmt: off
-_PAGES = (
+PAGES = (
     _page("/jobs", JobsPage.show, "jobsPage"),
     _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
     _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
@@ -30,4 +30,4 @@ _PAGES = (
 
 def pages(site: Site) -> list[Route]:
     """Return the routes of all pages."""
-    return bind(_PAGES, JobsPage(site), site.assets)
+    return bind(PAGES, JobsPage(site), site.assets)
