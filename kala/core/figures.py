@@ -26,20 +26,21 @@ def _age(seconds: int) -> str:
 
 def length(seconds: float) -> str:
     """Return a length of time in one or two units, such as "340 ms", "2.4 s" or "3 min 20 s"."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{round(seconds * 1000)} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = round(seconds)
     for unit, name, part, part_name in _PARTS:
-        if seconds >= unit:
-            whole, rest = divmod(int(seconds), unit)
-            return f"{whole:,} {name} {rest // part} {part_name}" if rest // part else f"{whole:,} {name}"
-    raise AssertionError(seconds)
+        if whole >= unit:
+            number, rest = divmod(whole, unit)
+            return f"{number:,} {name} {rest // part} {part_name}" if rest // part else f"{number:,} {name}"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
 
 
 def size(count: int) -> str:
     """Return a number of bytes with a decimal prefix (SI), such as "512 B" or "1.5 MB"."""
+    if count < 1000:
+        return f"{count} B"
     value, unit = float(count), 0
     while value >= 999.5 and unit < len(_SIZES) - 1:
         value, unit = value / 1000, unit + 1
-    return f"{value:.0f} {_SIZES[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {_SIZES[unit]}"
+    return f"{value:,.1f} {_SIZES[unit]}" if value < 99.95 else f"{value:,.0f} {_SIZES[unit]}"

@@ -1,0 +1,5 @@
+"""A complete Kala whose pages are tested: `api.ask("GET", "/jobs")`, `api.submit("/jobs/new", name="a job")`."""
+
+from live_api import api, live
+
+__all__ = ("api", "live")
