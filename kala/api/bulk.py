@@ -22,7 +22,7 @@ from kala.core.summary import JobState
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRuns, Change, DeleteJob, StartJob, UpdateJob
 from kala.store.answers import Answer
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.store import Session, Store
 
 # So many jobs are sent to the engine at a time. Other requests come between them, and the engine writes what it can of
@@ -145,6 +145,7 @@ def _filter(path: str, given: Any) -> BulkFilter:
         tag=None if tags is None else list(tags),
         disabled=_checked(named, "disabled", fields.flag),
         done=_checked(named, "done", fields.flag),
+        planned=_checked(named, "planned", fields.flag),
         state=None if states is None else list(states),
     )
 
@@ -206,5 +207,6 @@ def _as_filter(given: BulkFilter) -> JobFilter:
         tags=tuple(given.tag or ()),
         disabled=given.disabled,
         done=given.done,
+        planned=given.planned,
         states=frozenset(given.state or ()),
     )

@@ -67,6 +67,7 @@ ERRORS = {
 _SHOWN: list[Any] = [
     schema.Created(_JOB.id),
     schema.Deleted([schema.DeletedJob(_JOB.id, "backup"), schema.DeletedJob(_CHECK_ID, "check")]),
+    schema.Deletion([schema.DeletedJob(_JOB.id, "backup"), schema.DeletedJob(_CHECK_ID, "check")]),
     schema.OneRun(views.run_view(_RUN)),
     schema.Runs([views.run_view(_RUN)], next_before=None),
     schema.Chain(

@@ -17,9 +17,9 @@ from kala.api.paging import long_response, pages
 from kala.api.parameters import Kind
 from kala.core.errors import Invalid
 from kala.core.job import Job
-from kala.core.summary import JobSummary
+from kala.core.summary import JobSummary, NewestRun
 from kala.core.words import describe_job
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
 from kala.zone import zone_of
@@ -29,7 +29,7 @@ _LARGEST_PAGE = 1000
 _MOST_COUNTED = 10_000
 _MOST_KEYS = 4
 # These need `fields=summary`, as the other list has one order and no other fields.
-_ONLY_IN_SUMMARIES = {"recent": 0, "sort": (), "count": False}
+_ONLY_IN_SUMMARIES = {"recent": 0, "runs": 0, "sort": (), "count": False}
 _ALL = JobFilter()
 _encode = msgspec.json.Encoder().encode
 
@@ -92,9 +92,12 @@ class JobLists:
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
         with self._store.reading() as session:
             jobs, last = session.summaries.page(wanted, keys, after, limit=limit, recent=query["recent"])
+            runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}
             total = _total(session, wanted) if query["count"] else None
         zone = self._zone()
         shown = [_summary_view(job, zone) for job in jobs]
+        if query["runs"]:
+            shown = [replace(job, runs=list(map(_newest_view, runs[job.id]))) for job in shown]
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
         total = _MOST_COUNTED if is_capped else total
@@ -106,9 +109,11 @@ def job_filter(given: Mapping[str, Any]) -> JobFilter:
     return JobFilter(
         limit=given["limit"],
         q=given["q"] or "",
+        ids=given["ids"],
         owner=given["owner"],
         disabled=given["disabled"],
         done=given["done"],
+        planned=given["planned"],
         tags=given["tag"],
         states=given["state"],
     )
@@ -160,6 +165,10 @@ def _summary_view(job: JobSummary, zone: tzinfo) -> schema.Summary:
         last_run=schema.LastRun(last.id, last.state, last.ended_at, last.duration / 1e9) if last else None,
         recent=job.recent,
     )
+
+
+def _newest_view(run: NewestRun) -> schema.NewestRun:
+    return schema.NewestRun(run.id, run.state, None if run.duration is None else run.duration / 1e9)
 
 
 def _entries(placed: list[tuple[int, Job]], zone: tzinfo = UTC) -> bytes:

@@ -16,7 +16,7 @@ from kala.api.paging import long_response, pages
 from kala.api.parameters import IF_MATCH
 from kala.api.runs import run_created
 from kala.config import Config
-from kala.core import policy
+from kala.core import graph, policy
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
@@ -117,6 +117,13 @@ class JobRoutes:
         if not request.query["return"]:
             return no_content()
         return json(schema.Deleted(list(starmap(schema.DeletedJob, deleted.items()))))
+
+    def deletion(self, request: Request) -> Response:
+        with self._store.reading() as session:
+            job_id = session.jobs.id_of(request.path["id"])
+            doomed = graph.doomed_by(job_id, session.dependencies.children, session.dependencies.count_parents)
+            names = session.jobs.names(doomed)
+        return json(schema.Deletion([schema.DeletedJob(job_id, names[job_id]) for job_id in doomed]))
 
     def delete_all(self, _: Request) -> Response:
         self._engine.call(DeleteAllJobs())

@@ -8,7 +8,7 @@ import msgspec
 
 from kala.core.job import Job
 from kala.core.limits import KEPT_BYTES, PART_BYTES
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.store import Session, Store
 
 # Jobs are kept in blocks, by their positions in the order of creation: the first block has 1 to 64. Their JSON is about

@@ -22,6 +22,7 @@ _LENGTHS = "[0-9]{1,9}[smhdw]|P[0-9.,YMWDTHS]+"
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _KEY = re.compile("[!-~]{1,255}", re.ASCII)
 _LONGEST_LIST = 200
+_MOST_IDS = 100
 _MOST_DIGITS = 18
 
 
@@ -145,6 +146,20 @@ class Tags(Kind, frozen=True):
     def schema(self) -> dict[str, Any]:
         item = {"type": "string", "minLength": 1, "maxLength": int(TAG)}
         return {"type": "array", "items": item, "minItems": 1, "maxItems": int(TAGS)}
+
+
+class JobIds(Kind, frozen=True):
+    """One or more ids of jobs, separated by commas. An id that no job has selects none."""
+
+    def parse(self, name: str, given: str) -> tuple[str, ...]:
+        ids = tuple(given.split(","))
+        if "" in ids or len(ids) > _MOST_IDS:
+            raise fields.invalid(name, given, f"up to {_MOST_IDS} ids of jobs, separated by commas")
+        return ids
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": _MOST_IDS}
 
 
 class Time(Kind, frozen=True):

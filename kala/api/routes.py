@@ -19,6 +19,7 @@ from kala.api.parameters import (
     Choices,
     Duration,
     Flag,
+    JobIds,
     JobName,
     Parameter,
     Tags,
@@ -38,17 +39,20 @@ from kala.core.summary import RECENT, JobState
 _JOB_FILTERS = (
     Parameter("limit", Whole(1), "At most this many jobs."),
     Parameter("after", Text(), "Only jobs created after this job, an id or a unique name."),
-    Parameter("q", Text(), "Only jobs whose name contains this text, in upper or lower case."),
+    Parameter("q", Text(), "Only jobs whose name contains this text, in upper or lower case, or whose id it is."),
+    Parameter("ids", JobIds(), "Only jobs with one of these ids."),
     Parameter("owner", Text(), "Only jobs of exactly this owner."),
     Parameter("tag", Tags(), "Only jobs that have this tag, or all of these.", default=()),
     Parameter("disabled", Flag(), "Only jobs that are, or are not, disabled."),
     Parameter("done", Flag(), "Only jobs that will, or will not, run again."),
+    Parameter("planned", Flag(), "Only jobs that have, or have not, a slot to come, also while they are disabled."),
     Parameter("state", Choices(JobState), "Only jobs in one of these states.", default=frozenset()),
 )
 _SUMMARIES = (
     Parameter("fields", Choice(("summary",)), "Respond with a page of summaries instead of all fields of each job."),
     Parameter("sort", Sort(), "In summaries, the order of the jobs, such as -last,name.", default=()),
     Parameter("recent", Whole(0, RECENT), "In summaries, how many of the latest ends to show of each job.", default=0),
+    Parameter("runs", Whole(0, RECENT), "In summaries, how many of the newest runs to show of each job.", default=0),
     Parameter("count", Flag(), "In summaries, also count all jobs that match, up to 10,000.", default=False),
 )
 _RUN_FILTERS = (
@@ -135,6 +139,8 @@ ROUTES = (
     Route("DELETE", "/api/v1/job/{id}/", JobRoutes.delete, "deleteJob", Role.EDITOR,
           "Delete a job, and its descendants that have no other parent.",
           (JOB, RETURN_DELETED, IF_MATCH), answers={200: schema.Deleted, 204: None}, errors=(412,)),
+    Route("GET", "/api/v1/job/{id}/deletion/", JobRoutes.deletion, "getDeletion", Role.VIEWER,
+          "Read which jobs a deletion of this job would delete.", (JOB,), answers={200: schema.Deletion}),
     Route("GET", "/api/v1/job/stats/{id}/", JobRoutes.stats, "listStats", Role.VIEWER, "List the results of a job.",
           _STATS_PAGE, answers={200: schema.JobStats}),
     Route("POST", "/api/v1/job/start/{id}/", JobRoutes.start, "startJob", Role.OPERATOR, "Run a job now.",

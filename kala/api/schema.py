@@ -85,6 +85,12 @@ class Deleted(msgspec.Struct, frozen=True):
     deleted: list[DeletedJob]
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """The jobs that a deletion would delete, above all the job that the request named."""
+
+    jobs: list[DeletedJob]
+
+
 class Run(msgspec.Struct, frozen=True):
     """A run. Its times are null where there are none."""
 
@@ -274,6 +280,14 @@ class LastRun(msgspec.Struct, frozen=True):
     duration: Annotated[float, _said("Seconds.")]
 
 
+class NewestRun(msgspec.Struct, frozen=True):
+    """One of the newest runs of a job, whatever its state."""
+
+    id: int
+    state: run.State
+    duration: Annotated[float | None, _said("Seconds; `null` before the end of the run, and without a start.")]
+
+
 class Summary(msgspec.Struct, frozen=True):
     """A job in a list of summaries."""
 
@@ -290,6 +304,9 @@ class Summary(msgspec.Struct, frozen=True):
     error_count: int
     last_run: Annotated[LastRun | None, _said("`null` before the end of the first run.")]
     recent: Annotated[tuple[run.State, ...], _said("How the latest runs ended, the newest first.")]
+    runs: Annotated[
+        list[NewestRun] | msgspec.UnsetType, _said("The newest runs, the newest first; only if asked for.")
+    ] = msgspec.UNSET
 
 
 class Summaries(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -319,6 +336,7 @@ class BulkFilter(msgspec.Struct, frozen=True):
     tag: Annotated[list[str] | None, _said("Jobs that have all of these tags.")] = None
     disabled: bool | None = None
     done: bool | None = None
+    planned: bool | None = None
     state: list[JobState] | None = None
 
 

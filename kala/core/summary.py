@@ -45,6 +45,14 @@ class LastRun(msgspec.Struct, frozen=True):
     duration: int
 
 
+class NewestRun(msgspec.Struct, frozen=True):
+    """One of the newest runs of a job, whatever its state. `duration` is in nanoseconds, None before its end."""
+
+    id: int
+    state: State
+    duration: int | None
+
+
 class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shows of a job. `recent` is how the latest runs ended, the newest first.
 

@@ -11,6 +11,7 @@ from peewee import SQL, Database, Expression, Table
 
 from kala.core.folding import folded
 from kala.core.run import Cause, Run, State
+from kala.core.summary import NewestRun
 from kala.store.dialect import id_list
 from kala.store.endings import MICROSECONDS
 from kala.store.instants import to_column
@@ -53,6 +54,8 @@ _NEWEST_OF_EACH = """
 """
 # The newest runs of a job within a range of ids.
 _NEWEST_OF_ONE = "SELECT id FROM run [index run_job] WHERE job_id = ? AND id < ? AND id > ? ORDER BY id DESC LIMIT ?"
+# The newest runs of a job, without the columns that lists of jobs do not show.
+_NEWEST = "SELECT id, state, duration FROM run [index run_job] WHERE job_id = ? ORDER BY id DESC LIMIT ?"
 _BY_IDS = f"SELECT {COLUMNS} FROM run WHERE id IN [run_ids ?] ORDER BY id DESC"
 # How many of the newest runs are looked at for those of some jobs, before each job is asked for its newest.
 _PROBED = 2_000
@@ -87,6 +90,7 @@ _UNENDED = {
     for state in (State.QUEUED, State.RUNNING)
 }
 
+_STATES = {str(state): state for state in State}
 _RUN = Table("run").alias("run")
 _JOB = Table("job").alias("job")
 
@@ -153,6 +157,14 @@ class History:
         if conditions:
             query = query.where(*conditions)
         return [to_run(row) for row in self._sql(*query.bind(self._database).sql())]
+
+    def newest(self, job_ids: Iterable[str], count: int) -> dict[str, list[NewestRun]]:
+        """Return the newest runs of each job, at most `count`, the newest first."""
+        return {
+            job_id: [NewestRun(run_id, _STATES[state], length) for run_id, state, length in self._sql(_NEWEST, values)]
+            for job_id in job_ids
+            for values in [(job_id, count)]
+        }
 
     def causes(self, run_id: int, limit: int) -> list[Run]:
         """Return the runs that led to a run, oldest first: at most the `limit` nearest."""

@@ -5,19 +5,17 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from peewee import SQL, Database, Expression, Table
+from peewee import SQL, Database
 
 from kala.core.errors import Conflict, NotFound
-from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
-from kala.core.summary import JobState
 from kala.store.dependencies import Dependencies
 from kala.store.dialect import id_list, trigger_dropped
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
-from kala.store.job_states import in_states
+from kala.store.job_filter import JOB, JobFilter, conditions
 from kala.store.revision import Revision
 from kala.store.statements import Statements
-from kala.store.tags import Tags, have_all
+from kala.store.tags import Tags
 
 # The columns that _job() reads; the last one is the ids of the children, in order of creation.
 _COLUMNS = """
@@ -128,40 +126,7 @@ _TOTALS = "SELECT jobs, disabled, successes, errors, last_attempt FROM totals"
 # How much of an unknown id or name an error message quotes.
 _QUOTED = 100
 
-JOB = Table("job").alias("job")
 _SPEC = msgspec.json.Decoder(Spec)
-
-
-class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list, in order of creation. `after` is the position of the job before the first one."""
-
-    limit: int | None = None
-    after: int = 0
-    q: str = ""
-    owner: str | None = None
-    disabled: bool | None = None
-    done: bool | None = None
-    tags: tuple[str, ...] = ()
-    states: frozenset[JobState] = frozenset()
-    last: int | None = None
-    """The position of the last job, if the list ends before the end."""
-
-
-def conditions(wanted: JobFilter) -> Iterator[Expression | SQL]:
-    """Yield what holds for each job that matches. A limit is not among it."""
-    yield JOB.c.seq > wanted.after
-    if wanted.last is not None:
-        yield JOB.c.seq <= wanted.last
-    if wanted.q:
-        # The index has the names without all the rest of the jobs.
-        named = "job.seq IN (SELECT seq FROM job AS named [index job_name] WHERE [contains named.name ?])"
-        yield SQL(named, (folded(wanted.q),))
-    for column, value in (("owner", wanted.owner), ("disabled", wanted.disabled), ("is_done", wanted.done)):
-        if value is not None:
-            yield getattr(JOB.c, column) == value
-    yield from have_all(wanted.tags, wanted.after)
-    if wanted.states:
-        yield in_states(wanted.states)
 
 
 class Node(msgspec.Struct, frozen=True):

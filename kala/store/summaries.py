@@ -13,7 +13,7 @@ from kala.core.run import State
 from kala.core.summary import JobSummary, LastRun, Overview
 from kala.store.counts import LETTERS
 from kala.store.instants import from_column, from_nullable, to_column
-from kala.store.jobs import JOB, JobFilter, conditions
+from kala.store.job_filter import JOB, JobFilter, conditions
 from kala.store.statements import Statements
 from kala.store.waiting import QueuedRuns
 

@@ -18,6 +18,15 @@ def test_disables_and_enables_the_jobs_with_these_ids_or_names(idle_api):
         assert [idle_api.job(one)["disabled"] for one in ids] == [is_disabled, False, is_disabled]
 
 
+def test_selects_jobs_with_a_slot_to_come(idle_api):
+    idle_api.create()
+    by_hand = idle_api.create(schedule="manual")
+    wanted = {"action": "delete", "filter": {"planned": False}, "expect": 1}
+    assert idle_api.ask("POST", "/api/v1/job/bulk/", wanted).json["done"] == 1
+    assert idle_api.ask("GET", f"/api/v1/job/{by_hand}/").status == 404
+    assert len(idle_api.jobs()) == 1
+
+
 def test_deletes_the_jobs_that_match_a_filter(idle_api):
     for name in ("old 1", "old 2", "new"):
         idle_api.create(name=name, owner="ann", tags=["nightly"])

@@ -56,6 +56,12 @@ class TestDeletingAParent:
             "deleted": [{"id": job_id, "name": name} for job_id, name in zip(family, names, strict=True)]
         }
 
+    def test_can_be_asked_before_which_jobs_it_deletes(self, idle_api, family):
+        would = idle_api.ask("GET", f"/api/v1/job/{family[0]}/deletion/").json["jobs"]
+        assert [job["name"] for job in would] == ["parent", "child", "grandchild"]
+        assert idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/?return=deleted").json == {"deleted": would}
+        assert idle_api.ask("GET", f"/api/v1/job/{family[0]}/deletion/").status == 404
+
     def test_logs_the_jobs_deleted_with_it(self, idle_api, family, caplog):
         caplog.set_level("INFO", "kala.api")
         assert idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204

@@ -16,7 +16,7 @@ from kala.api.job_lists import JobLists
 from kala.api.kept_lists import KeptList
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 changes = st.lists(

@@ -69,6 +69,41 @@ class TestAListOfSummaries:
         assert (job["last_run"]["id"], job["last_run"]["state"]) == (run["run_id"], "succeeded")
         assert job["last_run"]["duration"] == run["execution_duration"] / 1e9
 
+    def test_shows_the_newest_runs_whatever_their_state(self, api):
+        job_id = api.create(command="exit 3", schedule="manual", retries=1)
+        [first] = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"]]
+        api.await_job(job_id, error_count=2)
+        api.ask("POST", f"/api/v1/job/disable/{job_id}/")
+        [job] = api.ask("GET", f"{ALL}&runs=20").json["jobs"]
+        assert [(run["id"], run["state"]) for run in job["runs"]] == [(first + 1, "failed"), (first, "failed")]
+        stored = api.ask("GET", f"/api/v1/job/{job_id}/runs/").json["runs"]
+        assert [run["duration"] for run in job["runs"]] == [run["duration"] for run in stored]
+        [job] = api.ask("GET", f"{ALL}&runs=1").json["jobs"]
+        assert [run["id"] for run in job["runs"]] == [first + 1]
+
+    def test_a_job_without_runs_has_an_empty_list_of_them(self, idle_api):
+        idle_api.create()
+        [job] = idle_api.ask("GET", f"{ALL}&runs=20").json["jobs"]
+        assert job["runs"] == []
+
+    def test_a_run_that_has_not_ended_has_no_duration(self, idle_api):
+        job_id = idle_api.create(schedule="manual")
+        idle_api.ask("POST", f"/api/v1/job/start/{job_id}/")
+        [job] = idle_api.ask("GET", f"{ALL}&runs=20").json["jobs"]
+        assert [(run["state"], run["duration"]) for run in job["runs"]] == [("queued", None)]
+
+    def test_can_be_limited_to_some_ids(self, some):
+        by_name = {job["name"]: job["id"] for job in some.ask("GET", ALL).json["jobs"]}
+        found = some.ask("GET", f"{ALL}&sort=name&ids={by_name['D']},unknown,{by_name['a']}")
+        assert names(found) == ["a", "D"]
+        assert names(some.ask("GET", f"{ALL}&q={by_name['C']}")) == ["C"]
+        assert names(some.ask("GET", f"{ALL}&q={by_name['C'][:-1]}")) == []
+
+    def test_can_be_limited_to_jobs_with_a_slot_to_come(self, some):
+        some.create(name="by hand", schedule="manual")
+        assert names(some.ask("GET", f"{ALL}&sort=name&planned=true")) == ["a", "b", "C", "D"]
+        assert names(some.ask("GET", f"{ALL}&planned=false")) == ["by hand"]
+
     def test_a_disabled_job_is_not_due(self, idle_api):
         idle_api.create(disabled=True)
         [job] = idle_api.ask("GET", ALL).json["jobs"]
@@ -150,6 +185,10 @@ class TestAListOfSummaries:
             ("?fields=summary&sort=name&after=WyIiLFsxXV0", "after: must be "),
             ("?fields=summary&after=WyIiLFs5OTk5OTk5OTk5OTk5OTk5OTk5OTldXQ", "after: must be "),
             ("?sort=name", "sort: only possible with fields=summary; "),
+            ("?fields=summary&runs=21", "runs: must be "),
+            ("?fields=summary&ids=a,,b", "ids: must be up to 100 ids of jobs, "),
+            ("?fields=summary&planned=soon", "planned: must be "),
+            ("?runs=3", "runs: only possible with fields=summary; "),
             ("?recent=3", "recent: only possible with fields=summary; "),
             ("?count=1", "count: only possible with fields=summary; "),
         ],

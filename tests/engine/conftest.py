@@ -22,7 +22,7 @@ from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, StartJob, UpdateJob
 from kala.store.history import RunFilter
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.store import Store
 
 MEMORY = "/dev/shm"

@@ -25,7 +25,7 @@ from kala.engine.messages import (
     StartJob,
     UpdateJob,
 )
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 
 WORKERS = 2
 JOBS = 4  # few, so that much happens to each of them

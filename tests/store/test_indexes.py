@@ -10,7 +10,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
 from kala.core.summary import JobState
 from kala.store.answers import Answer
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.summaries import Key
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -99,6 +99,7 @@ def plan_of(store):
         ("dependency_child", lambda session: session.dependencies.forget_successes("1")),
         ("dependency_succeeded", lambda session: session.dependencies.outdate_successes("1")),
         ("run_job", lambda session: session.runs.is_latest(1, "1")),
+        ("run_job", lambda session: session.history.newest(["1"], 20)),
         ("run_caused", lambda session: session.history.caused(1, 9)),
         ("run_job", lambda session: session.endings.per_step(60, 0, 9, "1")),
         ("answer_age", lambda session: session.answers.delete_older(NOON, 9)),

@@ -12,7 +12,8 @@ from specs import any_spec
 from kala.core.errors import NotFound
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.run import Cause, Outcome, Run, State
-from kala.store.jobs import JobFilter, Totals
+from kala.store.job_filter import JobFilter
+from kala.store.jobs import Totals
 from kala.store.store import Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import FAILURES, Cause, Outcome, Run, State, Waiting
 from kala.core.summary import RECENT, JobState, LastRun
 from kala.store import migrations
-from kala.store.jobs import JobFilter
+from kala.store.job_filter import JobFilter
 from kala.store.summaries import SORTS, Key
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
