@@ -100,6 +100,7 @@ _SHOWN: list[Any] = [
         [schema.GraphNode(_JOB.id, "backup", disabled=False), schema.GraphNode(_CHECK_ID, "check", disabled=False)],
         [schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],
     ),
+    schema.Components([schema.Component(_JOB.id, "backup", 2, failing=0)], count=1, alone=3),
     system_schema.Upcoming(
         _ENDED,
         _ENDED + timedelta(hours=21),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
+from heapq import nsmallest
 
 import msgspec
 
@@ -63,27 +64,51 @@ def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
 def _with_components(store: Store) -> Iterator[bytes]:
     """Yield the graph with the component of each node, which is the id of the oldest job in it."""
     with store.reading() as session:
-        firsts = graph.components(session.neighbours.ids(), session.neighbours.all_edges())
+        firsts = graph.components(session.neighbours.positions())
         sizes = Counter(firsts.values())
-        names = session.jobs.names(sizes)
+        oldest = session.neighbours.at(sizes)
     nodes, edges = _readers(store)
     yield b'{"nodes":['
-    yield from pages(store, nodes, partial(_nodes_in_components, store, firsts))
+    yield from pages(store, nodes, partial(_nodes_in_components, store, firsts, oldest))
     yield b'],"edges":['
     yield from pages(store, edges, _json_edges)
     yield b'],"components":'
-    yield _encode([schema.GraphComponent(first, names[first], jobs) for first, jobs in sizes.items() if first in names])
+    yield _encode([schema.GraphComponent(oldest[first].id, oldest[first].name, jobs) for first, jobs in sizes.items()])
     yield b"}"
 
 
-def _nodes_in_components(store: Store, firsts: Mapping[str, str], nodes: list[Node]) -> bytes:
+def _nodes_in_components(
+    store: Store, firsts: Mapping[int, int], oldest: Mapping[int, Node], nodes: list[Node]
+) -> bytes:
     with store.reading() as session:
         states = session.neighbours.last_states([node.id for node in nodes])
     shown = [
-        schema.GraphNode(node.id, node.name, node.is_disabled, states.get(node.id), firsts.get(node.id, node.id))
+        schema.GraphNode(
+            node.id,
+            node.name,
+            node.is_disabled,
+            states.get(node.id),
+            oldest[firsts[node.seq]].id if node.seq in firsts else node.id,
+        )
         for node in nodes
     ]
     return _encode(shown)[1:-1]
+
+
+def components(store: Store, limit: int) -> schema.Components:
+    """Return the largest components of two or more jobs, and how many jobs are in none of them.
+
+    Jobs that stand alone, which most jobs do, are not read.
+    """
+    with store.reading() as session:
+        firsts = graph.components(session.neighbours.positions())
+        sizes = Counter(firsts.values())
+        failures = Counter(firsts[job] for job in session.neighbours.failing() if job in firsts)
+        shown = nsmallest(limit, sizes, key=lambda first: (-sizes[first], first))  # of a size, the oldest first
+        oldest = session.neighbours.at(shown)
+        alone = session.jobs.totals().jobs - len(firsts)
+    found = [schema.Component(oldest[job].id, oldest[job].name, sizes[job], failures[job]) for job in shown]
+    return schema.Components(found, len(sizes), alone)
 
 
 def as_json(store: Store) -> Iterator[bytes]:

@@ -98,6 +98,7 @@ _GRAPH = (
     Parameter("depth", Whole(0, 100), "With job: how many edges away from it; 1 by default."),
     Parameter("components", Flag(), "Name the connected component of each job.", default=False),
 )
+_COMPONENTS = (Parameter("limit", Whole(0, 1000), "At most this many components.", default=100),)
 _UPCOMING = (
     Parameter("until", Time(), "Where the period from now ends: in 24 hours by default, 31 days at most."),
     Parameter("limit", Whole(0, 1000), "At most this many jobs.", default=100),
@@ -173,6 +174,8 @@ ROUTES = (
           "Read what a schedule means, in words and slots.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
           _GRAPH, answers={200: (schema.Graph, DOT)}, errors=(404, 409)),
+    Route("GET", "/api/v1/graph/components/", SystemRoutes.components, "listComponents", Role.VIEWER,
+          "List which jobs are connected with each other.", _COMPONENTS, answers={200: schema.Components}),
     Route("GET", "/api/v1/upcoming/", UpcomingRoutes.upcoming, "listUpcoming", Role.VIEWER,
           "List the jobs that are due next, and count their slots.", _UPCOMING, answers={200: Upcoming}),
     Route("GET", "/api/v1/system/", StatusRoutes.system, "getSystem", Role.VIEWER, "Read how Kala itself stands.",

@@ -258,6 +258,20 @@ class GraphComponent(msgspec.Struct, frozen=True):
     jobs: Annotated[int, _said("How many jobs are connected.")]
 
 
+class Component(GraphComponent, frozen=True):
+    """Jobs that are connected, and how many of them fail."""
+
+    failing: Annotated[int, _said("How many of these jobs are in the state `failing`.")]
+
+
+class Components(msgspec.Struct, frozen=True):
+    """Which jobs are connected, the largest components first."""
+
+    components: list[Component]
+    count: Annotated[int, _said("How many components there are, also those that were left out.")]
+    alone: Annotated[int, _said("How many jobs start no other job, and are started by none.")]
+
+
 class Graph(msgspec.Struct, frozen=True):
     """Which job starts which. `has_more` comes only with `job`, and `components` only if asked for."""
 

@@ -15,7 +15,7 @@ from kala.store.store import Store
 
 
 class SystemRoutes:
-    """The handlers of `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/` and `/api/v1/schedule/preview/`."""
+    """The handlers of `/api/v1/stats/`, `/api/v1/events/`, `/api/v1/graph/…` and `/api/v1/schedule/preview/`."""
 
     def __init__(self, store: Store, feed: Feed, zone: Callable[[], tzinfo]) -> None:
         self._store = store
@@ -41,6 +41,10 @@ class SystemRoutes:
             depth=query["depth"],
             with_components=query["components"],
         )
+
+    def components(self, request: Request) -> Response:
+        """Return the connected components of the graph, the largest first."""
+        return json(job_graph.components(self._store, request.query["limit"]))
 
     def events(self, request: Request) -> Response:
         source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""), self._wanted(request))

@@ -62,20 +62,20 @@ def around(
     return seen, [edge for edge in between if edge[0] in seen and edge[1] in seen], has_more
 
 
-def components(ids: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return for each job with an edge the first job, in the order of `ids`, of those it is connected with."""
-    above: dict[str, str] = {}
+def components(edges: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return for each job with an edge the oldest job that it is connected with, each as its position."""
+    above: dict[int, int] = {}
 
-    def root(job_id: str) -> str:
-        while (parent := above.setdefault(job_id, job_id)) != job_id:
-            above[job_id] = above[parent]  # halve the path, so that later walks are short
-            job_id = parent
-        return job_id
+    def root(job: int) -> int:
+        while (parent := above.setdefault(job, job)) != job:
+            above[job] = above[parent]  # halve the path, so that later walks are short
+            job = parent
+        return job
 
     for start, end in edges:
         above[root(start)] = root(end)
-    firsts: dict[str, str] = {}
-    return {job_id: firsts.setdefault(root(job_id), job_id) for job_id in ids if job_id in above}
+    firsts: dict[int, int] = {}
+    return {job: firsts.setdefault(root(job), job) for job in sorted(above)}
 
 
 def doomed_by(job_id: str, children: Edges, count_parents: Callable[[Collection[str]], Mapping[str, int]]) -> list[str]:

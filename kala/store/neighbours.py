@@ -18,10 +18,12 @@ _EDGES = """
         WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?2]
     LIMIT ?1
 """
-# All edges.
-_ALL_EDGES = """
-    SELECT parent_id, child_id FROM dependency
-    UNION ALL SELECT id, on_failure_job FROM job [index job_on_failure] WHERE on_failure_job != ''
+# All edges, by the positions of their ends, which are compared faster than ids.
+_POSITIONS = """
+    SELECT parent.seq, child.seq FROM dependency
+        JOIN job AS parent ON parent.id = parent_id JOIN job AS child ON child.id = child_id
+    UNION ALL SELECT found.seq, started.seq FROM job AS found [index job_on_failure]
+        JOIN job AS started ON started.id = found.on_failure_job WHERE found.on_failure_job != ''
 """
 # These jobs, in order of creation, without the columns that can be large.
 _NODES = "SELECT seq, id, name, disabled FROM job WHERE id IN [job_ids ?] ORDER BY seq"
@@ -30,7 +32,11 @@ _LAST_STATES = """
     SELECT value, (SELECT state FROM run [index run_job] WHERE job_id = value ORDER BY id DESC LIMIT 1)
     FROM [job_ids ?] AS given
 """
-_IDS = "SELECT id FROM job ORDER BY seq"
+# The positions of the jobs whose last run failed or timed out.
+_FAILING = """
+    SELECT seq FROM job [index job_not_ok] WHERE last_state != 'succeeded' AND last_state IN ('failed', 'timed_out')
+"""
+_AT = "SELECT seq, id, name, disabled FROM job WHERE seq IN [job_ids ?]"
 
 Edge = tuple[str, str, str]
 
@@ -45,12 +51,18 @@ class Neighbours:
         """Return edges that begin or end at one of the jobs, each as its two ends and its kind."""
         return self._rows(_EDGES, job_ids, limit)
 
-    def all_edges(self) -> list[tuple[str, str]]:
-        return list(self._sql(_ALL_EDGES).fetchall())
+    def positions(self) -> list[tuple[int, int]]:
+        """Return all edges between jobs that exist, each as the positions of its two ends."""
+        return list(self._sql(_POSITIONS).fetchall())
 
-    def ids(self) -> list[str]:
-        """Return the ids of all jobs, in order of creation."""
-        return [job_id for (job_id,) in self._sql(_IDS)]
+    def failing(self) -> list[int]:
+        """Return the positions of the jobs whose last run failed or timed out."""
+        return [seq for (seq,) in self._sql(_FAILING)]
+
+    def at(self, positions: Collection[int]) -> dict[int, Node]:
+        """Return the jobs at these positions."""
+        rows = self._sql.for_all(_AT, positions).fetchall()
+        return {seq: Node(seq, job_id, name, bool(disabled)) for seq, job_id, name, disabled in rows}
 
     def nodes(self, job_ids: Collection[str]) -> list[Node]:
         """Return those of the jobs that exist, in order of creation."""

@@ -81,6 +81,36 @@ def test_components_are_named_by_their_oldest_job(idle_api, jobs):
     assert len(told["edges"]) == 3
 
 
+def test_components_are_listed_the_largest_first(idle_api, jobs):
+    f = idle_api.create(name="f", parent_jobs=[jobs["e"]])
+    idle_api.create(name="alone")
+    listed = idle_api.ask("GET", "/api/v1/graph/components/").json
+    assert listed == {
+        "components": [
+            {"id": jobs["a"], "name": "a", "jobs": 4, "failing": 0},
+            {"id": jobs["e"], "name": "e", "jobs": 2, "failing": 0},
+        ],
+        "count": 2,
+        "alone": 1,
+    }
+    shorter = idle_api.ask("GET", "/api/v1/graph/components/?limit=1").json
+    assert shorter == listed | {"components": listed["components"][:1]}
+    idle_api.ask("DELETE", f"/api/v1/job/{f}/")
+    assert idle_api.ask("GET", "/api/v1/graph/components/").json["alone"] == 2
+
+
+def test_components_count_the_jobs_that_fail(api):
+    parent = api.create(name="parent", command="exit 1")
+    api.create(name="child", parent_jobs=[parent])
+    api.ask("POST", f"/api/v1/job/start/{parent}/")
+    api.await_job(parent, error_count=1)
+    assert [one["failing"] for one in api.ask("GET", "/api/v1/graph/components/").json["components"]] == [1]
+
+
+def test_without_jobs_there_are_no_components(idle_api):
+    assert idle_api.ask("GET", "/api/v1/graph/components/").json == {"components": [], "count": 0, "alone": 0}
+
+
 def test_without_parameters_nothing_is_added(idle_api, jobs):
     told = graph(idle_api, "")
     assert set(told) == {"nodes", "edges"}

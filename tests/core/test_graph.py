@@ -96,13 +96,11 @@ def test_no_job_that_has_a_parent_left_is_deleted(edges, deleted):
 
 
 class TestComponents:
-    def test_are_named_by_their_first_job(self):
-        edges = [("b", "c"), ("a", "c"), ("d", "e")]
-        assert graph.components("abcdefg", edges) == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "d"}
+    def test_are_named_by_their_oldest_job(self):
+        assert graph.components([(2, 3), (1, 3), (5, 4)]) == {1: 1, 2: 1, 3: 1, 4: 4, 5: 4}
 
     def test_of_a_long_chain_are_found_without_recursion(self):
-        ids = list(map(str, range(100_000)))
-        assert set(graph.components(ids, pairwise(ids)).values()) == {"0"}
+        assert set(graph.components(pairwise(range(100_000))).values()) == {0}
 
 
 class TestAround:

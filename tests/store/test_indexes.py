@@ -57,6 +57,8 @@ def plan_of(store):
         ("run_retry", lambda session: session.queued.counts()),
         ("dependency_child", lambda session: session.neighbours.edges(["1"], 9)),
         ("job_on_failure", lambda session: session.neighbours.edges(["1"], 9)),
+        ("job_on_failure", lambda session: session.neighbours.positions()),
+        ("job_not_ok", lambda session: session.neighbours.failing()),
         ("run_job", lambda session: session.neighbours.last_states(["1"])),
         ("run_ended", lambda session: session.retention.first_ended()),
         ("job_zone", lambda session: session.jobs.planned_with(["x"], 500)),
