@@ -5,6 +5,7 @@ from collections.abc import Callable
 from kala.api.http import Request, Response
 from kala.api.route import Role, Route, bind
 from kala.ui.assets import Assets
+from kala.ui.pages.api import ApiPage
 from kala.ui.pages.graph import GraphPage
 from kala.ui.pages.jobs import JobsPage
 from kala.ui.site import Site
@@ -24,6 +25,7 @@ def _form(path: str, handler: Callable[..., Response], name: str, role: Role) ->
 PAGES = (
     _page("/jobs", JobsPage.show, "jobsPage"),
     _page("/graph", GraphPage.show, "graphPage"),
+    _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
     _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
     _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
 )
@@ -32,4 +34,4 @@ PAGES = (
 
 def pages(site: Site) -> list[Route]:
     """Return the routes of all pages."""
-    return bind(PAGES, JobsPage(site), GraphPage(site), site.assets)
+    return bind(PAGES, JobsPage(site), GraphPage(site), ApiPage(site), site.assets)
