@@ -143,6 +143,25 @@ class Api:
             assert changes, f"never {wanted}, but {job}"
             seen = changes[-1][0]
 
+    def await_run(self, run_id: int, *states: str) -> dict[str, Any]:
+        """Wait until the run is in one of the states, and return it."""
+        deadline, seen = time.monotonic() + LONG_PATIENCE, 0
+        while True:
+            response = self.ask("GET", f"/api/v1/run/{run_id}/")
+            if response.status == 200 and response.json["run"]["state"] in states:
+                return response.json["run"]
+            changes = self.app.feed.after(seen, deadline - time.monotonic())
+            assert changes, f"run {run_id} is never {states}: {response.body!r}"
+            seen = changes[-1][0]
+
+    def await_page(self, path: str, wanted: str) -> str:
+        """Wait until the page has a text, and return it."""
+        deadline = time.monotonic() + LONG_PATIENCE
+        while wanted not in (page := self.ask("GET", path).body.decode()):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.02)
+        return page
+
     @contextmanager
     def configured(self, **settings: Any):
         """Run the block with these settings, as after a reload."""

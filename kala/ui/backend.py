@@ -39,9 +39,11 @@ class Backend:
         content = _body(self._call(operation, path, query, sent, headers))
         return msgspec.json.decode(content) if content else None
 
-    def respond(self, operation: str, *path: str, query: Mapping[str, str] = {}) -> Response:
+    def respond(
+        self, operation: str, *path: str, query: Mapping[str, str] = {}, headers: Mapping[str, str] = {}
+    ) -> Response:
         """Return the response of a route as it is."""
-        return self._call(operation, path, query, b"", {})
+        return self._call(operation, path, query, b"", headers)
 
     def _call(
         self, operation: str, path: Iterable[str], query: Mapping[str, str], body: bytes, headers: Mapping[str, str]

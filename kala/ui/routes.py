@@ -8,6 +8,8 @@ from kala.ui.assets import Assets
 from kala.ui.pages.api import ApiPage
 from kala.ui.pages.graph import GraphPage
 from kala.ui.pages.jobs import JobsPage
+from kala.ui.pages.run import RunPage
+from kala.ui.pages.runs import RunsPage
 from kala.ui.site import Site
 
 
@@ -26,6 +28,13 @@ PAGES = (
     _page("/jobs", JobsPage.show, "jobsPage"),
     _page("/graph", GraphPage.show, "graphPage"),
     _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
+    _page("/runs", RunsPage.show, "runsPage"),
+    _form("/runs/cancel", RunsPage.cancel, "cancelRunsForm", Role.OPERATOR),
+    _page("/runs/{id}", RunPage.show, "runPage"),
+    _form("/runs/{id}/cancel", RunPage.cancel, "cancelRunForm", Role.OPERATOR),
+    _form("/runs/{id}/retry", RunPage.retry, "retryRunForm", Role.OPERATOR),
+    _page("/runs/{id}/delete", RunPage.ask_to_delete, "deleteRunPage", Role.EDITOR),
+    _form("/runs/{id}/delete", RunPage.delete, "deleteRunForm", Role.EDITOR),
     _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
     _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
 )
@@ -34,4 +43,4 @@ PAGES = (
 
 def pages(site: Site) -> list[Route]:
     """Return the routes of all pages."""
-    return bind(PAGES, JobsPage(site), GraphPage(site), ApiPage(site), site.assets)
+    return bind(PAGES, JobsPage(site), RunsPage(site), RunPage(site), GraphPage(site), ApiPage(site), site.assets)

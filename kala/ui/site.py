@@ -15,7 +15,7 @@ from kala.core import figures
 from kala.core.errors import KalaError
 from kala.core.foreign import presentable
 from kala.core.instants import rfc3339
-from kala.ui import svg
+from kala.ui import sentences, svg
 from kala.ui.assets import Assets
 from kala.ui.backend import Backend
 
@@ -74,9 +74,12 @@ class Site:
 
     def url(self, *parts: object, **query: object) -> str:
         """Return the URL of a page, such as `/runs/12?tail=10` for ("runs", 12, tail=10). None is left out."""
-        path = "/".join(quote(str(part), safe="") for part in parts)
-        given = {name.removesuffix("_"): value for name, value in query.items() if value not in (None, "")}
-        return f"{self._base_path}/{path}" + (f"?{urlencode(given)}" if given else "")
+        return self._base_path + path(*parts, **query)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The server's time zone."""
+        return self._zone()
 
     @cached_property
     def _environment(self) -> "Environment":
@@ -101,6 +104,7 @@ class Site:
             assets=self.assets.digest,
             relative=figures.relative,
             local=self._local,
+            cause_words=sentences.cause,
             svg=svg,
             version=kala.__version__,
         )
@@ -113,6 +117,12 @@ class Site:
         except OverflowError:  # beyond the year 9999 there
             local = instant
         return local.isoformat(" ", "seconds").replace("+", " +")
+
+
+def path(*parts: object, **query: object) -> str:
+    """Return the path of a page and its query, as `Site.url` does, without the base path."""
+    given = {name.removesuffix("_"): value for name, value in query.items() if value not in (None, "")}
+    return "/" + "/".join(quote(str(part), safe="") for part in parts) + (f"?{urlencode(given)}" if given else "")
 
 
 def see_other(path: str) -> Response:

@@ -25,6 +25,11 @@ function regions() {
   return document.querySelectorAll("[data-live]");
 }
 
+// Where the page is fetched again: a region can name it, as `data-live="/runs?newest=12"`.
+function address() {
+  return document.querySelector('[data-live^="/"]')?.dataset.live ?? location.href;
+}
+
 function say(state) {
   const live = document.getElementById("live");
   live.dataset.state = state;
@@ -65,7 +70,7 @@ async function refresh() {
   isFetching = true;
   const count = pending;
   try {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const response = await fetch(address(), { headers: { Accept: "text/html" } });
     if (response.status === 401) {
       say("logged out");
       return;
@@ -86,11 +91,12 @@ async function refresh() {
   notePending();
 }
 
-function show(page, isWhole) {
+// Change the regions into those of the page as it is now.
+export function show(page, isWhole, changing = regions()) {
   if (page.body.dataset.assets !== body.assets) offerReload();
   if (!isWhole) return;
   showState(page);
-  for (const region of regions()) {
+  for (const region of changing) {
     const next = page.getElementById(region.id);
     if (!next) continue;
     time.show(next);
@@ -167,7 +173,7 @@ function onVisibility() {
 
 async function poll() {
   try {
-    const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const response = await fetch(address(), { headers: { Accept: "text/html" } });
     if (response.ok) showState(new DOMParser().parseFromString(await response.text(), "text/html"));
   } catch {
     say("reconnecting");
