@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from kala.api import schema, system_schema, views
+from kala.api import graph_schema, schema, system_schema, views
 from kala.config import Setting
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
@@ -96,11 +96,14 @@ _SHOWN: list[Any] = [
             )
         ],
     ),
-    schema.Graph(
-        [schema.GraphNode(_JOB.id, "backup", disabled=False), schema.GraphNode(_CHECK_ID, "check", disabled=False)],
-        [schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],
+    graph_schema.Graph(
+        [
+            graph_schema.GraphNode(_JOB.id, "backup", disabled=False),
+            graph_schema.GraphNode(_CHECK_ID, "check", disabled=False),
+        ],
+        [graph_schema.GraphEdge(_JOB.id, _CHECK_ID, "success")],
     ),
-    schema.Components([schema.Component(_JOB.id, "backup", 2, failing=0)], count=1, alone=3),
+    graph_schema.Components([graph_schema.Component(_JOB.id, "backup", 2, failing=0)], count=1, alone=3),
     system_schema.Upcoming(
         _ENDED,
         _ENDED + timedelta(hours=21),

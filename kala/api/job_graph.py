@@ -7,7 +7,7 @@ from heapq import nsmallest
 
 import msgspec
 
-from kala.api import schema
+from kala.api.graph_schema import Component, Components, Graph, GraphComponent, GraphEdge, GraphNode
 from kala.api.http import Response, json
 from kala.api.paging import Read, long_response, pages
 from kala.core import graph
@@ -57,8 +57,8 @@ def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
     if is_dot:
         lines = b"".join(map(_dot_edge, edges))
         return Response(body=b"digraph kala {\n" + _dot_nodes(nodes) + lines + b"}\n", headers=_DOT)
-    around = [schema.GraphNode(node.id, node.name, node.is_disabled, states.get(node.id)) for node in nodes]
-    return json(schema.Graph(around, [schema.GraphEdge(*edge) for edge in edges], has_more=has_more or is_cut))
+    around = [GraphNode(node.id, node.name, node.is_disabled, states.get(node.id)) for node in nodes]
+    return json(Graph(around, [GraphEdge(*edge) for edge in edges], has_more=has_more or is_cut))
 
 
 def _with_components(store: Store) -> Iterator[bytes]:
@@ -73,7 +73,7 @@ def _with_components(store: Store) -> Iterator[bytes]:
     yield b'],"edges":['
     yield from pages(store, edges, _json_edges)
     yield b'],"components":'
-    yield _encode([schema.GraphComponent(oldest[first].id, oldest[first].name, jobs) for first, jobs in sizes.items()])
+    yield _encode([GraphComponent(oldest[first].id, oldest[first].name, jobs) for first, jobs in sizes.items()])
     yield b"}"
 
 
@@ -83,7 +83,7 @@ def _nodes_in_components(
     with store.reading() as session:
         states = session.neighbours.last_states([node.id for node in nodes])
     shown = [
-        schema.GraphNode(
+        GraphNode(
             node.id,
             node.name,
             node.is_disabled,
@@ -95,7 +95,7 @@ def _nodes_in_components(
     return _encode(shown)[1:-1]
 
 
-def components(store: Store, limit: int) -> schema.Components:
+def components(store: Store, limit: int) -> Components:
     """Return the largest components of two or more jobs, and how many jobs are in none of them.
 
     Jobs that stand alone, which most jobs do, are not read.
@@ -107,8 +107,8 @@ def components(store: Store, limit: int) -> schema.Components:
         shown = nsmallest(limit, sizes, key=lambda first: (-sizes[first], first))  # of a size, the oldest first
         oldest = session.neighbours.at(shown)
         alone = session.jobs.totals().jobs - len(firsts)
-    found = [schema.Component(oldest[job].id, oldest[job].name, sizes[job], failures[job]) for job in shown]
-    return schema.Components(found, len(sizes), alone)
+    found = [Component(oldest[job].id, oldest[job].name, sizes[job], failures[job]) for job in shown]
+    return Components(found, len(sizes), alone)
 
 
 def as_json(store: Store) -> Iterator[bytes]:
@@ -145,11 +145,11 @@ def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
 
 
 def _json_nodes(nodes: list[Node]) -> bytes:
-    return _encode([schema.GraphNode(node.id, node.name, node.is_disabled) for node in nodes])[1:-1]
+    return _encode([GraphNode(node.id, node.name, node.is_disabled) for node in nodes])[1:-1]
 
 
 def _json_edges(edges: list[Edges]) -> bytes:
-    return _encode([schema.GraphEdge(*ends) for ends in _ends(edges)])[1:-1]
+    return _encode([GraphEdge(*ends) for ends in _ends(edges)])[1:-1]
 
 
 def _dot_nodes(nodes: list[Node]) -> bytes:

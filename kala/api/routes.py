@@ -1,6 +1,6 @@
 """The table of routes, the more specific before the more general."""
 
-from kala.api import schema
+from kala.api import graph_schema, schema
 from kala.api.bulk import BulkRoutes
 from kala.api.job_lists import JobLists, Sort
 from kala.api.jobs import JobRoutes
@@ -173,9 +173,9 @@ ROUTES = (
     Route("POST", "/api/v1/schedule/preview/", SystemRoutes.preview, "previewSchedule", Role.VIEWER,
           "Read what a schedule means, in words and slots.", body=schema.Preview, answers={200: schema.Slots}),
     Route("GET", "/api/v1/graph/", SystemRoutes.graph, "getGraph", Role.VIEWER, "Read which job starts which.",
-          _GRAPH, answers={200: (schema.Graph, DOT)}, errors=(404, 409)),
+          _GRAPH, answers={200: (graph_schema.Graph, DOT)}, errors=(404, 409)),
     Route("GET", "/api/v1/graph/components/", SystemRoutes.components, "listComponents", Role.VIEWER,
-          "List which jobs are connected with each other.", _COMPONENTS, answers={200: schema.Components}),
+          "List which jobs are connected with each other.", _COMPONENTS, answers={200: graph_schema.Components}),
     Route("GET", "/api/v1/upcoming/", UpcomingRoutes.upcoming, "listUpcoming", Role.VIEWER,
           "List the jobs that are due next, and count their slots.", _UPCOMING, answers={200: Upcoming}),
     Route("GET", "/api/v1/system/", StatusRoutes.system, "getSystem", Role.VIEWER, "Read how Kala itself stands.",

@@ -10,13 +10,13 @@ from kala.core import run
 from kala.core.summary import JobState
 
 
-def _said(meaning: str) -> msgspec.Meta:
+def said(meaning: str) -> msgspec.Meta:
     return msgspec.Meta(description=meaning)
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Never = Annotated[datetime, msgspec.Meta(tz=True, description="0001-01-01T00:00:00Z means never.")]
-JobId = Annotated[str, _said("The id of the job.")]
+JobId = Annotated[str, said("The id of the job.")]
 Reason = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": ["worker", "job", "pool", "retry", "disabled", "start"]})
 ]
@@ -25,7 +25,7 @@ Reason = Annotated[
 class Error(msgspec.Struct, frozen=True):
     """What is wrong with a request, and what to do."""
 
-    error: Annotated[str, _said("One sentence.")]
+    error: Annotated[str, said("One sentence.")]
 
 
 # A job, its remote_properties, and a job in a request get their fields and schemas from the table of job fields.
@@ -97,28 +97,28 @@ class Run(msgspec.Struct, frozen=True):
     id: int
     job_id: JobId
     job_name: str
-    cause: Annotated[run.Cause, _said("Why the run exists.")]
-    cause_run_id: Annotated[int | None, _said("The run that caused this one: of the parent, failed, or retried.")]
+    cause: Annotated[run.Cause, said("Why the run exists.")]
+    cause_run_id: Annotated[int | None, said("The run that caused this one: of the parent, failed, or retried.")]
     state: run.State
-    waiting_for: Annotated[Reason | None, _said("Why the run has not started.")]
-    not_before: Annotated[Time | None, _said("When a retry may start.")]
+    waiting_for: Annotated[Reason | None, said("Why the run has not started.")]
+    not_before: Annotated[Time | None, said("When a retry may start.")]
     pool: str
     priority: int
-    attempt: Annotated[int, _said("0 for the first attempt, 1 for its first retry, and so on.")]
-    slot: Annotated[Time | None, _said("When the run was due.")]
+    attempt: Annotated[int, said("0 for the first attempt, 1 for its first retry, and so on.")]
+    slot: Annotated[Time | None, said("When the run was due.")]
     queued_at: Time
     started_at: Time | None
     ended_at: Time | None
-    lateness: Annotated[float | None, _said("Seconds from the slot to the start.")]
-    duration: Annotated[float | None, _said("Seconds from the start to the end.")]
-    message: Annotated[str, _said("How the run ended, in words.")]
-    exit_code: Annotated[int | None, _said("The exit status of a command.")]
-    signal: Annotated[int | None, _said("The signal that ended a command.")]
-    http_status: Annotated[int | None, _said("The status code of an HTTP call.")]
-    output_size: Annotated[int | None, _said("How many bytes of output are kept.")]
-    output_cut: Annotated[bool | None, _said("Whether there was more output.")]
+    lateness: Annotated[float | None, said("Seconds from the slot to the start.")]
+    duration: Annotated[float | None, said("Seconds from the start to the end.")]
+    message: Annotated[str, said("How the run ended, in words.")]
+    exit_code: Annotated[int | None, said("The exit status of a command.")]
+    signal: Annotated[int | None, said("The signal that ended a command.")]
+    http_status: Annotated[int | None, said("The status code of an HTTP call.")]
+    output_size: Annotated[int | None, said("How many bytes of output are kept.")]
+    output_cut: Annotated[bool | None, said("Whether there was more output.")]
     explain: Annotated[
-        str | msgspec.UnsetType, _said("Why the run waits, or how it ended and what follows; only if asked for.")
+        str | msgspec.UnsetType, said("Why the run waits, or how it ended and what follows; only if asked for.")
     ] = msgspec.UNSET
 
 
@@ -132,16 +132,16 @@ class Runs(msgspec.Struct, frozen=True):
     """Runs, newest first."""
 
     runs: list[Run]
-    next_before: Annotated[int | None, _said("The `before` of the next page; null if this page is not full.")]
+    next_before: Annotated[int | None, said("The `before` of the next page; null if this page is not full.")]
 
 
 class Chain(msgspec.Struct, frozen=True):
     """A run, what led to it, and what it led to, at one remove or more."""
 
     run: Run
-    causes: Annotated[list[Run], _said("The runs that led to this one, oldest first.")]
-    caused: Annotated[list[Run], _said("The runs that this one led to, oldest first.")]
-    has_more: Annotated[bool, _said("Whether runs are left out; the nearest ones are here.")]
+    causes: Annotated[list[Run], said("The runs that led to this one, oldest first.")]
+    caused: Annotated[list[Run], said("The runs that this one led to, oldest first.")]
+    has_more: Annotated[bool, said("Whether runs are left out; the nearest ones are here.")]
 
 
 class HistogramStep(msgspec.Struct):
@@ -159,8 +159,8 @@ class HistogramStep(msgspec.Struct):
 class Histogram(msgspec.Struct, frozen=True):
     """How many runs ended in each step of a period. The last step may not be over yet."""
 
-    step: Annotated[int, _said("How long a step is, in seconds.")]
-    steps: Annotated[list[HistogramStep], _said("Without a gap.")]
+    step: Annotated[int, said("How long a step is, in seconds.")]
+    steps: Annotated[list[HistogramStep], said("Without a gap.")]
 
 
 class Stat(msgspec.Struct, frozen=True):
@@ -170,8 +170,8 @@ class Stat(msgspec.Struct, frozen=True):
     ran_at: Never
     number_of_retries: int
     success: bool
-    execution_duration: Annotated[int, _said("In nanoseconds.")]
-    run_id: Annotated[int, _said("The id of the attempt.")]
+    execution_duration: Annotated[int, said("In nanoseconds.")]
+    run_id: Annotated[int, said("The id of the attempt.")]
 
 
 class JobStats(msgspec.Struct, frozen=True):
@@ -190,7 +190,7 @@ class Totals(msgspec.Struct, frozen=True):
     success_count: int
     next_run_at: Never
     last_attempted_run: Never
-    created: Annotated[Time, _said("When the totals were read.")]
+    created: Annotated[Time, said("When the totals were read.")]
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -207,82 +207,25 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     timezone: Annotated[str, msgspec.Meta(description="As in a job.", max_length=1000)] | None = None
     jitter: Annotated[str, msgspec.Meta(description="As in a job.", max_length=1000)] | None = None
     name: Annotated[str, msgspec.Meta(description="The job's name, for each H.", max_length=1000)] | None = None
-    after: Annotated[str, _said("Only slots after this time; the default is now.")] | None = None
+    after: Annotated[str, said("Only slots after this time; the default is now.")] | None = None
 
 
 class ClockChange(msgspec.Struct, frozen=True):
     """A change of the clock after which a schedule is due at other times than on other days."""
 
     at: Time
-    effect: Annotated[str, _said("What happens, in words.")]
+    effect: Annotated[str, said("What happens, in words.")]
 
 
 class Slots(msgspec.Struct, frozen=True):
     """What a schedule means."""
 
     slots: list[Time]
-    local: Annotated[list[str], _said("The slots as the clock of the time zone shows them.")]
-    sentence: Annotated[str, _said("When the job is due, in words.")]
-    timezone: Annotated[str, _said("The zone that the schedule is in.")]
-    resolved: Annotated[str, _said("Of a cron expression: its five fields, with a number for each H.")]
-    clock_changes: Annotated[list[ClockChange], _said("The changes of the clock in the next year that matter.")]
-
-
-class GraphNode(msgspec.Struct, frozen=True):
-    """A job in the graph. Only a request with `job` or `components` gets the last two."""
-
-    id: JobId
-    name: str
-    disabled: bool
-    last_state: Annotated[str | msgspec.UnsetType | None, _said("The state of the newest run; null without runs.")] = (
-        msgspec.UNSET
-    )
-    component: Annotated[str | msgspec.UnsetType, _said("The id of the oldest job that it is connected with.")] = (
-        msgspec.UNSET
-    )
-
-
-class GraphEdge(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """One job that starts another: after its success, or its failure."""
-
-    start: Annotated[str, _said("The id of the job that starts the other one.")]
-    end: Annotated[str, _said("The id of the job that is started.")]
-    kind: Annotated[str, _said("`success` to a child, `failure` to an on-failure job.")]
-
-
-class GraphComponent(msgspec.Struct, frozen=True):
-    """Jobs that are connected, named by the oldest of them."""
-
-    id: JobId
-    name: str
-    jobs: Annotated[int, _said("How many jobs are connected.")]
-
-
-class Component(GraphComponent, frozen=True):
-    """Jobs that are connected, and how many of them fail."""
-
-    failing: Annotated[int, _said("How many of these jobs are in the state `failing`.")]
-
-
-class Components(msgspec.Struct, frozen=True):
-    """Which jobs are connected, the largest components first."""
-
-    components: list[Component]
-    count: Annotated[int, _said("How many components there are, also those that were left out.")]
-    alone: Annotated[int, _said("How many jobs start no other job, and are started by none.")]
-
-
-class Graph(msgspec.Struct, frozen=True):
-    """Which job starts which. `has_more` comes only with `job`, and `components` only if asked for."""
-
-    nodes: list[GraphNode]
-    edges: list[GraphEdge]
-    has_more: Annotated[bool | msgspec.UnsetType, _said("Whether jobs that are near enough were left out.")] = (
-        msgspec.UNSET
-    )
-    components: Annotated[
-        list[GraphComponent] | msgspec.UnsetType, _said("The connected components of two or more jobs.")
-    ] = msgspec.UNSET
+    local: Annotated[list[str], said("The slots as the clock of the time zone shows them.")]
+    sentence: Annotated[str, said("When the job is due, in words.")]
+    timezone: Annotated[str, said("The zone that the schedule is in.")]
+    resolved: Annotated[str, said("Of a cron expression: its five fields, with a number for each H.")]
+    clock_changes: Annotated[list[ClockChange], said("The changes of the clock in the next year that matter.")]
 
 
 class LastRun(msgspec.Struct, frozen=True):
@@ -291,7 +234,7 @@ class LastRun(msgspec.Struct, frozen=True):
     id: int
     state: run.State
     ended_at: Time
-    duration: Annotated[float, _said("Seconds.")]
+    duration: Annotated[float, said("Seconds.")]
 
 
 class NewestRun(msgspec.Struct, frozen=True):
@@ -299,7 +242,7 @@ class NewestRun(msgspec.Struct, frozen=True):
 
     id: int
     state: run.State
-    duration: Annotated[float | None, _said("Seconds; `null` before the end of the run, and without a start.")]
+    duration: Annotated[float | None, said("Seconds; `null` before the end of the run, and without a start.")]
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -310,16 +253,16 @@ class Summary(msgspec.Struct, frozen=True):
     owner: str
     tags: tuple[str, ...]
     schedule: str
-    sentence: Annotated[str, _said("When the job runs, in words.")]
-    next_run_at: Annotated[Time | None, _said("`null` if nothing is due, and for a disabled job.")]
+    sentence: Annotated[str, said("When the job runs, in words.")]
+    next_run_at: Annotated[Time | None, said("`null` if nothing is due, and for a disabled job.")]
     disabled: bool
     is_done: bool
-    state: Annotated[tuple[JobState, ...], _said("All states that the job is in.")]
+    state: Annotated[tuple[JobState, ...], said("All states that the job is in.")]
     error_count: int
-    last_run: Annotated[LastRun | None, _said("`null` before the end of the first run.")]
-    recent: Annotated[tuple[run.State, ...], _said("How the latest runs ended, the newest first.")]
+    last_run: Annotated[LastRun | None, said("`null` before the end of the first run.")]
+    recent: Annotated[tuple[run.State, ...], said("How the latest runs ended, the newest first.")]
     runs: Annotated[
-        list[NewestRun] | msgspec.UnsetType, _said("The newest runs, the newest first; only if asked for.")
+        list[NewestRun] | msgspec.UnsetType, said("The newest runs, the newest first; only if asked for.")
     ] = msgspec.UNSET
 
 
@@ -327,9 +270,9 @@ class Summaries(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of summaries."""
 
     jobs: list[Summary]
-    next_after: Annotated[str | None, _said("`after` for the next page; `null` on the last page.")]
-    total: Annotated[int | None, _said("With `count`: how many jobs match, on all pages.")] = None
-    is_total_capped: Annotated[bool | None, _said("With `count`: whether more jobs match than `total`.")] = None
+    next_after: Annotated[str | None, said("`after` for the next page; `null` on the last page.")]
+    total: Annotated[int | None, said("With `count`: how many jobs match, on all pages.")] = None
+    is_total_capped: Annotated[bool | None, said("With `count`: whether more jobs match than `total`.")] = None
 
 
 class BulkAction(StrEnum):
@@ -347,7 +290,7 @@ class BulkFilter(msgspec.Struct, frozen=True):
 
     q: str | None = None
     owner: str | None = None
-    tag: Annotated[list[str] | None, _said("Jobs that have all of these tags.")] = None
+    tag: Annotated[list[str] | None, said("Jobs that have all of these tags.")] = None
     disabled: bool | None = None
     done: bool | None = None
     planned: bool | None = None
@@ -358,23 +301,23 @@ class Bulk(msgspec.Struct, frozen=True, omit_defaults=True):
     """An action on many jobs: those in `ids`, or those that match `filter`."""
 
     action: BulkAction
-    ids: Annotated[list[str] | None, _said("Ids or unique names.")] = None
+    ids: Annotated[list[str] | None, said("Ids or unique names.")] = None
     filter: BulkFilter | None = None
-    expect: Annotated[int | None, _said("How many jobs there must be; required with `filter`.")] = None
+    expect: Annotated[int | None, said("How many jobs there must be; required with `filter`.")] = None
 
 
 class BulkFailure(msgspec.Struct, frozen=True):
     """A job that the action was not possible for."""
 
-    id: Annotated[str, _said("The id of the job, or its name as in the request.")]
-    error: Annotated[str, _said("One sentence.")]
+    id: Annotated[str, said("The id of the job, or its name as in the request.")]
+    error: Annotated[str, said("One sentence.")]
 
 
 class BulkResult(msgspec.Struct, frozen=True):
     """What became of an action on many jobs."""
 
     action: BulkAction
-    done: Annotated[int, _said("For how many jobs it was carried out.")]
+    done: Annotated[int, said("For how many jobs it was carried out.")]
     failed: list[BulkFailure]
 
 
@@ -384,9 +327,9 @@ class Queued(msgspec.Struct, frozen=True):
     total: int
     worker: int
     pool: int
-    job: Annotated[int, _said("For the end of another run of the same job.")]
-    retry: Annotated[int, _said("For the time of a retry.")]
-    disabled: Annotated[int, _said("Until their job is enabled.")]
+    job: Annotated[int, said("For the end of another run of the same job.")]
+    retry: Annotated[int, said("For the time of a retry.")]
+    disabled: Annotated[int, said("Until their job is enabled.")]
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -394,13 +337,13 @@ class Overview(msgspec.Struct, frozen=True):
 
     jobs: int
     disabled: int
-    failing: Annotated[int, _said("Jobs whose last run failed or timed out.")]
-    running: Annotated[int, _said("Runs whose process or call has started.")]
-    starting: Annotated[int, _said("Runs that have a worker, and whose process or call has not started yet.")]
+    failing: Annotated[int, said("Jobs whose last run failed or timed out.")]
+    running: Annotated[int, said("Runs whose process or call has started.")]
+    starting: Annotated[int, said("Runs that have a worker, and whose process or call has not started yet.")]
     queued: Queued
-    next_run_at: Annotated[Time | None, _said("The next slot of a job that is not disabled.")]
-    skipped_24h: Annotated[int, _said("Runs skipped in the last 24 hours, missed slots among them; at most 10,000.")]
-    created: Annotated[Time, _said("When this was read.")]
+    next_run_at: Annotated[Time | None, said("The next slot of a job that is not disabled.")]
+    skipped_24h: Annotated[int, said("Runs skipped in the last 24 hours, missed slots among them; at most 10,000.")]
+    created: Annotated[Time, said("When this was read.")]
 
 
 class OneOverview(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from kala.api.schema import GraphEdge, GraphNode
+from kala.api.graph_schema import GraphEdge, GraphNode
 from kala.ui.pages.graph import outline
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kala.api import schema
+from kala.api import graph_schema
 from kala.api.http import Request, Response
 from kala.ui.site import Site
 
@@ -18,7 +18,7 @@ _MOST_INDENTED = 8
 class Line(NamedTuple):
     """A line of the indented list. `kind` is that of the edge from `parent`; `is_again` is for a job listed above."""
 
-    node: schema.GraphNode
+    node: graph_schema.GraphNode
     level: int
     step: int
     parent: str = ""
@@ -37,11 +37,11 @@ class GraphPage:
         return self._around(job, request.query.get("depth", "1")) if job else self._components()
 
     def _components(self) -> Response:
-        found = self._site.backend.read(schema.Components, "listComponents", limit=_COMPONENTS)
+        found = self._site.backend.read(graph_schema.Components, "listComponents", limit=_COMPONENTS)
         return self._site.page("graph.html", found=found)
 
     def _around(self, job: str, depth: str) -> Response:
-        graph = self._site.backend.read(schema.Graph, "getGraph", job=job, depth=_DEPTHS.get(depth, depth))
+        graph = self._site.backend.read(graph_schema.Graph, "getGraph", job=job, depth=_DEPTHS.get(depth, depth))
         # Found by its id or, if no job has such an id, by its name.
         focus = min((node for node in graph.nodes if job in (node.id, node.name)), key=lambda node: node.id != job)
         return self._site.page(
@@ -57,14 +57,14 @@ class GraphPage:
         )
 
 
-def outline(nodes: Sequence[schema.GraphNode], edges: Sequence[schema.GraphEdge]) -> Iterator[Line]:
+def outline(nodes: Sequence[graph_schema.GraphNode], edges: Sequence[graph_schema.GraphEdge]) -> Iterator[Line]:
     """Yield the graph as an indented list, which has each job once with all that it starts, and each edge once.
 
     What a job starts is in the order of `nodes`, with the jobs after a failure last.
     """
     by_id = {node.id: node for node in nodes}
     order = {node.id: number for number, node in enumerate(nodes)}
-    started = defaultdict[str, list[schema.GraphEdge]](list)
+    started = defaultdict[str, list[graph_schema.GraphEdge]](list)
     for edge in sorted(edges, key=lambda edge: (edge.kind == "failure", order[edge.end])):
         started[edge.start].append(edge)
     below = {edge.end for edge in edges}
