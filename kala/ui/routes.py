@@ -41,6 +41,15 @@ PAGES = (
 # fmt: on
 
 
+_KINDS = (
+    ApiPage,
+    GraphPage,
+    JobsPage,
+    RunPage,
+    RunsPage,
+)
+
+
 def pages(site: Site) -> list[Route]:
     """Return the routes of all pages."""
-    return bind(PAGES, JobsPage(site), RunsPage(site), RunPage(site), GraphPage(site), ApiPage(site), site.assets)
+    return bind(PAGES, *(kind(site) for kind in _KINDS), site.assets)
