@@ -96,16 +96,11 @@ class App:
                 beat_interval=heartbeat.interval,
                 boot_id=boot_id(),
             )
-            self._lists = JobLists(self._store, lambda: self._zone.current)
+            outputs = Outputs(self._store, self._executor)
+            self._lists = JobLists(self._store, outputs, lambda: self._zone.current)
             bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
             self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups, lambda: self._zone.current)
-            runs = RunRoutes(
-                self._engine,
-                self._store,
-                Outputs(self._store, self._executor),
-                self._executor,
-                lambda: self.config.pools,
-            )
+            runs = RunRoutes(self._engine, self._store, outputs, self._executor, lambda: self.config.pools)
             system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
             status = StatusRoutes(
                 self._engine,

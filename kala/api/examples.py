@@ -127,7 +127,7 @@ _SHOWN: list[Any] = [
         workers=system_schema.Workers(busy=1, all=128),
         pools={"db": system_schema.Pool(size=2, running=1, waiting=3)},
         queue={"worker": 0, "pool": 3, "retry": 1, "disabled": 0, "job": 0},
-        storage=system_schema.Storage(database=3_781_360, outputs=1_240, free=82_119_995_392),
+        storage=system_schema.Storage(database=3_781_360, outputs=1_240, free=82_119_995_392, disk=105_089_261_568),
         retention=system_schema.Retention(
             "P90D", 0, 10 * 1024**3, system_schema.OldestRun(1, _ENDED, _ENDED + timedelta(days=90))
         ),
@@ -155,6 +155,7 @@ _SHOWN: list[Any] = [
                 is_done=False,
                 state=(JobState.OK,),
                 error_count=0,
+                last_success=_ENDED,
                 last_run=schema.LastRun(1, State.SUCCEEDED, _ENDED, _DURATION / 1e9),
                 recent=(State.SUCCEEDED,),
             )

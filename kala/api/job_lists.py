@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
 from kala.api.kept_lists import KeptList
+from kala.api.output import Outputs
 from kala.api.paging import long_response, pages
 from kala.api.parameters import Kind
 from kala.core.errors import Invalid
 from kala.core.job import Job
+from kala.core.run import Run
 from kala.core.summary import JobSummary, NewestRun
 from kala.core.words import describe_job
 from kala.store.job_filter import JobFilter
@@ -29,7 +31,9 @@ _LARGEST_PAGE = 1000
 _MOST_COUNTED = 10_000
 _MOST_KEYS = 4
 # These need `fields=summary`, as the other list has one order and no other fields.
-_ONLY_IN_SUMMARIES = {"recent": 0, "runs": 0, "sort": (), "count": False}
+_ONLY_IN_SUMMARIES = {"recent": 0, "runs": 0, "sort": (), "last_line": False, "count": False}
+# The last lines of so many outputs at most.
+_MOST_LINES = 100
 _ALL = JobFilter()
 _encode = msgspec.json.Encoder().encode
 
@@ -44,9 +48,10 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True):
 class JobLists:
     """The handler of `GET /api/v1/job/`."""
 
-    def __init__(self, store: Store, zone: Callable[[], tzinfo]) -> None:
+    def __init__(self, store: Store, outputs: Outputs, zone: Callable[[], tzinfo]) -> None:
         """`zone` is the server's, on whose clock lists show some times."""
         self._store = store
+        self._outputs = outputs
         self._zone = zone
         self._kept_zone = zone()
         self._kept = self._keeping(self._kept_zone)
@@ -87,6 +92,9 @@ class JobLists:
         limit = query["limit"] or _PAGE
         if limit > _LARGEST_PAGE:
             raise fields.invalid("limit", limit, f"between 1 and {_LARGEST_PAGE} with fields=summary")
+        with_lines = query["last_line"]
+        if with_lines and limit > _MOST_LINES:
+            raise fields.invalid("limit", limit, f"between 1 and {_MOST_LINES} with last_line")
         keys = query["sort"]
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
@@ -94,14 +102,28 @@ class JobLists:
             jobs, last = session.summaries.page(wanted, keys, after, limit=limit, recent=query["recent"])
             runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}
             total = _total(session, wanted) if query["count"] else None
+            ended = session.history.by_ids([job.last_run.id for job in jobs if job.last_run]) if with_lines else []
         zone = self._zone()
         shown = [_summary_view(job, zone) for job in jobs]
         if query["runs"]:
             shown = [replace(job, runs=list(map(_newest_view, runs[job.id]))) for job in shown]
+        if with_lines:
+            shown = self._with_lines(shown, {run.id: run for run in ended})
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
         total = _MOST_COUNTED if is_capped else total
         return schema.Summaries(shown, following, total, is_capped)
+
+    def _with_lines(self, jobs: list[schema.Summary], runs: Mapping[int, Run]) -> list[schema.Summary]:
+        """Return summaries with how the last runs ended, and what these printed last."""
+        return [replace(job, last_run=job.last_run and self._told(job.last_run, runs)) for job in jobs]
+
+    def _told(self, last: schema.LastRun, runs: Mapping[int, Run]) -> schema.LastRun:
+        run = runs.get(last.id)
+        if run is None or run.outcome is None:
+            return replace(last, message=None, last_line=None)
+        line = self._outputs.last_line(run.id) if run.outcome.output_size else ""
+        return replace(last, message=run.outcome.message, last_line=line)
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:
@@ -162,6 +184,7 @@ def _summary_view(job: JobSummary, zone: tzinfo) -> schema.Summary:
         is_done=job.is_done,
         state=job.states,
         error_count=job.failures,
+        last_success=job.last_success,
         last_run=schema.LastRun(last.id, last.state, last.ended_at, last.duration / 1e9) if last else None,
         recent=job.recent,
     )

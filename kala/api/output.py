@@ -11,7 +11,7 @@ from typing import IO
 
 from kala.api.http import Response, error_response
 from kala.core.errors import Busy
-from kala.core.outputs import Cut, find_cut, offset_at, stretch_from
+from kala.core.outputs import Cut, find_cut, last_line, offset_at, stretch_from
 from kala.core.run import MOVES, Run, State
 from kala.runner.executor import Executor
 from kala.runner.output import Output
@@ -24,6 +24,8 @@ _RANGES = {"Accept-Ranges": "bytes"}
 WHOLE_HEADERS = BINARY_HEADERS | _RANGES | {"X-Offset": "0"}
 # Up to this size, the copy of an output stays in memory.
 _MAX_IN_MEMORY = 1024 * 1024
+# The last line is searched for in this many bytes.
+_LINE_BYTES = 4096
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -82,6 +84,15 @@ class Outputs:
         size = _size(file)
         start = _start_of_lines(file, size, count)
         return _bytes(200, file, start, size, offset_header(offset_at(start, cuts)))
+
+    def last_line(self, run_id: int) -> str | None:
+        """Return the last line that a run has printed, as far as it can be read; None if that is impossible."""
+        try:
+            with self.open(run_id) as file:
+                file.seek(max(0, _size(file) - _LINE_BYTES))
+                return last_line(_read(file, _LINE_BYTES))
+        except Busy:
+            return None
 
     def _open_with_cuts(self, run_id: int) -> tuple[IO[bytes], list[Cut]]:
         live = self._executor.output(run_id)

@@ -53,6 +53,9 @@ _SUMMARIES = (
     Parameter("sort", Sort(), "In summaries, the order of the jobs, such as -last,name.", default=()),
     Parameter("recent", Whole(0, RECENT), "In summaries, how many of the latest ends to show of each job.", default=0),
     Parameter("runs", Whole(0, RECENT), "In summaries, how many of the newest runs to show of each job.", default=0),
+    Parameter(
+        "last_line", Flag(), "In summaries, also show how the last run ended, and what it printed last.", default=False
+    ),
     Parameter("count", Flag(), "In summaries, also count all jobs that match, up to 10,000.", default=False),
 )
 _RUN_FILTERS = (
@@ -65,6 +68,10 @@ _RUN_FILTERS = (
     Parameter("pool", Text(), "Only runs in this pool."),
     Parameter("cause_run", Whole(1), "Only runs that the run with this id caused."),
     Parameter("longer_than", Duration(), "Only runs that took longer than this, or have been running for longer."),
+)
+_TOLD = (
+    Parameter("explain", Flag(), "Add a sentence that says why a run waits, or how it ended.", default=False),
+    Parameter("usual", Flag(), "Add how long runs of the job usually take.", default=False),
 )
 _RUNS_OF = Parameter("job", JobName(), "Only runs of this job, an id or a unique name; a deleted job, by its id.")
 _RUNS_OF_JOBS = (
@@ -79,7 +86,6 @@ _HISTOGRAM = (
     _RUNS_OF,
 )
 _CHAIN = (RUN, Parameter("limit", Whole(1, 1000), "At most this many runs in each direction.", default=100))
-_EXPLAIN = Parameter("explain", Flag(), "Add a sentence that says why the run waits, or how it ended.", default=False)
 _STATS_PAGE = (
     JOB,
     Parameter("limit", Whole(1), "Only this many of the newest entries."),
@@ -151,16 +157,16 @@ ROUTES = (
     Route("POST", "/api/v1/job/enable/{id}/", JobRoutes.enable, "enableJob", Role.OPERATOR, "Enable a job.",
           (JOB,), answers={204: None}),
     Route("GET", "/api/v1/job/{id}/runs/", RunRoutes.of_job, "listRunsOfJob", Role.VIEWER, "List the runs of a job.",
-          (JOB, *_RUN_FILTERS), answers={200: schema.Runs}),
+          (JOB, *_RUN_FILTERS, *_TOLD), answers={200: schema.Runs}),
     Route("GET", "/api/v1/run/", RunRoutes.search, "listRuns", Role.VIEWER, "List runs.",
-          (_RUNS_OF, *_RUNS_OF_JOBS, *_RUN_FILTERS), answers={200: schema.Runs}),
+          (_RUNS_OF, *_RUNS_OF_JOBS, *_RUN_FILTERS, *_TOLD), answers={200: schema.Runs}),
     Route("GET", "/api/v1/run/histogram/", RunRoutes.histogram, "getHistogram", Role.VIEWER,
           "Count the runs that ended in each step of a period, by state.",
           _HISTOGRAM, answers={200: schema.Histogram}),
     Route("GET", "/api/v1/run/{id}/chain/", RunRoutes.chain, "getChain", Role.VIEWER,
           "Read what caused a run, and what it caused.", _CHAIN, answers={200: schema.Chain}),
     Route("GET", "/api/v1/run/{id}/", RunRoutes.get, "getRun", Role.VIEWER, "Read a run.",
-          (RUN, _EXPLAIN), answers={200: schema.OneRun}),
+          (RUN, *_TOLD), answers={200: schema.OneRun}),
     Route("DELETE", "/api/v1/run/{id}/", RunRoutes.delete, "deleteRun", Role.EDITOR, "Delete a run that has ended.",
           (RUN,), answers={204: None}, errors=(409,)),
     Route("GET", "/api/v1/run/{id}/output/", RunRoutes.output, "getOutput", Role.VIEWER, "Read the output of a run.",

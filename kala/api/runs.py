@@ -18,6 +18,9 @@ from kala.runner.executor import Executor
 from kala.store.history import RunFilter
 from kala.store.store import Session, Store
 
+# Of at most this many runs in a list it is also told what takes queries for each.
+_MOST_TOLD = 100
+
 
 class RunRoutes:
     """The handlers of `/api/v1/run/`."""
@@ -40,16 +43,20 @@ class RunRoutes:
     def search(self, request: Request) -> Response:
         with self._store.reading() as session:
             runs = _search(session, request, job_id_of(session, request.query["job"]))
-        return self._page(request, runs)
+            return self._page(session, request, runs)
 
     def of_job(self, request: Request) -> Response:
         with self._store.reading() as session:
             runs = _search(session, request, session.jobs.id_of(request.path["id"]))
-        return self._page(request, runs)
+            return self._page(session, request, runs)
 
-    def _page(self, request: Request, runs: list[Run]) -> Response:
-        following = runs[-1].id if len(runs) == request.query["limit"] else None
-        return json(schema.Runs(list(map(self._view, runs)), following))
+    def _page(self, session: Session, request: Request, runs: list[Run]) -> Response:
+        limit = request.query["limit"]
+        for name in ("explain", "usual"):
+            if request.query[name] and limit > _MOST_TOLD:
+                raise Invalid(f"limit: must be between 1 and {_MOST_TOLD} with {name}, not {limit}")
+        following = runs[-1].id if len(runs) == limit else None
+        return json(schema.Runs([self._told(session, request, run) for run in runs], following))
 
     def histogram(self, request: Request) -> Response:
         query = request.query
@@ -69,12 +76,20 @@ class RunRoutes:
 
     def get(self, request: Request) -> Response:
         run = self._run(request)
-        view = self._view(run)
+        with self._store.reading() as session:
+            return json(schema.OneRun(self._told(session, request, run)))
+
+    def _told(self, session: Session, request: Request, run: Run) -> schema.Run:
+        """Return a run's JSON with what the request also wants to know."""
+        run = self._executor.as_it_stands(run)
+        view = views.run_view(run)
         if request.query["explain"]:
-            with self._store.reading() as session:
-                sentence = explanation(session, self._executor.as_it_stands(run), self._pools(), self._executor.workers)
+            sentence = explanation(session, run, self._pools(), self._executor.workers)
             view = replace(view, explain=sentence)
-        return json(schema.OneRun(view))
+        if request.query["usual"]:
+            usual = session.history.usual_duration(run.job_id)
+            view = replace(view, usual_duration=None if usual is None else usual / 1e9)
+        return view
 
     def _view(self, run: Run) -> schema.Run:
         """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""

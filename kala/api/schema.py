@@ -16,6 +16,7 @@ def said(meaning: str) -> msgspec.Meta:
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Never = Annotated[datetime, msgspec.Meta(tz=True, description="0001-01-01T00:00:00Z means never.")]
+_Text = str | msgspec.UnsetType | None
 JobId = Annotated[str, said("The id of the job.")]
 Reason = Annotated[
     str, msgspec.Meta(extra_json_schema={"enum": ["worker", "job", "pool", "retry", "disabled", "start"]})
@@ -120,6 +121,7 @@ class Run(msgspec.Struct, frozen=True):
     explain: Annotated[
         str | msgspec.UnsetType, said("Why the run waits, or how it ended and what follows; only if asked for.")
     ] = msgspec.UNSET
+    usual_duration: Annotated[float | msgspec.UnsetType | None, said("Seconds; only if asked for.")] = msgspec.UNSET
 
 
 class OneRun(msgspec.Struct, frozen=True):
@@ -235,6 +237,8 @@ class LastRun(msgspec.Struct, frozen=True):
     state: run.State
     ended_at: Time
     duration: Annotated[float, said("Seconds.")]
+    message: Annotated[_Text, said("How the run ended, in words; null if it was deleted.")] = msgspec.UNSET
+    last_line: Annotated[_Text, said("What the run printed last; null if that cannot be read.")] = msgspec.UNSET
 
 
 class NewestRun(msgspec.Struct, frozen=True):
@@ -259,6 +263,7 @@ class Summary(msgspec.Struct, frozen=True):
     is_done: bool
     state: Annotated[tuple[JobState, ...], said("All states that the job is in.")]
     error_count: int
+    last_success: Annotated[Time | None, said("When a run last succeeded.")]
     last_run: Annotated[LastRun | None, said("`null` before the end of the first run.")]
     recent: Annotated[tuple[run.State, ...], said("How the latest runs ended, the newest first.")]
     runs: Annotated[

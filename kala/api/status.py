@@ -58,7 +58,7 @@ class StatusRoutes:
             queue, waiting = self._queued.get(None, session.queued.counts)
             outputs = session.retention.output_bytes()
             oldest = _oldest_run(session, settings.keep_for)
-        database, free = self._store.disk_usage()
+        database, free, disk = self._store.disk_usage()
         connections, streams = self._usage()
         return json(
             schema.System(
@@ -72,7 +72,7 @@ class StatusRoutes:
                 workers=schema.Workers(status.running, settings.workers),
                 pools=_pools(settings.pools, status.in_pools, waiting),
                 queue={reason.label: number for reason, number in queue.items()},
-                storage=schema.Storage(database, outputs, free),
+                storage=schema.Storage(database, outputs, free, disk),
                 retention=schema.Retention(settings.keep_for, settings.keep_runs, settings.keep_bytes, oldest),
                 connections=connections,
                 streams=streams,

@@ -36,11 +36,15 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 class Storage(msgspec.Struct, frozen=True):
-    """Sizes in bytes. Those of the outputs are a sum that is kept up to date, so no folder is walked through."""
+    """Sizes in bytes. Those of the outputs are a sum that is kept up to date, so no folder is walked through.
+
+    `disk` is the size of the disk that has the data directory.
+    """
 
     database: int
     outputs: int
     free: int
+    disk: int
 
 
 class OldestRun(msgspec.Struct, frozen=True):

@@ -8,10 +8,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from kala.core.foreign import presentable
+
 OUTPUTS = "output"
 PER_FOLDER = 1000
 _CUT_LINE = re.compile(rb"\n\[kala: (\d+) bytes omitted here\]\n", re.ASCII)
 _MOST_DIGITS = 19
+# A line of more characters is cut.
+_LINE = 300
+# What a terminal acts on: control sequences, such as colours, and the other escape sequences (ECMA-48).
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 
 
 def output_name(run_id: int) -> str:
@@ -73,3 +79,11 @@ def stretch_from(offset: int, size: int, cut: Cut | None) -> tuple[int, int, int
         return offset, cut.start, offset
     first = max(offset, cut.offset)
     return first - cut.offset + cut.end, size, first
+
+
+def last_line(end: bytes) -> str:
+    """Return the last line that is not blank in the end of an output, as a terminal would show it."""
+    text = _SEQUENCE.sub("", end.decode(errors="replace"))
+    # A carriage return starts the line again, as progress bars do.
+    parts = (part.strip() for line in reversed(text.split("\n")) for part in reversed(line.split("\r")))
+    return presentable(next(filter(None, parts), ""), _LINE)

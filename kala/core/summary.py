@@ -74,6 +74,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     last_run: LastRun | None
     recent: tuple[State, ...]
+    last_success: datetime | None
     is_running: bool
     is_queued: bool
 

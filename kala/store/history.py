@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
+from statistics import median
 
 import msgspec
 from msgspec.structs import replace
@@ -78,6 +79,13 @@ _CAUSED = """
         UNION ALL SELECT run.id FROM below JOIN run [index run_caused] ON run.cause_run = below.id LIMIT ?2)
     SELECT id FROM below
 """
+# How long the last runs of a job took that succeeded, among the newest of its runs.
+_SUCCESSES = """
+    SELECT duration FROM (SELECT state, duration FROM run [index run_job] WHERE job_id = ? ORDER BY id DESC LIMIT ?)
+        AS newest
+    WHERE state = 'succeeded' LIMIT ?
+"""
+_USUAL, _LOOKED_AT = 20, 100
 # Repeat the WHERE of the partial indexes run_state and run_cause: SQLite uses a partial index only where the query
 # implies its condition.
 _RARE_STATES = SQL("run.state NOT IN ('queued', 'running', 'succeeded')")
@@ -151,7 +159,7 @@ class History:
             if len(jobs) <= _FEW_JOBS:
                 return self._newest_of_few(jobs, wanted)
             if wanted.is_only_of_jobs:
-                return self._by_ids(self._newest_of(jobs, wanted.before or _AFTER_ALL, wanted.limit))
+                return self.by_ids(self._newest_of(jobs, wanted.before or _AFTER_ALL, wanted.limit))
             conditions.append(SQL("[unindexed run.job_id] IN [job_ids ?]", (id_list(jobs),)))
         query = _RUN.select(SQL(COLUMNS)).order_by(_RUN.c.id.desc()).limit(wanted.limit)
         if conditions:
@@ -168,11 +176,16 @@ class History:
 
     def causes(self, run_id: int, limit: int) -> list[Run]:
         """Return the runs that led to a run, oldest first: at most the `limit` nearest."""
-        return self._by_ids([found for (found,) in self._sql(_CAUSES, (run_id, limit + 1))][1:])[::-1]
+        return self.by_ids([found for (found,) in self._sql(_CAUSES, (run_id, limit + 1))][1:])[::-1]
 
     def caused(self, run_id: int, limit: int) -> list[Run]:
         """Return the runs that a run led to, at one remove or more, oldest first: at most `limit`, the nearest."""
-        return self._by_ids([found for (found,) in self._sql(_CAUSED, (run_id, limit + 1))][1:])[::-1]
+        return self.by_ids([found for (found,) in self._sql(_CAUSED, (run_id, limit + 1))][1:])[::-1]
+
+    def usual_duration(self, job_id: str) -> int | None:
+        """Return the median of how long a job's last runs took that succeeded, in nanoseconds; None without any."""
+        found = [length for (length,) in self._sql(_SUCCESSES, (job_id, _LOOKED_AT, _USUAL)) if length is not None]
+        return int(median(found)) if found else None
 
     def _conditions(self, wanted: RunFilter) -> Iterator[Expression | SQL]:
         if wanted.before is not None:
@@ -242,7 +255,8 @@ class History:
             found = sorted(found, reverse=True)[:limit]
         return found
 
-    def _by_ids(self, ids: Collection[int]) -> list[Run]:
+    def by_ids(self, ids: Collection[int]) -> list[Run]:
+        """Return those of these runs that are stored, newest first."""
         return [to_run(row) for row in self._sql(_BY_IDS, (id_list(ids),))]
 
     def _states(self, states: frozenset[State]) -> Iterator[Expression | SQL]:

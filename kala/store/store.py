@@ -158,11 +158,11 @@ class Store:
         with _busy_on_error(write=False), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
             yield self._reader
 
-    def disk_usage(self) -> tuple[int, int]:
-        """Return the bytes of the database's files and those free on its disk. Walks through no folder."""
+    def disk_usage(self) -> tuple[int, int, int]:
+        """Return the bytes of the database's files, those free on its disk, and all of it. Walks through no folder."""
         files = (self._path.with_name(f"{self._path.name}{suffix}") for suffix in ("", "-wal", "-shm"))
-        free = os.statvfs(self._path.parent)
-        return sum(map(_size, files)), free.f_bavail * free.f_frsize
+        disk = os.statvfs(self._path.parent)
+        return sum(map(_size, files)), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
     def next_due(self) -> datetime | None:
         """Return the earliest instant at which a job or a retry is due, as the writer sees it."""

@@ -20,7 +20,8 @@ from kala.store.waiting import QueuedRuns
 # The columns that _summary() reads.
 _COLUMNS = """
     job.id, job.name, job.owner, job.spec, job.next_due, job.disabled, job.is_done, job.errors,
-    job.last_run, job.last_state, job.last_end, job.last_duration, substr(job.recent, 1, ?), job.seq
+    job.last_run, job.last_state, job.last_end, job.last_duration, substr(job.recent, 1, ?),
+    job.last_success, job.seq
 """
 # Those of these jobs with a running run, and those with a queued run.
 _RUNNING = """
@@ -139,7 +140,7 @@ class Summaries:
         ids = [row[0] for row in rows]
         running, queued = (self._ids(sql, ids) for sql in (_RUNNING, _QUEUED))
         jobs = [_summary(row, is_running=row[0] in running, is_queued=row[0] in queued) for row in rows]
-        return jobs, ((*rows[-1][14:], rows[-1][13]) if rows else ())
+        return jobs, ((*rows[-1][15:], rows[-1][14]) if rows else ())
 
     def _rows(
         self, wanted: JobFilter, keys: Sequence[Key], phase: _Phase | None, after: Place | None, recent: int
@@ -219,6 +220,7 @@ def _summary(row: Sequence[Any], *, is_running: bool, is_queued: bool) -> JobSum
         failures=failures,
         last_run=LastRun(last_run, State(state), from_column(ended_at), duration or 0) if state else None,
         recent=tuple(_STATES[letter] for letter in rest[0]),
+        last_success=from_nullable(rest[1]),
         is_running=is_running,
         is_queued=is_queued,
     )

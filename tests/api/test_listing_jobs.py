@@ -140,7 +140,8 @@ class TestListingJobs:
             monkeypatch.setattr(module, "PART_BYTES", 2000)  # less than the length of two jobs
         monkeypatch.setattr(kept_lists, "_BATCH", 1)
         ids = idle_api.create_many(7)
-        parts = job_lists.JobLists(idle_api.app._store, lambda: UTC).search(idle_api.request("listJobs")).body
+        lists = job_lists.JobLists(idle_api.app._store, idle_api.app._lists._outputs, lambda: UTC)
+        parts = lists.search(idle_api.request("listJobs")).body
         sent = next(parts) + next(parts)
         for job_id in ids[2:4]:
             idle_api.ask("DELETE", f"/api/v1/job/{job_id}/")

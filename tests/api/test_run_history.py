@@ -233,3 +233,31 @@ def test_a_run_that_waits_for_its_pool_names_the_runs_in_it(api):
 def test_a_run_that_waits_for_a_worker_says_so(idle_api):
     run = start(idle_api, idle_api.create())
     assert explained(idle_api, run) == f"run {run} waits for one of 8 workers to be free"
+
+
+def test_the_runs_of_a_list_are_explained_if_asked_for(api, failed):
+    first, *_ = failed
+    [*_, run] = api.ask("GET", "/api/v1/run/?explain=1&limit=3").json["runs"]
+    assert run["explain"] == explained(api, first)
+
+
+@pytest.mark.parametrize("name", ["explain", "usual"])
+def test_not_more_than_100_runs_of_a_list_are_told_about(api, name):
+    response = api.ask("GET", f"/api/v1/run/?{name}=1&limit=101")
+    assert (response.status, response.error) == (400, f"limit: must be between 1 and 100 with {name}, not 101")
+
+
+# How long runs usually take
+
+
+def test_a_run_says_how_long_its_job_usually_takes(api):
+    job = api.create(command="false")
+    run = start(api, job)
+    api.await_job(job, error_count=1)
+    assert api.ask("GET", f"/api/v1/run/{run}/?usual=1").json["run"]["usual_duration"] is None
+    api.ask("PATCH", f"/api/v1/job/{job}/", {"command": "true"})
+    second = start(api, job)
+    api.await_job(job, success_count=1)
+    took = api.ask("GET", f"/api/v1/run/{second}/").json["run"]["duration"]
+    assert api.ask("GET", f"/api/v1/run/{run}/?usual=1").json["run"]["usual_duration"] == took
+    assert {run["usual_duration"] for run in api.ask("GET", f"/api/v1/job/{job}/runs/?usual=1").json["runs"]} == {took}

@@ -3,6 +3,8 @@
 import pytest
 from samples import FAR
 
+from kala.core.errors import Busy
+
 ALL = "/api/v1/job/?fields=summary"
 
 
@@ -28,6 +30,7 @@ class TestAListOfSummaries:
                     "is_done": False,
                     "state": ["new"],
                     "error_count": 0,
+                    "last_success": None,
                     "last_run": None,
                     "recent": [],
                 }
@@ -218,3 +221,58 @@ class TestTheSummary:
             "next_run_at": "2099-01-01T00:00:00Z",
         }
         assert api.ask("POST", "/api/v1/job/bulk/", {"action": "cancel", "ids": [busy]}).json["done"] == 1
+
+
+class TestTheLastLine:
+    @pytest.fixture
+    def last_run(self, api):
+        def last_run(command: str) -> dict:
+            job_id = api.create(command=command)
+            api.ask("POST", f"/api/v1/job/start/{job_id}/")
+            api.await_job(job_id, error_count=1)
+            [job] = api.ask("GET", f"{ALL}&last_line=true").json["jobs"]
+            return job["last_run"]
+
+        return last_run
+
+    def test_comes_with_how_the_run_ended(self, last_run):
+        told = last_run("echo loading; echo no such table >&2; exit 3")
+        assert (told["message"], told["last_line"]) == ("exit status 3", "no such table")
+
+    def test_is_found_in_a_large_output(self, last_run):
+        assert last_run("seq 200000; exit 1")["last_line"] == "200000"
+
+    def test_may_be_missing(self, last_run):
+        assert last_run("exit 1")["last_line"] == ""
+
+    def test_is_unknown_when_the_run_is_deleted(self, api, last_run):
+        api.ask("DELETE", f"/api/v1/run/{last_run('echo gone; exit 1')['id']}/")
+        [job] = api.ask("GET", f"{ALL}&last_line=true").json["jobs"]
+        assert (job["last_run"]["message"], job["last_run"]["last_line"]) == (None, None)
+
+    def test_is_unknown_when_the_output_cannot_be_read(self, api, last_run, monkeypatch):
+        def refuse(_):
+            raise Busy("storage: cannot read the output: I/O error")
+
+        monkeypatch.setattr(api.app._lists._outputs, "open", refuse)
+        told = last_run("echo lost; exit 1")
+        assert (told["message"], told["last_line"]) == ("exit status 1", None)
+
+    def test_is_not_there_unless_asked_for(self, api, last_run):
+        last_run("exit 1")
+        [job] = api.ask("GET", ALL).json["jobs"]
+        assert set(job["last_run"]) == {"id", "state", "ended_at", "duration"}
+
+    def test_is_told_of_100_jobs_at_most(self, api):
+        response = api.ask("GET", f"{ALL}&last_line=true&limit=101")
+        assert response.status == 400
+        assert response.error == "limit: must be between 1 and 100 with last_line, not 101"
+        assert api.ask("GET", "/api/v1/job/?last_line=true").error.startswith("last_line: only possible with")
+
+
+def test_a_summary_says_when_the_job_last_succeeded(api):
+    job_id = api.create()
+    api.ask("POST", f"/api/v1/job/start/{job_id}/")
+    ended = api.await_job(job_id, success_count=1)["last_success"]
+    [job] = api.ask("GET", ALL).json["jobs"]
+    assert job["last_success"] == ended

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.core.outputs import cut_line, find_cut, kept_at_the_beginning, offset_at, stretch_from
+from kala.core.outputs import cut_line, find_cut, kept_at_the_beginning, last_line, offset_at, stretch_from
 
 
 def kept(printed: bytes, limit: int) -> bytes:
@@ -64,3 +64,21 @@ def test_a_position_has_the_offset_of_the_byte_there_or_after_the_line_of_a_cut(
 @pytest.mark.parametrize("text", [b"", b"x", cut_line(5), b"x" * 20 + cut_line(9999) + b"x" * 30])
 def test_a_line_elsewhere_is_no_cut(text):
     assert cut_of(text) is None or len(text) - len(cut_line(9999)) == 2 * text.index(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (b"", ""),
+        (b"one\ntwo\n", "two"),
+        (b"one\n\n   \n", "one"),
+        (b"\x1b[1;31merror:\x1b[0m no space\n", "error: no space"),
+        (b"\x1b]8;;http://a.example\x1b\\link\x1b]8;;\x1b\\\n", "link"),
+        (b"10%\r20%\r30%\r", "30%"),
+        (b"\xff\xfeodd\n", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}odd"),
+        (b"bell\x07\n", "bell\\x07"),
+        (b"x" * 1000, "x" * 299 + "\N{HORIZONTAL ELLIPSIS}"),
+    ],
+)
+def test_the_last_line_is_what_a_terminal_would_show(output, expected):
+    assert last_line(output) == expected

@@ -60,6 +60,7 @@ def plan_of(store):
         ("job_on_failure", lambda session: session.neighbours.positions()),
         ("job_not_ok", lambda session: session.neighbours.failing()),
         ("run_job", lambda session: session.neighbours.last_states(["1"])),
+        ("run_job", lambda session: session.history.usual_duration("1")),
         ("run_ended", lambda session: session.retention.first_ended()),
         ("job_zone", lambda session: session.jobs.planned_with(["x"], 500)),
         ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, 500, ["x"])),
