@@ -51,7 +51,7 @@ class Backend:
         route = self._routes[operation]
         values = route.parse_path(dict(zip(route.in_path, path, strict=True)))
         response = route.handler(Request(values, route.parse_query(query), body, headers))
-        if response.status >= 400:
+        if response.status >= 400 and response.status not in route.answers:
             raise KalaError(msgspec.json.decode(_body(response))["error"])
         return response
 

@@ -8,6 +8,7 @@ from kala.ui.assets import Assets
 from kala.ui.pages.api import ApiPage
 from kala.ui.pages.graph import GraphPage
 from kala.ui.pages.jobs import JobsPage
+from kala.ui.pages.overview import OverviewPage
 from kala.ui.pages.run import RunPage
 from kala.ui.pages.runs import RunsPage
 from kala.ui.site import Site
@@ -25,6 +26,7 @@ def _form(path: str, handler: Callable[..., Response], name: str, role: Role) ->
 # A table is read by its rows.
 # fmt: off
 PAGES = (
+    _page("/", OverviewPage.show, "overviewPage"),
     _page("/jobs", JobsPage.show, "jobsPage"),
     _page("/graph", GraphPage.show, "graphPage"),
     _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
@@ -45,6 +47,7 @@ _KINDS = (
     ApiPage,
     GraphPage,
     JobsPage,
+    OverviewPage,
     RunPage,
     RunsPage,
 )

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import kala
 from kala.api import schema
 from kala.api.http import Response
+from kala.api.system_schema import Health
 from kala.core import figures
 from kala.core.errors import KalaError
 from kala.core.foreign import presentable
@@ -51,7 +52,7 @@ class Site:
     def page(self, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **values: Any) -> Response:
         """Return a page. Each template gets `values`, and what base.html shows on every page."""
         now = datetime.now(UTC)
-        common = {"now": now, "summary": self._summary(), "zone": self._zone()}
+        common = {"now": now, "summary": self._summary(), "troubles": self._troubles(), "zone": self._zone()}
         content = self._environment.get_template(template).render(common | values)
         return Response(status, content.encode(), {**_HEADERS, **headers})
 
@@ -61,6 +62,10 @@ class Site:
             return self.backend.read(schema.OneOverview, "getSummary").summary
         except KalaError:
             return None
+
+    def _troubles(self) -> list[str]:
+        """Return why Kala does not run jobs or accept changes, which each page tells; usually nothing."""
+        return self.backend.read(Health, "getReadiness").reasons
 
     def error_page(self, status: int, sentence: str, headers: Mapping[str, str] = {}) -> Response:
         """Return the page for a request that failed."""

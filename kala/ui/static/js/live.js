@@ -152,6 +152,15 @@ function connect() {
   for (const name of ["job", "run", "refetch"]) source.addEventListener(name, changed);
 }
 
+// What changes without an event, such as times and sizes, is fetched every so many seconds.
+function keepFresh() {
+  const every = [...regions()].map((region) => Number(region.dataset.every)).filter(Boolean);
+  if (!every.length) return;
+  setInterval(() => {
+    if (!isPaused && document.visibilityState === "visible") changed();
+  }, Math.min(...every) * 1000);
+}
+
 function disconnect() {
   source?.close();
   source = null;
@@ -183,7 +192,7 @@ async function poll() {
 function pause(button) {
   isPaused = !isPaused;
   button.setAttribute("aria-pressed", String(isPaused));
-  button.textContent = isPaused ? "Resume updates" : "Pause updates";
+  document.getElementById("pause-word").textContent = isPaused ? "Resume" : "Pause";
   say(isPaused ? "paused" : "live");
   if (!isPaused) {
     connect();
@@ -193,7 +202,8 @@ function pause(button) {
 }
 
 export function setUp() {
-  if (!regions().length) return;
+  if (!document.querySelector("main [data-live]")) return;
+  keepFresh();
   document.getElementById("live").hidden = false;
   const button = document.getElementById("pause");
   button.addEventListener("click", () => pause(button));

@@ -59,7 +59,10 @@ export function show(root = document) {
   const zones = names(), wanted = chosen("times", "server"), at = now();
   for (const element of root.querySelectorAll("time[datetime]")) {
     const instant = Date.parse(element.dateTime);
-    if (element.classList.contains("exact")) {
+    if (element.classList.contains("clock")) {
+      const text = local(instant, zones[wanted])?.slice(11, 16);
+      if (text && element.textContent !== text) element.textContent = text;
+    } else if (element.classList.contains("exact")) {
       const text = local(instant, zones[wanted]);
       if (text && element.textContent !== text) element.textContent = text;
       element.title = relative(instant, at);
