@@ -101,6 +101,8 @@ def test_one_command_starts_it_healthy_and_not_as_root(docker, container):
     run = ended(call("/job/", {"name": "who", "command": "id -un"})["id"])
     with urllib.request.urlopen(f"http://{ADDRESS}/api/v1/run/{run['id']}/output", timeout=10) as answer:
         assert answer.read() == b"kala\n"
+    with urllib.request.urlopen(f"http://{ADDRESS}/jobs", timeout=10) as page:
+        assert b"<h1>Jobs</h1>" in page.read()
     health = ("inspect", "--format={{.State.Health.Status}}", container)
     assert until(lambda: docker(*health) == "healthy"), docker("inspect", container)
 
