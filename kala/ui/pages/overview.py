@@ -1,6 +1,5 @@
 """The overview: what fails, what runs, what waits and what comes."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -10,7 +9,7 @@ from kala.api.http import Request, Response
 from kala.core.instants import rfc3339
 from kala.core.run import FAILURES, State
 from kala.core.summary import RECENT
-from kala.ui import strip
+from kala.ui import sentences, strip
 from kala.ui.site import Site
 
 _SHOWN = 20
@@ -61,7 +60,7 @@ class OverviewPage:
             bar_url=self._bar_url,
             in_a_row=_in_a_row,
             is_long=lambda run: _is_long(run, whole.created),
-            parts_of=_parts,
+            why=sentences.why,
             skipped_url=self._site.url("runs", state=State.SKIPPED, since="-24h"),
         )
 
@@ -93,14 +92,3 @@ def _is_long(run: schema.Run, now: datetime) -> bool:
     if run.started_at is None or not run.usual_duration:
         return False
     return (now - run.started_at).total_seconds() > max(_LEAST_LONG, _LONG * run.usual_duration)
-
-
-def _parts(run: schema.Run) -> list[tuple[str, str]]:
-    """Return why a run waits, split at the runs that the sentence names: each part with the id of its run, if any."""
-    sentence = str(run.explain).removeprefix(f"run {run.id} ")
-    pieces = re.split(r"\b(run (\d+))\b", sentence[:1].upper() + sentence[1:])
-    # Three pieces each: text, the name of a run, and its id.
-    parts = [(pieces[0], "")]
-    for name, run_id, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-        parts += [(name, run_id), (text, "")]
-    return [part for part in parts if part[0]]
