@@ -88,7 +88,7 @@ _SUCCESSES = """
 _USUAL, _LOOKED_AT = 20, 100
 # Repeat the WHERE of the partial indexes run_state and run_cause: SQLite uses a partial index only where the query
 # implies its condition.
-_RARE_STATES = SQL("run.state NOT IN ('queued', 'running', 'succeeded')")
+_RARE_STATES = SQL("run.state != 'queued' AND run.state != 'running' AND run.state != 'succeeded'")
 _RARE_CAUSES = SQL("run.cause != 'schedule'")
 _IN_POOL = SQL("run.pool != ''")
 

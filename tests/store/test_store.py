@@ -46,6 +46,7 @@ class TestTheSchema:
             "7763614e",
             "c6b6d32b",
             "c1a18155",
+            "3cd3daba",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):
