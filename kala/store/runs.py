@@ -11,7 +11,7 @@ from kala.core.limits import MESSAGE
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
 from kala.store.dialect import inserted_id
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
-from kala.store.statements import Statements, text
+from kala.store.statements import Statements
 
 COLUMNS = """
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
@@ -181,8 +181,8 @@ class Runs:
 
     def add(self, run: Run) -> Run:
         """Insert a new run, and return the run with its id."""
-        why = (run.job_id, run.job_name, text(run.cause), run.cause_run, to_nullable(run.slot), run.attempt)
-        place = (text(run.state), text(run.waiting), to_nullable(run.not_before), run.pool, run.priority)
+        why = (run.job_id, run.job_name, run.cause, run.cause_run, to_nullable(run.slot), run.attempt)
+        place = (run.state, run.waiting, to_nullable(run.not_before), run.pool, run.priority)
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
         end = (to_column(run.outcome.ended_at), run.outcome.message) if run.outcome else (None, "")
         cursor = self._sql(_INSERT, (*why, *place, *times, *end))
@@ -344,7 +344,7 @@ def _end_columns(run: Run, outcome: Outcome) -> tuple[object, ...]:
     assert outcome.state in MOVES[State.RUNNING], outcome
     times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
     how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
-    return (text(outcome.state), *times, *how, outcome.output_size, int(outcome.output_cut), run.id)
+    return (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)
 
 
 def to_run(row: tuple[Any, ...]) -> Run:
