@@ -11,9 +11,9 @@ import msgspec
 
 from kala.core import duration
 from kala.core.instants import EPOCH
-from kala.core.job import Job
 from kala.core.limits import ANSWERS_HOURS, COUNTED_DAYS
 from kala.runner import spool
+from kala.store.retention import Limits
 from kala.store.store import Session
 
 _EVERY = timedelta(seconds=0.2)
@@ -71,9 +71,9 @@ class Pruner:
     def _of_jobs(self, now: datetime) -> list[int]:
         gone: list[int] = []
         job_ids = self._next_jobs()
-        jobs = self._session.jobs.get_many(job_ids)
+        limits = self._session.retention.limits(job_ids)
         for job_id in job_ids:
-            found = self._of_job(jobs[job_id], now) if job_id in jobs else []
+            found = self._of_job(job_id, limits[job_id], now) if job_id in limits else []
             gone += found
             if len(found) < _BATCH:
                 self._noted.pop(job_id, None)
@@ -84,15 +84,15 @@ class Pruner:
         self._last_job = jobs[-1][0] if jobs else 0
         return list(dict.fromkeys([*list(self._noted)[:_JOBS], *(job_id for _, job_id in jobs)]))
 
-    def _of_job(self, job: Job, now: datetime) -> list[int]:
-        spec, keep, retention = job.spec, self._keep(), self._session.retention
+    def _of_job(self, job_id: str, limits: Limits, now: datetime) -> list[int]:
+        keep, retention = self._keep(), self._session.retention
         gone: list[int] = []
-        if length := spec.keep_for or keep.max_age:
-            gone += retention.older_than(job.id, _before(now, length), _BATCH)
-        if kept := spec.keep_runs or keep.max_runs:
-            gone += retention.beyond_newest(job.id, kept, _BATCH)
-        if spec.keep_bytes:
-            gone += retention.beyond_bytes(job.id, spec.keep_bytes, _BATCH)
+        if length := limits.keep_for or keep.max_age:
+            gone += retention.older_than(job_id, _before(now, length), _BATCH)
+        if kept := limits.keep_runs or keep.max_runs:
+            gone += retention.beyond_newest(job_id, kept, _BATCH)
+        if limits.keep_bytes:
+            gone += retention.beyond_bytes(job_id, limits.keep_bytes, _BATCH)
         return list(dict.fromkeys(gone))[:_BATCH]
 
     def _of_deleted_jobs(self, now: datetime) -> list[int]:

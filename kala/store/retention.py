@@ -1,7 +1,9 @@
 """Which runs may be deleted. The cost of each query is bounded, whatever the number of runs."""
 
+from collections.abc import Collection
 from datetime import datetime
 
+import msgspec
 from peewee import Database
 
 from kala.store.instants import from_column, to_column
@@ -38,11 +40,24 @@ _FIRST_ENDED = """
 """
 # The jobs after a position in the order of creation.
 _JOBS_AFTER = "SELECT seq, id FROM job WHERE seq > ? ORDER BY seq LIMIT ?"
+# What these jobs say about how long their runs are kept. To read the whole jobs would take four times as long.
+_LIMITS = """
+    SELECT id, [field_of_spec keep_for], [field_of_spec keep_runs], [field_of_spec keep_bytes] FROM job
+    WHERE id IN [job_ids ?]
+"""
 # The runs after a run, each with whether its job was deleted.
 _RUNS_AFTER = """
     SELECT run.id, coalesce(run.ended_at, run.queued_at), job.id IS NULL FROM run LEFT JOIN job ON job.id = run.job_id
     WHERE run.id > ? AND run.state NOT IN ('queued', 'running') ORDER BY run.id LIMIT ?
 """
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a job says about how long its runs are kept: each has its default where the job says nothing."""
+
+    keep_for: str
+    keep_runs: int
+    keep_bytes: int
 
 
 class Retention:
@@ -89,6 +104,11 @@ class Retention:
     def jobs_after(self, seq: int, limit: int) -> list[tuple[int, str]]:
         """Return the next jobs in the order of creation, each after its position in it."""
         return list(self._sql(_JOBS_AFTER, (seq, limit)).fetchall())
+
+    def limits(self, job_ids: Collection[str]) -> dict[str, Limits]:
+        """Return the limits of these jobs, by id; ids without a job are left out."""
+        rows = self._sql.for_all(_LIMITS, job_ids).fetchall()
+        return {job_id: Limits(length or "", runs or 0, size or 0) for job_id, length, runs, size in rows}
 
     def orphans_after(self, run_id: int, instant: datetime, limit: int) -> tuple[int, list[int]]:
         """Look through the next runs for those without a job.
