@@ -30,8 +30,6 @@ _START = """
     UPDATE run SET state = 'running', started_at = ?
     WHERE id IN [run_ids ?] AND state = 'queued'
 """
-# Those of these runs that are running.
-_STILL_RUNNING = "SELECT id FROM run WHERE id IN [run_ids ?] AND state = 'running'"
 # Move a running run to its end.
 _FINISH = """
     UPDATE run SET state = ?, started_at = ?, ended_at = ?, duration = ?, message = ?, exit_code = ?, signal = ?,
@@ -202,11 +200,11 @@ class Runs:
 
     def finish(self, ends: Sequence[tuple[Run, Outcome]]) -> list[Run]:
         """Move running runs to their ends, and return them without those that had ended before."""
-        rows = self._sql.for_all(_STILL_RUNNING, (run.id for run, _ in ends)).fetchall()
-        running = {run_id for (run_id,) in rows}
-        ends = [(run, outcome) for run, outcome in ends if run.id in running]
-        self._sql.for_each(_FINISH, [_end_columns(run, outcome) for run, outcome in ends])
-        return [replace(run, state=outcome.state, outcome=outcome) for run, outcome in ends]
+        return [
+            replace(run, state=outcome.state, outcome=outcome)
+            for run, outcome in ends
+            if self._sql(_FINISH, _end_columns(run, outcome)).rowcount
+        ]
 
     def has_ready(self) -> bool:
         """Return whether a queued run only needs a worker."""
