@@ -371,6 +371,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     the job gives one, and the digest of its rules; for a job that is due after each boot it is `@reboot`. `next_wall`
     and `last_wall` are wall-clock times, written as if they were in UTC, of slots that are counted by the calendar: of
     the next one where slots follow a zone, and of the newest one that became a run.
+
+    `counts` is None where the job was read for what it does next, which does not depend on them.
     """
 
     id: str
@@ -385,7 +387,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     zone_rules: str | None = None
     is_done: bool = False
     children: tuple[str, ...] = ()
-    counts: Counts = Counts()
+    counts: Counts | None = Counts()
 
     @property
     def slot(self) -> datetime | None:

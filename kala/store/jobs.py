@@ -21,12 +21,15 @@ from kala.store.tags import Tags
 _COLUMNS = """
     job.id, job.spec, job.created_at, job.next_due, job.next_slot, job.slots_started, job.last_wall, job.claimed_until,
     job.next_wall, job.zone_rules, job.is_done,
-    job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt,
     (SELECT [joined child_id] FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
         WHERE parent_id = job.id ORDER BY child.seq) AS children)
 """
-_GET = f"SELECT {_COLUMNS} FROM job WHERE id = ?"
+# The same and the counts, for people: the plans and runs of jobs do not depend on them.
+_WITH_COUNTS = f"""
+    {_COLUMNS}, job.successes, job.errors, job.finished, job.last_success, job.last_error, job.last_attempt
+"""
+_GET = f"SELECT {_WITH_COUNTS} FROM job WHERE id = ?"
 # The jobs with these ids.
 _GET_MANY = f"SELECT {_COLUMNS} FROM job WHERE id IN [job_ids ?]"
 # The enabled jobs due by an instant, earliest first, except those planned with one of these zone rules.
@@ -202,9 +205,9 @@ class Jobs:
 
     def search(self, wanted: JobFilter) -> Iterator[tuple[int, Job]]:
         """Yield the jobs that match, each after its position in the order of creation."""
-        columns = SQL(f"{_COLUMNS}, job.seq")
+        columns = SQL(f"job.seq, {_WITH_COUNTS}")
         query = JOB.select(columns).where(*conditions(wanted)).order_by(JOB.c.seq).limit(wanted.limit)
-        return ((row[-1], _job(row)) for row in self._sql(*query.bind(self._database).sql()))
+        return ((row[0], _job(row[1:])) for row in self._sql(*query.bind(self._database).sql()))
 
     def seq(self, job_id: str) -> int:
         """Return a job's position in the order of creation. Raises NotFound."""
@@ -333,7 +336,7 @@ def _plan_columns(job: Job) -> tuple[object, ...]:
 
 def _job(row: Sequence[Any]) -> Job:
     job_id, spec, created_at, next_due, next_slot, slots_started, last_wall, claimed_until, next_wall, *rest = row
-    zone_rules, is_done, successes, errors, finished, last_success, last_error, last_attempt, children, *_ = rest
+    zone_rules, is_done, children, *counts = rest
     return Job(
         id=job_id,
         spec=_SPEC.decode(spec),
@@ -347,15 +350,13 @@ def _job(row: Sequence[Any]) -> Job:
         zone_rules=zone_rules,
         is_done=bool(is_done),
         children=tuple(children.split()) if children else (),
-        counts=Counts(
-            successes=successes,
-            errors=errors,
-            finished=finished,
-            last_success=from_nullable(last_success),
-            last_error=from_nullable(last_error),
-            last_attempt=from_nullable(last_attempt),
-        ),
+        counts=_counts(counts) if counts else None,
     )
+
+
+def _counts(row: Sequence[Any]) -> Counts:
+    successes, errors, finished, *instants = row
+    return Counts(successes, errors, finished, *map(from_nullable, instants))
 
 
 def _encode(spec: Spec) -> str:
