@@ -6,7 +6,9 @@ from kala.api.http import Request, Response
 from kala.api.route import Role, Route, bind
 from kala.ui.assets import Assets
 from kala.ui.pages.api import ApiPage
+from kala.ui.pages.bulk import BulkPage
 from kala.ui.pages.graph import GraphPage
+from kala.ui.pages.job import JobPage
 from kala.ui.pages.jobs import JobsPage
 from kala.ui.pages.overview import OverviewPage
 from kala.ui.pages.run import RunPage
@@ -28,6 +30,13 @@ def _form(path: str, handler: Callable[..., Response], name: str, role: Role) ->
 PAGES = (
     _page("/", OverviewPage.show, "overviewPage"),
     _page("/jobs", JobsPage.show, "jobsPage"),
+    _form("/jobs/bulk", BulkPage.answer, "bulkForm", Role.EDITOR),
+    _page("/jobs/{id}", JobPage.show, "jobPage"),
+    _form("/jobs/{id}/start", JobPage.start, "startJobForm", Role.OPERATOR),
+    _form("/jobs/{id}/enable", JobPage.enable, "enableJobForm", Role.OPERATOR),
+    _form("/jobs/{id}/disable", JobPage.disable, "disableJobForm", Role.OPERATOR),
+    _page("/jobs/{id}/delete", JobPage.ask_to_delete, "deleteJobPage", Role.EDITOR),
+    _form("/jobs/{id}/delete", JobPage.delete, "deleteJobForm", Role.EDITOR),
     _page("/graph", GraphPage.show, "graphPage"),
     _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
     _page("/runs", RunsPage.show, "runsPage"),
@@ -45,7 +54,9 @@ PAGES = (
 
 _KINDS = (
     ApiPage,
+    BulkPage,
     GraphPage,
+    JobPage,
     JobsPage,
     OverviewPage,
     RunPage,

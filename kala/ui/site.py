@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import kala
 from kala.api import schema
-from kala.api.http import Response
+from kala.api.http import Request, Response
 from kala.api.system_schema import Health
 from kala.core import figures
 from kala.core.errors import KalaError
@@ -46,8 +46,8 @@ class Site:
         """`zone` is the server's. `base_path` precedes the path of each link."""
         self.backend = backend
         self.assets = Assets()
-        self._zone = zone
         self._base_path = base_path
+        self._zone = zone
 
     def page(self, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **values: Any) -> Response:
         """Return a page. Each template gets `values`, and what base.html shows on every page."""
@@ -85,6 +85,11 @@ class Site:
     def zone(self) -> tzinfo:
         """The server's time zone."""
         return self._zone()
+
+    def api_address(self, request: Request) -> str:
+        """Return the URL of the API's jobs as this client reaches it, for commands that people copy."""
+        scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else "http"
+        return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._base_path}/api/v1/job/"
 
     @cached_property
     def _environment(self) -> "Environment":

@@ -5,28 +5,38 @@ from typing import NamedTuple
 
 from kala.api import schema
 from kala.api.http import Request, Response
+from kala.core.errors import Invalid
+from kala.core.foreign import presentable
 from kala.core.summary import JobState
-from kala.ui.site import Site
+from kala.ui.site import Site, path
 
 _PAGE = 50
-_RECENT = 20
-_FILTERS = ("q", "state", "owner", "tag", "disabled", "done")
+_RUNS = 20
+FILTERS = ("q", "state", "owner", "tag", "planned", "disabled", "done")
+"""The parameters of the list of jobs by which people filter it."""
+_OTHERS = ("sort", "after", "from")
+# These have a field in the form above the list; the others come with links.
+_IN_FORM = ("q", "state", "owner", "tag", "planned")
 
 
-class Column(NamedTuple):
-    """A column of the table, and the key that sorts by it."""
+class _Column(NamedTuple):
+    """A column of the table, and how the list is sorted after the first click on it."""
 
     label: str
-    key: str = ""
+    sort: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.sort.removeprefix("-")
 
 
 _COLUMNS = (
-    Column("State", "state"),
-    Column("Name", "name"),
-    Column("Schedule"),
-    Column("Next", "next"),
-    Column("Last", "last"),
-    Column("Latest runs", "failures"),
+    _Column("State", "state"),
+    _Column("Name", "name"),
+    _Column("Schedule"),
+    _Column("Next", "next"),
+    _Column("Last", "-last"),
+    _Column("Latest runs", "-failures"),
 )
 
 
@@ -38,25 +48,34 @@ class JobsPage:
 
     def show(self, request: Request) -> Response:
         query = dict(request.query)
-        first = int(query.pop("from", "1")) if query.get("from", "1").isdigit() else 1
+        for name in query:
+            if name not in (*FILTERS, *_OTHERS):
+                raise Invalid(f"{presentable(name)}: not a filter of this list; use one of {', '.join(FILTERS)}")
+        first = query.pop("from", "1")
+        first_number = int(first) if first.isascii() and first.isdigit() and len(first) < 10 else 1
         query.setdefault("sort", "name")
         found = self._site.backend.read(
-            schema.Summaries, "listJobs", fields="summary", recent=_RECENT, count="true", limit=_PAGE, **query
+            schema.Summaries, "listJobs", fields="summary", runs=_RUNS, count="true", limit=_PAGE, **query
         )
+        filters = {name: query[name] for name in FILTERS if name in query}
         return self._site.page(
             "jobs.html",
             jobs=found.jobs,
+            most=_RUNS,
             total=found.total,
             is_capped=found.is_total_capped,
-            first=first,
+            first=first_number,
+            address=self._site.api_address(request),
             query=query,
-            filters={name: query[name] for name in _FILTERS if name in query},
+            filters=filters,
+            beside={name: value for name, value in filters.items() if name not in _IN_FORM},
             states=list(JobState),
             columns=_COLUMNS,
-            following=found.next_after and self._url(query, after=found.next_after, from_=first + len(found.jobs)),
-            sorted_by=lambda key: self._url(query, sort=_toggled(query["sort"], key)),
+            first_page=self._url(query) if "after" in query else "",
+            following=found.next_after and self._url(query, after=found.next_after, from_=first_number + _PAGE),
+            sorted_by=lambda column: self._url(query, sort=_next_sort(query["sort"], column)),
             without=lambda name: self._url({key: value for key, value in query.items() if key != name}),
-            here=self._url(query),
+            here=path("jobs", **query | ({"from": first} if first_number > 1 else {})),
         )
 
     def _url(self, query: Mapping[str, str], **changes: object) -> str:
@@ -64,6 +83,8 @@ class JobsPage:
         return self._site.url("jobs", **(kept | changes))
 
 
-def _toggled(sort: str, key: str) -> str:
+def _next_sort(sort: str, column: _Column) -> str:
     """Return the sorting after a click on a column: by it or, if it is that already, in the other direction."""
-    return f"-{key}" if sort == key else key
+    if sort.removeprefix("-") != column.key:
+        return column.sort
+    return column.key if sort.startswith("-") else f"-{column.key}"

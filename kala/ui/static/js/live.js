@@ -38,7 +38,7 @@ function say(state) {
 
 // Whether something is going on that a change of the page would disturb.
 function isBusy() {
-  return isPaused || isPointerDown || isOpen() || document.querySelector("details.menu[open]") !== null
+  return isPaused || isPointerDown || isOpen() || document.querySelector("details.menu[open], :popover-open") !== null
     || !window.getSelection().isCollapsed;
 }
 
