@@ -88,9 +88,9 @@ def bar(state: State, x: int, share: float, scale: _Scale = _SPARK) -> str:
     up, down, side = scale.above(share), scale.below(share), width // 4
     match state:
         case State.SUCCEEDED:
-            path = f"M{x + width // 2} {line}v-{up}"
+            path = f"M{x} {line}v-{up}h{width}v{up}"
         case State.FAILED:
-            path = f"M{x + width // 2} {line + 1}v{down}"
+            path = f"M{x} {line + 1}v{down}h{width}v-{down}"
         case State.TIMED_OUT:  # with a wide foot
             stem = f"M{x + side} {line + 1}h{width - 2 * side}v{scale.down - 3}"
             path = f"{stem}h{side}v3h-{width}v-3h{side}z"
