@@ -356,6 +356,10 @@ class TestDescribed:
             "pools": ({}, {}, "default", "default"),
         }
 
+    def test_a_path_that_is_not_set_is_empty_as_in_a_file(self, tmp_path):
+        settings = self.described(tmp_path, {"data_dir": "data"})
+        assert (settings["log_file"].value, settings["log_file"].default) == ("", "")
+
     def test_a_secret_is_not_shown(self, tmp_path):
         keys = {**KEYS, "default_owner": replace(KEYS["default_owner"], is_secret=True)}
         settings = self.described(tmp_path, {"default_owner": "s3cret", "data_dir": "data"}, keys=keys)

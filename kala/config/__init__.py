@@ -32,6 +32,7 @@ from kala.config.kinds import (
     choice,
     number,
 )
+from kala.config.toml import plain
 from kala.core.errors import Invalid
 
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
@@ -181,12 +182,12 @@ class Setting(msgspec.Struct, frozen=True, rename={"is_reloadable": "reloadable"
 
 def described(loaded: Loaded, keys: Mapping[str, Key] = KEYS) -> list[Setting]:
     """Return all settings, in the order of the table, without secrets."""
-    defaults = {field.name: _default(field) for field in msgspec.structs.fields(Config)}
+    defaults = {field.name: _default(field, keys[field.name]) for field in msgspec.structs.fields(Config)}
     return [
         Setting(
             name,
             _shown(getattr(loaded.config, name), key),
-            _shown(defaults[name], key),
+            defaults[name],
             loaded.origins[name],
             _source(loaded.origins[name]),
             key.kind.unit,
@@ -197,16 +198,16 @@ def described(loaded: Loaded, keys: Mapping[str, Key] = KEYS) -> list[Setting]:
     ]
 
 
-def _default(field: msgspec.structs.FieldInfo) -> object:
+def _default(field: msgspec.structs.FieldInfo, key: Key) -> object:
     if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return None if field.default is msgspec.NODEFAULT else field.default
+        return _shown(field.default_factory(), key)
+    return None if field.default is msgspec.NODEFAULT else _shown(field.default, key)
 
 
 def _shown(value: object, key: Key) -> object:
     if key.is_secret and value:
         return "***"
-    return str(value) if isinstance(value, Path) else value
+    return plain(value)
 
 
 def _source(origin: str) -> Literal["default", "file", "variable", "flag"]:

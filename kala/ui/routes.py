@@ -13,6 +13,8 @@ from kala.ui.pages.jobs import JobsPage
 from kala.ui.pages.overview import OverviewPage
 from kala.ui.pages.run import RunPage
 from kala.ui.pages.runs import RunsPage
+from kala.ui.pages.settings import SettingsPage
+from kala.ui.pages.system import SystemPage
 from kala.ui.site import Site
 
 
@@ -39,6 +41,8 @@ PAGES = (
     _form("/jobs/{id}/delete", JobPage.delete, "deleteJobForm", Role.EDITOR),
     _page("/graph", GraphPage.show, "graphPage"),
     _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
+    _page("/system", SystemPage.show, "systemPage"),
+    _page("/settings", SettingsPage.show, "settingsPage"),
     _page("/runs", RunsPage.show, "runsPage"),
     _form("/runs/cancel", RunsPage.cancel, "cancelRunsForm", Role.OPERATOR),
     _page("/runs/{id}", RunPage.show, "runPage"),
@@ -61,6 +65,8 @@ _KINDS = (
     OverviewPage,
     RunPage,
     RunsPage,
+    SettingsPage,
+    SystemPage,
 )
 
 
