@@ -223,12 +223,12 @@ def _response_to(error: Exception, respond: ErrorPage) -> Response:
     if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
-        status = _status(error)
+        status = status_of(error)
         return respond(status, str(error), _HEADERS.get(status, {}))
     logger.error("a request failed with an internal error", exc_info=error)
     return respond(500, "internal error; see Kala's log", {})
 
 
-def _status(error: KalaError) -> int:
+def status_of(error: KalaError) -> int:
     """Return the status of the nearest kind that the table has."""
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)

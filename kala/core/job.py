@@ -225,15 +225,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Missed,
         Field(
             Choice(Missed),
-            Group.WHEN,
+            Group.OVERLAP,
             "what happens to missed slots: run `once` for the latest, `skip` them, or run `all`",
         ),
     ] = Missed.ONCE
     missed_limit: Annotated[
-        int, Field(Whole(1, 1000), Group.WHEN, "with `all`: run only this many of the newest slots, up to 1,000")
+        int, Field(Whole(1, 1000), Group.OVERLAP, "with `all`: run only this many of the newest slots, up to 1,000")
     ] = 100
     start_deadline: Annotated[
-        str, Field(Duration(), Group.WHEN, "a slot that is older counts as missed and is not made up for")
+        str, Field(Duration(), Group.OVERLAP, "a slot that is older counts as missed and is not made up for")
     ] = ""
     parents_mode: Annotated[
         ParentsMode,

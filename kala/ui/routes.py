@@ -9,8 +9,10 @@ from kala.ui.pages.api import ApiPage
 from kala.ui.pages.bulk import BulkPage
 from kala.ui.pages.graph import GraphPage
 from kala.ui.pages.job import JobPage
+from kala.ui.pages.job_form import JobForm
 from kala.ui.pages.jobs import JobsPage
 from kala.ui.pages.overview import OverviewPage
+from kala.ui.pages.preview import PreviewPage
 from kala.ui.pages.run import RunPage
 from kala.ui.pages.runs import RunsPage
 from kala.ui.pages.settings import SettingsPage
@@ -50,6 +52,11 @@ PAGES = (
     _form("/runs/{id}/retry", RunPage.retry, "retryRunForm", Role.OPERATOR),
     _page("/runs/{id}/delete", RunPage.ask_to_delete, "deleteRunPage", Role.EDITOR),
     _form("/runs/{id}/delete", RunPage.delete, "deleteRunForm", Role.EDITOR),
+    _page("/jobs/new", JobForm.new, "newJobPage", Role.EDITOR),
+    _form("/jobs/new", JobForm.send_new, "createJobByForm", Role.EDITOR),
+    _page("/jobs/new/preview", PreviewPage.show, "previewPage"),
+    _page("/jobs/{id}/edit", JobForm.edit, "editJobPage", Role.EDITOR),
+    _form("/jobs/{id}/edit", JobForm.send_edit, "changeJobByForm", Role.EDITOR),
     _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
     _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
 )
@@ -61,8 +68,10 @@ _KINDS = (
     BulkPage,
     GraphPage,
     JobPage,
+    JobForm,
     JobsPage,
     OverviewPage,
+    PreviewPage,
     RunPage,
     RunsPage,
     SettingsPage,

@@ -26,7 +26,7 @@ function age(seconds) {
 }
 
 // As the server writes it: 2030-01-31 08:00:00 +01:00. Null for a zone that this browser does not know.
-function local(instant, zone) {
+export function local(instant, zone) {
   try {
     const parts = Object.fromEntries(format(zone).formatToParts(instant).map((part) => [part.type, part.value]));
     const offset = parts.timeZoneName.replace("GMT", "") || "+00:00";
@@ -49,9 +49,13 @@ function format(zone) {
   return formats.get(zone);
 }
 
+// The zone of this browser.
+export function mine() {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 function names() {
-  const mine = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return { server: document.body.dataset.zone, mine, utc: "UTC" };
+  return { server: document.body.dataset.zone, mine: mine(), utc: "UTC" };
 }
 
 // Rewrite the times below an element. The server's text stays where the browser does not know the zone.
