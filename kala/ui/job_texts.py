@@ -27,6 +27,7 @@ class Control(StrEnum):
 
     LINE = "line"
     DIGITS = "digits"
+    WORD = "word"
     LINES = "lines"
     CODE = "code"
     CHOICE = "choice"
@@ -112,17 +113,18 @@ def _show_headers(found: Mapping[str, list[str]]) -> str:
 
 
 _LINE = _Text(Control.LINE, read=_stripped)
+_WORD = _Text(Control.WORD, read=_stripped)
 _ONE_PER_LINE = _Text(Control.LINES, "\n".join, lambda _, text: _each(text, "\n"), "One per line.")
 _TEXTS: dict[type[core.Kind], _Text] = {
     core.Line: _LINE,
     core.Tag: _LINE,
     core.JobName: _LINE,
-    core.Duration: _LINE._replace(hint="Such as PT90S, PT10M or P1D."),
+    core.Duration: _WORD._replace(hint="Such as PT90S, PT10M or P1D."),
     core.ZoneName: _LINE,
     core.Url: _LINE,
-    core.Method: _LINE,
+    core.Method: _WORD,
     core.AbsolutePath: _LINE,
-    core.Umask: _LINE,
+    core.Umask: _WORD,
     core.Prose: _Text(Control.LINES),
     core.Text: _Text(Control.CODE),
     core.CommandLine: _Text(Control.CODE),

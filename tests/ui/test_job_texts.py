@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from hypothesis import given
-from specs import any_spec
+from specs import any_spec, of_kind
 
 from kala.api import job_input, kinds, views
 from kala.api.job_fields import JOB, RESUME
 from kala.core.errors import Invalid
-from kala.core.fields import Listed
+from kala.core.fields import Headers, Listed, Variables
 from kala.core.job import Job
-from kala.ui.job_texts import _TEXTS, Control, change, flat, job_of, of_kind, texts_of, tidied, without_defaults
+from kala.ui.job_texts import _TEXTS, Control, change, flat, job_of, texts_of, tidied, without_defaults
+from kala.ui.job_texts import of_kind as text_of_kind
 
 START = {"name": "a", "type": 0, "command": "true"}
 
@@ -26,7 +27,7 @@ def sent(texts):
     """Return the texts as a browser sends them back, and a form reads them."""
     return {
         path: text.replace("\r\n", "\n").replace("\r", "\n")
-        if of_kind(flat()[path].kind).control in (Control.LINES, Control.CODE)
+        if text_of_kind(flat()[path].kind).control in (Control.LINES, Control.CODE)
         else text.replace("\r", "").replace("\n", "")
         for path, text in texts.items()
     }
@@ -50,13 +51,12 @@ def test_a_form_that_is_sent_as_it_was_changes_nothing(spec):
     assert change(job, job_of(sent(texts_of(job)), job)) == {}
 
 
-@given(any_spec)
-def test_texts_say_all_but_the_kind_of_line_breaks(spec):
-    job = json_of(spec)
-    plain = msgspec.json.decode(msgspec.json.encode(job).replace(rb"\r", b""))
-    texts = texts_of(plain)
-    again = texts_of(job_of(texts))
-    assert {path: text.strip() for path, text in again.items()} == {path: text.strip() for path, text in texts.items()}
+@given(of_kind(Variables()), of_kind(Headers()))
+def test_variables_and_headers_are_what_their_texts_say(variables, headers):
+    remote = {"url": "http://example.org", "headers": {name: list(values) for name, values in headers} or None}
+    job = {"name": "a", "type": 1, "remote_properties": remote, "env": dict(variables) or None}
+    again = job_of(sent(texts_of(job)))
+    assert (again["env"], again["remote_properties"]["headers"]) == (job["env"], remote["headers"])
 
 
 @given(any_spec, any_spec)

@@ -80,7 +80,7 @@ class PreviewPage:
             sentence=found.sentence,
             zone=found.timezone,
             resolved=found.resolved if found.resolved != text else "",
-            slots=list(zip(found.slots, found.local, strict=True))[:_SLOTS],
+            slots=[(slot, _shown(local)) for slot, local in zip(found.slots[:_SLOTS], found.local, strict=False)],
             changes=found.clock_changes,
             load=self._load(found.slots) if found.slots else None,
         )
@@ -107,6 +107,12 @@ class PreviewPage:
             last < upcoming.until,
             max((step.slots for index, step in enumerate(steps) if is_own[index]), default=0),
         )
+
+
+def _shown(local: str) -> str:
+    """Return a local time in RFC 3339 as pages show it, such as `2030-01-31 08:00:00 +01:00`."""
+    date, _, time = local.partition("T")
+    return f"{date} {time[:-6]} {time[-6:]}"
 
 
 def _counted(slots: list[datetime], until: datetime, steps: list[system_schema.UpcomingStep]) -> Counter[datetime]:
