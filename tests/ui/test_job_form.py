@@ -281,6 +281,23 @@ def test_two_editors_at_once_are_told(api, open_form, send):
     assert (api.job(job_id)["retries"], api.job(job_id)["owner"]) == (3, "")
 
 
+@pytest.mark.parametrize("view", ["form", "json"])
+def test_two_changes_at_once_can_be_combined(api, open_form, send, view):
+    job_id = api.create(name="a", env={"A": "1"})
+    path = f"/jobs/{job_id}/edit"
+    mine, theirs = open_form(path), open_form(path)
+    send(theirs, path=path, retries="2", owner="them", command="theirs")
+    mine.values |= {"retries": "3", "env": "A=2"}
+    if view == "json":
+        mine = FormPage(send(mine, do="json", path=path))
+    page = FormPage(send(FormPage(send(mine, path=path)), do="combine", path=path))
+    assert "Both changes are in the form." in page.text
+    assert api.job(job_id)["retries"] == 2
+    assert send(page, path=path).status == 303
+    job = api.job(job_id)
+    assert (job["retries"], job["owner"], job["command"], job["env"]) == (3, "them", "theirs", {"A": "2"})
+
+
 def test_a_third_editor_is_told_again(api, open_form, send):
     job_id = api.create(name="a")
     path = f"/jobs/{job_id}/edit"

@@ -44,12 +44,13 @@ _NOTHING = _Stored({}, {})
 class _Draft(NamedTuple):
     """What a person has typed: the texts of a form, or JSON.
 
-    `job_id` is that of the job to change, and `etag` what it was when the person began. `origin` is the job to copy,
-    and `key` makes the creation one, however often the form is sent.
+    `job_id` is that of the job to change; `base` is that job in JSON, and `etag` its entity tag, as the person began.
+    `origin` is the job to copy, and `key` makes the creation one, however often the form is sent.
     """
 
     job_id: str = ""
     origin: str = ""
+    base: str = ""
     etag: str = ""
     key: str = ""
     texts: Mapping[str, str] = MappingProxyType({})
@@ -62,6 +63,7 @@ class _Draft(NamedTuple):
         return cls(
             job_id,
             form.get("origin"),
+            form.get("base"),
             form.get("etag"),
             form.get("key"),
             {} if is_json else {path: form.get(path) for path in flat()},
@@ -75,6 +77,17 @@ class _Draft(NamedTuple):
             return _canonical(parse_object(self.source.encode()))
         job = job_of(self.texts, stored.job, stored.names)
         return job if self.job_id else without_defaults(job, is_new=True)
+
+    def begun(self, stored: _Stored) -> "_Draft":
+        """Return the draft as a change of the job as it is now."""
+        return self._replace(base=json.dumps(stored.job), etag=stored.etag)
+
+    def combined(self, stored: _Stored) -> "_Draft":
+        """Return the draft without the fields that the person has not changed, but somebody else may have."""
+        base = texts_of(_canonical(parse_object(self.base.encode())), stored.names)
+        theirs, mine = texts_of(stored.job, stored.names), texts_of(self.job(stored), stored.names)
+        texts = {path: theirs[path] if mine[path] == base[path] else mine[path] for path in flat()}
+        return self._replace(texts=texts, is_json=False).begun(stored)
 
 
 class JobForm:
@@ -95,9 +108,8 @@ class JobForm:
     def edit(self, request: Request) -> Response:
         stored = self._stored(request.path["id"])
         texts = texts_of(stored.job, stored.names)
-        return self._show(
-            _Draft(request.path["id"], etag=stored.etag, key=secrets.token_urlsafe(12), texts=texts), name=texts["name"]
-        )
+        draft = _Draft(request.path["id"], key=secrets.token_urlsafe(12), texts=texts)
+        return self._show(draft.begun(stored), name=texts["name"])
 
     def send_new(self, request: Request) -> Response:
         return self._answer(_Draft.sent("", Form(request.body)), Form(request.body).get("do"))
@@ -116,6 +128,7 @@ class JobForm:
             return self._carried_out(draft, act, stored, name)
         except Outdated:
             # The next answer to the same form counts for what is shown beside it now.
+            stored = self._stored(draft.job_id)
             differences = _differences(stored, draft)
             return self._show(draft._replace(etag=stored.etag), name=name, status=412, differences=differences)
         except KalaError as error:
@@ -128,6 +141,8 @@ class JobForm:
         if act == "json":
             source = _written(without_defaults(job, is_new=not draft.job_id))
             return self._show(draft._replace(is_json=True, source=source), name=name)
+        if act == "combine":
+            return self._show(draft.combined(stored), name=name, is_combined=True)
         if act == "check":
             self._check(draft, job, stored)
             return self._show(draft, name=name, is_fine=True)
@@ -182,6 +197,7 @@ class JobForm:
         status: int = 200,
         error: str = "",
         is_fine: bool = False,
+        is_combined: bool = False,
         differences: list["_Difference"] | None = None,
     ) -> Response:
         field = "" if draft.is_json else job_sections.field_of(error)
@@ -194,6 +210,7 @@ class JobForm:
             error=error,
             error_id=job_sections.id_of(field) if field else "",
             is_fine=is_fine,
+            is_combined=is_combined,
             differences=differences,
             preview=self._previewed(draft),
             recipes=recipes(self._site.zone),
