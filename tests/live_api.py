@@ -183,9 +183,9 @@ class Api:
 
 
 @contextmanager
-def running(folder):
+def running(folder, **settings):
     interval = sys.getswitchinterval()
-    app = App(Config(data_dir=folder, port=0, workers=8), Heartbeat())
+    app = App(Config(data_dir=folder, port=0, workers=8, **settings), Heartbeat())
     try:
         app.start()
         with closing(Api(app)) as api:

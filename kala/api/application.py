@@ -118,7 +118,9 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         respond_to_error: ErrorPage = self._error_page if is_page else error_response
         try:
             if route is None or not route.any_host:
-                guard.check(headers, self._allowed_hosts(), is_page=route is not None and is_page)
+                # A link opens a page, and does nothing else: a form of another site is refused.
+                is_link = route is not None and route.is_page and method in ("GET", "HEAD")
+                guard.check(headers, self._allowed_hosts(), is_link=is_link)
             if route is None:
                 response = _no_route(path, method, allowed, respond_to_error)
             else:

@@ -17,11 +17,11 @@ _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]|([A-Za-z0-9._~!$&'()*+,;=%-]+))(?::[0-9]*)?")
 
 
-def check(headers: Mapping[str, str], allowed_hosts: Iterable[str], *, is_page: bool = False) -> None:
+def check(headers: Mapping[str, str], allowed_hosts: Iterable[str], *, is_link: bool = False) -> None:
     """Raise Forbidden for a request that another site or a job sent, or for a name that is not ours.
 
-    Raise Invalid for one without a Host. A page can be opened by a link from another site, such as a chat's: it shows
-    itself to the visitor only, and opening it changes nothing.
+    Raise Invalid for one without a Host. `is_link` is for a request that shows a page. Another site, such as a chat's,
+    can link to it: the page shows itself to the visitor only, and opening it changes nothing.
     """
     # A redirect or a name server can lead a job's call here, so that a stranger's server would command Kala.
     if JOB_HEADER in headers:
@@ -37,7 +37,7 @@ def check(headers: Mapping[str, str], allowed_hosts: Iterable[str], *, is_page: 
     origin = headers.get("Origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         raise Forbidden(f"Origin: {origin[:100]!r} is another site; requests from other websites are not allowed")
-    if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE and not (is_page and _opens_document(headers)):
+    if headers.get("Sec-Fetch-Site", "none") not in _OWN_SITE and not (is_link and _opens_document(headers)):
         raise Forbidden("Sec-Fetch-Site: requests from other websites are not allowed")
 
 
