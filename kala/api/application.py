@@ -100,8 +100,8 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             path = environ["PATH_INFO"]
             # A reverse proxy may or may not remove the path below which it offers Kala.
-            if self._base_path and path.startswith(prefix):
-                path = environ["PATH_INFO"] = path.removeprefix(self._base_path)
+            if self._base_path and f"{path}/".startswith(prefix):
+                path = environ["PATH_INFO"] = path.removeprefix(self._base_path) or "/"
             if not path.startswith(_API) or "//" in path or not path.isascii():
                 return next_app(environ, start_response)
             status, headers, body = self.reply(environ, path, environ["QUERY_STRING"])

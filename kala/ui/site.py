@@ -86,10 +86,10 @@ class Site:
         """The server's time zone."""
         return self._zone()
 
-    def api_address(self, request: Request) -> str:
-        """Return the URL of the API's jobs as this client reaches it, for commands that people copy."""
+    def address(self, request: Request) -> str:
+        """Return where this client reaches Kala, for commands that people copy. Only a proxy knows of https."""
         scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else "http"
-        return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._base_path}/api/v1/job/"
+        return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._base_path}"
 
     @cached_property
     def _environment(self) -> "Environment":

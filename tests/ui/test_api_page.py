@@ -34,7 +34,9 @@ def test_it_describes_each_route(api, path):
 
 
 def test_it_names_the_address_that_it_was_asked_at(api):
-    assert f'<span id="address">http://localhost:{api.port}</span>' in page(api, Host=f"localhost:{api.port}")
+    host = f"localhost:{api.port}"
+    assert f"KALA=http://{host}\n" in page(api, Host=host)
+    assert f"KALA=https://{host}\n" in page(api, Host=host, X_Forwarded_Proto="https")
 
 
 def test_it_links_to_the_document_for_programs(api):

@@ -35,8 +35,9 @@ class ApiPage:
         self._site = site
 
     def show(self, request: Request) -> Response:
-        host = request.headers.get("Host", "")
-        return self._site.page("api.html", host=host, sections=self._sections, roles=list(Role))
+        return self._site.page(
+            "api.html", address=self._site.address(request), sections=self._sections, roles=list(Role)
+        )
 
     @cached_property
     def _sections(self) -> dict[str, list[Described]]:

@@ -34,11 +34,11 @@ class GraphPage:
 
     def show(self, request: Request) -> Response:
         job = request.query.get("job")
-        return self._around(job, request.query.get("depth", "1")) if job else self._components()
+        return self._around(job, request.query.get("depth", "1")) if job else self._components(request)
 
-    def _components(self) -> Response:
+    def _components(self, request: Request) -> Response:
         found = self._site.backend.read(graph_schema.Components, "listComponents", limit=_COMPONENTS)
-        return self._site.page("graph.html", found=found)
+        return self._site.page("graph.html", found=found, address=self._site.address(request))
 
     def _around(self, job: str, depth: str) -> Response:
         graph = self._site.backend.read(graph_schema.Graph, "getGraph", job=job, depth=_DEPTHS.get(depth, depth))

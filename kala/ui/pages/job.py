@@ -74,7 +74,7 @@ class JobPage:
         failed, ended = svg.failed_of(bars)
         before, after = self._relatives(job["id"])
         definition = _definition(job)
-        address = self._site.api_address(request)
+        address = f"{self._site.address(request)}/api/v1/job/"
         return self._site.page(
             "job.html",
             events=f"job={job['id']}",

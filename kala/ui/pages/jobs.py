@@ -65,7 +65,7 @@ class JobsPage:
             total=found.total,
             is_capped=found.is_total_capped,
             first=first_number,
-            address=self._site.api_address(request),
+            address=self._site.address(request),
             query=query,
             filters=filters,
             beside={name: value for name, value in filters.items() if name not in _IN_FORM},

@@ -30,7 +30,7 @@ class OverviewPage:
         read = self._site.backend.read
         whole = read(schema.OneOverview, "getSummary").summary
         if not whole.jobs:
-            return self._site.page("welcome.html", api_url=self._api_url(request))
+            return self._site.page("welcome.html", address=self._site.address(request))
         coming = read(system_schema.Upcoming, "listUpcoming", limit=_SHOWN, per_job=1, step="1h")
         assert coming.histogram
         failing = read(
@@ -63,11 +63,6 @@ class OverviewPage:
             why=sentences.why,
             skipped_url=self._site.url("runs", state=State.SKIPPED, since="-24h"),
         )
-
-    def _api_url(self, request: Request) -> str:
-        """Return where this browser reaches the API, for a command to copy."""
-        scheme = "https" if request.headers.get("X-Forwarded-Proto", "") == "https" else "http"
-        return f"{scheme}://{request.headers.get('Host', '')}{self._site.url('api', 'v1', 'job')}/"
 
     def _last_failure(self) -> schema.Run | None:
         runs = self._site.backend.read(schema.Runs, "listRuns", state=_FAILED, limit=1).runs
