@@ -82,8 +82,8 @@ call --output /dev/null "$address/api/v1/job/" \
          "expected_response_codes": [403]}}'
 eventually ended 2
 expect "a remote job's run" '"state":"succeeded"' "$(call "$address/api/v1/run/2/")"
-page=$(call "$address/jobs")
-expect "a page" '<h1>Jobs</h1>' "$page"
+page=$(call "$address/")
+expect "a page" '<title>.*Overview – Kala</title>' "$page"
 static=$address$(grep -oE '/static/[0-9a-f]+/' <<<"$page" | head -n 1)
 expect "a style sheet" '^:root' "$(call "${static}kala.css")"
 expect "a script" '^import ' "$(call "${static}js/main.js")"
