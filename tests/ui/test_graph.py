@@ -67,6 +67,13 @@ class TestComponents:
         assert html.count("&amp;depth=all") == 100
         assert "1 smaller group is not listed" in html
 
+    def test_cost_the_same_however_many_jobs_stand_alone(self, api, jobs):
+        before = len(page(api, "/graph"))
+        api.create_many(300)
+        html = page(api, "/graph")
+        assert "301 jobs stand alone." in html
+        assert len(html) < before + 100
+
 
 class TestAround:
     def test_a_job_is_a_list_in_which_each_job_stands_below_one_that_starts_it(self, api, jobs):
@@ -105,6 +112,15 @@ class TestAround:
         assert "data-draw" not in html
         assert "Only the 300 nearest jobs are listed" in html
         assert html.count('id="node-') == 300
+
+    def test_more_links_than_can_be_drawn_are_a_list(self, api):
+        first = api.create_many(20)
+        for number in range(21):
+            api.create(name=f"child {number}", parent_jobs=first)
+        html = page(api, f"/graph?job={first[0]}&depth=2")
+        assert "data-draw" not in html
+        assert "too much to be drawn" in html
+        assert html.count('data-kind="success"') == 420
 
     @pytest.mark.parametrize(
         ("query", "status", "sentence"),

@@ -11,6 +11,8 @@ from kala.ui.site import Site
 # How far around a job, by what the page calls it.
 _DEPTHS = {"1": 1, "2": 2, "all": 100}
 _COMPONENTS = 100
+# With more edges, the layout takes a browser many seconds.
+_MOST_DRAWN = 400
 # Levels of the list, so that neither a phone's width nor a browser's limit of nested elements is exceeded.
 _MOST_INDENTED = 8
 
@@ -51,8 +53,8 @@ class GraphPage:
             depths=list(_DEPTHS),
             reach=_DEPTHS.get(depth, depth),
             jobs=len(graph.nodes),
-            edges=len(graph.edges),
             has_more=bool(graph.has_more),
+            is_drawn=not graph.has_more and len(graph.edges) <= _MOST_DRAWN,
             lines=list(outline(graph.nodes, graph.edges)),
         )
 
