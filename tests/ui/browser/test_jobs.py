@@ -205,6 +205,17 @@ class TestOneJob:
         six.go(six.ids["a"])
         expect(page.get_by_text("None of the last 1 failed")).to_be_visible()
 
+    def test_that_is_deleted_meanwhile_says_so(self, six, browse):
+        six.go(six.ids["a"])
+        six.runs(six.ids["a"], 1)
+        page = browse(six, f"/jobs/{six.ids['a']}")
+        page.watch.expected.append("404")
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+        six.delete(f"/job/{six.ids['a']}/")
+        expect(page.get_by_role("alert")).to_contain_text("was deleted; its runs are still here")
+        expect(page.get_by_role("button", name="Run now")).to_be_hidden()
+        expect(page.get_by_role("link", name="Runs of this job")).to_be_visible()
+
     def test_shows_its_definition_to_copy(self, six, browse):
         page = browse(six, f"/jobs/{six.ids['a']}", permissions=["clipboard-read", "clipboard-write"])
         page.get_by_text("As JSON").click()

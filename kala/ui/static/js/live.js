@@ -78,7 +78,8 @@ async function refresh() {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     // The person may have begun something while the page was fetched.
     if (!isBusy()) {
-      show(page, response.ok);
+      // What is gone has a page, too, which says so.
+      show(page, response.ok || response.status === 404);
       pending -= count;
     }
   } catch {
