@@ -48,7 +48,7 @@ class TestAList:
         api.await_job(job_id, error_count=1)
         shown = row(text(api.ask("GET", "/jobs")), job_id)
         assert "1 of the last 1 failed" in shown
-        assert f'<a href="/runs/{run}" tabindex=-1><path class=failed ' in shown
+        assert f"<a href=/runs/{run} tabindex=-1><path class=failed " in shown
 
     def test_has_pages_of_fifty(self, api):
         api.create_many(60)

@@ -15,12 +15,12 @@ def url(*parts) -> str:
 
 def bars(*runs: NewestRun, most: int = 20) -> list[tuple[str, str]]:
     """Return the link and the path of each bar, from left to right."""
-    return re.findall(r'<a href="([^"]+)" tabindex=-1><path[^>]* d="([^"]+)"', svg.sparkline(runs, most, url))[::-1]
+    return re.findall(r"<a href=(\S+) tabindex=-1><path[^>]* d=(\S+) />", svg.sparkline(runs, most, url))[::-1]
 
 
 def height(path: str) -> int:
     """Return how far a straight bar reaches; downwards is negative."""
-    return -int(re.fullmatch(r"M\d+ \d+v(-?\d+)h4v-?\d+", path)[1])
+    return -int(re.fullmatch(r"M\d+,\d+v(-?\d+)h4v-?\d+", path)[1])
 
 
 class TestASparkline:
@@ -28,7 +28,7 @@ class TestASparkline:
         newest, oldest = NewestRun(9, State.SUCCEEDED, 1.0), NewestRun(4, State.FAILED, 1.0)
         assert [link for link, _ in bars(newest, oldest)] == ["/runs/4", "/runs/9"]
         (_, first), (_, second) = bars(newest, oldest)
-        assert (int(first[1:].split()[0]), int(second[1:].split()[0])) == (109, 115)
+        assert (int(first[1:].split(",")[0]), int(second[1:].split(",")[0])) == (109, 115)
 
     def test_is_as_tall_as_a_run_was_long(self):
         found = bars(*(NewestRun(1, State.SUCCEEDED, length) for length in (4.0, 2.0, 0.0)))
@@ -40,7 +40,7 @@ class TestASparkline:
 
     def test_a_skipped_run_is_a_gap(self):
         found = bars(*(NewestRun(1, state, None) for state in (State.SUCCEEDED, State.SKIPPED, State.SUCCEEDED)))
-        assert [int(path[1:].split()[0]) for _, path in found] == [103, 115]
+        assert [int(path[1:].split(",")[0]) for _, path in found] == [103, 115]
 
     def test_each_state_has_a_shape_of_its_own(self):
         shapes = {state: svg.bar(state, 1, 1.0) for state in State}
@@ -69,7 +69,7 @@ class TestAChartOfDurations:
         runs = [NewestRun(1, State.SUCCEEDED, length) for length in (4.0, 1.0)]
         chart = svg.durations(runs, 2, 1.0, url)
         [median] = re.findall(r'class="median" d="M0 (\d+)h16"', chart)
-        bottom, up = re.findall(r'd="M\d+ (\d+)v-(\d+)h6v\d+"', chart)[1]
+        bottom, up = re.findall(r"d=M\d+,(\d+)v-(\d+)h6v\d+ ", chart)[1]
         assert int(median) == int(bottom) - int(up)
 
     def test_has_no_line_without_a_median(self):
