@@ -18,27 +18,28 @@ _CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "\N{REPLACEM
 
 
 class OutputText(NamedTuple):
-    """Some of what a run has printed. `is_whole` is whether that is all."""
+    """Some of what a run has printed: from which byte on, and whether that is all."""
 
     text: str
+    offset: int
     is_whole: bool
-    is_from_start: bool
 
 
 def read(backend: Backend, run_id: str, lines: str) -> OutputText:
     """Return the last lines of an output; with `all` as their number, all of it as far as a page can show it."""
     if lines == ALL:
         content = _start(backend.respond("getOutput", run_id), _MOST + 1)
-        return OutputText(plain(content[:_MOST]), len(content) <= _MOST, is_from_start=True)
+        return OutputText(plain(content[:_MOST]), 0, len(content) <= _MOST)
     response = backend.respond("getOutput", run_id, query={"tail": lines or str(LINES)})
     first, size = (int(response.headers[name]) for name in ("X-Offset", "Content-Length"))
     if size <= _MOST_AT_FIRST:
-        return OutputText(plain(_start(response, size)), not first, not first)
+        return OutputText(plain(_start(response, size)), first, not first)
     _start(response, 0)
     part = backend.respond("getOutput", run_id, headers={"Range": f"bytes=-{_MOST_AT_FIRST}"})
     content = _start(part, _MOST_AT_FIRST)
     # The first line is not whole, unless it is the only one.
-    return OutputText(plain(content[content.find(b"\n", 0, -1) + 1 :]), is_whole=False, is_from_start=False)
+    start = content.find(b"\n", 0, -1) + 1
+    return OutputText(plain(content[start:]), first + size - len(content) + start, is_whole=False)
 
 
 def _start(response: Response, size: int) -> bytes:

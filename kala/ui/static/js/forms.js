@@ -12,12 +12,12 @@ function once(event) {
   setTimeout(() => delete form.dataset.isSent, AGAIN_SECONDS * 1000);
 }
 
-async function copy(button) {
-  const text = document.getElementById(button.dataset.copy).textContent;
+// Copy a text, and say so on the button and to readers of the screen.
+export async function copy(text, button, said = "Copied") {
   // Browsers have a clipboard only on https and localhost.
   if (navigator.clipboard) await navigator.clipboard.writeText(text);
   else copyBySelection(text);
-  document.getElementById("announcer").textContent = "Copied";
+  document.getElementById("announcer").textContent = said;
   const before = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = before; }, 2000);
@@ -38,6 +38,6 @@ export function setUp() {
   for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("button[data-copy]");
-    if (button) copy(button);
+    if (button) copy(document.getElementById(button.dataset.copy).textContent, button);
   });
 }

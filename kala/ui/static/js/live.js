@@ -37,7 +37,7 @@ function say(state) {
 }
 
 // Whether something is going on that a change of the page would disturb.
-function isBusy() {
+export function isBusy() {
   return isPaused || isPointerDown || isOpen() || document.querySelector("details.menu[open], :popover-open") !== null
     || !window.getSelection().isCollapsed;
 }
