@@ -170,6 +170,11 @@ def test_an_eighth_tab_opens_while_seven_follow(kala, browse, go, gate):
     gate.open()
     for page in pages:
         await_text(page, "ended\n")
+        await_end(page, run_id)
+    # Now all are live pages, each of which would like a stream of events.
+    ninth = first.context.new_page()
+    ninth.goto("/jobs")
+    assert ninth.get_by_role("heading", name="Jobs").is_visible()
 
 
 def test_colours_and_progress_bars_are_shown_as_on_a_terminal(kala, browse, go):

@@ -4,14 +4,18 @@
 // morphed into the new ones. Regions keep their place, focus, ticks and open menus.
 import { Idiomorph } from "../vendor/idiomorph.esm.js";
 import { isOpen } from "./dialog.js";
+import { Seat } from "./seats.js";
 import * as time from "./time.js";
 
 const HIDDEN_SECONDS = 5;
 const POLL_SECONDS = 60;
 const LEAST_SECONDS = 1;
+// How often to look without a stream, where other windows have them all.
+const CROWDED_SECONDS = 5;
 
 const body = document.body.dataset;
 let source = null;
+let seat = null;
 let isPaused = false;
 let isPointerDown = false;
 let pending = 0;
@@ -81,6 +85,7 @@ async function refresh() {
       // What is gone has a page, too, which says so.
       show(page, response.ok || response.status === 404);
       pending -= count;
+      if (!source) say("live");
     }
   } catch {
     say("reconnecting");
@@ -145,7 +150,7 @@ function notePending() {
 }
 
 function connect() {
-  if (source || isPaused) return;
+  if (source || isPaused || !seat.isMine) return;
   const query = body.events ? `?${body.events}` : "";
   source = new EventSource(`${body.base}/api/v1/events/${query}`);
   source.onopen = () => say("live");
@@ -167,16 +172,31 @@ function disconnect() {
   source = null;
 }
 
+// Another window has taken a connection, or given one back.
+function onSeat() {
+  if (!seat.isMine) disconnect();
+  else if (!source && document.visibilityState === "visible") {
+    connect();
+    changed();
+  }
+}
+
+function leave() {
+  disconnect();
+  seat.leave();
+}
+
 // A browser opens six connections to a server, over all tabs; so only a visible tab has a stream.
 function onVisibility() {
   clearTimeout(closing);
   clearInterval(polling);
   if (document.visibilityState === "visible") {
     const wasClosed = !source;
+    seat.take();
     connect();
     if (wasClosed) changed();
   } else {
-    closing = setTimeout(disconnect, HIDDEN_SECONDS * 1000);
+    closing = setTimeout(leave, HIDDEN_SECONDS * 1000);
     polling = setInterval(poll, POLL_SECONDS * 1000);
   }
 }
@@ -215,6 +235,14 @@ export function setUp() {
   document.addEventListener("visibilitychange", onVisibility);
   window.addEventListener("pagehide", disconnect);
   window.addEventListener("pageshow", (event) => event.persisted && onVisibility());
-  if (document.visibilityState === "visible") connect();
-  else onVisibility();
+  seat = new Seat(onSeat);
+  setInterval(() => {
+    if (!source && !isPaused && document.visibilityState === "visible") changed();
+  }, CROWDED_SECONDS * 1000);
+  if (document.visibilityState === "visible") {
+    seat.take();
+    connect();
+  } else {
+    onVisibility();
+  }
 }
