@@ -119,7 +119,9 @@ class TestSources:
 
     def test_of_templates_trust_only_pictures_without_any_text_of_a_job(self):
         sources = {path.name: path.read_text() for path in TEMPLATES}
-        trusted = [found for source in sources.values() for found in re.findall(r"{{ ([\w.]+)[^}]*\|\s*safe\s*}}", source)]
+        trusted = [
+            found for source in sources.values() for found in re.findall(r"{{ ([\w.]+)[^}]*\|\s*safe\s*}}", source)
+        ]
         assert sorted(trusted) == ["shape", "svg.durations", "svg.sparkline"]
         assert sum(source.count("safe") for source in sources.values()) == len(trusted)
         assert not [name for name, source in sources.items() if re.search(r"autoescape|Markup", source)]

@@ -11,6 +11,8 @@ import * as state from "./run-state.js";
 const BLOCKS = 10;
 const EARLIER_BLOCKS = 4;
 const EARLIER_BYTES = 256 * 1024;
+// An output that is not larger is read as a whole; it is the default of Kala's output_limit.
+const AT_ONCE_BYTES = 1024 * 1024;
 // A longer line is shown up to here, until the person wants all of it.
 const LONG_LINE = 20_000;
 const LINE_PIXELS = 20;
@@ -35,6 +37,7 @@ class Log {
     this.pause = LEAST_PAUSE;
     this.isFresh = true;
     this.lastTop = 0;
+    this.reading = Promise.resolve();
     this.search = new Search(this);
     this.isLive = document.getElementById("run").dataset.ended === undefined;
     this.setUp();
@@ -126,6 +129,8 @@ class Log {
     log.hidden = isEmpty;
     byId("log-empty").hidden = !isEmpty;
     if (location.hash.startsWith("#L")) this.goToHash();
+    // So that lines have their numbers, and search finds all.
+    else if (this.lines.start <= AT_ONCE_BYTES) this.readAll();
   }
 
   // Show the blocks from one on, as many as may be in the page.
@@ -323,19 +328,38 @@ class Log {
     this.showTools();
   }
 
-  // Read what was printed before, at least one line of it.
-  async readEarlier(size) {
+  // Read what was printed before, at least one line of it. Return whether that was possible. One at a time.
+  readEarlier(size) {
+    this.reading = this.reading.then(async () => {
+      try {
+        await this.readBefore(size);
+        return true;
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+        // The network: whoever asked can ask again.
+        this.connected(false);
+        return false;
+      }
+    });
+    return this.reading;
+  }
+
+  async readBefore(size) {
     for (let more = size; this.lines.start > 0; more *= 2) {
       const to = this.lines.start, from = Math.max(0, to - more);
       const earlier = new Lines(from, { isPartial: from > 0 });
       await readPart(this.path, earlier, to);
+      this.connected(true);
       this.lines.prepend(earlier);
       if (earlier.count) break;
     }
   }
 
   async readAll() {
-    while (this.lines.start > 0 && this.lines.size < MOST_CHARACTERS) await this.readEarlier(16 * EARLIER_BYTES);
+    while (this.lines.start > 0 && this.lines.size < MOST_CHARACTERS && await this.readEarlier(16 * EARLIER_BYTES));
+    this.drawNumbers();
+    this.showTools();
+    this.search.update();
   }
 
   // Links to lines.
