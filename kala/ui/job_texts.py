@@ -195,7 +195,7 @@ def job_of(texts: Mapping[str, str], before: Mapping[str, Any] = {}, names: Mapp
     job: dict[str, Any] = {}
     for path, field in flat().items():
         form = of_kind(field.kind)
-        if path in shown and _as_sent(form.control, shown[path]) == _as_sent(form.control, texts[path]):
+        if path in shown and as_sent(path, shown[path]) == as_sent(path, texts[path]):
             value = _value(before, path)
         else:
             value = form.read(path, texts[path]) if texts[path].strip() or form.control is Control.FLAG else None
@@ -203,9 +203,9 @@ def job_of(texts: Mapping[str, str], before: Mapping[str, Any] = {}, names: Mapp
     return tidied(job)
 
 
-def _as_sent(control: Control, text: str) -> str:
+def as_sent(path: str, text: str) -> str:
     """Return a text as a browser sends it: inputs have no line breaks, and text areas one kind of them."""
-    if control in (Control.LINES, Control.CODE):
+    if of_kind(flat()[path].kind).control in (Control.LINES, Control.CODE):
         return re.sub(r"\r\n?", "\n", text)
     return re.sub(r"[\r\n]", "", text)
 

@@ -12,8 +12,7 @@ from kala.api.job_fields import JOB, RESUME
 from kala.core.errors import Invalid
 from kala.core.fields import Headers, Listed, Variables
 from kala.core.job import Job
-from kala.ui.job_texts import _TEXTS, Control, change, flat, job_of, texts_of, tidied, without_defaults
-from kala.ui.job_texts import of_kind as text_of_kind
+from kala.ui.job_texts import _TEXTS, as_sent, change, flat, job_of, texts_of, tidied, without_defaults
 
 START = {"name": "a", "type": 0, "command": "true"}
 
@@ -25,12 +24,7 @@ def json_of(spec):
 
 def sent(texts):
     """Return the texts as a browser sends them back, and a form reads them."""
-    return {
-        path: text.replace("\r\n", "\n").replace("\r", "\n")
-        if text_of_kind(flat()[path].kind).control in (Control.LINES, Control.CODE)
-        else text.replace("\r", "").replace("\n", "")
-        for path, text in texts.items()
-    }
+    return {path: as_sent(path, text) for path, text in texts.items()}
 
 
 def read(**fields):

@@ -17,10 +17,11 @@ from kala.api.names import by_name
 from kala.api.parameters import IDEMPOTENCY_KEY, IF_MATCH
 from kala.api.views import JOB_FIELDS
 from kala.core.errors import Conflict, KalaError, NotFound, Outdated
+from kala.core.foreign import presentable
 from kala.core.job import Missed
 from kala.ui import job_sections
 from kala.ui.forms import Form
-from kala.ui.job_texts import change, flat, job_of, texts_of, tidied, without_defaults
+from kala.ui.job_texts import as_sent, change, flat, job_of, texts_of, tidied, without_defaults
 from kala.ui.pages.preview import Preview, PreviewPage
 from kala.ui.recipes import recipes
 from kala.ui.site import Site, see_other
@@ -44,7 +45,8 @@ _NOTHING = _Stored({}, {})
 class _Draft(NamedTuple):
     """What a person has typed: the texts of a form, or JSON.
 
-    `job_id` is that of the job to change; `base` is that job in JSON, and `etag` its entity tag, as the person began.
+    `job_id` is that of the job to change; `base` has the digests of its texts, and `etag` is its entity tag, both from
+    when the person began.
     `origin` is the job to copy, and `key` makes the creation one, however often the form is sent.
     """
 
@@ -80,13 +82,13 @@ class _Draft(NamedTuple):
 
     def begun(self, stored: _Stored) -> "_Draft":
         """Return the draft as a change of the job as it is now."""
-        return self._replace(base=json.dumps(stored.job), etag=stored.etag)
+        return self._replace(base=json.dumps(_digests(texts_of(stored.job, stored.names))), etag=stored.etag)
 
     def combined(self, stored: _Stored) -> "_Draft":
         """Return the draft without the fields that the person has not changed, but somebody else may have."""
-        base = texts_of(_canonical(parse_object(self.base.encode())), stored.names)
         theirs, mine = texts_of(stored.job, stored.names), texts_of(self.job(stored), stored.names)
-        texts = {path: theirs[path] if mine[path] == base[path] else mine[path] for path in flat()}
+        base, now = parse_object(self.base.encode()), _digests(mine)
+        texts = {path: theirs[path] if now[path] == base.get(path) else mine[path] for path in flat()}
         return self._replace(texts=texts, is_json=False).begun(stored)
 
 
@@ -122,7 +124,7 @@ class JobForm:
             stored = self._stored(draft.job_id or draft.origin)
         except NotFound as error:
             draft = draft._replace(job_id="", origin="")
-            return self._show(draft, status=404, error=f"{error}; Save creates a new job")
+            return self._show(draft, status=404, error=f"{presentable(str(error))}; Save creates a new job")
         name = stored.job["name"] if draft.job_id else ""
         try:
             return self._carried_out(draft, act, stored, name)
@@ -132,7 +134,7 @@ class JobForm:
             differences = _differences(stored, draft)
             return self._show(draft._replace(etag=stored.etag), name=name, status=412, differences=differences)
         except KalaError as error:
-            return self._show(draft, name=name, status=status_of(error), error=str(error))
+            return self._show(draft, name=name, status=status_of(error), error=presentable(str(error)))
 
     def _carried_out(self, draft: _Draft, act: str, stored: _Stored, name: str) -> Response:
         job = draft.job(stored)
@@ -230,6 +232,10 @@ class _Difference(NamedTuple):
     label: str
     theirs: str
     yours: str
+
+
+def _digests(texts: Mapping[str, str]) -> dict[str, str]:
+    return {path: blake2b(as_sent(path, text).encode(), digest_size=6).hexdigest() for path, text in texts.items()}
 
 
 def _differences(stored: _Stored, draft: _Draft) -> list[_Difference]:

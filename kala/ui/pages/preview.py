@@ -11,6 +11,7 @@ import msgspec
 from kala.api import schema, system_schema
 from kala.api.http import Request, Response
 from kala.core.errors import Invalid
+from kala.core.foreign import presentable
 from kala.core.words import describe_job
 from kala.ui.site import Site
 
@@ -74,7 +75,7 @@ class PreviewPage:
         try:
             answer = self._site.backend.do("previewSchedule", body=given | {"count": _MOST_SLOTS})
         except Invalid as error:
-            return Preview("", str(error))
+            return Preview("", presentable(str(error)))
         found = msgspec.convert(answer, schema.Slots)
         return Preview(
             sentence=found.sentence,

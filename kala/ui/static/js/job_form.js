@@ -19,10 +19,16 @@ function later(milliseconds, act) {
 
 let asked = null;
 
+// A second parent changes the sentence, and further ones nothing; a thousand would not fit into a URL.
+function meant(name) {
+  const text = form.elements[name]?.value ?? "";
+  return name === "parent_jobs" ? text.split("\n").filter((line) => line.trim()).slice(0, 2).join("\n") : text;
+}
+
 async function preview() {
   asked?.abort();
   asked = new AbortController();
-  const query = new URLSearchParams(FIELDS.map((name) => [name, form.elements[name]?.value ?? ""]));
+  const query = new URLSearchParams(FIELDS.map((name) => [name, meant(name)]));
   const shown = document.getElementById("preview");
   shown.classList.add("waiting");
   try {
@@ -31,10 +37,12 @@ async function preview() {
     });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const next = page.getElementById("preview");
-    if (next) show(next);
+    // Whatever else answered, the old preview stays, and stays pale.
+    if (!next) return;
+    show(next);
     shown.classList.remove("waiting");
   } catch (error) {
-    // A later request replaces one that was aborted. Without the server, the old preview stays, and stays pale.
+    // A later request replaces one that was aborted; without the server, the old preview stays pale, too.
     if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;
   }
 }
