@@ -179,6 +179,8 @@ def _text_of(path: str, field: core.Field, value: Any, names: Mapping[str, str])
     if not value and not isinstance(value, int | float):
         return ""
     kinds.check(field.kind)(path, value)
+    if isinstance(value, dict):  # in requests, null means "not given" there, too
+        value = {name: given for name, given in value.items() if given is not None}
     if field.kind == core.JobName():
         value = names.get(value, value)
     elif isinstance(field.kind, core.Listed) and field.kind.item == core.JobName():

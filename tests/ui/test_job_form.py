@@ -9,6 +9,8 @@ from form_page import FormPage
 from process import eventually
 from samples import FAR
 
+from kala.api.job_fields import JOB, REMOTE
+
 
 @pytest.fixture
 def open_form(api):
@@ -378,3 +380,26 @@ def test_there_is_no_form_of_a_job_that_does_not_exist(api):
 
 def test_the_zones_are_suggested(open_form):
     assert "<option>Europe/Berlin</option>" in open_form().html
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, "\ud800\0", {"a": None}, [None], True], ids=["1.5", "text", "object", "list", "true"]
+)
+def test_whatever_stands_in_json_is_shown_or_refused_with_a_sentence(api, open_form, send, value):
+    page = FormPage(send(open_form(), do="json"))
+    for name in (*JOB, *REMOTE):
+        remote = {"type": 1, "remote_properties": {"url": "http://example.org"} | {name: value}}
+        source = {"name": "a", "command": "true"} | ({name: value} if name in JOB else remote)
+        found = FormPage(send(page, do="form", source=json.dumps(source)))
+        assert found.status == 200 or 'role="alert"' in found.html, name
+        assert found.status in (200, 400), name
+    assert api.jobs() == []
+
+
+def test_what_people_write_is_never_html(open_form, send):
+    page = FormPage(
+        send(open_form(), do="check", name="</h1><script>", schedule="<script>", command="</textarea><script>")
+    )
+    assert page.status == 400
+    assert "<script>" not in re.sub(r"<script (type=\"module\" )?src=", "", page.html)
+    assert page.values["command"] == "</textarea><script>"

@@ -138,6 +138,8 @@ class JobForm:
 
     def _carried_out(self, draft: _Draft, act: str, stored: _Stored, name: str) -> Response:
         job = draft.job(stored)
+        if act == ("json" if draft.is_json else "form"):
+            return self._show(draft, name=name)
         if act == "form":
             return self._show(draft._replace(is_json=False, texts=texts_of(job, stored.names)), name=name)
         if act == "json":

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kala.api import schema, system_schema
+from kala.api import kinds, schema, system_schema
 from kala.api.http import Request, Response
+from kala.api.job_fields import JOB
 from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 from kala.core.words import describe_job
@@ -19,6 +20,9 @@ _SLOTS = 5
 # So many slots are asked for, to find those of the next day. If there are more, all later steps have some.
 _MOST_SLOTS = 1000
 _STEP = timedelta(minutes=15)
+# The fields of a job that a preview of its schedule needs, and those that matter without a schedule.
+_OF_SCHEDULE = ("name", "schedule", "timezone", "jitter")
+_FIELDS = (*_OF_SCHEDULE, "parent_jobs", "parents_mode")
 _HEIGHT = 40
 
 
@@ -61,21 +65,27 @@ class PreviewPage:
 
     def show(self, request: Request) -> Response:
         query = request.query
-        given = {name: query.get(name, "") for name in ("name", "schedule", "timezone", "jitter", "parents_mode")}
+        given = {name: query.get(name, "") for name in _FIELDS}
         parents = [line for line in query.get("parent_jobs", "").splitlines() if line.strip()]
         return self._site.page("preview.html", preview=self.of({**given, "parent_jobs": parents}))
 
     def of(self, job: Mapping[str, Any]) -> Preview:
         """Return what the schedule of a job means, from the job's JSON."""
+        try:
+            for name in _FIELDS:
+                if job.get(name) is not None:
+                    kinds.check(JOB[name].kind)(name, job[name])
+            return self._of(job)
+        except Invalid as error:
+            return Preview("", presentable(str(error)))
+
+    def _of(self, job: Mapping[str, Any]) -> Preview:
         parents, text = job.get("parent_jobs") or [], job.get("schedule") or ""
         if not text or parents:
             needs_all = job.get("parents_mode") == "all"
             return Preview(describe_job("", UTC, parents=len(parents), needs_all_parents=needs_all))
-        given = {name: job[name] for name in ("name", "schedule", "timezone", "jitter") if job.get(name)}
-        try:
-            answer = self._site.backend.do("previewSchedule", body=given | {"count": _MOST_SLOTS})
-        except Invalid as error:
-            return Preview("", presentable(str(error)))
+        given = {name: job[name] for name in _OF_SCHEDULE if job.get(name)}
+        answer = self._site.backend.do("previewSchedule", body=given | {"count": _MOST_SLOTS})
         found = msgspec.convert(answer, schema.Slots)
         return Preview(
             sentence=found.sentence,
