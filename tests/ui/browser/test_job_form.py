@@ -138,6 +138,14 @@ def test_a_job_is_checked_then_saved_and_run(kala, browse, accessible, has_scrip
     assert (job["name"], job["tags"], job["retries"]) == ("Nightly", ["db", "big"], 1)
 
 
+def test_a_double_click_makes_one_job(kala, page):
+    fill(page, Name="a", Command="true", Schedule="manual")
+    page.get_by_role("button", name="Save", exact=True).dblclick()
+    page.wait_for_url(re.compile(r"/jobs/[0-9a-f-]{36}$"))
+    page.reload()
+    assert len(kala.get("/job/").body["jobs"]) == 1
+
+
 def test_enter_saves_the_job(kala, page):
     fill(page, Command="true", Schedule="manual", Name="a")
     page.get_by_label("Name").press("Enter")
