@@ -113,6 +113,7 @@ def test_a_saved_picture_is_whole(kala, page, jobs):
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     links = [link.get("href") for link in root.iter("{http://www.w3.org/2000/svg}a")]
     assert sorted(links) == sorted(f"{kala.address}/jobs/{job_id}" for job_id in jobs.values())
+    assert not list(root.iter("{http://www.w3.org/2000/svg}use")), "the shapes of the page are not in the file"
     assert all(re.match("rgb|none", rect.get("fill")) for rect in root.iter("{http://www.w3.org/2000/svg}rect"))
 
 

@@ -77,9 +77,10 @@ function states(line, x, y) {
   let at = x;
   return [...line.querySelectorAll(":scope > .state")].map((state) => {
     const word = state.textContent.trim();
-    const icon = state.querySelector("svg").cloneNode(true);
-    icon.setAttribute("x", at);
-    icon.setAttribute("y", y);
+    // With a shape of its own instead of a reference to that of the page, so that the picture is whole as a file.
+    const shape = document.querySelector(state.querySelector("use").getAttribute("href"));
+    const icon = make("svg", { class: "icon", x: at, y, width: ICON, height: ICON, viewBox: shape.getAttribute("viewBox") },
+      ...[...shape.childNodes].map((part) => part.cloneNode(true)));
     measure.font = `600 12px ${getComputedStyle(document.body).fontFamily}`;
     const text = make("text", { x: at + ICON + 6, y: y + 12 }, word);
     at += ICON + 14 + measure.measureText(word).width;
