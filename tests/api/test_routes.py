@@ -73,7 +73,7 @@ def test_a_method_that_a_path_does_not_allow_is_405_with_those_that_it_does(idle
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1", "/api/v2/job/", "/API/v1/job/", "/api/v1/jobs", "/api/v1/job/a/b", "/favicon.ico"]
+    "path", ["/api/v1", "/api/v2/job/", "/API/v1/job/", "/api/v1/jobs", "/api/v1/job/a/b", "/favicon.ico"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
 def test_any_other_path_is_404_in_json(idle_api, method, path):

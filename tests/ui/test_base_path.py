@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 from live_api import running
 
+from kala.api.route import Table
 from kala.ui.routes import PAGES
 
 HTML = [route for route in PAGES if route.method == "GET" and not route.path.startswith("/static/")]
@@ -49,17 +50,29 @@ def page(api, path: str) -> str:
     return response.body.decode()
 
 
-def links(html: str) -> set[str]:
-    found = {unescape(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', html)}
-    return {link.partition("#")[0] for link in found} - {""}
+def links(html: str, *attributes: str) -> set[str]:
+    """Return the values of these attributes that are paths of other pages or files."""
+    found = re.findall(rf'(?:{"|".join(attributes or ("href", "src"))})="([^"]*)"', html)
+    return {unescape(link).partition("#")[0] for link in found} - {""}
 
 
 @pytest.mark.parametrize("route", HTML, ids=lambda route: route.path)
 def test_each_link_is_below_the_path(api, ids, prefix, route):
     html = page(api, prefix + path_of(route, ids))
     assert 'data-base="/kala"' in html
-    for link in links(html):
+    for link in links(html, "href", "src", "action", "formaction"):
         assert link.startswith("/kala/")
+
+
+def test_each_link_leads_to_a_page_or_a_file_and_each_form_to_a_route(api, ids):
+    pages = [page(api, path_of(route, ids)) for route in HTML]
+    for link in set().union(*map(links, pages)):
+        for path in (link, link.removeprefix("/kala")):
+            assert api.ask("GET", path, Accept="text/html").status == 200, path
+    routes = Table(PAGES)
+    for form in set().union(*(links(html, "action", "formaction") for html in pages)):
+        path = form.removeprefix("/kala").partition("?")[0]
+        assert routes.find(path, "POST")[0] or routes.find(path, "GET")[0], form
 
 
 def test_the_path_itself_is_the_overview(api, prefix):
