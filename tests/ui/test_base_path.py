@@ -21,8 +21,9 @@ def below(tmp_path_factory):
 
 @pytest.fixture
 def api(below):
-    """A Kala without jobs, offered at `/kala`."""
-    return below.renew()
+    """A Kala that is offered at `/kala`."""
+    below.close()  # as Kala closes connections that are idle for long
+    return below
 
 
 @pytest.fixture(params=["", "/kala"], ids=["removed", "kept"])
@@ -31,13 +32,14 @@ def prefix(request):
     return request.param
 
 
-@pytest.fixture
-def ids(api) -> dict[str, str]:
-    job = api.create(command="exit 1", owner="ann", tags=["db"])
-    api.create(name="child", parent_jobs=[job])
-    api.ask("POST", f"/api/v1/job/start/{job}/")
-    api.await_job(job, error_count=1)
-    return {"jobs": job, "runs": str(api.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+@pytest.fixture(scope="module")
+def ids(below) -> dict[str, str]:
+    """A job that has failed, and its run: their ids."""
+    job = below.create(command="exit 1", owner="ann", tags=["db"])
+    below.create(name="child", parent_jobs=[job])
+    below.ask("POST", f"/api/v1/job/start/{job}/")
+    below.await_job(job, error_count=1)
+    return {"jobs": job, "runs": str(below.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
 
 
 def path_of(route, ids) -> str:

@@ -106,8 +106,7 @@ class TestAround:
 
     def test_more_jobs_than_can_be_drawn_are_a_list(self, api, jobs):
         assert "data-draw" in page(api, "/graph?job=alone")
-        for number in range(310):
-            api.create(name=f"child {number}", parent_jobs=[jobs["alone"]])
+        api.create_many(310, on_failure_job=jobs["alone"])
         html = page(api, "/graph?job=alone")
         assert "data-draw" not in html
         assert "Only the 300 nearest jobs are listed" in html

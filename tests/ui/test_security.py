@@ -67,14 +67,22 @@ def ask(api, path: str, method: str = "GET", **headers: str):
     return api.ask(method, path, Accept="text/html", **headers)
 
 
-@pytest.fixture
-def evil(api) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def evil(live) -> dict[str, str]:
     """A job whose texts are HTML, and its failed run: their ids."""
-    job = api.create(**FIELDS, on_failure_job=api.create(name=f"on failure {EVIL}", schedule="manual"))
-    api.create(name=f"child {EVIL}", parent_jobs=[job])
-    api.ask("POST", f"/api/v1/job/start/{job}/")
-    api.await_job(job, error_count=1)
-    return {"jobs": job, "runs": str(api.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+    live.renew()
+    job = live.create(**FIELDS, on_failure_job=live.create(name=f"on failure {EVIL}", schedule="manual"))
+    live.create(name=f"child {EVIL}", parent_jobs=[job])
+    live.ask("POST", f"/api/v1/job/start/{job}/")
+    live.await_job(job, error_count=1)
+    return {"jobs": job, "runs": str(live.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+
+
+@pytest.fixture
+def api(live):
+    """A Kala with these jobs, which no test here changes."""
+    live.close()  # as Kala closes connections that are idle for long
+    return live
 
 
 def path_of(route, ids) -> str:
