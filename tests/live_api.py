@@ -197,19 +197,19 @@ def running(folder, **settings):
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory):
+def live_kala(tmp_path_factory):
     with running(tmp_path_factory.mktemp("live")) as api:
         yield api
 
 
 @pytest.fixture(scope="module")
-def idle(tmp_path_factory):
+def idle_kala(tmp_path_factory):
     with running(tmp_path_factory.mktemp("idle_api")) as api:
         api.app._engine.call(Drain())
         yield api
 
 
 @pytest.fixture
-def api(live):
+def api(live_kala):
     """A Kala without jobs."""
-    return live.renew()
+    return live_kala.renew()

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from live_api import api, idle, live
+from live_api import api, idle_kala, live_kala
 from samples import FAR, JOB
 
-__all__ = ("api", "idle", "live")
+__all__ = ("api", "idle_kala", "live_kala")
 
 # The longest sentence: it may quote a whole line of a job.
 MAX_SENTENCE = 1500
@@ -61,10 +61,10 @@ class Untouched:
 
 
 @pytest.fixture
-def idle_api(idle, _last_untouched):
+def idle_api(idle_kala, _last_untouched):
     """A Kala without jobs that never starts a run."""
     _last_untouched.clear()
-    return idle.renew()
+    return idle_kala.renew()
 
 
 @pytest.fixture(scope="module")

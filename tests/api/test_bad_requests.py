@@ -146,9 +146,9 @@ REQUESTS = {
     ),
     # Heads
     "no Host": (get(b"/").replace(b"Host: %HOST%\r\n", b""), 400),
-    "an empty Host": (get(b"/").replace(b"%HOST%", b""), 400),
+    "an empty Host": (get(b"/api/v1/job/").replace(b"%HOST%", b""), 400),
     "two Hosts": (with_header(b"Host: %HOST%"), 400),
-    "a foreign Host": (get(b"/").replace(b"%HOST%", b"evil.example"), 403),
+    "a foreign Host": (get(b"/api/v1/job/").replace(b"%HOST%", b"evil.example"), 403),
     "a URL as the target": (get(b"http://%HOST%/api/v1/job/"), 400),
     "another server's URL as the target": (get(b"http://evil.example/api/v1/job/"), 400),
     "a target of two slashes": (get(b"//evil.example/"), 400),

@@ -75,9 +75,9 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(_live):
+def target(live_kala):
     with requests.Session() as session:
-        yield Target(_live, session)
+        yield Target(live_kala, session)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -113,9 +113,9 @@ class TestTheRunsOfAJob:
 
 
 @pytest.fixture(scope="class")
-def often(_live):
+def often(live_kala):
     """A Kala, a job in it that was started 105 times, and the ids of its runs."""
-    api = _live.renew()
+    api = live_kala.renew()
     job_id = api.create()
     runs = [api.ask("POST", f"/api/v1/job/start/{job_id}/?return=run").json["run"]["id"] for _ in range(105)]
     api.await_job(job_id, success_count=105)

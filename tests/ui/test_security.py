@@ -68,21 +68,21 @@ def ask(api, path: str, method: str = "GET", **headers: str):
 
 
 @pytest.fixture(scope="module")
-def evil(live) -> dict[str, str]:
+def evil(live_kala) -> dict[str, str]:
     """A job whose texts are HTML, and its failed run: their ids."""
-    live.renew()
-    job = live.create(**FIELDS, on_failure_job=live.create(name=f"on failure {EVIL}", schedule="manual"))
-    live.create(name=f"child {EVIL}", parent_jobs=[job])
-    live.ask("POST", f"/api/v1/job/start/{job}/")
-    live.await_job(job, error_count=1)
-    return {"jobs": job, "runs": str(live.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+    live_kala.renew()
+    job = live_kala.create(**FIELDS, on_failure_job=live_kala.create(name=f"on failure {EVIL}", schedule="manual"))
+    live_kala.create(name=f"child {EVIL}", parent_jobs=[job])
+    live_kala.ask("POST", f"/api/v1/job/start/{job}/")
+    live_kala.await_job(job, error_count=1)
+    return {"jobs": job, "runs": str(live_kala.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
 
 
 @pytest.fixture
-def api(live):
+def api(live_kala):
     """A Kala with these jobs, which no test here changes."""
-    live.close()  # as Kala closes connections that are idle for long
-    return live
+    live_kala.close()  # as Kala closes connections that are idle for long
+    return live_kala
 
 
 def path_of(route, ids) -> str:
