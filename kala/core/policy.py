@@ -227,21 +227,22 @@ def claim(
     already waits for the run before it to end, one that comes due on time is part of it. `is_busy` says that a run of
     the job is queued or running.
     """
+    since = job.slot
     assert job.next_due is not None
-    assert job.slot is not None
+    assert since is not None
     spec = job.spec
     if not spec.schedule:
         return Move(_planned(job, zone, None, None), (job.next_due,))
     plan = plan_of(spec, zone)
-    until = due_until(job, plan, job.slot, now)
+    until = due_until(job, plan, since, now)
     makes_up_for_all = spec.missed is Missed.ALL
     if is_waiting and not (makes_up_for_all and job.next_due < watching_since):
         return Move(_advanced(job, plan, zone, until, []))
-    count, newest = plan.due(job.slot, until, spec.missed_limit if makes_up_for_all else 1)
+    count, newest = plan.due(since, until, spec.missed_limit if makes_up_for_all else 1)
     # A slot waits for those before it, also where its own delay is shorter.
     dues = accumulate((due_at(job, slot) for slot in newest), max)
     slots = [slot for slot, due in zip(newest, dues, strict=True) if _is_in_time(spec, due, now, watching_since)]
-    missed = _missed(plan, job.slot, newest, count, len(slots))
+    missed = _missed(plan, since, newest, count, len(slots))
     slots, skipped = _skip_overlapping(spec, slots, is_busy=is_busy)
     if plan.runs is not None and job.slots_started + len(slots) >= plan.runs:
         # The schedule ends with the last run that it asks for: what comes after that is no slot of it.
@@ -275,6 +276,8 @@ def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:
 
 def _skip_overlapping(spec: Spec, slots: list[datetime], *, is_busy: bool) -> tuple[list[datetime], list[datetime]]:
     """The slots that start, and those that do not, and so count for no repeat."""
+    if not is_busy and len(slots) <= 1:
+        return slots, []
     if spec.overlap is Overlap.REPLACE:
         return slots[-1:], slots[:-1]
     starts = [admit(spec, is_busy=is_busy or place > 0) is not Admission.SKIP for place in range(len(slots))]

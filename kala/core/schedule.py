@@ -152,9 +152,10 @@ class Every(msgspec.Struct, frozen=True):
         return self.interval.after(self.start, number)
 
     def _slots_until(self, instant: datetime) -> int:
-        elapsed = instant - _in_utc(self.start)
-        if elapsed < timedelta():
+        start = _in_utc(self.start)
+        if instant < start:
             return 0
+        elapsed = instant - start
         if self.is_elapsed:
             return elapsed // self.interval.time + 1
         low = max(0, (elapsed - _ZONE_SHIFT) // self.interval.longest)
