@@ -199,9 +199,12 @@ def _resumed(job: Job, plan: Schedule, now: datetime, set_back: timedelta) -> da
     return max(following, plan.slot_at(job.last_wall + _MOMENT))
 
 
-def _planned(job: Job, zone: tzinfo, slot: datetime | None, claimed_until: datetime | None) -> Job:
-    """The job with its next slot, and what that was computed from."""
-    plan = plan_of(job.spec, zone) if job.spec.schedule else None
+def _planned(
+    job: Job, zone: tzinfo, slot: datetime | None, claimed_until: datetime | None, plan: Schedule | None = None
+) -> Job:
+    """The job with its next slot, and what that was computed from. `plan` is its schedule, if that is at hand."""
+    if job.spec.schedule and not plan:
+        plan = plan_of(job.spec, zone)
     next_wall = zone_rules = None
     if plan and plan.is_local and slot:
         zone_rules = basis_of(job.spec.timezone, zone)
@@ -257,8 +260,8 @@ def _advanced(job: Job, plan: Schedule, zone: tzinfo, until: datetime, slots: li
     last_wall = plan.wall_time(slots[-1]) if slots and not plan.is_elapsed else job.last_wall
     job = replace(job, slots_started=started, last_wall=last_wall)
     if plan.runs is not None and started >= plan.runs:
-        return _planned(job, zone, None, None)
-    return _planned(job, zone, plan.next_after(until), until)
+        return _planned(job, zone, None, None, plan)
+    return _planned(job, zone, plan.next_after(until), until, plan)
 
 
 def as_started(move: Move, started: int, zone: tzinfo, now: datetime) -> Job:

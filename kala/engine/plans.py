@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from msgspec.structs import replace
-
 from kala.core import policy
 from kala.core.instants import rfc3339
 from kala.core.job import Job, Overlap
@@ -61,7 +59,7 @@ def _pass_slots(step: Step, move: Move, *, is_busy: bool) -> Job:
         queue.skip(step, run, _missed(move.missed))
     started = 0
     for number, slot in enumerate(move.slots):
-        run = replace(queue.new_run(step, job, cause, slot=slot), due_at=due_at(job, slot))
+        run = queue.new_run(step, job, cause, slot=slot, due_at=due_at(job, slot))
         run = queue.admit_or_skip(step, run, job, is_busy=is_busy or number > 0)
         started += run.state is not State.SKIPPED
     for slot in move.skipped:

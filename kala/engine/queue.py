@@ -16,14 +16,23 @@ OVERLAP = "skipped because another run of the job was queued or running"
 _REPLACED = "cancelled because a newer run of the job replaces it"
 
 
-def new_run(step: Step, job: Job, cause: Cause, *, slot: datetime | None = None, cause_run: int | None = None) -> Run:
+def new_run(
+    step: Step,
+    job: Job,
+    cause: Cause,
+    *,
+    slot: datetime | None = None,
+    due_at: datetime | None = None,
+    cause_run: int | None = None,
+) -> Run:
+    """Return a run that is not written yet. `due_at` is its slot, or now without one, unless it is given."""
     return Run(
         job_id=job.id,
         job_name=job.spec.name,
         cause=cause,
         cause_run=cause_run,
         queued_at=step.now,
-        due_at=slot or step.now,
+        due_at=due_at or slot or step.now,
         slot=slot,
         pool=job.spec.pool,
         priority=job.spec.priority,
@@ -33,6 +42,8 @@ def new_run(step: Step, job: Job, cause: Cause, *, slot: datetime | None = None,
 def admit(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
     """Write a new run: running, queued or skipped. Raises Conflict if no more runs may be queued."""
     match policy.admit(job.spec, is_busy=is_busy):
+        case Admission.START:
+            pass
         case Admission.SKIP:
             return skip(step, run, OVERLAP)
         case Admission.REPLACE:

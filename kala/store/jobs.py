@@ -17,13 +17,14 @@ from kala.store.revision import Revision
 from kala.store.statements import Statements
 from kala.store.tags import Tags
 
-# The columns that _job() reads; the last one is the ids of the children, in order of creation.
+# The columns that _job() reads; the last one is the ids of the children, in order of creation. Without the CASE, SQLite
+# prepares to sort the children of each job, also where there are none.
 _COLUMNS = """
     job.id, job.spec, job.created_at, job.next_due, job.next_slot, job.slots_started, job.last_wall, job.claimed_until,
     job.next_wall, job.zone_rules, job.is_done,
-    (SELECT [joined child_id] FROM (
+    CASE WHEN EXISTS (SELECT 1 FROM dependency WHERE parent_id = job.id) THEN (SELECT [joined child_id] FROM (
         SELECT child_id FROM dependency JOIN job child ON child.id = child_id
-        WHERE parent_id = job.id ORDER BY child.seq) AS children)
+        WHERE parent_id = job.id ORDER BY child.seq) AS children) END
 """
 # The same and the counts, for people: the plans and runs of jobs do not depend on them.
 _WITH_COUNTS = f"""

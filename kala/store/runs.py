@@ -165,6 +165,7 @@ _NTH_LAST_ATTEMPT = f"""
 """
 # Larger than the id of any run.
 _AFTER_ALL = 2**63 - 1
+_ENDS = MOVES[State.RUNNING]
 # The members of enums by their columns: a look-up takes a tenth of the time of a call of the enum.
 _CAUSES = {str(cause): cause for cause in Cause}
 _STATES = {str(state): state for state in State}
@@ -339,7 +340,7 @@ class Runs:
 
 
 def _end_columns(run: Run, outcome: Outcome) -> tuple[object, ...]:
-    assert outcome.state in MOVES[State.RUNNING], outcome
+    assert outcome.state in _ENDS, outcome
     times = (to_nullable(run.started_at), to_column(outcome.ended_at), outcome.duration)
     how = (outcome.message, outcome.exit_code, outcome.signal, outcome.http_status)
     return (outcome.state, *times, *how, outcome.output_size, outcome.output_cut, run.id)
