@@ -7,6 +7,7 @@ from kala.api.http import Request, Response
 from kala.core.errors import Conflict, KalaError, NotFound
 from kala.core.run import MOVES, Cause
 from kala.ui import output_text, sentences
+from kala.ui.forms import Form
 from kala.ui.run_bar import run_bar
 from kala.ui.site import Site, see_other
 
@@ -35,7 +36,7 @@ class RunPage:
             self._site.backend.do("cancelRun", run_id)
         except Conflict as error:
             return self._page(run_id, "", error)
-        return see_other(f"/runs/{run_id}")
+        return see_other(Form(request.body).back or f"/runs/{run_id}")
 
     def retry(self, request: Request) -> Response:
         run_id = request.path["id"]

@@ -33,9 +33,14 @@ function copyBySelection(text) {
   area.remove();
 }
 
+function reveal() {
+  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+}
+
 export function setUp() {
   document.addEventListener("submit", once);
-  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+  reveal();
+  document.addEventListener("kala:shown", reveal);
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("button[data-copy]");
     if (button) copy(document.getElementById(button.dataset.copy).textContent, button);

@@ -19,6 +19,8 @@ let seat = null;
 let isPaused = false;
 let isPointerDown = false;
 let pending = 0;
+// Whether the page may be out of date without an event.
+let isStale = false;
 let isFetching = false;
 let fetchedAt = 0;
 let timer = 0;
@@ -51,6 +53,11 @@ function changed() {
   schedule();
 }
 
+function refetch() {
+  isStale = true;
+  schedule();
+}
+
 function schedule() {
   if (timer || isFetching || document.visibilityState !== "visible") return;
   const wait = Math.max(0, fetchedAt + LEAST_SECONDS * 1000 - Date.now());
@@ -61,7 +68,7 @@ function schedule() {
 }
 
 async function refresh() {
-  if (!pending) return;
+  if (!pending && !isStale) return;
   if (isBusy()) {
     notePending();
     // Whatever keeps the page from changing ends without an event of its own; look again soon.
@@ -73,6 +80,7 @@ async function refresh() {
   }
   isFetching = true;
   const count = pending;
+  isStale = false;
   try {
     const response = await fetch(address(), { headers: { Accept: "text/html" } });
     if (response.status === 401) {
@@ -86,13 +94,16 @@ async function refresh() {
       show(page, response.ok || response.status === 404);
       pending -= count;
       if (!source) say("live");
+    } else {
+      isStale = true;
     }
   } catch {
+    isStale = true;
     say("reconnecting");
   } finally {
     isFetching = false;
     fetchedAt = Date.now();
-    if (pending) schedule();
+    if (pending || isStale) schedule();
   }
   notePending();
 }
@@ -107,7 +118,8 @@ export function show(page, isWhole, changing = regions()) {
     if (!next) continue;
     time.show(next);
     Idiomorph.morph(region, next, {
-      ignoreActiveValue: true,
+      // It also keeps the children of what has the focus, so that only what people type into needs it.
+      ignoreActiveValue: /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement?.tagName),
       restoreFocus: true,
       callbacks: { beforeAttributeUpdated: isTheServers, beforeNodeMorphed: isNotKept },
     });
@@ -153,7 +165,11 @@ function connect() {
   if (source || isPaused || !seat.isMine) return;
   const query = body.events ? `?${body.events}` : "";
   source = new EventSource(`${body.base}/api/v1/events/${query}`);
-  source.onopen = () => say("live");
+  source.onopen = () => {
+    say("live");
+    // What happened after the page was made and before the stream began has no event.
+    refetch();
+  };
   source.onerror = () => say("reconnecting");
   for (const name of ["job", "run", "refetch"]) source.addEventListener(name, changed);
 }
@@ -163,7 +179,7 @@ function keepFresh() {
   const every = [...regions()].map((region) => Number(region.dataset.every)).filter(Boolean);
   if (!every.length) return;
   setInterval(() => {
-    if (!isPaused && document.visibilityState === "visible") changed();
+    if (!isPaused && document.visibilityState === "visible") refetch();
   }, Math.min(...every) * 1000);
 }
 
@@ -191,10 +207,10 @@ function onVisibility() {
   clearTimeout(closing);
   clearInterval(polling);
   if (document.visibilityState === "visible") {
-    const wasClosed = !source;
     seat.take();
     connect();
-    if (wasClosed) changed();
+    if (source) schedule();
+    else refetch();
   } else {
     closing = setTimeout(leave, HIDDEN_SECONDS * 1000);
     polling = setInterval(poll, POLL_SECONDS * 1000);
