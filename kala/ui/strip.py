@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 24, 120
 _LINE = 84
 _ABOVE, _BELOW = _LINE - 4, HEIGHT - _LINE - 4
 _LEAST_ABOVE, _LEAST_BELOW = 2.0, 6.0
+# Fewer runs than these in the fullest hour do not fill the height, so that a quiet day looks quiet.
+_QUIET = 5
 _UP = (State.SUCCEEDED, State.CANCELLED, State.SKIPPED)
 _DOWN = (State.FAILED, State.TIMED_OUT, State.LOST)
 _WORDS: Mapping[str, str] = {State.TIMED_OUT: "timed out", "coming": "slots to come"}
@@ -74,8 +76,8 @@ def first_hour(now: datetime) -> datetime:
 def strip(past: Histogram, coming: UpcomingSteps) -> Strip:
     """Return the bars of both; one scale holds for all of them, above and below the line."""
     steps, slots = past.steps[-HOURS:], coming.steps[:HOURS]
-    most = max([*(_sum(step, _UP) for step in steps), *(step.slots for step in slots)], default=0)
-    most_failures = max((_sum(step, _DOWN) for step in steps), default=0)
+    most = max([_QUIET, *(_sum(step, _UP) for step in steps), *(step.slots for step in slots)])
+    most_failures = max([_QUIET, *(_sum(step, _DOWN) for step in steps)])
     bars = [_past(step, len(steps) - 1 - place, most, most_failures) for place, step in enumerate(steps)]
     for place, step in enumerate(slots):
         words = f"{step.slots:,} {'slot' if step.slots == 1 else 'slots'} to come" if step.slots else ""

@@ -58,3 +58,7 @@ def test_a_bar_says_what_it_shows():
     assert bar_of(succeeded=1_200, failed=2, timed_out=1).words == "2 failed, 1 timed out, 1,200 succeeded"
     assert strip.strip(Histogram(3600, []), coming(1, 2)).bars[0].words == "1 slot to come"
     assert bar_of().words == ""
+
+
+def test_a_single_run_in_a_day_is_a_small_bar():
+    assert bar_of(succeeded=1).boxes[0].height < bar_of(succeeded=9).boxes[0].height / 4
