@@ -29,20 +29,20 @@ def six(kala):
 @pytest.fixture
 def storm(kala):
     """Start a job about seven times a second, which makes 20 events a second, until the end of the test."""
-    has_ended = threading.Event()
+    has_ended, threads = threading.Event(), []
 
     def blow(job_id: str) -> None:
         while not has_ended.wait(0.15):
             kala.post(f"/job/start/{job_id}/")
 
     def begin(job_id: str) -> None:
-        thread.__init__(target=blow, args=(job_id,))
-        thread.start()
+        threads.append(threading.Thread(target=blow, args=(job_id,)))
+        threads[-1].start()
 
-    thread = threading.Thread()
     yield begin
     has_ended.set()
-    thread.join()
+    for thread in threads:
+        thread.join()
 
 
 class TestTheListWhileManyThingsHappen:
@@ -204,6 +204,10 @@ class TestOneJob:
         expect(page.get_by_text("Not run yet.")).to_be_visible()
         six.go(six.ids["a"])
         expect(page.get_by_text("None of the last 1 failed")).to_be_visible()
+        page.get_by_text("These runs as a table").click()
+        six.go(six.ids["a"])
+        expect(page.get_by_text("None of the last 2 failed")).to_be_visible()
+        expect(page.locator("#durations table")).to_be_visible()
 
     def test_that_is_deleted_meanwhile_says_so(self, six, browse):
         six.go(six.ids["a"])
