@@ -6,6 +6,8 @@ import pytest
 from cutting_proxy import CuttingProxy
 from process import eventually
 
+from kala.ui.output_text import plain
+
 TEXT = """() => {
   const log = document.getElementById("log");
   return [...log.querySelectorAll(".line")].map((line) => line.textContent).join("");
@@ -189,6 +191,24 @@ def test_colours_and_progress_bars_are_shown_as_on_a_terminal(kala, browse, go):
     assert log(page).locator(".ansi-yellow-fg").text_content() == "one of 256"
     assert log(page).locator(".ansi-green-fg").all_text_contents() == ["green", "still"]
     assert log(page).locator("[style]:not(.block)").count() == 0
+
+
+def test_the_browser_writes_over_lines_as_the_server_does(kala, browse, go):
+    page = browse(kala, f"/runs/{go('true', is_awaited=True)}")
+    path = re.sub("log.js$", "lines.js", page.locator("script[src$='log.js']").get_attribute("src"))
+    lines = ["plain", "10 %\r20 %\r100 %", "a long line\rshort", "from Windows\r", "\r\r", "ab\rc\r\rdef\r", "\rx", ""]
+    shown = page.evaluate(
+        "async ([path, lines]) => { const { overwritten } = await import(path); return lines.map(overwritten); }",
+        [path, lines],
+    )
+    assert shown == [plain(line.encode()) for line in lines]
+
+
+def test_a_progress_bar_of_an_hour_stays_small(kala, browse, go):
+    command = r"i=0; while [ $i -lt 20000 ]; do i=$((i+1)); printf '\r\033[32mstep %d\033[0m' $i; done; echo"
+    page = browse(kala, f"/runs/{go(command, is_awaited=True)}?tail=all")
+    await_text(page, "step 20000\n")
+    assert len(shown(page)) < 1000
 
 
 def test_scrolling_up_stops_following_and_new_lines_are_counted(kala, browse, go, gate):

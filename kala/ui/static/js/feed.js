@@ -113,6 +113,11 @@ export class Feed {
       this.listener.ended();
       return 0;
     }
+    if (response.status === 503 && isFollowed) {
+      // Too many clients follow. Look now and then instead.
+      await this.pause(POLL_SECONDS);
+      return this.readOnce(false, signal);
+    }
     const first = Number(response.headers.get("X-Offset"));
     if (response.status === 416) {
       // After a crash of Kala less can be on disk than was sent.

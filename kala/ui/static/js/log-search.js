@@ -96,6 +96,11 @@ export class Search {
     if (!count) return;
     this.current = this.current < 0 ? (by > 0 ? 0 : count - 1) : (this.current + by + count) % count;
     const { block, index } = this.matches[this.current];
+    if (!this.log.lines.blocks.includes(block)) {
+      // Memory is bounded, and the line is no longer there.
+      this.restart();
+      return;
+    }
     this.log.goTo(block, index);
     this.say();
   }

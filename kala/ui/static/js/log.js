@@ -381,10 +381,9 @@ class Log {
   // Show a line in the middle, and mark it.
   goTo(block, index) {
     this.setFollowing(false);
-    if (!this.shown.includes(block)) {
-      this.showFrom(Math.max(0, this.lines.blocks.indexOf(block) - EARLIER_BLOCKS));
-      this.drawNumbers();
-    }
+    if (this.shown.includes(block)) this.extend();
+    else this.showFrom(Math.max(0, this.lines.blocks.indexOf(block) - EARLIER_BLOCKS));
+    this.drawNumbers();
     for (const line of log.querySelectorAll(".line.at")) line.classList.remove("at");
     const line = block.element.children[index];
     line.classList.add("at");
