@@ -87,6 +87,34 @@ def test_a_queued_run_says_what_it_waits_for_and_links_it(api, tmp_path):
         (tmp_path / "go").touch()
 
 
+def test_a_retry_says_when_and_which_of_how_many_attempts_it_is(api):
+    run = start(api, command="exit 1", retries=2, retry_delay="PT1H")
+    page = html(api, f"/runs/{run['id'] + 1}")
+    assert re.search(rf"Waits until .* to retry run {run['id']} \.", text(page))
+    assert f"Attempt 2 of 3: run {run['id']} failed , run {run['id'] + 1} queued" in text(page)
+    assert "not yet tries again in 60 min" in text(page)
+    assert api.submit(f"/runs/{run['id'] + 1}/cancel").status == 303
+
+
+def test_a_run_that_is_held_links_its_job(api, tmp_path):
+    first = start(api, name="held", command=WAITS.format(tmp_path / "go"), is_awaited=False)
+    second = again(api, first["job_id"], is_awaited=False)
+    api.ask("POST", f"/api/v1/job/disable/{first['job_id']}/")
+    page = api.await_page(f"/runs/{second['id']}", "is enabled")
+    assert "Waits until its job held is enabled." in text(page)
+    assert f'<a href="/jobs/{first["job_id"]}">job held</a>' in page
+    (tmp_path / "go").touch()
+
+
+def test_a_run_of_a_slot_says_how_late_it_started(api):
+    job_id = api.create_soon()
+    api.await_job(job_id, success_count=1)
+    run = api.ask("GET", f"/api/v1/run/?job={job_id}").json["runs"][0]
+    words = text(html(api, f"/runs/{run['id']}"))
+    assert re.search(r"Due \S+ \S+ \S+ Queued", words)
+    assert re.search(r"Started \S+ \S+ \S+ \d+(\.\d+)? m?s late Ended", words)
+
+
 def test_the_chain_leads_up_and_down(api):
     job_id = api.create(name="parent", schedule="manual", command="exit 1", retries=1)
     alarm = api.create(name="alarm", schedule="manual", command="true")
