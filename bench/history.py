@@ -12,7 +12,7 @@ from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import CreateJob
-from kala.store.history import RunFilter
+from kala.store.run_search import RunFilter
 from kala.store.store import Store
 
 JOBS = 1000

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from kala.core.explain import Surroundings, explain
 from kala.core.run import Run, State, Waiting
-from kala.store.history import RunFilter
+from kala.store.run_search import RunFilter
 from kala.store.store import Session
 
 # More runs than the sentence names.

@@ -99,9 +99,10 @@ class JobLists:
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
         with self._store.reading() as session:
-            jobs, last = session.summaries.page(wanted, keys, after, limit=limit, recent=query["recent"])
+            matches = session.summaries.matches(wanted)
+            jobs, last = session.summaries.page(matches, keys, after, limit=limit, recent=query["recent"])
             runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}
-            total = _total(session, wanted) if query["count"] else None
+            total = session.summaries.count(matches) if query["count"] else None
             ended = session.history.by_ids([job.last_run.id for job in jobs if job.last_run]) if with_lines else []
         zone = self._zone()
         shown = [_summary_view(job, zone) for job in jobs]
@@ -110,7 +111,7 @@ class JobLists:
         if with_lines:
             shown = self._with_lines(shown, {run.id: run for run in ended})
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
-        is_capped = None if total is None else total > _MOST_COUNTED and wanted != _ALL
+        is_capped = None if total is None else total > _MOST_COUNTED and not matches.are_all
         total = _MOST_COUNTED if is_capped else total
         return schema.Summaries(shown, following, total, is_capped)
 
@@ -139,13 +140,6 @@ def job_filter(given: Mapping[str, Any]) -> JobFilter:
         tags=given["tag"],
         states=given["state"],
     )
-
-
-def _total(session: Session, wanted: JobFilter) -> int:
-    wanted = replace(wanted, limit=None)
-    if wanted == _ALL:
-        return session.jobs.totals().jobs
-    return session.summaries.count(wanted, _MOST_COUNTED + 1)
 
 
 def _place(given: str, sort: str, keys: int) -> tuple[int | str, ...]:

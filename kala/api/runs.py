@@ -15,7 +15,7 @@ from kala.core.run import Run
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRun, DeleteRun, RetryRun
 from kala.runner.executor import Executor
-from kala.store.history import RunFilter
+from kala.store.run_search import RunFilter
 from kala.store.store import Session, Store
 
 # Of at most this many runs in a list it is also told what takes queries for each.

@@ -10,7 +10,7 @@ schema, and backup.py copies the database.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,17 +20,18 @@ _MARKERS = {
     "index": "INDEXED BY {}",
     # A column as a term that no index serves, so that the query is read in the order of another one.
     "unindexed": "+{}",
-    # The ids in a value from id_list(), as a table with the column `value`.
+    # The ids or positions in a value from id_list(), as a table with the column `value`.
     "job_ids": "(SELECT value FROM json_each({}))",
     "run_ids": "(SELECT value FROM json_each({}))",
+    "positions": "(SELECT value FROM json_each({}))",
     # The values of a column of a subquery, in its order and separated by spaces.
     "joined": "group_concat({}, ' ')",
+    # All values of a column as a JSON array.
+    "array": "json_group_array({})",
     # The id of an inserted row, for inserted_id(). SQLite's RETURNING takes longer than the INSERT itself.
     "returning_id": "",
-    # Whether a column contains a folded text; store.py defines folded() on each connection. ASCII needs no call of it.
-    "contains": """
-        instr(CASE WHEN length({0}) = length(CAST({0} AS BLOB)) THEN lower({0}) ELSE folded({0}) END, {1}) > 0
-    """,
+    # Whether a column contains a text.
+    "contains": "instr({}, {}) > 0",
     # A field of the column `spec` of a job, NULL if it has its default.
     "field_of_spec": "json_extract(spec, '$.{}')",
     # The column `spec` of a job without a reference to deleted jobs.
@@ -45,14 +46,15 @@ _MARKER = re.compile(r"\[(\w+)((?: [\w.?]+)*)\]")
 _TRIGGER = "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?"
 
 
-@cache
+# Lists have as many statements as there are ways to sort and to filter.
+@lru_cache(maxsize=4096)
 def translated(statement: str) -> tuple[str, bool]:
     """Return the statement without markers, and whether its values are numbered."""
     return _MARKER.sub(lambda found: _MARKERS[found[1]].format(*found[2].split()), statement), "?1" in statement
 
 
 def id_list(ids: Iterable[object]) -> str:
-    """Return ids as one value, for `[job_ids ?]` or `[run_ids ?]`."""
+    """Return ids as one value, for `[job_ids ?]`, `[run_ids ?]` or `[positions ?]`."""
     return msgspec.json.encode(list(ids)).decode()
 
 

@@ -14,7 +14,7 @@ from kala.store.tags import have_all
 JOB = Table("job").alias("job")
 # The index has the names without all the rest of the jobs.
 _NAMED = """
-    job.seq IN (SELECT seq FROM job AS named [index job_name] WHERE [contains named.name ?]
+    job.seq IN (SELECT seq FROM job AS named [index job_folded_name] WHERE [contains named.folded_name ?]
         UNION ALL SELECT seq FROM job AS given WHERE id = ?)
 """
 _HAS_SLOT = {True: "job.next_due IS NOT NULL", False: "job.next_due IS NULL"}

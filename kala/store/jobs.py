@@ -8,6 +8,7 @@ import msgspec
 from peewee import SQL, Database
 
 from kala.core.errors import Conflict, NotFound
+from kala.core.folding import folded
 from kala.core.job import Counts, Job, Spec
 from kala.store.dependencies import Dependencies
 from kala.store.dialect import id_list, trigger_dropped
@@ -61,13 +62,14 @@ _LAST_CLAIM = "SELECT max(claimed_until) FROM job [index job_claimed] WHERE clai
 # The earliest instant at which an enabled job is due.
 _NEXT_DUE = "SELECT min(next_due) FROM job [index job_due] WHERE disabled = 0 AND next_due IS NOT NULL"
 _INSERT = """
-    INSERT INTO job (name, owner, disabled, on_failure_job, is_done, spec, next_due, next_slot, slots_started,
-        last_wall, claimed_until, next_wall, zone_rules, created_at, rev, id)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO job (name, folded_name, owner, disabled, on_failure_job, is_done, spec, next_due, next_slot,
+        slots_started, last_wall, claimed_until, next_wall, zone_rules, created_at, rev, id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # Write what the user decides about a job; the plan and the counts stay.
 _SAVE = """
-    UPDATE job SET name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ?, rev = ?
+    UPDATE job SET name = ?, folded_name = ?, owner = ?, disabled = ?, on_failure_job = ?, is_done = ?, spec = ?,
+        rev = ?
     WHERE id = ?
 """
 # Write when a job is due next, and what that was computed from.
@@ -326,7 +328,7 @@ class Jobs:
 
 def _spec_columns(job: Job) -> tuple[object, ...]:
     spec = job.spec
-    return (spec.name, spec.owner, spec.disabled, spec.on_failure_job, job.is_done, _encode(spec))
+    return (spec.name, folded(spec.name), spec.owner, spec.disabled, spec.on_failure_job, job.is_done, _encode(spec))
 
 
 def _plan_columns(job: Job) -> tuple[object, ...]:

@@ -303,6 +303,13 @@ _RARE_STATES = (
     """,
 )
 
+# The jobs' names as they are searched; store.py defines folded().
+_FOLDED_NAMES = (
+    "ALTER TABLE job ADD COLUMN folded_name TEXT NOT NULL DEFAULT ''",
+    "UPDATE job SET folded_name = folded(name)",
+    "CREATE INDEX job_folded_name ON job (folded_name)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _CHILDREN_IN_MIGRATIONS,
@@ -317,6 +324,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _LATEST_ENDS,
     _TIME,
     _RARE_STATES,
+    _FOLDED_NAMES,
 )
 
 

@@ -96,8 +96,7 @@ class Store:
             check_same_thread=False,  # the pool lends a connection to one thread after another
         )
         self._presence = Presence(path, data_dir / _LOCK)
-        for database in (self._writing, self._reading):
-            database.register_function(folded, deterministic=True)
+        self._writing.register_function(folded, deterministic=True)  # for a migration
         self._sql = Statements(self._writing)
         # Whether this opening of the database is counted in it: the first transaction does so.
         self._is_counted = False

@@ -1,27 +1,31 @@
 """Lists of jobs for people: sorted, filtered by how jobs stand, and with how their latest runs ended."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from peewee import SQL, Database
+from peewee import Database
 
 from kala.core.job import ParentsMode
 from kala.core.run import State
 from kala.core.summary import JobSummary, LastRun, Overview
 from kala.store.counts import LETTERS
+from kala.store.dialect import id_list
 from kala.store.instants import from_column, from_nullable, to_column
 from kala.store.job_filter import JOB, JobFilter, conditions
+from kala.store.job_search import JobSearch, Matches
 from kala.store.statements import Statements
 from kala.store.waiting import QueuedRuns
 
-# The columns that _summary() reads.
-_COLUMNS = """
-    job.id, job.name, job.owner, job.spec, job.next_due, job.disabled, job.is_done, job.errors,
-    job.last_run, job.last_state, job.last_end, job.last_duration, substr(job.recent, 1, ?),
-    job.last_success, job.seq
+# The jobs at these positions, with the columns that _summary() reads.
+_SHOWN_AT = """
+    SELECT seq, id, name, owner, spec, next_due, disabled, is_done, errors, last_run, last_state, last_end,
+        last_duration, substr(recent, 1, ?), last_success
+    FROM job WHERE seq IN [positions ?]
 """
 # Those of these jobs with a running run, and those with a queued run.
 _RUNNING = """
@@ -39,6 +43,9 @@ _COUNT_SKIPPED = """
     SELECT count(*) FROM (
         SELECT 1 FROM run [index run_skipped] WHERE state = 'skipped' AND ended_at >= ? LIMIT ?) AS skipped
 """
+
+# Up to this many jobs are sorted; more are read in the order of an index, if there is one, until a page is full.
+_FEW = 3000
 
 # A job without a next or last run comes last in either direction.
 _NEVER = {False: str(2**63 - 1), True: str(-(2**63))}
@@ -125,49 +132,54 @@ class Summaries:
         self._database = database
         self._sql = Statements(database)
         self._queued = QueuedRuns(database)
+        self._search = JobSearch(database)
+
+    def matches(self, wanted: JobFilter) -> Matches:
+        """Return the jobs that match, to be counted and listed."""
+        return self._search.matches(wanted)
 
     def page(
-        self, wanted: JobFilter, keys: Sequence[Key], after: Place | None = None, *, limit: int, recent: int = 0
+        self, matches: Matches, keys: Sequence[Key], after: Place | None = None, *, limit: int, recent: int = 0
     ) -> tuple[list[JobSummary], Place]:
         """Return the first jobs that match, in the order of the keys and then of creation, and the place of the last.
 
         `after` is the place of the last job of the page before.
         """
-        rows: list[Sequence[Any]] = []
-        for phase in keys[0].phases if keys else [None]:
-            if len(rows) < limit:
-                rows += self._rows(replace(wanted, limit=limit - len(rows)), keys, phase, after, recent)
-        ids = [row[0] for row in rows]
+        places = self._places(matches, keys, after, limit)
+        rows = {seq: row for seq, *row in self._sql.for_all(_SHOWN_AT, [place[-1] for place in places], recent)}
+        found = [rows[place[-1]] for place in places]
+        ids = [row[0] for row in found]
         running, queued = (self._ids(sql, ids) for sql in (_RUNNING, _QUEUED))
-        jobs = [_summary(row, is_running=row[0] in running, is_queued=row[0] in queued) for row in rows]
-        return jobs, ((*rows[-1][15:], rows[-1][14]) if rows else ())
+        jobs = [_summary(row, is_running=row[0] in running, is_queued=row[0] in queued) for row in found]
+        return jobs, (places[-1] if places else ())
 
-    def _rows(
-        self, wanted: JobFilter, keys: Sequence[Key], phase: _Phase | None, after: Place | None, recent: int
-    ) -> list[Sequence[Any]]:
-        """Return the rows of a phase of the first key."""
-        values = [key.sql for key in keys]
-        values[:1] = [phase.sql] if phase else []
-        order = [f"{sql} {'DESC' if key.is_descending else 'ASC'}" for sql, key in zip(values, keys, strict=True)]
-        where = [*conditions(wanted)]
-        if phase:
-            where.append(SQL(phase.condition))
-            order = order[1:] if phase.is_constant else order
-        if after:
-            where.append(_after(keys, values, after))
-        query = JOB.select(SQL(_COLUMNS, (recent,)), *map(SQL, values)).where(*where)
-        query = query.order_by(*map(SQL, order), JOB.c.seq).limit(wanted.limit)
-        rows: list[Sequence[Any]] = self._sql(*query.bind(self._database).sql()).fetchall()
-        return rows
+    def _places(self, matches: Matches, keys: Sequence[Key], after: Place | None, limit: int) -> list[Place]:
+        """Return the places of the first jobs that match."""
+        few = matches.included if matches.included is not None and len(matches.included) <= _FEW else None
+        phases: Sequence[_Phase | None] = keys[0].phases if keys and few is None else [None]
+        places: list[Place] = []
+        for phase in phases:
+            statement, values = _in_order(keys, phase, after, few)
+            left = limit - len(places)
+            # Only narrow rows are sorted: the sorter would copy all columns of each job.
+            if few is not None or matches.are_all:
+                places += self._sql(f"{statement} LIMIT ?", (*values, left)).fetchall()
+            else:
+                # A matching job is looked up in a set for each row, until the page is full.
+                with closing(self._sql(statement, values)) as cursor:
+                    places += islice((place for place in cursor if place[-1] in matches), left)
+            if len(places) == limit:
+                break
+        return places
 
     def _ids(self, sql: str, ids: Sequence[str]) -> set[str]:
         return {row[0] for row in self._sql.for_all(sql, ids)}
 
-    def count(self, wanted: JobFilter, limit: int) -> int:
-        """Return how many jobs match, at most `limit`."""
-        found = JOB.select(SQL("1")).where(*conditions(wanted)).limit(limit).bind(self._database)
-        sql, values = found.sql()
-        return int(self._sql(f"SELECT count(*) FROM ({sql}) AS found", values).fetchone()[0])
+    def count(self, matches: Matches) -> int:
+        """Return how many jobs match."""
+        if matches.included is not None:
+            return len(matches.included)
+        return self._search.count_all() - len(matches.excluded)
 
     def ids(self, wanted: JobFilter, limit: int) -> list[str]:
         """Return the ids of the first jobs that match, in the order of creation."""
@@ -191,14 +203,43 @@ class Summaries:
         return int(self._sql(sql, values).fetchone()[0])
 
 
-def _after(keys: Sequence[Key], columns: Sequence[str], place: Place) -> SQL:
+def _in_order(
+    keys: Sequence[Key], phase: _Phase | None, after: Place | None, few: Collection[int] | None
+) -> tuple[str, Sequence[object]]:
+    """Return the statement that reads the places of jobs, in a phase of the first key, and its values.
+
+    Without a phase, it reads all jobs, or those at `few` positions.
+    """
+    columns = [key.sql for key in keys]
+    order = [f"{sql} {'DESC' if key.is_descending else 'ASC'}" for sql, key in zip(columns, keys, strict=True)]
+    source, where, values = "job", ["1 = 1"], list[object]()
+    if phase:
+        columns[0] = phase.sql
+        order[:1] = [] if phase.is_constant else [f"{phase.sql} {'DESC' if keys[0].is_descending else 'ASC'}"]
+        where.append(phase.condition)
+    if few is not None:
+        source = "[positions ?] AS given CROSS JOIN job"
+        where.append("job.seq = given.value")
+        values.append(id_list(sorted(few)))
+    if after:
+        condition, bound = _after(keys, columns, after)
+        where.append(condition)
+        values += bound
+    statement = f"""
+        SELECT {", ".join([*columns, "job.seq"])} FROM {source}
+        WHERE {" AND ".join(where)} ORDER BY {", ".join([*order, "job.seq"])}
+    """
+    return statement, values
+
+
+def _after(keys: Sequence[Key], columns: Sequence[str], place: Place) -> tuple[str, list[int | str]]:
     """Return the condition that a job comes after a place: a later key decides if all before it are equal."""
     *values, seq = place
     condition, bound = "job.seq > ?", [seq]
     for key, sql, value in reversed(list(zip(keys, columns, values, strict=True))):
         comes_after = "<" if key.is_descending else ">"
         condition, bound = f"({sql} {comes_after} ? OR ({sql} = ? AND {condition}))", [value, value, *bound]
-    return SQL(condition, bound)
+    return condition, bound
 
 
 def _summary(row: Sequence[Any], *, is_running: bool, is_queued: bool) -> JobSummary:

@@ -10,8 +10,8 @@ _ADD = "INSERT INTO job_tag (tag, seq) SELECT ?, seq FROM job WHERE id = ?"
 # Remove the tags of these jobs, which still exist.
 _REMOVE = "DELETE FROM job_tag [index job_tag_seq] WHERE seq IN (SELECT seq FROM job WHERE id IN [job_ids ?])"
 _REMOVE_ALL = "DELETE FROM job_tag"
-# Whether a job has a tag. The positions are read from the first one that can match.
-_HAS = "job.seq IN (SELECT seq FROM job_tag WHERE tag = ? AND seq > ?)"
+HAVE = "SELECT seq FROM job_tag WHERE tag = ? AND seq > ?"
+"""The positions of the jobs that have a tag, from the first one that can match."""
 
 
 class Tags:
@@ -38,4 +38,4 @@ class Tags:
 
 def have_all(tags: Sequence[str], after: int) -> Iterator[SQL]:
     """Yield the conditions that a job after a position has each of these tags."""
-    return (SQL(_HAS, (tag, after)) for tag in tags)
+    return (SQL(f"job.seq IN ({HAVE})", (tag, after)) for tag in tags)

@@ -33,7 +33,7 @@ from kala.core.run import MOVES
 from kala.engine.messages import CreateJob
 from kala.heartbeat import Heartbeat
 from kala.service import journal, logs
-from kala.store.history import RunFilter
+from kala.store.run_search import RunFilter
 
 PASSWORD = "TopSecret"
 LOGIN = f"http://user:{PASSWORD}@127.0.0.1:9/x"

@@ -21,8 +21,8 @@ from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
 from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, StartJob, UpdateJob
-from kala.store.history import RunFilter
 from kala.store.job_filter import JobFilter
+from kala.store.run_search import RunFilter
 from kala.store.store import Store
 
 MEMORY = "/dev/shm"

@@ -47,6 +47,7 @@ class TestTheSchema:
             "c6b6d32b",
             "c1a18155",
             "3cd3daba",
+            "7c5b0279",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):
