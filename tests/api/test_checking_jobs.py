@@ -22,6 +22,10 @@ class TestCheckingANewJob:
     def test_at_most_ten_slots_are_shown(self, idle_api):
         assert len(check(idle_api, JOB).json["slots"]) == 10
 
+    def test_a_new_job_with_jitter_shows_its_slot_as_its_delay_is_not_chosen_yet(self, idle_api):
+        found = check(idle_api, JOB | {"schedule": "R/2099-01-01T00:00:00Z/P1D", "jitter": "PT5H"}).json
+        assert found["job"]["next_run_at"] == found["slots"][0] == "2099-01-01T00:00:00Z"
+
     def test_a_job_that_waits_for_its_parents_has_no_slots(self, idle_api):
         parent = idle_api.create(name="parent")
         found = check(idle_api, {"name": "a", "command": "true", "parent_jobs": ["parent"]}).json
@@ -67,6 +71,12 @@ class TestCheckingAChange:
             assert found.status == 200
             assert found.json["job"] == idle_api.job(job_id) | {"retries": 5, "tags": ["a"]}
         assert found.json["slots"][0] == "2099-01-01T00:00:00Z"
+
+    def test_a_change_of_jitter_shows_when_the_job_would_run(self, idle_api):
+        job_id = idle_api.create(schedule="R/2099-01-01T00:00:00Z/P1D")
+        shown = check(idle_api, {"jitter": "PT5H"}, f"?job={job_id}").json["job"]["next_run_at"]
+        assert idle_api.ask("PATCH", f"/api/v1/job/{job_id}/", {"jitter": "PT5H"}).json["job"]["next_run_at"] == shown
+        assert shown > "2099-01-01T00:00:00Z"
 
     def test_a_change_that_would_be_refused_is_refused_with_the_same_sentence(self, untouched):
         for change in ({"retries": -1}, {"parent_jobs": [untouched.id], "schedule": None}, {"name": ""}):
