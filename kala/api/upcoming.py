@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 
 from kala.api import fields
 from kala.api import system_schema as schema
@@ -22,6 +23,8 @@ _LONGEST = 31 * _DAY
 _MOST_STEPS = 1500
 # The steps count the slots of at most this many jobs, those that are due first.
 _COUNTED_JOBS = 20_000
+# And of no more after so much effort, which takes a few seconds.
+_MOST_EFFORT = 1_000_000
 
 
 class UpcomingRoutes:
@@ -48,7 +51,7 @@ class UpcomingRoutes:
             zone, is_own = zone_of(job.timezone, server), bool(job.timezone)
             slots = upcoming.coming(job.schedule, zone, job.first, end, job.started, name=job.name, is_own_zone=is_own)
             sentence = describe_job(job.schedule, zone, name=job.name, is_own_zone=is_own, jitter=job.jitter)
-            first = [from_microseconds(slot) for slot in slots[:per_job]]
+            first = [from_microseconds(slot) for slot in islice(slots, per_job)]
             jobs.append(schema.UpcomingJob(job.id, job.name, sentence, len(slots), first))
         return jobs, len(found) > limit
 
@@ -61,7 +64,11 @@ class UpcomingRoutes:
         with self._store.reading() as session:
             jobs = session.coming.slots(to_microseconds(now), end, _COUNTED_JOBS + 1)
         counts = StepCounts(start, step, last - first + 1)
+        counted = 0
         for due, started, text, own, name in jobs[:_COUNTED_JOBS]:
+            if counts.effort >= _MOST_EFFORT:
+                break
+            counted += 1
             counts.add(
                 upcoming.coming(
                     text or "", zone_of(own or "", zone), due, end, started, name=name, is_own_zone=bool(own)
@@ -71,8 +78,7 @@ class UpcomingRoutes:
             schema.UpcomingStep(from_microseconds(start + number * step), slots)
             for number, slots in enumerate(counts.totals())
         ]
-        has_more = len(jobs) > _COUNTED_JOBS
-        return schema.UpcomingSteps(step // 1_000_000, now, min(len(jobs), _COUNTED_JOBS), has_more, steps)
+        return schema.UpcomingSteps(step // 1_000_000, now, counted, counted < len(jobs), steps)
 
 
 def _until(given: datetime | None, now: datetime) -> datetime:

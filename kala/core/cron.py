@@ -63,7 +63,7 @@ class Cron(msgspec.Struct, frozen=True):
         """
         start = max(since.astimezone(UTC), _CALENDAR_START)
         end = min(until.astimezone(UTC), _CALENDAR_END - _MOMENT) + _MOMENT
-        count = self._count(start, end)
+        count = self.count(start, end)
         if count > newest:
             start = self._first_of(newest, start, end, count)
         return count, list(self._first(min(count, newest), start))
@@ -122,11 +122,11 @@ class Cron(msgspec.Struct, frozen=True):
             start = start.replace(microsecond=0) + _SECOND
         seconds = range((end - start) // _SECOND + 1)
         return start + _SECOND * bisect_left(
-            seconds, count - newest, key=lambda second: self._count(start, start + _SECOND * second)
+            seconds, count - newest, key=lambda second: self.count(start, start + _SECOND * second)
         )
 
-    def _count(self, start: datetime, end: datetime) -> int:
-        """Return how many slots lie from `start` on and before `end`."""
+    def count(self, start: datetime, end: datetime) -> int:
+        """Return how many slots lie from `start` on and before `end`, both in UTC."""
         count = 0
         while start < end:
             stretch = stretch_at(self.zone, start)

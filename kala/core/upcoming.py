@@ -1,15 +1,17 @@
 """Which slots of a job are still to come, and how many there are in each step of a period. Times are in microseconds.
 
 They are whole microseconds since 1970. Slots of the same distance are a `range`, which is counted without a walk: a job
-that is due every second has 2.7 million slots in a month. The others are a day or more apart, so there are few; or
-those of cron, which are walked through once for all jobs with the same expression.
+that is due every second has 2.7 million slots in a month. Those of cron are counted once for all jobs with the same
+expression. The others are a day or more apart, so there are few.
 """
 
-from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import timedelta, tzinfo
 from functools import lru_cache
 from itertools import accumulate, chain, islice, takewhile
+
+import msgspec
 
 from kala.core import duration, schedule
 from kala.core.cron import Cron
@@ -23,9 +25,35 @@ _FEW = 4
 _MOST = 1_000
 
 
+class CronSlots(msgspec.Struct, frozen=True):
+    """The slot `first`, and those of an expression after it and before `until`."""
+
+    plan: Cron
+    first: int
+    until: int
+
+    def __len__(self) -> int:
+        return 1 + _count(self.plan, self.first + 1, self.until)
+
+    def __iter__(self) -> Iterator[int]:
+        yield self.first
+        slot = self.plan.next_after(from_microseconds(self.first))
+        while slot is not None and (number := to_microseconds(slot)) < self.until:
+            yield number
+            slot = self.plan.next_after(slot)
+
+
+Slots = Sequence[int] | CronSlots
+
+
+@lru_cache(maxsize=1024)
+def _count(plan: Cron, start: int, end: int) -> int:
+    return plan.count(from_microseconds(start), from_microseconds(end)) if start < end else 0
+
+
 def coming(
     text: str, zone: tzinfo, first: int, until: int, started: int, *, name: str = "", is_own_zone: bool = False
-) -> Sequence[int]:
+) -> Slots:
     """Return the slots of a schedule from `first`, which is when it is due next, to before `until`.
 
     `started` is how many runs the schedule has started. An empty `text` is a job that is due a single time. The zone
@@ -35,7 +63,7 @@ def coming(
         return ()
     plan = schedule.parse(text, zone, name, is_own_zone=is_own_zone) if text and not text.startswith("R") else None
     if isinstance(plan, Cron):
-        return _of_cron(plan, first, until)
+        return CronSlots(plan, first, until)
     parts = text.split("/")
     if len(parts) < 3:
         return (first,)
@@ -53,15 +81,9 @@ def coming(
     return tuple(islice(takewhile(lambda number: number < until, numbers), _MOST if left is None else min(left, _MOST)))
 
 
-# A month has up to 44,640 slots, which jobs with the same expression share.
-@lru_cache(maxsize=32)
-def _of_cron(plan: Cron, first: int, until: int) -> Sequence[int]:
-    found, end = array("q", (first,)), from_microseconds(until)
-    slot = plan.next_after(from_microseconds(first))
-    while slot is not None and slot < end:
-        found.append(to_microseconds(slot))
-        slot = plan.next_after(slot)
-    return found
+@lru_cache(maxsize=1024)
+def _walked(slots: CronSlots) -> tuple[int, ...]:
+    return tuple(slots)
 
 
 class StepCounts:
@@ -74,16 +96,35 @@ class StepCounts:
         # By how much more each step has than the one before it, apart from its own count: for slots that all steps
         # between two have alike.
         self._changes = [0] * (steps + 1)
+        # By cron expression: for how many jobs all slots of a step count, and of all those after it.
+        self._whole: dict[Cron, Counter[int]] = {}
+        self.effort = 0
+        """About how many slots or steps of cron expressions were, or will be, looked at one by one."""
 
-    def add(self, slots: Sequence[int]) -> None:
+    def add(self, slots: Slots) -> None:
         """Count slots, none of which is outside of all steps."""
-        if isinstance(slots, range) and len(slots) > _FEW and not self._length % slots.step:
+        if isinstance(slots, CronSlots):
+            self._add_cron(slots)
+        elif isinstance(slots, range) and len(slots) > _FEW and not self._length % slots.step:
             self._add_alike(slots)
         elif isinstance(slots, range) and len(slots) > len(self._counts):
             self._add_many(slots)
         else:
             for slot in slots:
                 self._counts[(slot - self._start) // self._length] += 1
+
+    def _add_cron(self, slots: CronSlots) -> None:
+        """Count the slots one by one or, if there are more than steps, by step."""
+        if len(slots) <= len(self._counts):
+            self.effort += len(slots)
+            self.add(_walked(slots))
+            return
+        step = (slots.first - self._start) // self._length
+        self._counts[step] += 1 + _count(slots.plan, slots.first + 1, self._start + (step + 1) * self._length)
+        if slots.plan not in self._whole:
+            self._whole[slots.plan] = Counter()
+            self.effort += len(self._counts)
+        self._whole[slots.plan][step + 1] += 1
 
     def _add_alike(self, slots: range) -> None:
         """Count slots of which all steps but the first and the last have the same number."""
@@ -111,7 +152,15 @@ class StepCounts:
         return -((slots.start - self._start - step * self._length) // slots.step)
 
     def totals(self) -> list[int]:
-        return [count + alike for count, alike in zip(self._counts, accumulate(self._changes), strict=False)]
+        totals = [count + alike for count, alike in zip(self._counts, accumulate(self._changes), strict=False)]
+        for plan, begun in self._whole.items():
+            jobs = 0
+            for step in range(len(totals)):
+                jobs += begun[step]
+                if jobs:
+                    start = self._start + step * self._length
+                    totals[step] += jobs * plan.count(from_microseconds(start), from_microseconds(start + self._length))
+        return totals
 
 
 def _has_offset(start: str) -> bool:

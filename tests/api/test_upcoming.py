@@ -74,6 +74,14 @@ def test_slots_are_counted_per_step_for_all_jobs(idle_api):
     ]
 
 
+def test_counts_that_would_take_too_long_are_cut_and_say_so(idle_api, monkeypatch):
+    monkeypatch.setattr("kala.api.upcoming._MOST_EFFORT", 10)
+    for minute in range(3):
+        idle_api.create(schedule=f"{minute}-59 * * * *")
+    histogram = upcoming(idle_api, f"?until={hour(12)}&step=1h")["histogram"]
+    assert (histogram["jobs"], histogram["has_more"]) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("query", "start"),
     [

@@ -46,6 +46,7 @@ TEXTS = [
     "R/2030-01-31T08:00:00/P1M",
     "R/2030-01-31T08:00:00Z/P1M",
     "*/20 * * * *",
+    "* 1-3 * * *",
     "30 2 * * *",
     "0 9 * * 1-5",
 ]
@@ -71,6 +72,17 @@ def test_each_is_counted_in_its_step(text, step, steps):
     if walked:
         counts.add(upcoming.coming(text, BERLIN, walked[0], until, started=0))
     assert counts.totals() == expected
+
+
+@pytest.mark.parametrize("length", [HOUR, 31 * DAY])
+def test_jobs_with_the_same_expression_are_counted_together(length):
+    until = START // length * length + 31 * DAY // length * length
+    walked = by_walk("* * * * *", START, until)
+    counts = upcoming.StepCounts(START // length * length, length, 31 * DAY // length)
+    for number in range(1000):
+        counts.add(upcoming.coming("* * * * *", BERLIN, walked[number], until, started=0))
+    assert sum(counts.totals()) == 1000 * len(walked) - sum(range(1000))
+    assert counts.effort <= 31 * DAY // HOUR
 
 
 @pytest.mark.parametrize("interval", ["PT1S", "P1D", "P1M"])
