@@ -9,6 +9,8 @@ from datetime import UTC, tzinfo
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import tzdata  # type: ignore[import-untyped]
@@ -40,16 +42,28 @@ class ServerZone:
         self.current = self._read()
         self.tzdata = _tzdata_version()
         self._checked_at = time.monotonic()
+        # Whether the zones that jobs name are to be checked, too.
+        self._names_are_due = False
 
     def __call__(self) -> tzinfo:
-        """Return the zone, at most 30 s old."""
+        """Return the zone, at most 30 s old. Only for the engine's thread, as it also replaces zones that jobs name.
+
+        A step of the engine that began with the old rules of a zone must not go on with the new ones.
+        """
         if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
             self.refresh()
+        if self._names_are_due:
+            self._names_are_due = False
+            named_zones.refresh()
         return self.current
 
     def refresh(self) -> None:
         """Check the file now. If it is gone or is no longer a zone file, the zone stays as it was."""
         self._checked_at = time.monotonic()
+        self._names_are_due = True
+        if (tzdata_version := _tzdata_version()) != self.tzdata:
+            self.tzdata = tzdata_version
+            known_zones.cache_clear()
         version = self._file_version()
         if version == self._version:
             return
@@ -59,18 +73,13 @@ class ServerZone:
             return
         try:
             self.current = self._read()
-            self.tzdata = _tzdata_version()
         except Invalid as error:
             logger.warning("%s; keeping the current time zone", error)
         time.tzset()  # for the times in the log
 
     def _file_version(self) -> tuple[int, ...] | None:
         """Return what identifies the version of the file, after following links; None if there is none."""
-        try:
-            found = self._path and self._path.stat()
-        except OSError:
-            return None
-        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else None
+        return _version_of(self._path)
 
     def _read(self) -> tzinfo:
         if self._tz == "" or (self._tz is None and self._version is None):
@@ -106,14 +115,70 @@ def known_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-@cache
-def named_zone(name: str) -> tzinfo:
-    """Return a zone by its name; its rules are read once. UTC if there is none, as on a machine with other rules."""
+class _Named(NamedTuple):
+    """A zone with the bytes of its file and what identifies their version; both are empty if it has no file."""
+
+    zone: tzinfo
+    rules: bytes
+    version: tuple[int, ...] | None
+
+
+class NamedZones:
+    """The zones that jobs name, for any thread. The rules of each are read once, and again when its file changes."""
+
+    def __init__(self) -> None:
+        self._zones: dict[str, _Named] = {}
+        # Guards the reading of files, not the look-up of a zone.
+        self._lock = Lock()
+        self.changes = 0
+        """How often refresh() has found other rules."""
+
+    def get(self, name: str) -> tzinfo:
+        """Return a zone by its name. UTC if there is none, as on a machine with other rules."""
+        found = self._zones.get(name)
+        if found is None:
+            with self._lock:
+                found = self._zones[name] = self._zones.get(name) or _read_named(name)
+        return found.zone
+
+    def refresh(self) -> None:
+        """Replace the zones whose files have other rules now. A zone whose file is gone stays as it was."""
+        with self._lock:
+            for name, old in self._zones.items():
+                version = _version_of(_file_of(name))
+                if version in (None, old.version):
+                    continue
+                new = _read_named(name, old)
+                if new.rules == old.rules:
+                    new = new._replace(zone=old.zone)
+                else:
+                    self.changes += 1
+                self._zones[name] = new
+
+
+def _read_named(name: str, old: _Named | None = None) -> _Named:
+    """Read the rules of a zone. If there are none, return the old ones or UTC."""
     try:
-        return ZoneInfo(name)
+        zone: tzinfo = ZoneInfo(name)  # refuses names that are paths
+        path = _file_of(name)
+        if path is None:
+            return _Named(zone, b"", None)
+        version, rules = _version_of(path), path.read_bytes()
+        return _Named(ZoneInfo.from_file(BytesIO(rules), key=name), rules, version)
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        if old:
+            logger.warning("the rules of the time zone %s cannot be read; keeping the current ones", presentable(name))
+            return old._replace(version=_version_of(_file_of(name)))
         logger.error("timezone: there are no rules of '%s' here; using UTC instead", presentable(name))  # noqa: TRY400
-        return UTC
+        return _Named(UTC, b"", None)
+
+
+named_zones = NamedZones()
+
+
+def named_zone(name: str) -> tzinfo:
+    """Return a zone by its name, as named_zones has it."""
+    return named_zones.get(name)
 
 
 def zone_of(name: str, server: tzinfo) -> tzinfo:
@@ -129,7 +194,21 @@ def _path_of(tz: str) -> Path | None:
         ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
-    return next((path for folder in TZPATH if (path := Path(folder, tz)).is_file()), None)
+    return _file_of(tz)
+
+
+def _file_of(name: str) -> Path | None:
+    """Return the file of a zone; None for one from the tzdata package."""
+    return next((path for folder in TZPATH if (path := Path(folder, name)).is_file()), None)
+
+
+def _version_of(path: Path | None) -> tuple[int, ...] | None:
+    """Return what identifies the version of a file, after following links; None if there is none."""
+    try:
+        found = path and path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found else None
 
 
 def _from_file(path: Path) -> tzinfo:

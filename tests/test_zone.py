@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import tzdata
+from zone_files import NAME, zone_files
 
 from kala import zone
 from kala.core.errors import Invalid
-from kala.zone import ServerZone
+from kala.zone import ServerZone, known_zones, named_zone, named_zones
 
 ZONES = Path("/usr/share/zoneinfo")
 WINTER, SUMMER = datetime(2030, 1, 1, 12), datetime(2030, 7, 1, 12)  # noqa: DTZ001  they get their zone below
@@ -139,6 +140,67 @@ class TestTheZoneOfTheMachine:
     def test_is_ignored_if_tz_is_set(self, tmp_path, lead_to):
         lead_to("Europe/Berlin")
         assert str(ServerZone({"TZ": "Asia/Tokyo"}, tmp_path / "localtime").current) == "Asia/Tokyo"
+
+
+class TestAZoneThatAJobNames:
+    @pytest.fixture
+    def put(self, tmp_path):
+        with zone_files(tmp_path) as put:
+            yield put
+
+    def test_has_the_new_rules_after_its_file_was_replaced(self, put):
+        put("Europe/Berlin")
+        before, changes = named_zone(NAME), named_zones.changes
+        assert WINTER.replace(tzinfo=before).utcoffset() == timedelta(hours=1)
+        put("Asia/Tokyo")
+        named_zones.refresh()
+        assert WINTER.replace(tzinfo=named_zone(NAME)).utcoffset() == timedelta(hours=9)
+        assert (str(named_zone(NAME)), named_zones.changes) == (NAME, changes + 1)
+
+    def test_is_the_same_object_as_long_as_its_rules_are_the_same(self, put):
+        put("Europe/Berlin")
+        before, changes = named_zone(NAME), named_zones.changes
+        put("Europe/Berlin")
+        named_zones.refresh()
+        assert (named_zone(NAME), named_zones.changes) == (before, changes)
+
+    def test_stays_while_its_file_is_gone_or_is_no_zone_file(self, put, tmp_path, caplog):
+        put("Europe/Berlin")
+        before = named_zone(NAME)
+        (tmp_path / NAME).unlink()
+        named_zones.refresh()
+        (tmp_path / NAME).write_text("nothing")
+        named_zones.refresh()
+        named_zones.refresh()
+        assert named_zone(NAME) is before
+        assert caplog.messages == [f"the rules of the time zone {NAME} cannot be read; keeping the current ones"]
+
+    def test_of_which_there_were_no_rules_is_utc_until_there_are(self, put):
+        assert named_zone(NAME) is UTC
+        put("Asia/Tokyo")
+        named_zones.refresh()
+        assert str(named_zone(NAME)) == NAME
+
+    def test_is_checked_by_the_engine_after_a_refresh_of_the_servers_zone(self, put):
+        put("Europe/Berlin")
+        server, before = ServerZone({"TZ": "UTC0"}), named_zone(NAME)
+        put("Asia/Tokyo")
+        server()
+        assert named_zone(NAME) is before
+        server.refresh()
+        assert named_zone(NAME) is before
+        server()
+        assert named_zone(NAME) is not before
+
+    def test_is_known_after_an_update_that_brings_it(self, put, tmp_path):
+        server = ServerZone({"TZ": "UTC0"})
+        known_zones.cache_clear()
+        assert NAME not in known_zones()
+        put("Asia/Tokyo")
+        (tmp_path / "tzdata.zi").write_text("# version 2031b\n")
+        server.refresh()
+        assert (NAME in known_zones(), server.tzdata) == (True, "2031b")
+        known_zones.cache_clear()
 
 
 def test_the_version_of_the_zones_is_that_of_the_system_or_of_the_package(tmp_path, monkeypatch):

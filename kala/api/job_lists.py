@@ -24,7 +24,7 @@ from kala.core.words import describe_job
 from kala.store.job_filter import JobFilter
 from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
-from kala.zone import zone_of
+from kala.zone import named_zones, zone_of
 
 _PAGE = 100
 _LARGEST_PAGE = 1000
@@ -53,8 +53,8 @@ class JobLists:
         self._store = store
         self._outputs = outputs
         self._zone = zone
-        self._kept_zone = zone()
-        self._kept = self._keeping(self._kept_zone)
+        self._kept_zones = (zone(), named_zones.changes)
+        self._kept = self._keeping(zone())
 
     def search(self, request: Request) -> Response:
         wanted = job_filter(request.query)
@@ -72,9 +72,9 @@ class JobLists:
 
     def _all(self) -> Iterator[bytes]:
         yield b'{"jobs":{'
-        zone = self._zone()
-        if zone is not self._kept_zone:
-            self._kept, self._kept_zone = self._keeping(zone), zone
+        zones = (self._zone(), named_zones.changes)
+        if zones != self._kept_zones:
+            self._kept, self._kept_zones = self._keeping(zones[0]), zones
         yield from self._kept.parts()
         yield b"}}"
 

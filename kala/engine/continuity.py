@@ -1,10 +1,12 @@
 """What the clock and the zone were at the engine's steps: gaps between steps, and changes that make plans stale."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from kala.core.clock import CLOCK_SLACK, rules_of
+from kala.core.plan import zone_of_basis
+from kala.zone import named_zones
 
 logger = logging.getLogger("kala.engine")
 
@@ -29,6 +31,9 @@ class Continuity:
         # whatever the length, from another zone.
         self.stale_by: timedelta | None = timedelta()
         self._last_commit = self.watching_since
+        self._zone_changes = named_zones.changes
+        # Whether zones that jobs name have other rules, which the log does not tell yet.
+        self._has_new_rules = False
 
     def begin(self, now: datetime, last_claim: datetime | None, stale_zones: Iterable[str] = ()) -> None:
         """Start from what the last Kala wrote: it may have had another clock and other rules of zones.
@@ -54,12 +59,23 @@ class Continuity:
             self.latest = now
         self.latest = max(self.latest, now)
         self.watching_since = now if has_gap else min(self.watching_since, now)
+        if named_zones.changes != self._zone_changes:
+            self._zone_changes = named_zones.changes
+            self._has_new_rules = True
+            self.stale_by = self.stale_by or timedelta()
         if zone is not self.zone:
             is_other = rules_of(zone) != rules_of(self.zone)
             self.zone = zone
             if is_other:
                 self.stale_by = self.stale_by or timedelta()
                 self._log_zone()
+
+    def tell_zones(self, stale_rules: Collection[str]) -> None:
+        """Log which zones have other rules, once: those of the plans that are stale."""
+        if self._has_new_rules:
+            for name in sorted({zone_of_basis(rules) for rules in stale_rules} - {""}):
+                self._log_zone(name)
+            self._has_new_rules = False
 
     def committed(self, now: datetime, stale_by: timedelta | None) -> None:
         """Note that a step is on disk; `stale_by` says which plans it has left stale."""

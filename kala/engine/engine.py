@@ -226,8 +226,7 @@ class Engine:
         self._last_commit = time.monotonic()
         self._carry_out(step.effects, answers)
         del self._asked[: len(answers)]
-        is_stale = stale_by is not None and not self._is_draining
-        self._is_behind = bool(self._asked) or is_stale or step.leaves_work
+        self._is_behind = bool(self._asked) or step.leaves_work or (stale_by is not None and not self._is_draining)
         self._publish_status(began)
 
     def _publish_status(self, began: float) -> None:
@@ -302,6 +301,7 @@ class Engine:
         continuity, stale_by, stale = self._continuity, self._continuity.stale_by, list[str]()
         if stale_by is not None:
             stale = plans.stale_rules(step)
+            continuity.tell_zones(stale)
             if not plans.replan(step, stale, continuity.latest, stale_by, _STEP_LIMIT):
                 stale_by = None
         # Claim first, so that a due slot collapses into a run that still waits for its turn.

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from zone_files import NAME, zone_files
 
 from kala.core.job import Missed
-from kala.zone import ServerZone
+from kala.zone import ServerZone, named_zones
 
 BERLIN, NEW_YORK, KOLKATA = (ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
 # It is noon in UTC when a test begins: 13:00 in Berlin, 07:00 in New York, 17:30 in Kolkata.
@@ -150,6 +151,23 @@ class TestTheRulesOfAZone:
         assert kala.job(job).next_due == at(11, 30, day=7)
         zone_becomes(zone_of("CET-1CEST,M3.5.0,M10.5.0/3"), seconds=1)
         assert kala.job(job).next_due == at(12, 30, day=7)
+
+    def test_of_a_zone_that_a_job_names_can_change_while_kala_runs(self, kala, tmp_path, caplog):
+        with zone_files(tmp_path) as put:
+            put("Europe/Berlin")
+            daily, cron = kala.create(schedule=DAILY, timezone=NAME), kala.create(schedule="30 13 * * *", timezone=NAME)
+            other = kala.create(schedule=DAILY)
+            assert {kala.job(job).next_due for job in (daily, cron)} == {at(12, 30)}
+            caplog.clear()
+            put("America/New_York")
+            named_zones.refresh()
+            kala.passes(seconds=1)
+            kala.passes(seconds=1)
+            assert {kala.job(job).next_due for job in (daily, cron)} == {at(18, 30)}
+            assert kala.job(other).next_due == at(13, 30)
+            assert caplog.messages == [
+                f"the rules of the time zone {NAME} have changed: jobs that name it are planned again"
+            ]
 
     def test_that_are_the_same_change_no_plan_and_log_nothing(self, kala, zone_becomes, caplog):
         kala.zone = BERLIN
