@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from bench import history, load, machine
+from msgspec.structs import replace
+
+from bench import cron, history, load, machine
 from bench.load import FAR, FAR_JOB, percentile
 from bench.subject import Own, Server, Started, Subject, ask
-from kala.core.job import Command, Job, Spec
+from kala.core import policy
+from kala.core.job import Command, Spec
 from kala.store.store import Store
+from kala.zone import zone_of
 
 
 class Scale(NamedTuple):
@@ -26,12 +30,29 @@ class Scale(NamedTuple):
     burst: int
     history: tuple[int, ...]
     stored: tuple[int, ...]
+    stored_cron: int
 
 
 FULL = Scale(
-    4, (100, 10_000, 100_000), (10, 200, 1000), 10, 10_000, (0, 10_000, 1_000_000), (0, 10_000, 100_000, 1_000_000)
+    seconds=4,
+    jobs=(100, 10_000, 100_000),
+    rates=(10, 200, 1000),
+    rate_seconds=10,
+    burst=10_000,
+    history=(0, 10_000, 1_000_000),
+    stored=(0, 10_000, 100_000, 1_000_000),
+    stored_cron=100_000,
 )
-QUICK = Scale(1, (100, 2_000), (10, 200), 3, 2_000, (0, 10_000), (0, 10_000))
+QUICK = Scale(
+    seconds=1,
+    jobs=(100, 2_000),
+    rates=(10, 200),
+    rate_seconds=3,
+    burst=2_000,
+    history=(0, 10_000),
+    stored=(0, 10_000),
+    stored_cron=10_000,
+)
 
 
 class Figure(NamedTuple):
@@ -202,16 +223,25 @@ def footprint(subject: Subject, scale: Scale) -> Iterator[Figure]:
     if isinstance(subject, Own):
         for count in scale.stored:
             with stored_jobs(count) as data:
-                yield from after_start(subject, data, count)
+                yield from after_start(subject, data, f"{count:,} jobs")
+        with stored_jobs(scale.stored_cron, CRON) as data:
+            yield from after_start(subject, data, f"{scale.stored_cron:,} cron jobs")
 
 
-def after_start(subject: Started, data: Path, count: int) -> Iterator[Figure]:
+def of_cron(subject: Subject, scale: Scale) -> Iterator[Figure]:  # noqa: ARG001  as every row
+    """Measure the slots of cron expressions. Imports Kala's code, so it cannot measure a peer."""
+    if isinstance(subject, Own):
+        for name, cost in cron.measure().items():
+            yield Figure(f"CPU time of {name}", cost, "us")
+
+
+def after_start(subject: Started, data: Path, jobs: str) -> Iterator[Figure]:
     with subject.on(data):
         pass  # warm the page cache
     with subject.on(data) as server:
-        yield Figure(f"start with {count:,} jobs", server.start_seconds * 1000, "ms")
+        yield Figure(f"start with {jobs}", server.start_seconds * 1000, "ms")
         runs_once(server)
-        yield Figure(f"memory with {count:,} jobs", server.memory(), "MB")
+        yield Figure(f"memory with {jobs}", server.memory(), "MB")
 
 
 def runs_once(server: Server) -> None:
@@ -219,16 +249,27 @@ def runs_once(server: Server) -> None:
     load.when_counted(server, 1, 30)
 
 
+# Due on 29 February.
+CRON = Spec(
+    name="backup",
+    action=Command("/bin/true"),
+    schedule="H H 29 2 *",
+    timezone="Europe/Berlin",
+    owner="a@example.org",
+)
+FAR_INTERVAL = Spec(name="backup", action=Command("/bin/true"), schedule=FAR, owner="a@example.org")
+
+
 @contextmanager
-def stored_jobs(count: int) -> Iterator[Path]:
+def stored_jobs(count: int, spec: Spec = FAR_INTERVAL) -> Iterator[Path]:
     """Make a data directory with `count` jobs."""
-    now, due = datetime.now(UTC), datetime(2099, 1, 1, tzinfo=UTC)
-    spec = Spec(name="backup", action=Command("/bin/true"), schedule=FAR, owner="a@example.org")
+    now, zone = datetime.now(UTC), zone_of(spec.timezone, UTC)
+    first = policy.new_job("", spec, zone, now)
     with tempfile.TemporaryDirectory(prefix="kala-bench-") as folder:
         store = Store(Path(folder))
         with store.transaction():
             for number in range(count):
-                store.writer.jobs.add(Job(id=str(UUID(int=number)), spec=spec, created_at=now, next_due=due))
+                store.writer.jobs.add(replace(first, id=str(UUID(int=number))))
         store.release_writer()
         store.close()
         yield Path(folder)
@@ -244,5 +285,6 @@ ROWS: dict[str, Row] = {
     "at-once": at_once,
     "under-load": under_load,
     "history": of_history,
+    "cron": of_cron,
     "footprint": footprint,
 }
