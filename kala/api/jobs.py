@@ -101,10 +101,7 @@ class JobRoutes:
             job = replace(job, spec=change.revise(job.spec))
         self._check(job)
         found, slots = self._engine.call(CheckJob(change, _SLOTS))
-        if not job.id:
-            # The delay by jitter is made from the id, which the job only gets when it is created.
-            found = replace(found, id="", next_due=found.slot)
-        return json(schema.CheckedJob(views.job_view(found, zone=self._zone()), slots))
+        return json(schema.CheckedJob(views.job_view(replace(found, id=job.id), zone=self._zone()), slots))
 
     def _check(self, job: Job) -> None:
         """Raise Invalid for a bad template, an unknown user, or a limit that this machine cannot enforce."""

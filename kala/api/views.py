@@ -167,10 +167,13 @@ def _metadata(counts: Counts) -> _Metadata:
 
 
 def job_view(job: Job, runs: Iterable[Run] = (), *, zone: tzinfo = UTC) -> schema.Job:
-    """Return a job's JSON, with its newest runs if they are given. `zone` is the server's."""
+    """Return a job's JSON, with its newest runs if they are given. `zone` is the server's.
+
+    A job without an id has its slot as its next run: the delay by jitter is made from the id.
+    """
     assert job.counts, job
     stats = [stat_view(run) for run in runs] or None
-    next_run = None if job.spec.disabled else job.next_due
+    next_run = None if job.spec.disabled else job.next_due if job.id else job.slot
     view: schema.Job = _build_job(job, job.spec, job.spec.action, _metadata(job.counts), stats, next_run, zone)
     return view
 
