@@ -1,0 +1,58 @@
+"""A client for Kala's API, which needs only Python 3.10 and msgspec.
+
+This package is also the package `kala_client`, so its modules import each other by relative names.
+"""
+
+from .client import Client
+from .errors import (
+    Busy,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    Invalid,
+    KalaError,
+    NotFound,
+    Outdated,
+    RateLimited,
+    ServerError,
+    TooLarge,
+    Unauthorized,
+)
+from .events import Event
+from .job import Created, Job, JobRef, LastRun, RemoteProperties, Summary
+from .job_fields import JobFields, RemoteFields
+from .output import Output
+from .run import Chain, Run
+from .schedule import ClockChange, Slots, Upcoming, UpcomingJob
+
+__all__ = [
+    "Busy",
+    "Chain",
+    "Client",
+    "ClockChange",
+    "Conflict",
+    "ConnectionFailed",
+    "Created",
+    "Event",
+    "Forbidden",
+    "Invalid",
+    "Job",
+    "JobFields",
+    "JobRef",
+    "KalaError",
+    "LastRun",
+    "NotFound",
+    "Outdated",
+    "Output",
+    "RateLimited",
+    "RemoteFields",
+    "RemoteProperties",
+    "Run",
+    "ServerError",
+    "Slots",
+    "Summary",
+    "TooLarge",
+    "Unauthorized",
+    "Upcoming",
+    "UpcomingJob",
+]

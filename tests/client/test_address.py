@@ -1,0 +1,137 @@
+import socket
+
+import pytest
+
+from kala.client import Invalid, address
+from kala.client.address import Address, find, parse
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(address, "_SYSTEM_SOCKET", tmp_path / "run/kala.sock")
+    return tmp_path
+
+
+@pytest.fixture
+def found(home):
+    """Find the server with these variables."""
+    return lambda url=None, token=None, server=None, **environ: find(
+        url, token, server=server, environ={"HOME": str(home)} | environ
+    )
+
+
+@pytest.fixture
+def configure(home):
+    def configure(text):
+        file = home / ".config/kala/cli.toml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+
+    return configure
+
+
+@pytest.fixture
+def listening(home):
+    """Listen on a Unix socket at a path below the home directory."""
+    opened = []
+
+    def listening(path):
+        (home / path).parent.mkdir(parents=True)
+        opened.append(socket.socket(socket.AF_UNIX))
+        opened[-1].bind(str(home / path))
+        opened[-1].listen()
+        return f"unix://{home / path}"
+
+    yield listening
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://localhost", Address("http://localhost", "localhost", 80)),
+        ("http://[::1]:8000/", Address("http://[::1]:8000/", "::1", 8000)),
+        ("https://k.example/kala/", Address("https://k.example/kala/", "k.example", 443, prefix="/kala", is_tls=True)),
+        ("unix:///run/a%20b.sock", Address("unix:///run/a%20b.sock", socket="/run/a b.sock")),
+    ],
+)
+def test_a_url_has_these_parts(url, address):
+    assert parse(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:8000", "ftp://x", "http://", "http://x:port", "http://x:99999", "unix://host/x", "http://u@x"],
+)
+def test_anything_else_is_not_a_url(url):
+    with pytest.raises(Invalid, match="url: must be like http://HOST:PORT, https://HOST or unix:///PATH, not "):
+        parse(url)
+
+
+def test_without_anything_it_is_the_default_port(found):
+    assert found().url == "http://127.0.0.1:8000"
+
+
+def test_a_given_url_comes_before_the_variable_which_comes_before_the_file(found, configure):
+    configure('[server.a]\nurl = "http://a"\n')
+    assert found().url == "http://a"
+    assert found(KALA_URL="http://b").url == "http://b"
+    assert found("http://c", KALA_URL="http://b").url == "http://c"
+    assert found(server="a", KALA_URL="http://b").url == "http://a"
+
+
+def test_with_several_servers_the_file_names_the_default(found, configure):
+    configure('default = "b"\n[server.a]\nurl = "http://a"\n[server.b]\nurl = "https://b"\nca = "/ca.pem"\n')
+    assert (found().url, found().ca) == ("https://b", "/ca.pem")
+    assert found(server="a").url == "http://a"
+
+
+def test_an_unknown_server_is_an_error_with_the_file(found, home):
+    with pytest.raises(Invalid, match=r"cli.toml: has no server 'x'; add \[server.x\] with url = "):
+        found(server="x")
+
+
+@pytest.mark.parametrize("text", ["server = ", "[server.a]\nurl = 1\n", '[server.a]\nurl = "http://a"\nport = "1"\n'])
+def test_a_wrong_file_is_an_error(found, configure, text):
+    configure(text)
+    with pytest.raises(Invalid, match=r"cli\.toml: "):
+        found()
+
+
+def test_the_sockets_of_the_service_and_of_the_users_own_kala_come_before_the_port(found, listening):
+    own = listening(".local/share/kala/kala.sock")
+    assert found().url == own
+    system = listening("run/kala.sock")
+    assert found().url == system
+    assert found(KALA_URL="http://a").url == "http://a"
+
+
+def test_a_socket_that_nobody_listens_on_is_passed_over(found, home):
+    (home / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as closed:
+        closed.bind(str(home / "run/kala.sock"))
+    assert found().url == "http://127.0.0.1:8000"
+
+
+def test_a_token_is_given_or_in_a_variable_or_in_a_file(found, home):
+    file = home / "token"
+    file.write_text("from-file\n")
+    file.chmod(0o600)
+    assert found(KALA_TOKEN_FILE=str(file)).token == "from-file"
+    assert found(KALA_TOKEN_FILE="~/token").token == "from-file"
+    assert found(KALA_TOKEN="t", KALA_TOKEN_FILE=str(file)).token == "t"
+    assert found(token="given", KALA_TOKEN="t").token == "given"
+
+
+def test_a_token_that_others_can_read_is_refused(found, home):
+    file = home / "token"
+    file.write_text("t")
+    file.chmod(0o640)
+    with pytest.raises(Invalid, match="others can read it; run chmod 600"):
+        found(KALA_TOKEN_FILE=str(file))
+
+
+def test_a_token_of_several_lines_is_refused(found):
+    with pytest.raises(Invalid, match="token: must be one line"):
+        found(KALA_TOKEN="a\r\nHost: b")
