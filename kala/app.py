@@ -1,10 +1,11 @@
 """Kala as a whole: builds the parts, starts them in order, and stops them in reverse."""
 
 import gc
+import logging
 import os
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ from kala.heartbeat import Heartbeat
 from kala.runner import cgroup
 from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
-from kala.server.listener import listen
+from kala.server.listener import SocketFile, listen
 from kala.server.server import Server
 from kala.server.streamer import Streamer
 from kala.store.store import Store
@@ -54,6 +55,8 @@ _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
 _STOPPED = "cancelled because Kala was stopped"
 
+logger = logging.getLogger("kala.app")
+
 
 class App:
     """One running Kala. Owned by one thread, which starts it once and stops it once or more."""
@@ -62,19 +65,20 @@ class App:
         self,
         config: Config,
         heartbeat: Heartbeat,
-        listener: socket | None = None,
+        listeners: Sequence[socket] = (),
         *,
+        socket_path: Path | None = None,
         origins: Mapping[str, str] = DEFAULT_ORIGINS,
     ) -> None:
-        """Open the socket and the database, and build the parts. Raises KalaError if that fails.
+        """Open the sockets and the database, and build the parts. Raises KalaError if that fails.
 
-        A `listener`, which App then closes, replaces the interface and port of the settings. `origins` has where each
-        setting comes from, to be shown.
+        `listeners`, which App then closes, replace the interface and port of the settings. At `socket_path`, Kala also
+        listens for programs of the same user. `origins` has where each setting comes from, to be shown.
         """
         self.config = config
         self._origins = dict(origins)
         with ExitStack() as undo:
-            listener = undo.enter_context(listener or listen(config.interface, config.port))
+            listening = [undo.enter_context(one) for one in listeners or [listen(config.interface, config.port)]]
             self._store = Store(_data_dir(config, undo), config.durability)
             undo.callback(self._store.close)
             self._zone = ServerZone(os.environ)
@@ -122,8 +126,10 @@ class App:
                 error_page=site.error_page,
                 base_path=config.base_path,
             )
-            self._server = Server(wsgi, listener, streamer=self.streamer)
-            self.address = _address(listener.family, *self._server.address)
+            # After the store, which only one Kala can open: the file is not that of another one.
+            listening += _open_socket(socket_path, undo) if socket_path else []
+            self._server = Server(wsgi, *listening, streamer=self.streamer)
+            self.address = _address(listening[0].family, *self._server.address)
             self._undo = undo.pop_all()
 
     def start(self) -> None:
@@ -199,6 +205,17 @@ class App:
 
 def _data_dir(config: Config, undo: ExitStack) -> Path:
     return config.data_dir if config.persist else Path(undo.enter_context(TemporaryDirectory(prefix="kala-")))
+
+
+def _open_socket(path: Path, undo: ExitStack) -> list[socket]:
+    """Listen at a path. Not all file systems have sockets, and no path of one is longer than 107 bytes."""
+    try:
+        opened = SocketFile(path)
+    except OSError as error:
+        logger.warning("cannot listen on %s: %s; clients can use the port", path, error.strerror or error)
+        return []
+    undo.callback(opened.remove)
+    return [undo.enter_context(opened.socket)]
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 import gc
 import socket
+import stat
 import sys
 
 import pytest
 from msgspec.structs import replace
 
 from kala.app import App
+from kala.client import Client
 from kala.config import Config
 from kala.core.errors import Busy, KalaError
 from kala.heartbeat import Heartbeat
@@ -38,7 +40,7 @@ def test_an_app_that_cannot_be_built_closes_its_socket(config):
     config.data_dir.write_text("a file")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with pytest.raises(KalaError, match="data_dir"):
-            App(config, Heartbeat(), listener)
+            App(config, Heartbeat(), [listener])
         assert listener.fileno() == -1
 
 
@@ -76,3 +78,51 @@ def test_a_reload_reaches_every_part(app, config):
     assert app._executor._defaults().kill_grace == 1.5
     assert app._jobs._settings().default_owner == "ann@example.org"
     assert app._retention().max_runs == 7
+
+
+class TestSocketFile:
+    @pytest.fixture
+    def path(self, tmp_path):
+        return tmp_path / "kala.sock"
+
+    @pytest.fixture
+    def app(self, config, path):
+        interval = sys.getswitchinterval()
+        app = App(config, Heartbeat(), socket_path=path)
+        app.start()
+        yield app
+        app.stop()
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+
+    def test_the_same_user_can_connect_and_nobody_else(self, app, path):
+        assert stat.filemode(path.stat().st_mode) == "srw-------"
+        with Client(f"unix://{path}") as over_socket, Client(app.address) as over_port:
+            assert over_socket.summary()["jobs"] == over_port.summary()["jobs"] == 0
+
+    def test_it_is_removed_when_kala_stops(self, app, path):
+        app.stop()
+        assert not path.exists()
+
+    def test_a_file_of_another_one_stays(self, app, path):
+        path.unlink()
+        path.touch()
+        app.stop()
+        assert path.exists()
+
+
+def test_a_socket_that_a_killed_kala_has_left_is_replaced(config, tmp_path):
+    path = tmp_path / "kala.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    App(config, Heartbeat(), socket_path=path).stop()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["a" * 120, "taken"])
+def test_kala_starts_without_a_socket_file_that_is_not_possible_and_says_so(config, tmp_path, caplog, name):
+    path = tmp_path / name
+    (tmp_path / "taken").write_text("a file")
+    App(config, Heartbeat(), socket_path=path).stop()
+    assert f"cannot listen on {path}: " in caplog.text
+    assert (tmp_path / "taken").read_text() == "a file"

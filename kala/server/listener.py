@@ -2,10 +2,12 @@
 
 import errno
 import math
+import os
 import selectors
 import socket
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from kala.core.errors import Conflict, Invalid
@@ -38,6 +40,37 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
         listener.listen(BACKLOG)
         on_error.pop_all()
     return listener
+
+
+class SocketFile:
+    """A Unix socket that listens at a path, on which only this user can connect. It replaces a socket left there.
+
+    Raises OSError if the path is too long, or the file system has no sockets.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with ExitStack() as on_error:
+            self.socket = on_error.enter_context(socket.socket(socket.AF_UNIX))
+            # Linux gives the file the mode of the socket; a chmod() of the file would come too late.
+            os.fchmod(self.socket.fileno(), 0o600)
+            if path.is_socket():
+                path.unlink()
+            self.socket.bind(str(path))
+            self._identity = _identity(path)
+            self.socket.listen(BACKLOG)
+            on_error.pop_all()
+
+    def remove(self) -> None:
+        """Remove the file, unless another one has replaced it. Idempotent."""
+        with suppress(FileNotFoundError):
+            if _identity(self._path) == self._identity:
+                self._path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 class Listener:

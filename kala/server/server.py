@@ -1,4 +1,4 @@
-"""The HTTP server: cheroot's requests, for any WSGI application, on a socket that is bound already.
+"""The HTTP server: cheroot's requests, for any WSGI application, on sockets that are bound already.
 
 One thread ("kala-http") watches all connections with epoll; a pool of workers runs the application. A connection
 occupies a worker only while a request is parsed or handled. A client that is silent, idle, or slow to send a request
@@ -27,7 +27,7 @@ _DRAIN_SECONDS = 1.0
 
 
 class Server:
-    """A server of `app` on `listener`, from start() to stop(). Both are idempotent, and for any thread.
+    """A server of `app` on `listeners`, from start() to stop(). Both are idempotent, and for any thread.
 
     `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or a response, and the
     time to send the head of a request. A body above `max_body` bytes is refused. The streamer starts and stops with the
@@ -37,8 +37,7 @@ class Server:
     def __init__(
         self,
         app: "WSGIApplication",
-        listener: socket.socket,
-        *,
+        *listeners: socket.socket,
         threads: int = 16,
         max_body: int = BODY_BYTES,
         idle_timeout: float = HEAD_SECONDS,
@@ -47,14 +46,14 @@ class Server:
     ) -> None:
         if connections is None:
             connections = Connections(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
-        # The real host and port, or the path of a Unix socket and 0.
-        self.address = _address(listener)
+        # The real host and port of the first socket; or the path of a Unix socket, and 0.
+        self.address = _address(listeners[0])
         cheroot = CherootServer(app, self.address, connections, max_body=max_body, idle_timeout=idle_timeout)
-        self._listener = listener
+        self._listeners = listeners
         self._connections = connections
         self._streamer = streamer or Streamer()
         self._workers = Workers(threads)
-        self._watcher = Watcher(listener, cheroot, connections, self._workers, self._streamer)
+        self._watcher = Watcher(listeners, cheroot, connections, self._workers, self._streamer)
         self._lock = threading.Lock()
         self._is_started = False
         self._is_stopped = False
@@ -78,8 +77,8 @@ class Server:
         """Close live streams, stop accepting, wait up to `timeout` seconds for requests in flight, then close all.
 
         Return within a second after that, even if a handler hangs: its thread is a daemon. Not for handlers to call.
-        Accepted connections have a second to send their first request. The listener is closed, not shut down: where
-        another process has it open too, as systemd has, new connections wait in its backlog.
+        Accepted connections have a second to send their first request. The listeners are closed, not shut down: where
+        another process has one open too, as systemd has, new connections wait in its backlog.
         """
         with self._lock:
             deadline = time.monotonic() + timeout
@@ -90,7 +89,8 @@ class Server:
                 self._workers.stop(timeout)
                 self._watcher.close()
             self._streamer.stop(deadline - time.monotonic())
-            self._listener.close()
+            for listener in self._listeners:
+                listener.close()
 
 
 def _address(listener: socket.socket) -> tuple[str, int]:

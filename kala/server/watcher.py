@@ -5,6 +5,7 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from kala.core.errors import Busy, Invalid, KalaError
@@ -30,7 +31,7 @@ class Watcher:
 
     def __init__(
         self,
-        listener: socket.socket,
+        listeners: Iterable[socket.socket],
         cheroot: CherootServer,
         connections: Connections[Connection],
         workers: Workers,
@@ -50,7 +51,7 @@ class Watcher:
         self._bell = Bell()
         self._selector.register(self._bell, selectors.EVENT_READ, data=self._bell)
         self._shortages = ShortageLog()
-        self._listener = Listener(listener, self._selector, self._shortages)
+        self._listeners = [Listener(listener, self._selector, self._shortages) for listener in listeners]
         self._thread = threading.Thread(target=self._run, name="kala-http", daemon=True)
 
     def start(self) -> None:
@@ -66,7 +67,7 @@ class Watcher:
         self._bell.ring()
         if self._thread.ident:
             self._thread.join(_GRACE + drain_seconds)
-        self._listener.close()
+        self._stop_listening()
         self._close_waiting()
 
     def close(self) -> None:
@@ -124,8 +125,10 @@ class Watcher:
         self._is_watching = False
 
     def _turn(self) -> None:
-        self._listener.resume_if_due()
-        for key, _ in self._selector.select(min(self._check_interval, self._listener.pause_left)):
+        for listener in self._listeners:
+            listener.resume_if_due()
+        pause_left = min(listener.pause_left for listener in self._listeners)
+        for key, _ in self._selector.select(min(self._check_interval, pause_left)):
             self._dispatch(key.data)
         now = time.monotonic()
         if now >= self._next_check:
@@ -133,15 +136,15 @@ class Watcher:
             self._next_check = now + self._check_interval
 
     def _dispatch(self, readable: Any) -> None:
-        if readable is self._listener:
-            self._accept()
+        if isinstance(readable, Listener):
+            self._accept(readable)
         elif readable is not self._bell and self._unwatch(readable):
             self._on_readable(readable)
 
-    def _accept(self) -> None:
+    def _accept(self, listener: Listener) -> None:
         if self.connections.is_full and not self._drop_oldest():
-            self._listener.pause("%s are open, which is the limit", self.connections.limit)
-        elif accepted := self._listener.accept():
+            listener.pause("%s are open, which is the limit", self.connections.limit)
+        elif accepted := listener.accept():
             self._admit(*accepted)
 
     def _admit(self, client: socket.socket, address: Any) -> None:
@@ -208,7 +211,7 @@ class Watcher:
             conn.close()
 
     def _drain(self) -> None:
-        self._listener.close()
+        self._stop_listening()
         self._selector.unregister(self._bell)
         deadline, left = time.monotonic() + self._drain_seconds, 0.0
         while left >= 0:
@@ -216,6 +219,10 @@ class Watcher:
                 self._dispatch(key.data)
             is_expecting = any(conn.is_new or conn.is_receiving_body for conn in self.connections.waiting())
             left = deadline - time.monotonic() if is_expecting else -1.0
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     def _close_waiting(self) -> None:
         for conn in self.connections.waiting():

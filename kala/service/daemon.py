@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from kala.app import App
 
 
-def build_app(loaded: Loaded, heartbeat: Heartbeat, listener: socket.socket | None) -> "App":
-    """Build the app. It listens on `listener` if there is one, or else where the settings say."""
+def build_app(loaded: Loaded, heartbeat: Heartbeat, listeners: Sequence[socket.socket]) -> "App":
+    """Build the app. It listens on `listeners` if there are any, or else where the settings say."""
     # Import late, as this takes most of the start-up time: wrong settings and a locked pid file are reported before it.
     from kala.app import App  # noqa: PLC0415
 
-    return App(loaded.config, heartbeat, listener, origins=loaded.origins)
+    own = sockets.own_path(os.environ, loaded.config, listeners)
+    return App(loaded.config, heartbeat, listeners, socket_path=own, origins=loaded.origins)
 
 
 def run(
     load: Callable[[], Loaded],
     *,
     detach: bool,
-    app_factory: Callable[[Loaded, Heartbeat, socket.socket | None], "App"] = build_app,
+    app_factory: Callable[[Loaded, Heartbeat, Sequence[socket.socket]], "App"] = build_app,
 ) -> None:
     """Serve until a signal to stop; with `detach` return once a process in the background answers requests."""
     detached = background.is_detached()
@@ -46,22 +47,22 @@ def run(
         return
     prctl.forbid_tracing()
     _open_standard_streams()
-    listener = sockets.from_systemd(os.environ, config)
-    with _context(config, listener, detached=detached):
+    listeners = sockets.from_systemd(os.environ, config)
+    with _context(config, listeners, detached=detached):
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)
         try:
             # Before the app: a signal to stop during its start waits, and then stops it cleanly.
             with closing(Signals()) as signals:
                 notifier = Notifier(os.environ)
-                app = app_factory(loaded, notifier.heartbeat(), listener)
+                app = app_factory(loaded, notifier.heartbeat(), listeners)
                 loop = Loop(app, load, notifier, signals, report=ReloadReport(os.environ))
                 loop.run(lambda: background.report_ready(log_file) if detached else None)
         finally:
             _replace_broken_stderr()
 
 
-def _context(config: Config, listener: socket.socket | None, *, detached: bool) -> daemon.DaemonContext:
+def _context(config: Config, listeners: Sequence[socket.socket], *, detached: bool) -> daemon.DaemonContext:
     """Return python-daemon's context, without what the commands that Kala starts would inherit.
 
     Their umask and core limit are the operator's (UMask=, LimitCORE=), and no signal is ignored. detach.py has detached
@@ -77,7 +78,7 @@ def _context(config: Config, listener: socket.socket | None, *, detached: bool) 
         umask=_current_umask(),
         prevent_core=False,
         signal_map={},
-        files_preserve=[listener] if listener else [],
+        files_preserve=list(listeners),
         pidfile=PidFile(config.pid_file) if config.pid_file else None,
         stdin=sys.stdin,
         stdout=sys.stdout,

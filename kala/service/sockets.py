@@ -1,27 +1,38 @@
-"""The listening socket that systemd passes (kala.socket), and keeps open while Kala restarts: see sd_listen_fds(3)."""
+"""The listening sockets: those that systemd passes and keeps open while Kala restarts (sd_listen_fds(3)), our own."""
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from kala.config import Config, check_reach
 from kala.core.errors import Invalid
 
 _FIRST = 3
+_NAME = "kala.sock"
 
 
-def from_systemd(environ: Mapping[str, str], config: Config) -> socket.socket | None:
-    """Return the listening socket that systemd passed to this process, or None. Raises Invalid if it cannot be used."""
-    count = _passed_sockets(environ)
-    if not count:
+def from_systemd(environ: Mapping[str, str], config: Config) -> list[socket.socket]:
+    """Return the listening sockets that systemd passed to this process. Raises Invalid if one cannot be used."""
+    fds = range(_FIRST, _FIRST + _passed_sockets(environ))
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    listeners = [_listener(fd) for fd in fds]
+    for listener in listeners:
+        if listener.family != socket.AF_UNIX:  # the mode of its file controls access
+            check_reach(listener.getsockname()[0], config)
+    return listeners
+
+
+def own_path(environ: Mapping[str, str], config: Config, passed: Sequence[socket.socket]) -> Path | None:
+    """Return where Kala opens a Unix socket for programs on this machine; None if systemd passed one.
+
+    It is in the directory that systemd has made for it in /run, or else with the data.
+    """
+    if any(listener.family == socket.AF_UNIX for listener in passed) or not config.persist:
         return None
-    if count > 1:
-        raise Invalid(f"LISTEN_FDS: {count} sockets were passed, and Kala uses only one; keep one ListenStream= line")
-    os.set_inheritable(_FIRST, False)
-    listener = _listener(_FIRST)
-    if listener.family != socket.AF_UNIX:  # the mode of its file controls access
-        check_reach(listener.getsockname()[0], config)
-    return listener
+    folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return (Path(folder) if folder else config.data_dir) / _NAME
 
 
 def _passed_sockets(environ: Mapping[str, str]) -> int:
@@ -38,6 +49,6 @@ def _listener(fd: int) -> socket.socket:
         usable = 0
     if not usable:
         raise Invalid(
-            "LISTEN_FDS: file descriptor 3 must be a listening stream socket; use ListenStream= with Accept=no"
+            f"LISTEN_FDS: file descriptor {fd} must be a listening stream socket; use ListenStream= with Accept=no"
         )
     return listener

@@ -24,12 +24,13 @@ class FakeApp:
 
     address = "http://127.0.0.1:8000"
 
-    def __init__(self, loaded, heartbeat, listener, *, rounds, fault):
+    def __init__(self, loaded, heartbeat, listeners, *, rounds, fault):
         config = loaded.config
         self.config, self.rounds, self.fault = config, rounds, fault
         logger.info("app made for port %s, beats every %s s", config.port, heartbeat.interval)
-        place = listener.getsockname() if listener else "nothing yet"
-        logger.info("listens on %s", place if isinstance(place, str) else " ".join(map(str, place[:2])))
+        places = [one.getsockname() for one in listeners]
+        named = [place if isinstance(place, str) else " ".join(map(str, place[:2])) for place in places]
+        logger.info("listens on %s", ", ".join(named) or "nothing yet")
         heartbeat.beat()
 
     def start(self):

@@ -4,6 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+
+from kala.config import Config
+from kala.service.sockets import own_path
 
 HAND_OVER = 'exec {}; export LISTEN_PID=$$ LISTEN_FDS={}; exec "$0" "$@"'
 PROGRAM = [sys.executable, str(Path(__file__).parent / "program.py")]
@@ -82,11 +86,30 @@ def test_with_that_setting_it_is_used(hand_over, opened):
     assert "listens on 0.0.0.0 " in service.expect("listens on")
 
 
-def test_two_sockets_are_refused(hand_over, opened):
-    two = [opened(socket.AF_INET, ("127.0.0.1", 0)) for _ in range(2)]
-    assert refusal(hand_over(*two)) == (
-        "kala: LISTEN_FDS: 2 sockets were passed, and Kala uses only one; keep one ListenStream= line\n"
-    )
+def test_the_app_gets_a_tcp_socket_and_a_unix_socket(hand_over, opened, tmp_path):
+    tcp, unix = opened(socket.AF_INET, ("127.0.0.1", 0)), opened(socket.AF_UNIX, str(tmp_path / "s"))
+    port = tcp.getsockname()[1]
+    service = hand_over(tcp, unix)
+    assert service.expect("listens on").endswith(f"listens on 127.0.0.1 {port}, {tmp_path}/s\n")
+    assert service.expect("open:").endswith("open: 0 1 2\n")
+
+
+class TestOwnSocket:
+    config = Config(data_dir=Path("/data"))
+
+    def test_it_is_with_the_data(self):
+        assert own_path({}, self.config, []) == Path("/data/kala.sock")
+
+    def test_a_service_has_it_in_its_runtime_directory(self):
+        assert own_path({"RUNTIME_DIRECTORY": "/run/kala:/run/b"}, self.config, []) == Path("/run/kala/kala.sock")
+
+    def test_it_comes_beside_a_tcp_socket_of_systemd_but_not_beside_a_unix_socket(self):
+        with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as unix:
+            assert own_path({}, self.config, [tcp]) == Path("/data/kala.sock")
+            assert own_path({}, self.config, [tcp, unix]) is None
+
+    def test_a_kala_without_data_on_disk_has_none(self):
+        assert own_path({}, replace(self.config, persist=False), []) is None
 
 
 def test_a_socket_that_does_not_listen_is_refused(hand_over, opened):
