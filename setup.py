@@ -34,8 +34,10 @@ setup(
         "msgspec>=0.20,<0.23",
         "peewee>=4.5.3,<4.6",
         "python-daemon>=3.1.2,<4",
+        "pyyaml>=6.0.2,<7",
         "sdnotify>=0.3.2,<0.4",
         "tzdata>=2025.2",
+        "wcwidth>=0.9,<0.10",
     ],
     extras_require={
         "bench": ["matplotlib>=3.10,<4"],

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from kala import __version__, config  # noqa: E402  this tree's, not an installed one
 from kala.cli import commands  # noqa: E402
-from kala.cli.exits import EXIT_CODES  # noqa: E402
+from kala.cli.exits import EXITS  # noqa: E402
 
 DATA_DIR = "/var/lib/kala"
 DEFAULTS = config.load({}, {"STATE_DIRECTORY": DATA_DIR}, ()).config
@@ -47,12 +47,18 @@ def kala_1() -> str:
             _title("kala", 1, "job scheduler service"),
             *_section("SYNOPSIS", "`kala` COMMAND [OPTIONS]"),
             *_section("DESCRIPTION", summary, about),
+            ".SH OPTIONS",
+            *_options(root),
             ".SH COMMANDS",
             *(line for command in commands.list_commands(root) for line in _command(root, command)),
             ".SH EXIT STATUS",
-            *_entry("0", "Success."),
-            *(line for kind, code in EXIT_CODES.items() for line in _entry(str(code), kind.__doc__ or "")),
-            *_section("FILES", "/etc/kala/kala.toml, ~/.config/kala/kala.toml"),
+            *(line for row in EXITS for line in _entry(str(row.code), row.meaning)),
+            *_section(
+                "ENVIRONMENT",
+                "`KALA_URL` is the server, as `--url`. `KALA_TOKEN` is a token for it, and `KALA_TOKEN_FILE` a file"
+                " with one. `NO_COLOR` turns colours off. `VISUAL` and `EDITOR` name the editor of `kala edit`.",
+            ),
+            *_section("FILES", "/etc/kala/kala.toml, ~/.config/kala/kala.toml, ~/.config/kala/cli.toml"),
             *_section("SEE ALSO", "`kala.toml`(5)"),
             "",
         ]
@@ -136,7 +142,11 @@ def _command(parent: click.Context, name: str) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f'.SS "{_roff(usage)}"'
     yield "\n.PP\n".join(_roff(paragraph) for paragraph in (command.help or "").split("\n\n"))
-    for parameter in command.get_params(context):
+    yield from _options(context)
+
+
+def _options(context: click.Context) -> Iterator[str]:
+    for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
         if record:
             yield from _entry(*record)

@@ -1,48 +1,90 @@
 """The `kala` command. The module of a command is imported when the command is called, so that each starts quickly."""
 
+import os
 import signal
 from importlib import import_module
+from inspect import cleandoc
+from typing import NamedTuple
 
 import click
 
 from kala import __version__
 from kala.cli.exits import sentences
+from kala.cli.table import COMMANDS, GROUPS
 
-_COMMANDS = {
-    "serve": "kala.cli.serve:serve",
-    "run": "kala.cli.run:run",
-    "reload": "kala.cli.reload:reload",
-    "config": "kala.cli.config:config",
-    "backup": "kala.cli.backup:backup",
-    "restore": "kala.cli.backup:restore",
-    "openapi": "kala.cli.openapi:openapi",
-    "version": "kala.cli.version:version",
-}
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+class Target(NamedTuple):
+    """The server that a command calls, as the options say."""
+
+    url: str | None
+    server: str | None
 
 
 class _Commands(click.Group):
-    """The commands, in the order in which a new user needs them."""
+    """The commands of the table."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
-        module, _, name = _COMMANDS.get(cmd_name, "").partition(":")
-        command: click.Command | None = getattr(import_module(module), name) if module else None
+        if cmd_name not in COMMANDS:
+            return None
+        target, summary = COMMANDS[cmd_name]
+        module, _, name = target.partition(":")
+        command: click.Command = getattr(import_module(f"kala.cli.{module}"), name)
+        details = (command.callback and command.callback.__doc__) or ""
+        command.help = f"{summary}\n\n{cleandoc(details)}"
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+        width = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", command.summary) for name, command in commands.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # click's own sentence begins with "No such command", and a list of all would be long.
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415  only for this error
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "kala --help lists the commands"
+            ctx.fail(f"No such command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
-        with sentences():
-            return super().invoke(ctx)
+        try:
+            with sentences():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.option("--url", metavar="URL", help="The server: http://HOST:PORT, https://HOST or unix:///PATH.")
+@click.option("--server", metavar="NAME", help="The server with this name in ~/.config/kala/cli.toml.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="Whether to use colours; auto means on a terminal, unless NO_COLOR is set.",
+)
 @click.version_option(__version__, message="kala %(version)s")
-def commands() -> None:
+@click.pass_context
+def commands(context: click.Context, url: str | None, server: str | None, color: str) -> None:
     """Kala runs commands and makes HTTP calls on a schedule, and records each run.
 
-    Run `kala serve` to start the service, and `kala COMMAND --help` for help on a command.
+    Run `kala COMMAND --help` for help on a command.
     """
+    context.obj = Target(url, server)
+    if color != "auto":
+        context.color = color == "always"
+    elif os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 def main() -> None:

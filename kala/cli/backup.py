@@ -15,9 +15,9 @@ _data_dir_option = partial(settings, keys=["data_dir"])
 @click.argument("file", type=click.Path(path_type=Path))
 @_data_dir_option
 def backup(config_file: str | None, file: Path, **flags: object) -> None:
-    """Back up all jobs, runs and output to FILE.
+    """FILE is the new backup, as a tar archive.
 
-    The backup is as of one moment. Runs that were running at it are marked as lost when it is restored. For root, the
+    It is as of one moment. Runs that were running at it are marked as lost when it is restored. For root, the
     data are those of the systemd service kala, if there is one.
     """
     backups.make(loaded_as_by_service(config_file, flags).config.data_dir, file)
@@ -27,9 +27,9 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_data_dir_option
 def restore(config_file: str | None, file: Path, **flags: object) -> None:
-    """Restore a backup from FILE.
+    """FILE is the backup.
 
-    Kala must not run on it. Slots that came due since the backup are treated as missed when it starts. For root, the
-    directory is that of the systemd service kala, if there is one.
+    Kala must not run on the data directory, and no data of Kala may be in it. Slots that came due since the backup are
+    treated as missed when it starts. For root, the directory is that of the systemd service kala, if there is one.
     """
     backups.restore(file, loaded_as_by_service(config_file, flags).config.data_dir)

@@ -13,7 +13,7 @@ from kala.core.foreign import presentable
 
 @click.group()
 def config() -> None:
-    """Inspect Kala's settings."""
+    """`kala config show` shows them, and where each comes from."""
 
 
 @config.command()

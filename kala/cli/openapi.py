@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def openapi() -> None:
-    """Print the OpenAPI 3.1 document of the API, as JSON."""
+    """It is JSON in OpenAPI 3.1, from which tools make clients, forms and tests."""
     from kala.api.openapi import written  # noqa: PLC0415  `kala --help` imports this module, too
     from kala.api.routes import ROUTES  # noqa: PLC0415
 

@@ -7,11 +7,10 @@ import click
 
 @click.command()
 def reload() -> None:
-    """Reload the settings of a running Kala.
+    """Wait until the new settings are in effect.
 
-    Wait until the new settings are in effect. If one is invalid, print the error, exit with status 2 and keep the
-    current settings. This command is for the systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd
-    sets. Use `systemctl reload kala` instead.
+    If one is invalid, print the error, exit with status 2 and keep the current settings. This command is for the
+    systemd unit: it needs $MAINPID and $RUNTIME_DIRECTORY, which systemd sets. Use `systemctl reload kala` instead.
     """
     from kala.service.reload import reload_and_wait  # noqa: PLC0415  `kala --help` imports this module, too
 

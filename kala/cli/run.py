@@ -50,7 +50,7 @@ class _Run(click.Command):
 @click.command(cls=_Run, context_settings={"allow_interspersed_args": False})
 @click.argument("words", metavar="COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(words: tuple[str, ...]) -> None:
-    """Run COMMAND as a job would, and show its output and outcome.
+    """Show its output and outcome.
 
     COMMAND alone is a command line for the shell, as in a job. With ARGUMENTs, it is a program and they are its
     arguments, as in nice(1).

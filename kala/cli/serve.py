@@ -11,9 +11,7 @@ from kala.cli.settings import loader, settings
     "--daemon", is_flag=True, help="Run in the background; returns once Kala answers requests. [default: off]"
 )
 def serve(config_file: str | None, *, daemon: bool, **flags: object) -> None:
-    """Run the service.
-
-    It stops on SIGTERM or Ctrl-C, and reloads its settings on SIGHUP.
+    """It stops on SIGTERM or Ctrl-C, and reloads its settings on SIGHUP.
 
     Settings come from /etc/kala/kala.toml, ~/.config/kala/kala.toml, environment variables such as KALA_PORT, and the
     options below; later ones override earlier ones. `kala config show` shows where each value comes from.

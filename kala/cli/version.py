@@ -9,7 +9,6 @@ import kala
 
 @click.command()
 def version() -> None:
-    """Show the versions of Kala and Python."""
     commit = kala.commit()
     built_from = f"commit {commit}, " if commit else ""
     click.echo(f"kala {kala.__version__}, {built_from}Python {platform.python_version()}")

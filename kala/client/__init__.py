@@ -19,7 +19,7 @@ from .errors import (
     Unauthorized,
 )
 from .events import Event
-from .job import Created, Job, JobRef, LastRun, RemoteProperties, Summary
+from .job import CheckedJob, Created, Job, JobRef, LastRun, RemoteProperties, Summary
 from .job_fields import JobFields, RemoteFields
 from .output import Output
 from .run import Chain, Run
@@ -28,6 +28,7 @@ from .schedule import ClockChange, Slots, Upcoming, UpcomingJob
 __all__ = [
     "Busy",
     "Chain",
+    "CheckedJob",
     "Client",
     "ClockChange",
     "Conflict",

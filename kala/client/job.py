@@ -89,6 +89,13 @@ class Created(Struct, frozen=True):
     id: str
 
 
+class CheckedJob(Struct, frozen=True):
+    """A job as it would be, and its next slots."""
+
+    job: Job
+    slots: tuple[datetime, ...]
+
+
 class JobRef(Struct, frozen=True):
     """The id and the name of a job."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .job import Created, Job, JobRef, Summary
+from .job import CheckedJob, Created, Job, JobRef, Summary
 from .run import Run
 from .runs import Runs
 from .transport import path_of, query_of
@@ -68,6 +68,11 @@ class Jobs:
         """Create a job. If the response is lost, the request is repeated, and still creates one job."""
         created: Created = self._call("POST", path_of("job"), fields, has_key=True, type=Created)
         return created
+
+    def check(self, **fields: Unpack[JobFields]) -> CheckedJob:
+        """Check a job without creating it. Raises the error that its creation would raise."""
+        checked: CheckedJob = self._call("POST", path_of("job", "check"), fields, type=CheckedJob)
+        return checked
 
     def get(self, job: str) -> Job:
         """Read a job. Its `etag` is for `if_match`."""

@@ -63,6 +63,11 @@ def pause(attempt: int, error: KalaError) -> float:
     return min(_PAUSE * 2.0**attempt, _LONGEST_PAUSE) * (0.5 + chance / 2)
 
 
+def quoted_target(target: str) -> str:
+    """Return a path and query that may have spaces and other characters than ASCII, percent-encoded."""
+    return quote(target, safe="/?&=%:@,;+~!$'()*[]-._")
+
+
 class Transport:
     """The connections to one server. For any number of threads; each request has a connection for itself."""
 

@@ -1,0 +1,71 @@
+"""`kala runs`: the history of runs."""
+
+from typing import Any
+
+import click
+
+from kala.cli.complete import RUN_STATES, choices, jobs
+from kala.cli.connect import connected, find_job
+from kala.cli.view import Column, Seconds, View, listing
+
+_CAUSES = ("schedule", "manual", "parent", "failure", "retry", "creation")
+_COLUMNS = (
+    Column("id", lambda run: run.id),
+    Column("job", lambda run: run.job_name, can_be_cut=True),
+    Column("state", lambda run: f"{run.state} ({run.waiting_for})" if run.waiting_for else run.state),
+    Column("started", lambda run: run.started_at),
+    Column("took", lambda run: None if run.duration is None else Seconds(run.duration)),
+    Column("message", lambda run: run.message, can_be_cut=True),
+    Column("cause", lambda run: run.cause, is_wide=True),
+    Column("attempt", lambda run: run.attempt, is_wide=True),
+    Column("slot", lambda run: run.slot, is_wide=True),
+    Column("ended", lambda run: run.ended_at, is_wide=True),
+    Column("exit", lambda run: run.exit_code, is_wide=True),
+    Column("job_id", lambda run: run.job_id, is_wide=True),
+)
+
+
+@click.command()
+@click.argument("job", required=False, shell_complete=jobs)
+@click.option("--failed", is_flag=True, help="Only runs that failed, timed out or were lost.")
+@click.option("--state", metavar="STATES", shell_complete=choices(RUN_STATES), help="Only runs in one of these states.")
+@click.option("--cause", type=click.Choice(_CAUSES), help="Only runs with this cause.")
+@click.option("--since", metavar="TIME", help="Only runs not before this time, such as -1h or 2030-01-01T08:00:00Z.")
+@click.option("--until", metavar="TIME", help="Only runs not after this time.")
+@click.option("--longer-than", metavar="DURATION", help="Only runs that took longer than this, such as 10m or PT1H.")
+@click.option("--caused-by", metavar="RUN", type=int, help="Only runs that this run caused.")
+@click.option("--pool", help="Only runs in this pool.")
+@click.option("--search", metavar="TEXT", help="Only runs of jobs whose name contains this text.")
+@click.option("--owner", help="Only runs of jobs of exactly this owner.")
+@click.option("--tag", multiple=True, help="Only runs of jobs with this tag.")
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, help="At most this many runs. [default: 20]")
+@listing(_COLUMNS)
+def runs(view: View, job: str | None, *, failed: bool, state: str | None, limit: int, **filters: Any) -> None:
+    """The newest come first. JOB is an id, the beginning of an id, or a unique name; a deleted job, its whole id.
+
+    States are queued, running, succeeded, failed, timed_out, cancelled, lost and skipped; separate several with commas.
+    """
+    if failed and state:
+        raise click.UsageError("--failed and --state exclude each other")
+    given = {
+        **filters,
+        "tag": filters["tag"] or None,
+        "q": filters.pop("search"),
+        "cause_run": filters.pop("caused_by"),
+        "state": ("failed", "timed_out", "lost") if failed else state,
+    }
+    given = {name: value for name, value in given.items() if name not in ("search", "caused_by")}
+    with connected() as kala:
+        found = kala.runs.list(job=job and _id_of(kala, job), limit=limit, **given)
+        view.print(found, lambda run: run.id)
+
+
+def _id_of(kala: Any, job: str) -> str:
+    from kala.client import NotFound  # noqa: PLC0415
+
+    try:
+        return find_job(kala, job).id
+    except NotFound as error:
+        if not error.status:  # there are several
+            raise
+        return job  # it may have been deleted
