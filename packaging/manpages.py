@@ -45,7 +45,7 @@ def kala_1() -> str:
     return "\n".join(
         [
             _title("kala", 1, "job scheduler service"),
-            *_section("SYNOPSIS", "`kala` COMMAND [OPTIONS]"),
+            *_section("SYNOPSIS", "`kala` [OPTIONS] COMMAND [ARGUMENTS]"),
             *_section("DESCRIPTION", summary, about),
             ".SH OPTIONS",
             *_options(root),
@@ -148,7 +148,7 @@ def _command(parent: click.Context, name: str) -> Iterator[str]:
 def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
-        if record:
+        if record and record[1]:  # an argument has none
             yield from _entry(*record)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from kala.cli.settings import loaded_as_by_service, settings
+from kala.cli.progress import progress
+from kala.cli.settings import data_dir_of_running_service, loaded_as_by_service, settings
 from kala.store import backup as backups
 
 _data_dir_option = partial(settings, keys=["data_dir"])
@@ -20,7 +21,11 @@ def backup(config_file: str | None, file: Path, **flags: object) -> None:
     It is as of one moment. Runs that were running at it are marked as lost when it is restored. For root, the
     data are those of the systemd service kala, if there is one.
     """
-    backups.make(loaded_as_by_service(config_file, flags).config.data_dir, file)
+    data_dir = (
+        data_dir_of_running_service(config_file, flags) or loaded_as_by_service(config_file, flags).config.data_dir
+    )
+    with progress("written") as tell:
+        backups.make(data_dir, file, tell)
 
 
 @click.command()
@@ -32,4 +37,5 @@ def restore(config_file: str | None, file: Path, **flags: object) -> None:
     Kala must not run on the data directory, and no data of Kala may be in it. Slots that came due since the backup are
     treated as missed when it starts. For root, the directory is that of the systemd service kala, if there is one.
     """
-    backups.restore(file, loaded_as_by_service(config_file, flags).config.data_dir)
+    with progress("read") as tell:
+        backups.restore(file, loaded_as_by_service(config_file, flags).config.data_dir, tell)

@@ -1,20 +1,20 @@
 """The command-line options for Kala's settings, made from the table in `kala.config`."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
-from click.shell_completion import CompletionItem
 
 from kala import config
+from kala.cli.complete import choices, paths
 from kala.config import KEYS, Config, Loaded
 from kala.service import unit
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-_Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+_SERVICE_SOCKET = Path("/run/kala/kala.sock")
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
@@ -27,7 +27,7 @@ def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
         "config_file",
         metavar="FILE",
         help="Read this file instead of the default files. [default: none]",
-        shell_complete=_paths,
+        shell_complete=paths,
     )(command)
 
 
@@ -44,6 +44,23 @@ def loaded_as_by_service(config_file: str | None, flags: Mapping[str, object]) -
     own = dict(os.environ)
     is_asked = os.geteuid() == 0 and not config_file and not any(map(_is_kalas, own))
     return _loader(config_file, flags, (unit.environment() if is_asked else {}) or own)()
+
+
+def data_dir_of_running_service(config_file: str | None, flags: Mapping[str, object]) -> Path | None:
+    """Return the data directory that the service in /run uses, if root asks and gives none; None if it is not running.
+
+    Only the service knows the options that it was started with.
+    """
+    if os.geteuid() or config_file or any(flags.values()) or any(map(_is_kalas, os.environ)):
+        return None
+    from kala.client import Client, ConnectionFailed  # noqa: PLC0415  `kala serve --help` imports this module, too
+
+    try:
+        with Client(f"unix://{_SERVICE_SOCKET}", retries=0) as kala:
+            found = {setting["key"]: setting["value"] for setting in kala.config()}
+    except ConnectionFailed:
+        return None
+    return Path(found["data_dir"])
 
 
 def _is_kalas(variable: str) -> bool:
@@ -69,17 +86,8 @@ def _kind(name: str) -> dict[str, Any]:
         return {"is_flag": True}
     kind = KEYS[name].kind
     # Not click's types, whose error messages differ from ours.
-    complete = _paths if kind.is_path else _choices(kind.choices)
+    complete = paths if kind.is_path else choices(kind.choices)
     return {"multiple": kind.is_list, "metavar": "TEXT", "shell_complete": complete}
-
-
-def _paths(_context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Let the shell complete file names."""
-    return [CompletionItem(typed, type="file")]
-
-
-def _choices(choices: Sequence[str]) -> _Complete:
-    return lambda _context, _option, typed: [CompletionItem(each) for each in choices if each.startswith(typed)]
 
 
 def _help(name: str) -> str:

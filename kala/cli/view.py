@@ -145,33 +145,31 @@ class View:
 
 
 def listing(columns: Sequence[Column]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of output; it gets a `view`."""
+    """Give a command the options of output, and those of a table if it has columns; it gets a `view`."""
     names = [column.name for column in columns]
+    options = [
+        click.option("-o", "--output", type=click.Choice(FORMATS), default="table", help="The form. [default: table]"),
+        click.option("--utc", is_flag=True, help="Times in UTC, as in pipes, instead of ages."),
+    ]
+    if columns:
+        named = f"Columns of the table: {', '.join(names)}."
+        options += [
+            click.option("--columns", metavar="NAMES", shell_complete=choices(names), help=named),
+            click.option("--no-headers", is_flag=True, help="No line with the names of the columns."),
+        ]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option(
-            "-o",
-            "--output",
-            type=click.Choice(FORMATS),
-            default="table",
-            help="The form of the output. [default: table]",
-        )
-        @click.option(
-            "--columns",
-            metavar="NAMES",
-            shell_complete=choices(names),
-            help=f"Columns of the table: {', '.join(names)}.",
-        )
-        @click.option("--no-headers", is_flag=True, help="No line with the names of the columns.")
-        @click.option("--utc", is_flag=True, help="Times in UTC, as in pipes, instead of ages.")
         @functools.wraps(command)
-        def wrapper(*arguments: Any, output: str, columns: str | None, no_headers: bool, utc: bool, **rest: Any) -> Any:
-            view = View(chosen_from, output, columns, has_headers=not no_headers, utc=utc)
+        def wrapper(*arguments: Any, output: str, utc: bool, **rest: Any) -> Any:
+            chosen, no_headers = rest.pop("columns", None), rest.pop("no_headers", False)
+            view = View(columns, output, chosen, has_headers=not no_headers, utc=utc)
             return command(*arguments, view=view, **rest)
 
-        return wrapper
+        decorated: Callable[..., Any] = wrapper
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
 
-    chosen_from = columns
     return decorate
 
 

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -38,8 +38,15 @@ _OUTPUTS = """
 """
 _OUTPUT_SIZE = "SELECT output_size FROM run WHERE id = ?"
 
+Tell = Callable[[int], None]
+"""Gets the number of bytes of the backup that are written or read so far."""
 
-def make(data_dir: Path, target: Path) -> None:
+
+def _nobody(_bytes: int) -> None:
+    pass
+
+
+def make(data_dir: Path, target: Path, tell: Tell = _nobody) -> None:
     """Write a snapshot of the database and the outputs to a new file that only its owner can read.
 
     Raises Invalid if the database is missing or damaged, as its backup could not be restored; Conflict if the file
@@ -50,7 +57,7 @@ def make(data_dir: Path, target: Path) -> None:
     if target.exists():
         raise Conflict(f"{target} already exists; use a new name")
     with _created_atomically(target) as file:
-        as_owner_of(data_dir, lambda: _write(data_dir, target.parent, file))
+        as_owner_of(data_dir, lambda: _write(data_dir, target.parent, file, tell))
 
 
 @contextmanager
@@ -73,7 +80,7 @@ def _created_atomically(target: Path) -> Iterator[IO[bytes]]:
         os.close(folder)
 
 
-def _write(data_dir: Path, beside: Path, file: IO[bytes]) -> None:
+def _write(data_dir: Path, beside: Path, file: IO[bytes], tell: Tell) -> None:
     database = data_dir / _DATABASE
     if not database.exists():
         raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; use the data directory of Kala")
@@ -86,7 +93,8 @@ def _write(data_dir: Path, beside: Path, file: IO[bytes]) -> None:
         with tarfile.open(fileobj=file, mode="w") as archive, _known_runs(copy, data_dir) as known:
             with copy.open("rb") as content:
                 _add(archive, content, _DATABASE, copy.stat().st_size)
-            _add_outputs(archive, data_dir, known)
+            tell(file.tell())
+            _add_outputs(archive, data_dir, known, lambda: tell(file.tell()))
         file.flush()
 
 
@@ -103,12 +111,13 @@ def _copy_database(database: Path, target: Path) -> None:
         raise Invalid(f"{database} is damaged: {error}") from error
 
 
-def _add_outputs(archive: tarfile.TarFile, data_dir: Path, known: sqlite3.Connection) -> None:
+def _add_outputs(archive: tarfile.TarFile, data_dir: Path, known: sqlite3.Connection, tell: Callable[[], None]) -> None:
     for run_id, size in known.execute(_OUTPUTS):
         name = _name(run_id)
         # A missing output was deleted with its run after the database was copied.
         with suppress(FileNotFoundError), _open_in(data_dir, name, _READ) as content:
             _add(archive, content, name, min(size, os.fstat(content.fileno()).st_size))
+        tell()
 
 
 def _name(run_id: int) -> str:
@@ -143,24 +152,24 @@ def _open_in(data_dir: Path, name: str, flags: int) -> Iterator[IO[bytes]]:
         yield file
 
 
-def restore(source: Path, data_dir: Path) -> None:
+def restore(source: Path, data_dir: Path, tell: Tell = _nobody) -> None:
     """Fill a data directory without data of Kala. The database comes last, so half a restore is never used.
 
     All files belong to the owner of the directory. Raises Conflict if there is data or Kala runs there, and Invalid if
     the file is not a backup.
     """
     with source.open("rb") as file:
-        as_owner_of(data_dir, lambda: _restore(data_dir, file, source))
+        as_owner_of(data_dir, lambda: _restore(data_dir, file, source, tell))
 
 
-def _restore(data_dir: Path, file: IO[bytes], source: Path) -> None:
+def _restore(data_dir: Path, file: IO[bytes], source: Path, tell: Tell) -> None:
     if existing := next(_existing_data(data_dir), None):
         text = f"{data_dir} already contains {existing.relative_to(data_dir)}"
         raise Conflict(f"data_dir: {text}; move the whole directory away first, or use another one")
     lock = lock_data_dir(data_dir)
     part = data_dir / _PART
     try:
-        _extract(file, source, data_dir, part)
+        _extract(file, source, data_dir, part, tell)
         part.rename(data_dir / _DATABASE)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -182,7 +191,7 @@ def _remove_outputs(data_dir: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
+def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path, tell: Tell) -> None:
     try:
         with tarfile.open(fileobj=file) as archive:
             first = archive.next()
@@ -192,6 +201,7 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path) -> None:
             _check_database(source, part)
             with _known_runs(part, source) as known:
                 for member in archive:
+                    tell(file.tell())
                     if _is_known(member, known):
                         _extract_member(archive, member, data_dir, member.name)
     except (tarfile.TarError, EOFError) as error:

@@ -1,13 +1,17 @@
 import json
 import os
+import socket
 import string
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
+from contract import playing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +107,24 @@ def test_help_shows_every_setting_with_its_default(command):
     assert output.count("[default: ") >= len(KEYS) - 1
 
 
+@contextmanager
+def socket_to(url, path):
+    """Pass one connection to a Unix socket on to a server."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def pass_on():
+            client, _ = listener.accept()
+            with client, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as server:
+                server.sendall(client.recv(10_000))
+                while part := server.recv(10_000):
+                    client.sendall(part)
+
+        threading.Thread(target=pass_on, daemon=True).start()
+        yield path
+
+
 class TestAsRoot:
     """Root sees the settings of the service, not its own."""
 
@@ -125,6 +147,19 @@ class TestAsRoot:
         assert self.seen("--config", empty_file)["workers"]["value"] == 128
         assert self.seen(KALA_PORT="8")["workers"]["value"] == 128
         assert self.seen(STATE_DIRECTORY="/srv")["data_dir"]["value"] == "/srv"
+
+    def test_a_backup_is_of_the_directory_that_the_running_service_uses(self, tmp_path, monkeypatch):
+        answer = {"status": 200, "body": {"settings": [{"key": "data_dir", "value": str(tmp_path / "data")}]}}
+        case = {"exchanges": [{"request": {"method": "GET", "path": "/api/v1/config/"}, "answer": answer}]}
+        with playing(case) as url, socket_to(url, tmp_path / "sock") as path:
+            monkeypatch.setattr("kala.cli.settings._SERVICE_SOCKET", path)
+            result = CliRunner().invoke(commands, ["backup", str(tmp_path / "b.tar")], env={"HOME": "/home/ann"})
+        assert f"data_dir: {tmp_path}/data has no kala.db" in result.stderr
+
+    def test_without_a_running_service_it_is_of_the_directory_of_its_unit(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("kala.cli.settings._SERVICE_SOCKET", tmp_path / "none")
+        result = CliRunner().invoke(commands, ["backup", str(tmp_path / "b.tar")], env={"HOME": "/home/ann"})
+        assert "/var/lib/kala" in result.stderr
 
     def test_without_a_service_they_are_roots(self, monkeypatch):
         monkeypatch.setattr(unit, "environment", dict)

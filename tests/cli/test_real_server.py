@@ -244,6 +244,15 @@ def test_status_is_0_for_a_kala_that_is_well(done):
     assert done("status").startswith("kala     ready at unix://")
 
 
+def test_the_settings_of_the_running_kala_are_shown(kala, done, tell):
+    kala.environ["KALA_WORKERS"] = "7"  # after its start
+    assert json.loads(done("config", "show", "--json"))["workers"]["value"] == 7
+    running = json.loads(done("config", "show", "--running", "--json"))
+    assert (running["workers"]["value"], running["port"]["origin"]) == (128, "--port")
+    assert f'data_dir         = "{kala.data}"' in done("config", "show", "--running")
+    assert tell("config", "show", "--running", "--port", "1")[0] == 2
+
+
 def test_the_api_command_sends_any_request(done, tell):
     done("create", "a", "--command", "true", "--schedule", "manual")
     assert json.loads(done("api", "PATCH", "job/a/", "-f", "retries=2", "-f", "owner=me"))["job"]["retries"] == 2
