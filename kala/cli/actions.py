@@ -1,7 +1,7 @@
 """`kala enable`, `disable`, `delete` and `cancel`: actions on jobs that exist."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,16 +46,18 @@ def delete(jobs: tuple[str, ...], *, yes: bool) -> None:
     Runs in progress continue. The history of deleted jobs stays until it is too old.
     """
     with connected() as kala:
-        chosen = list({job.id: job for job in _found(kala, jobs)}.values())
-        if not yes:
-            _ask(chosen, *_going_along(kala, chosen))
+        chosen = {job.id: job.name for job in _found(kala, jobs)}
+        named = {} if yes else _confirmed(chosen, _along(kala, chosen, chosen))
         gone: set[str] = set()
-        for job in chosen:
-            if job.id not in gone:
-                deleted = kala.jobs.delete(job.id)
-                gone |= {one.id for one in deleted}
-                for one in deleted:
-                    click.echo(safe(one.name))
+        for job_id in chosen:
+            if job_id in gone:
+                continue
+            # A job with several parents goes along with the last of them; and others may have been created meanwhile.
+            if not yes and (more := _along(kala, [job_id], named)):
+                named |= _confirmed({job_id: chosen[job_id]}, more)
+            for one in kala.jobs.delete(job_id):
+                gone.add(one.id)
+                click.echo(safe(one.name))
 
 
 @click.command()
@@ -88,39 +90,22 @@ def _raise_failure(result: Any) -> None:
         raise Conflict(failure.error)
 
 
-def _ask(chosen: "list[JobRef]", along: "list[str]", has_more: bool) -> None:
+def _along(kala: "Client", ids: Iterable[str], known: Container[str]) -> dict[str, str]:
+    """Return the names of the jobs that would be deleted with these, by their ids, without those that are known."""
+    return {one.id: one.name for job_id in ids for one in kala.jobs.deletion(job_id) if one.id not in known}
+
+
+def _confirmed(chosen: dict[str, str], along: dict[str, str]) -> dict[str, str]:
+    """Ask whether to delete these jobs, and return them all."""
     if not sys.stdin.isatty():
         raise click.UsageError("delete asks before it deletes, and stdin is not a terminal; use --yes")
-    if along or has_more:
-        more = " and perhaps others" if has_more else ""
-        click.echo(f"These have no other parent and go along: {safe(_listed(along))}{more}", err=True)
-    click.confirm(f"Delete {safe(_listed([job.name for job in chosen]))}?", abort=True, err=True)
+    if along:
+        click.echo(f"These have no other parent and go along: {_listed(along)}", err=True)
+    click.confirm(f"Delete {_listed(chosen)}?", abort=True, err=True)
+    return chosen | along
 
 
-def _listed(names: "list[str]") -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def _going_along(kala: "Client", chosen: "list[JobRef]") -> tuple[list[str], bool]:
-    """Return the names of the jobs whose parents would all be deleted, and whether there may be others."""
-    gone, has_more = {job.id for job in chosen}, False
-    names: dict[str, str] = {}
-    parents: dict[str, set[str]] = {}
-    for job in chosen:
-        around = kala.graph(job=job.id, depth=100)
-        has_more = has_more or around["has_more"]
-        names |= {node["id"]: node["name"] for node in around["nodes"]}
-        for edge in around["edges"]:
-            if edge["kind"] == "success":
-                parents.setdefault(edge["to"], set()).add(edge["from"])
-    along = list(_descendants(gone, parents))
-    return [names[one] for one in along], has_more
-
-
-def _descendants(gone: set[str], parents: dict[str, set[str]]) -> Iterator[str]:
-    """Yield the jobs of which each parent is gone, or is yielded before."""
-    gone = set(gone)
-    while new := [child for child, its in parents.items() if child not in gone and its <= gone]:
-        gone |= set(new)
-        yield from new
+def _listed(jobs: dict[str, str]) -> str:
+    names = list(jobs.values())
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return safe(", ".join(names[:_MOST_NAMED]) + more)

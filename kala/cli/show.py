@@ -43,43 +43,28 @@ def _as_in_the_api(kala: "Client", job_id: str) -> Any:
 
 
 def _rows(kala: "Client", job: "Job", view: View) -> list[tuple[str, str]]:
-    runs = list(kala.runs.list(job=job.id, limit=_RECENT))
+    [summary] = kala.jobs.list(ids=[job.id])
     names = {node["id"]: node["name"] for node in kala.graph(job=job.id, depth=1)["nodes"]}
-    rows = [("name", job.name), ("id", job.id), ("state", _state(job, runs)), ("runs", _schedule(kala, job, names))]
+    schedule = f"  [{job.schedule}]" if job.schedule else ""
+    rows = [
+        ("name", job.name),
+        ("id", job.id),
+        ("state", ", ".join(summary.state)),
+        ("runs", f"{summary.sentence}{schedule}"),
+    ]
     if job.next_run_at:
         rows.append(("next run", f"{view.text(job.next_run_at)}, {job.next_run_local}"))
-    if job.on_failure_job:
-        rows.append(("on failure", names.get(job.on_failure_job, job.on_failure_job)))
-    if job.dependent_jobs:
-        rows.append(("children", ", ".join(names.get(one, one) for one in job.dependent_jobs)))
+    for title, ids in (
+        ("parents", job.parent_jobs),
+        ("children", job.dependent_jobs),
+        ("on failure", [job.on_failure_job] if job.on_failure_job else None),
+    ):
+        if ids:
+            rows.append((title, ", ".join(names.get(one, one) for one in ids)))
     rows += _settings(job)
     rows.append(("counts", f"{job.success_count:,} succeeded, {job.error_count:,} attempts failed"))
+    runs = kala.runs.list(job=job.id, limit=_RECENT)
     return rows + [("latest" if not place else "", _run(run, view)) for place, run in enumerate(runs)]
-
-
-def _state(job: "Job", runs: "list[Run]") -> str:
-    words = [runs[0].state] if runs else ["new"]
-    words += ["disabled"] * job.disabled + ["done"] * job.is_done
-    return ", ".join(words)
-
-
-def _schedule(kala: "Client", job: "Job", names: dict[str, str]) -> str:
-    """Return when the job runs, in words, and the schedule itself."""
-    if job.parent_jobs:
-        each = "all" if job.parents_mode == "all" else "any"
-        parents = ", ".join(names.get(one, one) for one in job.parent_jobs)
-        return f"after {parents}" if len(job.parent_jobs) == 1 else f"after {each} of {parents}"
-    if not job.schedule:
-        return "once, when it is created"
-    from kala.client import Invalid  # noqa: PLC0415
-
-    try:
-        meaning = kala.preview(
-            job.schedule, timezone=job.timezone or None, jitter=job.jitter or None, name=job.name, count=1
-        )
-    except Invalid:  # its start has passed
-        return job.schedule
-    return f"{meaning.sentence}  [{job.schedule}]"
 
 
 def _settings(job: "Job") -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from .errors import (
     Unauthorized,
 )
 from .events import Event
-from .job import CheckedJob, Created, Job, JobRef, LastRun, RemoteProperties, Summary
+from .job import CheckedJob, Created, Job, JobRef, LastRun, NewestRun, RemoteProperties, Summary
 from .job_fields import JobFields, RemoteFields
 from .output import Output
 from .run import Chain, Run
@@ -42,6 +42,7 @@ __all__ = [
     "JobRef",
     "KalaError",
     "LastRun",
+    "NewestRun",
     "NotFound",
     "Outdated",
     "Output",

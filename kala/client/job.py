@@ -104,12 +104,22 @@ class JobRef(Struct, frozen=True):
 
 
 class LastRun(Struct, frozen=True):
-    """How the last run of a job ended. `duration` is in seconds."""
+    """How the last run of a job ended. `duration` is in seconds; the message and last line are there if asked for."""
 
     id: int
     state: str
     ended_at: datetime
     duration: float
+    message: str | None = None
+    last_line: str | None = None
+
+
+class NewestRun(Struct, frozen=True):
+    """One of the newest runs of a job, whatever its state. `duration` is in seconds."""
+
+    id: int
+    state: str
+    duration: float | None = None
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -126,5 +136,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     is_done: bool = False
     state: tuple[str, ...] = ()
     error_count: int = 0
+    last_success: datetime | None = None
     last_run: LastRun | None = None
     recent: tuple[str, ...] = ()
+    runs: tuple[NewestRun, ...] = ()

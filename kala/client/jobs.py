@@ -38,6 +38,10 @@ class _Deleted(Struct):
     deleted: tuple[JobRef, ...]
 
 
+class _Deletion(Struct):
+    jobs: tuple[JobRef, ...]
+
+
 class BulkFailure(Struct, frozen=True):
     """A job that an action was not possible for, by its id or by its name in the request; and why."""
 
@@ -92,9 +96,13 @@ class Jobs:
         tag: str | Sequence[str] | None = None,
         disabled: bool | None = None,
         done: bool | None = None,
+        planned: bool | None = None,
         state: str | Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
         sort: str | Sequence[str] | None = None,
         recent: int | None = None,
+        runs: int | None = None,
+        last_line: bool | None = None,
         limit: int | None = None,
     ) -> Iterator[Summary]:
         """Yield jobs, page by page; at most `limit` of them. Parameters are those of the API."""
@@ -105,9 +113,13 @@ class Jobs:
             "tag": tag,
             "disabled": disabled,
             "done": done,
+            "planned": planned,
             "state": state,
+            "ids": ids,
             "sort": sort,
             "recent": recent,
+            "runs": runs,
+            "last_line": last_line,
         }
         after, left = None, limit
         while left is None or left > 0:
@@ -133,6 +145,11 @@ class Jobs:
         path = path_of("job", job) + query_of({"return": "deleted"})
         answer: _Deleted = self._call("DELETE", path, headers=_condition(if_match), type=_Deleted)
         return answer.deleted
+
+    def deletion(self, job: str) -> tuple[JobRef, ...]:
+        """Return the jobs that `delete` would delete, above all the job itself."""
+        answer: _Deletion = self._call("GET", path_of("job", job, "deletion"), type=_Deletion)
+        return answer.jobs
 
     def start(self, job: str) -> Run:
         """Run a job now, and return the run, which may be queued."""

@@ -42,6 +42,7 @@ class Run(Struct, frozen=True, kw_only=True, dict=True):
     output_size: int | None = None
     output_cut: bool | None = None
     explain: str = ""
+    usual_duration: float | None = None
 
     def __post_init__(self) -> None:
         self.__dict__["runs"] = None

@@ -219,6 +219,15 @@ def test_a_deletion_asks_and_names_what_goes_along(done, tell, on_terminal):
     assert done("jobs", "-o", "name") == "d\n"
 
 
+def test_a_deletion_asks_again_for_what_goes_along_with_the_last_of_its_parents(done, on_terminal):
+    for name, parents in (("a", []), ("b", []), ("c", ["--parent", "a", "--parent", "b"])):
+        done("create", name, "--command", "true", *(parents or ["--schedule", "manual"]))
+    code, shown = on_terminal(80, "delete", "a", "b", typed="y\nn\n")
+    assert "Delete a, b?" in shown
+    assert "These have no other parent and go along: c\n" in shown
+    assert (code, done("jobs", "-o", "name")) == (1, "b\nc\n")
+
+
 def test_a_narrow_terminal_shows_no_line_that_wraps(done, on_terminal):
     for name in NAMES:
         done("create", f"{name} and more words than fit", "--command", "true", "--schedule", "30 2 * * *")

@@ -11,6 +11,8 @@ from kala.client import (
     Chain,
     Job,
     JobFields,
+    LastRun,
+    NewestRun,
     RemoteFields,
     RemoteProperties,
     Run,
@@ -28,7 +30,7 @@ ADDED = {"Job": {"etag"}}
 
 
 @pytest.mark.parametrize(
-    "struct", [Job, Run, Summary, Slots, Upcoming, UpcomingJob, Chain], ids=lambda one: one.__name__
+    "struct", [Job, Run, Summary, LastRun, NewestRun, Slots, Upcoming, UpcomingJob, Chain], ids=lambda one: one.__name__
 )
 def test_a_struct_has_the_fields_of_its_schema(struct):
     name = struct.__name__
