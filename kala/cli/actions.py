@@ -49,12 +49,12 @@ def delete(jobs: tuple[str, ...], *, yes: bool) -> None:
         chosen = {job.id: job.name for job in _found(kala, jobs)}
         named = {} if yes else _confirmed(chosen, _along(kala, chosen, chosen))
         gone: set[str] = set()
-        for job_id in chosen:
+        for job_id, name in chosen.items():
             if job_id in gone:
                 continue
             # A job with several parents goes along with the last of them; and others may have been created meanwhile.
             if not yes and (more := _along(kala, [job_id], named)):
-                named |= _confirmed({job_id: chosen[job_id]}, more)
+                named |= _confirmed({job_id: name}, more)
             for one in kala.jobs.delete(job_id):
                 gone.add(one.id)
                 click.echo(safe(one.name))
