@@ -43,6 +43,7 @@ crash-tools:
 
 # What starts processes of Kala, waits for timeouts of HTTP connections, or compares by brute force.
 SLOW := tests/attack tests/crash tests/packaging tests/system tests/ui/browser tests/test_examples.py tests/api/test_conformance.py \
+	tests/cli/test_real_server.py tests/client/test_real.py tests/client/test_wheel.py \
 	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
 	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py \
 	tests/core/test_cron_reference.py tests/core/test_schedule_reference.py tests/core/test_words_laws.py \

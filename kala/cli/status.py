@@ -9,6 +9,7 @@ import click
 from kala.cli.connect import connected
 from kala.cli.exits import RESULT
 from kala.cli.sheet import print_sheet
+from kala.cli.upcoming import due_jobs
 from kala.cli.view import Column, View, listing
 from kala.core.figures import length, size
 
@@ -62,7 +63,7 @@ def _facts(kala: "Client") -> dict[str, Any]:
         "reasons": _reasons(kala),
         "failing": list(kala.jobs.list(state="failing", sort="-last", limit=_SHOWN)),
         "running": list(kala.runs.list(state="running", limit=_SHOWN)),
-        "upcoming": kala.upcoming(limit=_SHOWN, per_job=1).jobs,
+        "upcoming": due_jobs(kala, _SHOWN),
     }
 
 

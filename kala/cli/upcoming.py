@@ -11,7 +11,7 @@ from kala.cli.view import Column, View, listing, safe
 from kala.core.instants import rfc3339
 
 if TYPE_CHECKING:
-    from kala.client import Client, Slots
+    from kala.client import Client, Slots, UpcomingJob
 
 # The longest period that the API has.
 _FAR = timedelta(days=31)
@@ -38,8 +38,7 @@ def upcoming(view: View, job_or_schedule: str | None, *, limit: int, timezone: s
     """
     with connected() as kala:
         if job_or_schedule is None:
-            until = rfc3339(datetime.now(UTC) + _FAR)
-            found = kala.upcoming(limit=limit, per_job=1, until=until)
+            due = due_jobs(kala, limit)
             columns = (
                 Column("job", lambda job: job.name, can_be_cut=True),
                 Column("next", lambda job: job.slots[0]),
@@ -47,7 +46,7 @@ def upcoming(view: View, job_or_schedule: str | None, *, limit: int, timezone: s
                 Column("slots", lambda job: job.count, is_wide=True),
                 Column("id", lambda job: job.id, is_wide=True),
             )
-            view.with_columns(columns).print(found.jobs, lambda job: job.name)
+            view.with_columns(columns).print(due, lambda job: job.name)
             return
         slots = _slots(kala, job_or_schedule, limit, timezone)
     if view.is_table:
@@ -55,6 +54,11 @@ def upcoming(view: View, job_or_schedule: str | None, *, limit: int, timezone: s
         _print_changes(slots)
     dues = [Due(at, local) for at, local in zip(slots.slots, slots.local, strict=True)]
     view.print(dues, lambda due: due.local)
+
+
+def due_jobs(kala: "Client", limit: int) -> "tuple[UpcomingJob, ...]":
+    """Return the jobs that are due next."""
+    return kala.upcoming(limit=limit, per_job=1, until=rfc3339(datetime.now(UTC) + _FAR)).jobs
 
 
 def _slots(kala: "Client", text: str, limit: int, timezone: str | None) -> "Slots":

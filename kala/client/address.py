@@ -110,15 +110,19 @@ def _section(server: str | None, environ: Mapping[str, str]) -> Mapping[str, str
 
 
 def _toml(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # with sudo -u, HOME can be another user's
+        return {}
+    except UnicodeDecodeError:
+        raise Invalid(f"{file}: must be UTF-8") from None
     if sys.version_info >= (3, 11):
         import tomllib  # noqa: PLC0415  most users have no such file
     else:
         import tomli as tomllib  # noqa: PLC0415
 
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # with sudo -u, HOME can be another user's
-        return {}
+        return tomllib.loads(text)
     except ValueError as error:
         raise Invalid(f"{file}: invalid TOML: {error}") from None
 

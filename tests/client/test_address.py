@@ -99,6 +99,13 @@ def test_a_wrong_file_is_an_error(found, configure, text):
         found()
 
 
+def test_a_file_that_is_not_utf_8_is_an_error(found, configure, home):
+    configure("")
+    (home / ".config/kala/cli.toml").write_bytes(b"# \xe4")
+    with pytest.raises(Invalid, match=r"cli\.toml: must be UTF-8"):
+        found()
+
+
 def test_the_sockets_of_the_service_and_of_the_users_own_kala_come_before_the_port(found, listening):
     own = listening(".local/share/kala/kala.sock")
     assert found().url == own
