@@ -82,10 +82,17 @@ def test_the_first_job_runs_once_and_shows_its_stats(url):
 
 def test_the_python_client_creates_changes_and_starts_a_job_and_handles_an_error(url):
     next_run, retries, outcome, refused = run(sys.executable, EXAMPLES / "python_client.py", KALA_URL=url)
-    assert (next_run, retries) == ("next run: 2040-01-01T00:00:00Z", "retries: 3")
-    assert outcome.startswith("run succeeded after 0.")
+    assert (next_run, retries) == ("next run: 2040-01-01 00:00:00+00:00", "retries: 3")
+    assert re.fullmatch(r"run \d+ succeeded after 0\.\d s", outcome)
     assert refused.startswith("refused: schedule: must have five fields")
     assert "not 2: 'every hour'" in refused
+
+
+def test_a_job_lives_on_the_command_line(url):
+    path = f"{Path(sys.executable).parent}:{ENVIRON['PATH']}"
+    greeting, status, reason, listed, deleted = run("sh", EXAMPLES / "command_line.sh", KALA_URL=url, PATH=path)
+    assert (greeting, status, listed, deleted) == ("hello, world", "exit status 3", "greet  failing", "greet")
+    assert reason.endswith(" failed: exit status 1; it is not retried, as its job has no retries")
 
 
 def test_a_child_that_fails_is_retried_and_then_starts_its_on_failure_job(url):

@@ -40,10 +40,10 @@ def graph(view: View, job: str | None, *, depth: int | None, dot: bool) -> None:
             click.echo(kala.request("GET", path_of("graph") + query).body, nl=False)
             return
         found = kala.graph(job=around, depth=depth)
-    if not view.is_table:
-        view.print_data(found)
-        return
     names = {node["id"]: node["name"] for node in found["nodes"]}
+    if not view.is_table:
+        view.print_one(found, "\n".join(names.values()))
+        return
     edges = [Edge(names[edge["from"]], edge["kind"], names[edge["to"]]) for edge in found["edges"]]
     view.print(edges, lambda edge: edge.start)
     if found.get("has_more"):

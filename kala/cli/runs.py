@@ -1,6 +1,6 @@
 """`kala runs`: the history of runs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,6 +8,10 @@ from kala.cli.complete import RUN_STATES, choices, jobs
 from kala.cli.connect import connected, find_job
 from kala.cli.view import Column, Seconds, View, listing
 
+if TYPE_CHECKING:
+    from kala.client import Client
+
+_FAILED = ("failed", "timed_out", "lost")
 _CAUSES = ("schedule", "manual", "parent", "failure", "retry", "creation")
 _COLUMNS = (
     Column("id", lambda run: run.id),
@@ -33,34 +37,30 @@ _COLUMNS = (
 @click.option("--since", metavar="TIME", help="Only runs not before this time, such as -1h or 2030-01-01T08:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only runs not after this time.")
 @click.option("--longer-than", metavar="DURATION", help="Only runs that took longer than this, such as 10m or PT1H.")
-@click.option("--caused-by", metavar="RUN", type=int, help="Only runs that this run caused.")
+@click.option("--caused-by", "cause_run", metavar="RUN", type=int, help="Only runs that this run caused.")
 @click.option("--pool", help="Only runs in this pool.")
-@click.option("--search", metavar="TEXT", help="Only runs of jobs whose name contains this text.")
+@click.option("--search", "q", metavar="TEXT", help="Only runs of jobs whose name contains this text.")
 @click.option("--owner", help="Only runs of jobs of exactly this owner.")
 @click.option("--tag", multiple=True, help="Only runs of jobs with this tag.")
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, help="At most this many runs. [default: 20]")
 @listing(_COLUMNS)
-def runs(view: View, job: str | None, *, failed: bool, state: str | None, limit: int, **filters: Any) -> None:
+def runs(
+    view: View, job: str | None, *, failed: bool, state: str | None, tag: tuple[str, ...], limit: int, **filters: Any
+) -> None:
     """The newest come first. JOB is an id, the beginning of an id, or a unique name; a deleted job, its whole id.
 
     States are queued, running, succeeded, failed, timed_out, cancelled, lost and skipped; separate several with commas.
     """
     if failed and state:
         raise click.UsageError("--failed and --state exclude each other")
-    given = {
-        **filters,
-        "tag": filters["tag"] or None,
-        "q": filters.pop("search"),
-        "cause_run": filters.pop("caused_by"),
-        "state": ("failed", "timed_out", "lost") if failed else state,
-    }
-    given = {name: value for name, value in given.items() if name not in ("search", "caused_by")}
+    states = _FAILED if failed else state
     with connected() as kala:
-        found = kala.runs.list(job=job and _id_of(kala, job), limit=limit, **given)
+        job_id = _id_of(kala, job) if job else None
+        found = kala.runs.list(job=job_id, state=states, tag=tag or None, limit=limit, **filters)
         view.print(found, lambda run: run.id)
 
 
-def _id_of(kala: Any, job: str) -> str:
+def _id_of(kala: "Client", job: str) -> str:
     from kala.client import NotFound  # noqa: PLC0415
 
     try:
