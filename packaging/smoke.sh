@@ -57,7 +57,7 @@ gone() {
 
 expect "the version, alone" '^kala [0-9.]+$' "$("${clean[@]}" "${kala[@]}" --version)"
 expect "the version, for bug reports" '^kala [0-9.]+, .*Python 3' "$("${clean[@]}" "${kala[@]}" version)"
-for command in $("${clean[@]}" "${kala[@]}" --help | sed '1,/^Commands:/d' | grep -oE '^  [a-z]+'); do
+for command in $("${clean[@]}" "${kala[@]}" --help | sed '1,/^Look:/d' | grep -oE '^  [a-z]+'); do
     expect "the help of $command" "^Usage: kala $command" "$("${clean[@]}" "${kala[@]}" "$command" --help)"
 done
 expect "the settings" '^port += 8123 +# KALA_PORT' "$("${clean[@]}" KALA_PORT=8123 "${kala[@]}" config show)"
@@ -82,6 +82,12 @@ call --output /dev/null "$address/api/v1/job/" \
          "expected_response_codes": [403]}}'
 eventually ended 2
 expect "a remote job's run" '"state":"succeeded"' "$(call "$address/api/v1/run/2/")"
+client=("${clean[@]}" "${kala[@]}" --url "unix://$folder/data/kala.sock")
+# With what is imported when first used: YAML, and the width of characters.
+"${client[@]}" create 'näme 🙂' --command 'echo hello' --schedule manual >/dev/null
+expect "a run that is followed" '^hello$' "$("${client[@]}" start 'näme 🙂' --follow)"
+expect "a job as YAML" '^name: näme 🙂$' "$("${client[@]}" show 'näme 🙂' -o yaml)"
+expect "a table" '^näme 🙂  ok ' "$("${client[@]}" jobs)"
 page=$(call "$address/")
 expect "a page" '<title>.*Overview – Kala</title>' "$page"
 static=$address$(grep -oE '/static/[0-9a-f]+/' <<<"$page" | head -n 1)

@@ -48,6 +48,31 @@ def pragma(host, text: str) -> str:
     return host.box.run("python3", "-c", script, f"PRAGMA {text}").stdout.strip()
 
 
+def test_the_first_minute_of_a_new_user_who_is_root(host):
+    assert host.shell("kala status").startswith("kala     ready at unix:///run/kala/kala.sock\n")
+    host.shell("kala create hello --command 'echo hello' --schedule manual")
+    assert host.shell("kala start hello --follow") == "hello\n"
+    assert "state      succeeded\n" in host.shell("kala why hello")
+    assert host.shell("kala jobs --no-headers --columns name,state") == "hello  ok\n"
+    assert host.shell("kala next '30 2 * * 1-5'").startswith("At 02:30 on weekdays")
+    assert host.shell("kala delete hello --yes") == "hello\n"
+
+
+def test_only_root_and_kalas_user_can_use_the_socket(host):
+    assert host.shell("stat -c '%A %U' /run/kala/kala.sock") == "srw------- kala\n"
+    assert "ready at unix:///run/kala/kala.sock" in host.shell("setpriv --reuid=kala --clear-groups kala status")
+    assert "ready at http://127.0.0.1:8000" in host.shell("setpriv --reuid=nobody --clear-groups kala status")
+
+
+def test_with_the_socket_unit_commands_find_kala_after_a_restart(host):
+    host.shell("systemctl stop kala; systemctl enable --now kala.socket; systemctl start kala")
+    for _ in range(2):
+        assert "ready at unix:///run/kala/kala.sock" in host.shell("kala status")
+        host.shell("systemctl restart kala")
+    host.shell("systemctl stop kala")
+    assert "ready at unix:///run/kala/kala.sock" in host.shell("kala status")  # systemd starts it
+
+
 def add_drop_in(host, name: str) -> None:
     host.shell(
         "install -D -t /etc/systemd/system/kala.service.d /usr/share/doc/kala/examples/kala.service.d/"
