@@ -150,7 +150,7 @@ class Transport:
         """Return a connection that is still open; one that can be read has been closed by the server."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.sock and not select.select([connection.sock], (), (), 0)[0]:
+            if connection.sock and not _can_be_read(connection.sock):
                 return connection
             connection.close()
         return None
@@ -239,6 +239,12 @@ class _UnixConnection(HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def _can_be_read(sock: socket.socket) -> bool:
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def broken(url: str, error: Exception) -> ConnectionFailed:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import kala
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "kala/client").glob("*.py"))
 
@@ -27,6 +29,10 @@ def test_the_wheel_has_the_client_under_another_name_and_works_without_kala(tmp_
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "a []\n"
     assert (project / "kala_client/py.typed").exists()
+
+
+def test_the_package_has_the_version_of_kala():
+    assert f'\nversion = "{kala.__version__}"\n' in (ROOT / "clients/python/pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
