@@ -131,6 +131,18 @@ def test_a_follower_gets_all_and_the_state_of_the_run(kala, tell, gate):
         assert follower.wait(PATIENCE) == 3
 
 
+def test_a_follower_goes_on_after_a_restart_byte_for_byte(kala, tell):
+    lines = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
+    tell("create", "lines", "--command", lines, "--schedule", "manual")
+    command = [*kala.command, "start", "lines", "--follow"]
+    with subprocess.Popen(command, env=kala.environ, stdout=subprocess.PIPE, text=True) as follower:
+        received = follower.stdout.readline()
+        kala.restart()
+        received += follower.stdout.read()
+        assert follower.wait(PATIENCE) == 0
+    assert received == "".join(f"line {number}\n" for number in range(1, 301))
+
+
 def test_ctrl_c_ends_a_follower_without_a_word(kala, tell):
     tell("create", "long", "--command", "echo here; sleep 60", "--schedule", "manual")
     tell("start", "long")
