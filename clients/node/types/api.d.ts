@@ -29,6 +29,7 @@ export type BulkFilter = {
   tag?: string[] | null;
   disabled?: boolean | null;
   done?: boolean | null;
+  planned?: boolean | null;
   state?: JobState[] | null;
 };
 
@@ -67,6 +68,26 @@ export type ClockChange = {
   effect: string;
 };
 
+/** Jobs that are connected, and how many of them fail. */
+export type Component = {
+  /** The id of the job. */
+  id: string;
+  name: string;
+  /** How many jobs are connected. */
+  jobs: number;
+  /** How many of these jobs are in the state `failing`. */
+  failing: number;
+};
+
+/** Which jobs are connected, the largest components first. */
+export type Components = {
+  components: Component[];
+  /** How many components there are, also those that were left out. */
+  count: number;
+  /** How many jobs start no other job, and are started by none. */
+  alone: number;
+};
+
 /** The id of a new job. */
 export type Created = {
   /** The id of the job. */
@@ -83,6 +104,11 @@ export type DeletedJob = {
   /** The id of the job. */
   id: string;
   name: string;
+};
+
+/** The jobs that a deletion would delete, above all the job that the request named. */
+export type Deletion = {
+  jobs: DeletedJob[];
 };
 
 /** What is wrong with a request, and what to do. */
@@ -420,6 +446,10 @@ export type LastRun = {
   ended_at: string;
   /** Seconds. */
   duration: number;
+  /** How the run ended, in words; null if it was deleted. */
+  message?: string | null;
+  /** What the run printed last; null if that cannot be read. */
+  last_line?: string | null;
 };
 
 /** A job in a request. Names of fields are not case-sensitive, and null means that a field is not given. */
@@ -517,6 +547,14 @@ export type NewJob = {
   } | null;
   /** left and right delimiter, separated by a space; makes the command, or URL and body, a template */
   TemplateDelimiters?: string | null;
+};
+
+/** One of the newest runs of a job, whatever its state. */
+export type NewestRun = {
+  id: number;
+  state: State;
+  /** Seconds; `null` before the end of the run, and without a start. */
+  duration: number | null;
 };
 
 /** The run that ended first of all that are stored. `expires_at` is None if its age does not limit how long. */
@@ -641,6 +679,8 @@ export type Run = {
   output_cut: boolean | null;
   /** Why the run waits, or how it ended and what follows; only if asked for. */
   explain?: string;
+  /** Seconds; only if asked for. */
+  usual_duration?: number | null;
 };
 
 /** Whether memory_max, cpu_quota and tasks_max of jobs can be enforced and, if not, why. */
@@ -710,11 +750,14 @@ export type Stats = {
   Stats: Totals;
 };
 
-/** Sizes in bytes. Those of the outputs are a sum that is kept up to date, so no folder is walked through. */
+/** Sizes in bytes. Those of the outputs are a sum that is kept up to date, so no folder is walked through.
+
+`disk` is the size of the disk that has the data directory. */
 export type Storage = {
   database: number;
   outputs: number;
   free: number;
+  disk: number;
 };
 
 /** A page of summaries. */
@@ -745,10 +788,14 @@ export type Summary = {
   /** All states that the job is in. */
   state: JobState[];
   error_count: number;
+  /** When a run last succeeded. */
+  last_success: string | null;
   /** `null` before the end of the first run. */
   last_run: LastRun | null;
   /** How the latest runs ended, the newest first. */
   recent: State[];
+  /** The newest runs, the newest first; only if asked for. */
+  runs?: NewestRun[];
 };
 
 /** What `GET /api/v1/system/` returns. */
