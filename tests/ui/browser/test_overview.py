@@ -133,4 +133,4 @@ def test_the_system_page_follows_without_an_event(kala, browse):
     page = browse(kala, "/system")
     uptime = page.locator("dt:text-is('Uptime') + dd")
     before = uptime.text_content()
-    expect(uptime).not_to_have_text(before)
+    expect(uptime).not_to_have_text(before, timeout=20_000)

@@ -384,12 +384,12 @@ def test_a_person_cancels_retries_and_deletes_a_run(kala, browse, go):
     page.wait_for_url(re.compile(rf"/runs/(?!{run_id}$)\d+$"))
     await_text(page, "begun")
     page.get_by_role("button", name="Cancel run").click()
-    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Delete").wait_for()
     dialog.get_by_role("link", name="Keep").click()
     dialog.wait_for(state="hidden")
-    page.get_by_role("link", name="Delete").press("Enter")
+    page.get_by_role("button", name="Delete").first.press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     page.wait_for_url("**/runs")
     assert [run["id"] for run in kala.history()] == [run_id]
@@ -401,8 +401,8 @@ def test_without_scripts_the_output_is_there(kala, browse, go):
     assert not page.get_by_role("button", name="Follow").is_visible()
     page.get_by_role("button", name="Retry").click()
     # Without scripts a person reloads the page.
-    eventually(lambda: page.reload() and page.get_by_role("link", name="Delete").is_visible())
-    page.get_by_role("link", name="Delete").click()
+    eventually(lambda: page.reload() and page.get_by_role("button", name="Delete").first.is_visible())
+    page.get_by_role("button", name="Delete").first.click()
     page.get_by_role("button", name="Delete").click()
     assert page.get_by_role("heading", name="Runs").is_visible()
 

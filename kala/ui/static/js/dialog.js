@@ -1,4 +1,4 @@
-// Questions: links to pages that ask before something is done open as dialogs.
+// Questions: the pages that ask before something is done open as dialogs.
 const dialog = () => document.getElementById("dialog");
 
 export function isOpen() {
@@ -15,12 +15,12 @@ export function open(content, label) {
   element.showModal();
 }
 
-async function ask(link) {
-  const response = await fetch(link.href, { headers: { Accept: "text/html" } });
+async function ask(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const question = page.querySelector(".question");
   if (!question) {
-    location.assign(link.href);
+    location.assign(url);
     return;
   }
   question.querySelector("[data-cancel]")?.addEventListener("click", (event) => {
@@ -31,11 +31,11 @@ async function ask(link) {
 }
 
 export function setUp() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a[data-question]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.hasAttribute("data-question")) return;
     event.preventDefault();
     // Without an answer the page itself asks.
-    ask(link).catch(() => location.assign(link.href));
+    ask(form.action).catch(() => location.assign(form.action));
   });
 }
