@@ -181,6 +181,8 @@ class RunSearch:
             return found + self._newest_of(self._jobs(wanted), reached, left)
         if wanted.is_of_some_jobs:
             jobs = jobs if has_few_jobs else self._jobs(wanted, _MANY_JOBS)
+            if not jobs:
+                return found
             if len(jobs) == _MANY_JOBS:
                 return found + self._older(way.sources, _of_jobs(wanted, where), wanted, reached, left)
             where = where.also("[unindexed run.job_id] IN [job_ids ?]", id_list(jobs))
