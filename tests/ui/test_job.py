@@ -56,8 +56,9 @@ class TestTheHead:
         page = show(api, job_id)
         for action in ("start", "disable"):
             assert f'<form class="inline" method="post" action="/jobs/{job_id}/{action}">' in page
-        for path in (f"/jobs/{job_id}/edit", f"/jobs/new?copy={job_id}", f"/jobs/{job_id}/delete"):
+        for path in (f"/jobs/{job_id}/edit", f"/jobs/new?copy={job_id}"):
             assert f'href="{path}"' in page
+        assert f'<form class="inline" data-question action="/jobs/{job_id}/delete">' in page
 
 
 class TestWhen:
