@@ -1,10 +1,14 @@
 """What forms send: `application/x-www-form-urlencoded` (URL Standard, 5.1)."""
 
+import re
 from urllib.parse import parse_qs
 
 from kala.core.errors import Invalid
 
 _MOST_FIELDS = 20_000
+# A path and perhaps a query (RFC 3986, 3.3 and 3.4). Two slashes would begin with a host, and browsers take a backslash
+# for a slash.
+_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 
 
 class Form:
@@ -27,6 +31,6 @@ class Form:
 
     @property
     def back(self) -> str:
-        """The path of the page to return to, as the form's page gave it; empty for a path that is not Kala's own."""
+        """The path of the page to return to, as the form's page gave it; empty for what is not a path of Kala's own."""
         back = self.get("back")
-        return back if back.startswith("/") and not back.startswith("//") and "\\" not in back else ""
+        return back if _PATH.fullmatch(back) else ""

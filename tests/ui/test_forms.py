@@ -29,7 +29,16 @@ def test_a_form_leads_back_to_a_page(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "a"]
+    "path",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "a",
+        "/a%0D%0AX: 1",
+        "/%C3%A9",
+    ],
 )
 def test_a_form_leads_to_no_other_site(path):
     assert Form(b"back=" + path.encode()).back == ""
