@@ -48,6 +48,10 @@ class _Task(msgspec.Struct, frozen=True):
     failed: dict[str, str]
 
 
+# Here, as msgspec crashes the process if two threads meet a type for the first time.
+_TASK = msgspec.json.Decoder(_Task)
+
+
 class BulkRoutes:
     """The handler of `/api/v1/job/bulk/`."""
 
@@ -67,7 +71,7 @@ class BulkRoutes:
             return json(self._do(task, None))
         kept = kept or self._engine.call(keyed.begin(msgspec.json.encode(task)))
         if kept.is_in_progress:
-            result = self._do(msgspec.json.decode(kept.body, type=_Task), keyed)
+            result = self._do(_TASK.decode(kept.body), keyed)
             kept = self._engine.call(keyed.end(json(result)))
         return response_of(kept)
 

@@ -45,6 +45,10 @@ class _Cursor(msgspec.Struct, frozen=True, array_like=True):
     place: tuple[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str, ...]
 
 
+# Here, as msgspec crashes the process if two threads meet a type for the first time.
+_CURSOR = msgspec.json.Decoder(_Cursor)
+
+
 class JobLists:
     """The handler of `GET /api/v1/job/`."""
 
@@ -144,7 +148,7 @@ def job_filter(given: Mapping[str, Any]) -> JobFilter:
 
 def _place(given: str, sort: str, keys: int) -> tuple[int | str, ...]:
     try:
-        cursor = msgspec.json.decode(base64.urlsafe_b64decode(f"{given}=="), type=_Cursor)
+        cursor = _CURSOR.decode(base64.urlsafe_b64decode(f"{given}=="))
     except (msgspec.DecodeError, binascii.Error, ValueError):
         cursor = None
     if cursor is None or cursor.sort != sort or len(cursor.place) != keys + 1:

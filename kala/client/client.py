@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +20,8 @@ from .transport import Response, Transport, path_of, query_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_MAKING = Lock()
 
 
 class Client:
@@ -145,7 +149,18 @@ class Client:
         if type is None:
             return None
         try:
-            decoded = msgspec.json.decode(response.body, type=type)
+            decoded = _decoder(type).decode(response.body)
         except msgspec.MsgspecError as error:
             raise ServerError(f"{self.address.url} does not respond as Kala does: {error}") from error
         return (decoded, response.headers) if with_headers else decoded
+
+
+def _decoder(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002  as msgspec has it
+    """Return the decoder of a type. One thread makes it: msgspec crashes if two meet a type for the first time."""
+    with _MAKING:
+        return _made(type)
+
+
+@cache
+def _made(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002
+    return msgspec.json.Decoder(type)

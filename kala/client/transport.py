@@ -267,7 +267,7 @@ def _headers(response: HTTPResponse) -> dict[str, str]:
 def _error(response: HTTPResponse, content: bytes) -> KalaError:
     """Return the error that a response has. The body of one that is not Kala's is not shown."""
     try:
-        sentence = msgspec.json.decode(content, type=_Sentence).error
+        sentence = _SENTENCE.decode(content).error
     except msgspec.MsgspecError:
         sentence = f"the server responds {response.status} {response.reason}, and not as Kala does; check the URL"
         error: KalaError = ServerError(sentence)
@@ -283,3 +283,6 @@ def _error(response: HTTPResponse, content: bytes) -> KalaError:
 
 class _Sentence(msgspec.Struct):
     error: str
+
+
+_SENTENCE = msgspec.json.Decoder(_Sentence)

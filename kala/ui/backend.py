@@ -1,6 +1,6 @@
 """The API's routes, called in this process: pages show and do what the API does, by the same rules."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,14 +17,22 @@ class Backend:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = {route.operation_id: route for route in routes}
+        # Made at the start, by one thread: msgspec crashes the process if two threads meet a type for the first time.
+        self._decoders: dict[type, msgspec.json.Decoder[Any]] = {
+            kind: msgspec.json.Decoder(kind) for route in self._routes.values() for kind in _kinds(route)
+        }
 
     def read(self, kind: type[_T], operation: str, *path: str, **query: Any) -> _T:
-        """Return the JSON of a response as `kind`. A parameter that is None or empty is not given.
+        """Return the JSON of a response as `kind`, one that a route has in its table, or a type without structs.
+
+        A parameter that is None or empty is not given.
 
         Raises the KalaError that a client of the API would get as an error.
         """
         given = {name.removesuffix("_"): str(value) for name, value in query.items() if value not in (None, "")}
-        return msgspec.json.decode(_body(self._call(operation, path, given, b"", {})), type=kind)
+        body = _body(self._call(operation, path, given, b"", {}))
+        found: _T = self._decoders[kind].decode(body) if kind in self._decoders else msgspec.json.decode(body)
+        return found
 
     def do(
         self,
@@ -61,3 +69,11 @@ def _body(response: Response) -> bytes:
         return response.body
     assert not hasattr(response.body, "read"), "a stream"
     return b"".join(response.body)
+
+
+def _kinds(route: Route) -> Iterator[type[msgspec.Struct]]:
+    """Yield the structs that the route responds with."""
+    for answer in route.answers.values():
+        for kind in answer if isinstance(answer, tuple) else (answer,):
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                yield kind
