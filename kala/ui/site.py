@@ -5,6 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -40,7 +41,7 @@ _HEADERS = {
 
 
 class Site:
-    """Renders pages. Shared by all HTTP threads; nothing in it changes."""
+    """Renders pages. Shared by all HTTP threads; nothing in it changes but the compiled templates."""
 
     def __init__(self, backend: Backend, zone: Callable[[], tzinfo], base_path: str) -> None:
         """`zone` is the server's. `base_path` precedes the path of each link."""
@@ -48,12 +49,16 @@ class Site:
         self.assets = Assets()
         self._base_path = base_path
         self._zone = zone
+        self._compiling = Lock()
 
     def page(self, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **values: Any) -> Response:
         """Return a page. Each template gets `values`, and what base.html shows on every page."""
         now = datetime.now(UTC)
         common = {"now": now, "summary": self._summary(), "troubles": self._troubles(), "zone": self._zone()}
-        content = self._environment.get_template(template).render(common | values)
+        # One thread compiles a template, rather than each that wants its first page.
+        with self._compiling:
+            compiled = self._environment.get_template(template)
+        content = compiled.render(common | values)
         return Response(status, content.encode(), {**_HEADERS, **headers})
 
     def _summary(self) -> schema.Overview | None:
