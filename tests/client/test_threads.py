@@ -10,7 +10,8 @@ from kala.client import Client
 
 sys.setswitchinterval(1e-6)
 with Client(sys.argv[1], retries=0) as kala:
-    calls = [kala.summary, lambda: list(kala.jobs.list()), lambda: kala.jobs.get("a"), lambda: list(kala.runs.list())] * 8
+    calls = [kala.summary, lambda: list(kala.jobs.list()), lambda: list(kala.runs.list()), lambda: kala.jobs.get("a")]
+    calls *= 8
     begin = threading.Barrier(len(calls))
     failed = []
 
