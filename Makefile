@@ -41,13 +41,16 @@ test-crash: $(VENV)/dev crash-tools  ## Kala is killed again and again: make tes
 crash-tools:
 	@[ "$$(id -u)" != 0 ] || packaging/need.sh gcc libc6-dev e2fsprogs util-linux
 
-# What starts processes of Kala, waits for timeouts of HTTP connections, or compares by brute force.
+# What starts processes of Kala, waits for timeouts of HTTP connections, compares by brute force, or takes a second.
 SLOW := tests/attack tests/crash tests/packaging tests/system tests/ui/browser tests/test_examples.py tests/api/test_conformance.py \
 	tests/cli/test_real_server.py tests/client/test_real.py tests/client/test_wheel.py \
 	$(patsubst %,tests/server/test_%.py,body listener responses server streamer strict_request watcher) \
 	tests/service/test_daemon.py tests/service/test_loop.py tests/service/test_reload.py \
 	tests/core/test_cron_reference.py tests/core/test_schedule_reference.py tests/core/test_words_laws.py \
-	tests/store/test_indexes.py tests/api/test_bulk_repeated.py tests/api/test_kept_lists.py tests/api/test_listing_jobs.py
+	tests/store/test_indexes.py tests/api/test_bulk_repeated.py tests/api/test_kept_lists.py tests/api/test_listing_jobs.py \
+	tests/cli/test_main.py tests/client/test_contract.py tests/client/test_threads.py tests/core/test_plan_moves.py \
+	tests/store/test_backup.py tests/test_app.py \
+	$(patsubst %,tests/ui/test_%.py,api_page base_path job_form overview security)
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
 # In processes of their own, as the tests of runner mostly wait.
