@@ -25,8 +25,8 @@ def test_the_tests_pass_with_the_python_of_debian_13(tmp_path):
     enter += [f"--bind-ro={place}" for place in places]
     # nspawn passes more than a login: inheritable capabilities, and a notify socket of its own.
     enter += ["setpriv", "--inh-caps=-all", "--", "env", "--unset=NOTIFY_SOCKET"]
-    # Kills, power cuts and attacks take long, and do not depend on the Python version.
-    left_out = " ".join(f"--ignore=tests/{folder}" for folder in ("packaging", "crash", "attack"))
+    # Kills, power cuts, attacks and browsers take long, and do not depend on the Python version.
+    left_out = " ".join(f"--ignore=tests/{folder}" for folder in ("packaging", "crash", "attack", "ui/browser"))
     tests = f".venv/bin/python -m pytest -q --color=no {left_out}"
     script = f"git init --quiet . && make --silent .venv/dev && {tests} || exit 1"
     done = subprocess.run([*enter, "sh", "-c", script], capture_output=True, text=True, check=False)
