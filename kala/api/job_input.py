@@ -134,9 +134,11 @@ def _pair_merge(check: Callable[[dict[str, Any]], None], same: Callable[[str], s
     """Return a merge of headers or variables by name, where `same` normalizes names and `check` checks the result."""
 
     def merge(pairs: Pairs, changes: Patch) -> Pairs:
-        result = dict(pairs)
+        # First, so that a header can be removed and given again in other letters.
+        removed = {same(name) for name, value in changes.items() if value is None}
+        result = {name: value for name, value in pairs if same(name) not in removed}
         known = {same(name): name for name in result}
-        merged = _without_nulls(result | {known.get(same(name), name): value for name, value in changes.items()})
+        merged = result | {known.get(same(name), name): value for name, value in _without_nulls(changes).items()}
         check(merged)
         return tuple(merged.items())
 

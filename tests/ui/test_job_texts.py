@@ -116,3 +116,12 @@ def test_other_jobs_go_by_their_names():
 def test_a_value_that_no_form_can_show_is_refused():
     with pytest.raises(Invalid, match="tags: must be a list"):
         texts_of(START | {"tags": "db"})
+
+
+def test_a_header_can_be_written_in_other_letters():
+    before, after = ({"headers": {name: ["a"]}, "url": "http://example.org"} for name in ("X-Key", "x-key"))
+    spec = job_input.parse({"name": "a", "type": 1, "remote_properties": before})
+    patch = {"remote_properties": change(before, after)}
+    assert json_of(job_input.revise(spec, job_input.parse_patch(patch)))["remote_properties"]["headers"] == {
+        "x-key": ["a"]
+    }
