@@ -3,7 +3,7 @@
  */
 import { pathOf, queryOf } from "./transport.js";
 
-/** @import { BulkAction, BulkFilter, BulkResult, DeletedJob, Job, JobChange, JobState, NewJob, Summary } from "../types/api.js" */
+/** @import { BulkAction, BulkFilter, BulkResult, CheckedJob, DeletedJob, Job, JobChange, JobState, NewJob, Summary } from "../types/api.js" */
 /** @import { Caller } from "./caller.js" */
 /** @import { Run, Runs } from "./runs.js" */
 
@@ -32,6 +32,16 @@ export class Jobs {
    */
   async create(fields, { signal } = {}) {
     return (await this.caller.call("POST", pathOf("job"), { body: fields, hasKey: true, signal })).value;
+  }
+
+  /**
+   * Check a job without creating it. Throws the error that its creation would throw.
+   * @param {NewJob} fields
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<CheckedJob>}
+   */
+  async check(fields, { signal } = {}) {
+    return (await this.caller.call("POST", pathOf("job", "check"), { body: fields, signal })).value;
   }
 
   /**
@@ -99,6 +109,16 @@ export class Jobs {
   async delete(job, { ifMatch, signal } = {}) {
     const path = pathOf("job", job) + queryOf({ return: "deleted" });
     return (await this.caller.call("DELETE", path, { headers: condition(ifMatch), signal })).value.deleted;
+  }
+
+  /**
+   * Return the jobs that `delete` would delete, above all the job itself.
+   * @param {string} job
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<DeletedJob[]>}
+   */
+  async deletion(job, { signal } = {}) {
+    return (await this.caller.call("GET", pathOf("job", job, "deletion"), { signal })).value.jobs;
   }
 
   /**

@@ -72,7 +72,7 @@ async function carriedOut(kala, [name, positional, options], take) {
   const { if_match: ifMatch, ...rest } = options;
   const given = Object.keys(options).length ? [rest] : [];
   // In JavaScript, fields of a job and options are two arguments.
-  if (/^jobs\.(create|change|replace)$/.test(name)) given.push({ ifMatch });
+  if (/^jobs\.(create|check|change|replace)$/.test(name)) given.push({ ifMatch });
   const found = await name.split(".").reduce(([owner], part) => [owner[part].bind?.(owner) ?? owner[part]], [kala])[0](
     ...positional, ...given,
   );

@@ -22,6 +22,15 @@ export class Jobs {
         id: string;
     }>;
     /**
+     * Check a job without creating it. Throws the error that its creation would throw.
+     * @param {NewJob} fields
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<CheckedJob>}
+     */
+    check(fields: NewJob, { signal }?: {
+        signal?: AbortSignal;
+    }): Promise<CheckedJob>;
+    /**
      * Read a job.
      * @param {string} job
      * @param {{ signal?: AbortSignal }} [options]
@@ -69,6 +78,15 @@ export class Jobs {
      * @returns {Promise<DeletedJob[]>}
      */
     delete(job: string, { ifMatch, signal }?: Conditions): Promise<DeletedJob[]>;
+    /**
+     * Return the jobs that `delete` would delete, above all the job itself.
+     * @param {string} job
+     * @param {{ signal?: AbortSignal }} [options]
+     * @returns {Promise<DeletedJob[]>}
+     */
+    deletion(job: string, { signal }?: {
+        signal?: AbortSignal;
+    }): Promise<DeletedJob[]>;
     /**
      * Run a job now, and return the run, which may be queued.
      * @param {string} job
@@ -142,6 +160,7 @@ export type JobQuery = {
 import type { Caller } from "./caller.js";
 import type { Runs } from "./runs.js";
 import type { NewJob } from "../types/api.js";
+import type { CheckedJob } from "../types/api.js";
 import type { Summary } from "../types/api.js";
 import type { JobChange } from "../types/api.js";
 import type { DeletedJob } from "../types/api.js";
