@@ -14,12 +14,11 @@ from kala.api import schema
 from kala.api.graph_schema import Graph, GraphNode
 from kala.api.http import Request, Response
 from kala.api.job_fields import HTTP_CALL, JOB, REMOTE
-from kala.api.kinds import as_json
 from kala.core.errors import Conflict, KalaError, NotFound
-from kala.core.fields import Field, Object
 from kala.core.run import State
 from kala.ui import sentences, svg
 from kala.ui.forms import Form
+from kala.ui.job_texts import tidied, without_defaults
 from kala.ui.site import Site, see_other
 
 # How many runs the chart shows, and for how many it has room at least.
@@ -73,7 +72,7 @@ class JobPage:
         held = self._held(job["id"])
         failed, ended = svg.failed_of(bars)
         before, after = self._relatives(job["id"])
-        definition = _definition(job)
+        definition = without_defaults(tidied(job), is_new=True)
         address = f"{self._site.address(request)}/api/v1/job/"
         return self._site.page(
             "job.html",
@@ -94,7 +93,7 @@ class JobPage:
             before=before,
             after=after,
             is_http=job["type"] == HTTP_CALL,
-            settings=_settings(job),
+            settings=_settings(definition),
             definition=json.dumps(definition, indent=2, ensure_ascii=False),
             curl=f"curl {shlex.quote(address)} -d {shlex.quote(json.dumps(definition, ensure_ascii=False))}",
         )
@@ -179,30 +178,8 @@ class JobPage:
         return see_other("/jobs")
 
 
-def _definition(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request needs to create such a job: the fields that differ from their defaults."""
-    found = _given(job, JOB)
-    remote = _given(found.pop("remote_properties"), REMOTE)
-    found.pop("resume_at_next_scheduled_time", None)  # it says the same as `missed`
-    if job["type"] == HTTP_CALL:
-        del found["command"]
-        found["remote_properties"] = remote
-    return found
-
-
-def _given(values: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
-    return {name: values[name] for name, field in fields.items() if values[name] != _default(field)}
-
-
-def _default(field: Field) -> Any:
-    if isinstance(field.kind, Object) or field.default is msgspec.NODEFAULT:
-        return msgspec.NODEFAULT
-    return as_json(field.kind, msgspec.to_builtins(field.default))
-
-
-def _settings(job: Mapping[str, Any]) -> list[_Setting]:
-    """Return the fields that differ from their defaults and that the page does not show elsewhere."""
-    definition = _definition(job)
+def _settings(definition: Mapping[str, Any]) -> list[_Setting]:
+    """Return the fields of a definition that the page does not show elsewhere."""
     given = [(JOB[name], value) for name, value in definition.items() if name in JOB]
     given += [(REMOTE[name], value) for name, value in definition.get("remote_properties", {}).items()]
     return [
