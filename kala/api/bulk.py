@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from kala.api import fields
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json
 from kala.api.idempotency import Keyed, response_of
+from kala.api.job_lists import job_filter
 from kala.api.names import by_name
 from kala.api.schema import Bulk, BulkAction, BulkFailure, BulkFilter, BulkResult
 from kala.core.errors import Busy, Conflict, Invalid, KalaError, NotFound
@@ -22,7 +23,6 @@ from kala.core.summary import JobState
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRuns, Change, DeleteJob, StartJob, UpdateJob
 from kala.store.answers import Answer
-from kala.store.job_filter import JobFilter
 from kala.store.store import Session, Store
 
 # So many jobs are sent to the engine at a time. Other requests come between them, and the engine writes what it can of
@@ -184,7 +184,7 @@ def _task(session: Session, wanted: Bulk) -> _Task:
 def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, str]]:
     """Return the ids of the jobs that are meant, and the errors of those that do not exist."""
     if wanted.filter is not None:
-        job_ids = session.summaries.ids(_as_filter(wanted.filter), BULK + 1)
+        job_ids = session.summaries.ids(job_filter(asdict(wanted.filter)), BULK + 1)
         if len(job_ids) > BULK:
             raise Conflict(f"filter: more than {BULK:,} jobs match, which is the limit; use a narrower filter")
         return job_ids, {}
@@ -202,15 +202,3 @@ def _selected(session: Session, wanted: Bulk) -> tuple[list[str], dict[str, str]
 
 def _sentence(error: KalaError) -> str:
     return presentable(str(error))
-
-
-def _as_filter(given: BulkFilter) -> JobFilter:
-    return JobFilter(
-        q=given.q or "",
-        owner=given.owner,
-        tags=tuple(given.tag or ()),
-        disabled=given.disabled,
-        done=given.done,
-        planned=given.planned,
-        states=frozenset(given.state or ()),
-    )

@@ -132,17 +132,17 @@ class JobLists:
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:
-    """Return the filter that the values of these parameters mean."""
+    """Return the filter that the values of these parameters mean. A bulk request has no `limit` and `ids` there."""
     return JobFilter(
-        limit=given["limit"],
+        limit=given.get("limit"),
         q=given["q"] or "",
-        ids=given["ids"],
+        ids=given.get("ids"),
         owner=given["owner"],
         disabled=given["disabled"],
         done=given["done"],
         planned=given["planned"],
-        tags=given["tag"],
-        states=given["state"],
+        tags=tuple(given["tag"] or ()),
+        states=frozenset(given["state"] or ()),
     )
 
 
