@@ -30,7 +30,14 @@ class Backend:
         Raises the KalaError that a client of the API would get as an error.
         """
         given = {name.removesuffix("_"): str(value) for name, value in query.items() if value not in (None, "")}
-        body = _body(self._call(operation, path, given, b"", {}))
+        return self._decoded(kind, self._call(operation, path, given, b"", {}))
+
+    def ask(self, kind: type[_T], operation: str, body: Any) -> _T:
+        """Return the JSON of the response to a body, as `read` does; nothing is changed by it."""
+        return self._decoded(kind, self._call(operation, (), {}, msgspec.json.encode(body), {}))
+
+    def _decoded(self, kind: type[_T], response: Response) -> _T:
+        body = _body(response)
         found: _T = self._decoders[kind].decode(body) if kind in self._decoders else msgspec.json.decode(body)
         return found
 

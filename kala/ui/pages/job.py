@@ -8,8 +8,6 @@ from statistics import median
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import msgspec
-
 from kala.api import schema
 from kala.api.graph_schema import Graph, GraphNode
 from kala.api.http import Request, Response
@@ -129,7 +127,7 @@ class JobPage:
             return []
         wanted = {name: job[name] for name in ("schedule", "timezone", "jitter", "name")} | {"count": _SLOTS}
         try:
-            found = msgspec.convert(self._backend.do("previewSchedule", body=wanted), schema.Slots)
+            found = self._backend.ask(schema.Slots, "previewSchedule", wanted)
             slots = list(map(_Slot, found.slots, found.local))
         except KalaError:  # the last slot has passed since the job was read
             slots = []

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import msgspec
-
 from kala.api import kinds, schema, system_schema
 from kala.api.http import Request, Response
 from kala.api.job_fields import JOB
@@ -85,8 +83,7 @@ class PreviewPage:
             needs_all = job.get("parents_mode") == "all"
             return Preview(describe_job("", UTC, parents=len(parents), needs_all_parents=needs_all))
         given = {name: job[name] for name in _OF_SCHEDULE if job.get(name)}
-        answer = self._site.backend.do("previewSchedule", body=given | {"count": _MOST_SLOTS})
-        found = msgspec.convert(answer, schema.Slots)
+        found = self._site.backend.ask(schema.Slots, "previewSchedule", given | {"count": _MOST_SLOTS})
         return Preview(
             sentence=found.sentence,
             zone=found.timezone,

@@ -30,15 +30,16 @@ class SettingsPage:
         self._site = site
 
     def show(self, request: Request) -> Response:
-        settings = self._site.backend.read(Settings, "getConfig").settings
+        settings = list(map(_row, self._site.backend.read(Settings, "getConfig").settings))
         only_changed = request.query.get("changed") == "true"
-        rows = [row for row in map(_row, settings) if row.is_changed or not only_changed]
+        changed = [row for row in settings if row.is_changed]
+        rows = changed if only_changed else settings
         return self._site.page(
             "settings.html",
             rows=rows,
             only_changed=only_changed,
             total=len(settings),
-            changed=sum(_row(setting).is_changed for setting in settings),
+            changed=len(changed),
             file="".join(f"{row.setting.key} = {row.value}\n" for row in rows),
         )
 
