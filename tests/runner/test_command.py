@@ -317,8 +317,9 @@ class TestAChildProcess:
         assert outcome.ended_at - before < timedelta(seconds=0.45)
 
     def test_that_left_the_group_may_still_print_briefly(self, run):
-        late = "setsid sh -c 'echo 1 > there; sleep 0.05; echo late' & until [ -s there ]; do :; done; echo early"
-        assert run(late)[1] == "early\nlate\n"
+        late = "setsid sh -c 'echo 1 > there; until [ -s said ]; do :; done; sleep 0.05; echo late'"
+        early = "until [ -s there ]; do :; done; echo early; echo 1 > said"
+        assert run(f"{late} & {early}")[1] == "early\nlate\n"
 
     def test_leaves_bytes_in_the_pipe_that_are_kept(self, run):
         _, printed = run("head -c 60000 /dev/zero | tr '\\0' x")
