@@ -26,6 +26,7 @@ from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.upcoming import UpcomingRoutes
 from kala.config import DEFAULT_ORIGINS, Config, Loaded
+from kala.core.caller import Caller, Role
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
 from kala.engine.boot import boot_id
@@ -41,9 +42,9 @@ from kala.server.listener import SocketFile, listen
 from kala.server.server import Server
 from kala.server.streamer import Streamer
 from kala.store.store import Store
-from kala.ui.backend import Backend
+from kala.ui.backend import Calls
 from kala.ui.routes import pages
-from kala.ui.site import Site
+from kala.ui.site import Renderer
 from kala.zone import ServerZone
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
@@ -53,6 +54,7 @@ _REQUEST_SECONDS = 5.0
 # How long the end of a run may take to be recorded after its processes are killed.
 _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
+_ANYONE = Caller("anyone", Role.ADMIN, may_run_as=True)
 _STOPPED = "cancelled because Kala was stopped"
 
 logger = logging.getLogger("kala.app")
@@ -119,11 +121,12 @@ class App:
             routes = bind(
                 ROUTES, self._lists, bulk, overview, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES)
             )
-            site = Site(Backend(routes), lambda: self._zone.current, config.base_path)
+            renderer = Renderer(Calls(routes), lambda: self._zone.current, config.base_path)
             wsgi = application(
-                Table([*routes, *pages(site)]),
+                Table([*routes, *pages(renderer)]),
+                lambda _environ, _headers: _ANYONE,
                 lambda: self.config.allowed_hosts,
-                error_page=site.error_page,
+                error_page=renderer.error_page,
                 base_path=config.base_path,
             )
             # After the store, which only one Kala can open: the file is not that of another one.

@@ -20,6 +20,7 @@ from kala.api.http import Request
 from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
+from kala.core.caller import KALA
 from kala.core.job import Command, Spec
 from kala.engine.messages import CreateJob, Drain
 from kala.heartbeat import Heartbeat
@@ -117,7 +118,7 @@ class Api:
     def request(operation_id: str, **query: str) -> Request:
         """Return a request as the handler of a route sees it."""
         [route] = [route for route in ROUTES if route.operation_id == operation_id]
-        return Request(path={}, query=route.parse_query(query), body=b"")
+        return Request(path={}, query=route.parse_query(query), body=b"", caller=KALA)
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.ask("GET", f"/api/v1/job/{job_id}/").json["job"]

@@ -10,9 +10,10 @@ from urllib.parse import parse_qsl
 import cherrypy
 
 from kala.api import guard
-from kala.api.http import Headers, Request, Response, error_response
+from kala.api.http import Failure, Headers, Request, Response, error_response
 from kala.api.route import Route, Table
-from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated
+from kala.core.caller import NOBODY, Caller
+from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated, Unauthorized
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.source import Parts, Source
 from kala.server.strict_request import STREAM
@@ -25,6 +26,7 @@ logger = logging.getLogger("kala.api")
 _STATUS: dict[type[KalaError], int] = {
     KalaError: 500,
     Invalid: 400,
+    Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
@@ -34,15 +36,17 @@ _STATUS: dict[type[KalaError], int] = {
 }
 # The machine is at fault, not Kala: no file descriptor, process, memory or disk space left, or a broken disk.
 _RESOURCE_ERRNOS = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
-_HEADERS: dict[int, dict[str, str]] = {503: {"Retry-After": "1"}}
+# Not Basic, for which browsers show a window of their own.
+_HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 # A reverse proxy must not buffer a response that is sent as events happen; nginx obeys this header.
 _LIVE_HEADERS = {"X-Accel-Buffering": "no"}
 # Responses with these statuses have neither a body nor its length.
 _WITHOUT_BODY = (204, 304)
 _LINES = {int(status): f"{status} {status.phrase}" for status in HTTPStatus}
 _API = "/api/v1/"
-ErrorPage = Callable[[int, str, Mapping[str, str]], Response]
-"""Returns the page for an error: its status, its sentence, and headers of the response."""
+ErrorPage = Callable[[Failure], Response]
+Identify = Callable[["WSGIEnvironment", Headers], Caller]
+"""Returns who makes a request. Raises KalaError for one with wrong credentials."""
 
 
 class Reply(NamedTuple):
@@ -80,10 +84,16 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
     request_class = _Request
 
     def __init__(
-        self, table: Table, allowed_hosts: Callable[[], Iterable[str]], error_page: ErrorPage, base_path: str
+        self,
+        table: Table,
+        identify: Identify,
+        allowed_hosts: Callable[[], Iterable[str]],
+        error_page: ErrorPage,
+        base_path: str,
     ) -> None:
         super().__init__(None, "")
         self._table = table
+        self._identify = identify
         self._allowed_hosts = allowed_hosts
         self._error_page = error_page
         self._base_path = base_path
@@ -116,18 +126,22 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         route, given, allowed = self._table.find(path, "GET" if method == "HEAD" else method)
         is_page = route.is_page if route else _accepts_page(path, method, headers)
         respond_to_error: ErrorPage = self._error_page if is_page else error_response
+        caller = NOBODY
         try:
             if route is None or not route.any_host:
                 # A link opens a page, and does nothing else: a form of another site is refused.
                 is_link = route is not None and route.is_page and method in ("GET", "HEAD")
                 guard.check(headers, self._allowed_hosts(), is_link=is_link)
+                caller = self._identify(environ, headers)
             if route is None:
-                response = _no_route(path, method, allowed, respond_to_error)
+                response = respond_to_error(_no_route(path, method, allowed, caller))
             else:
-                response = _response(route, given, environ, query_string, headers)
+                route.check_caller(caller)
+                response = _response(route, given, environ, query_string, caller)
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
-            return _send(_response_to(error, respond_to_error), environ, self._base_path)
+            target = f"{path}?{query_string}" if is_page and method in ("GET", "HEAD") else ""
+            return _send(respond_to_error(_failure(error, caller, target)), environ, self._base_path)
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""
@@ -135,7 +149,11 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
 
 
 def _response(
-    route: Route, given: Mapping[str, str], environ: "WSGIEnvironment", query_string: str, headers: Mapping[str, str]
+    route: Route,
+    given: Mapping[str, str],
+    environ: "WSGIEnvironment",
+    query_string: str,
+    caller: Caller,
 ) -> Response:
     parameters: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -146,20 +164,24 @@ def _response(
         parameters, values = route.parse_path(given), route.parse_query(query)
     body = read_body(environ)
     route.check_body(body)
-    return route.handler(Request(parameters, values, body, headers))
+    return route.handler(
+        Request(parameters, values, body, Headers(environ), caller, environ["wsgi.url_scheme"] == "https")
+    )
 
 
 def application(
     table: Table,
+    identify: Identify,
     allowed_hosts: Callable[[], Iterable[str]],
     error_page: ErrorPage = error_response,
     base_path: str = "",
 ) -> cherrypy.Application:
     """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it.
 
-    `error_page` makes the response to a person whose request fails. `base_path` is where a reverse proxy offers Kala.
+    `identify` tells who makes a request. `error_page` makes the response to a person whose request fails. `base_path`
+    is where a reverse proxy offers Kala.
     """
-    return _Application(table, allowed_hosts, error_page, base_path)
+    return _Application(table, identify, allowed_hosts, error_page, base_path)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -192,12 +214,12 @@ def _accepts_page(path: str, method: str, headers: Mapping[str, str]) -> bool:
     return method in ("GET", "HEAD") and not path.startswith(_API) and "text/html" in headers.get("Accept", "")
 
 
-def _no_route(path: str, method: str, allowed: list[str], respond: ErrorPage) -> Response:
+def _no_route(path: str, method: str, allowed: list[str], caller: Caller) -> Failure:
     path, method = path[:100], method[:20]
     if not allowed:
-        return respond(404, f"nothing found at {path!r}; the API is under /api/v1/", {})
+        return Failure(404, f"nothing found at {path!r}; the API is under /api/v1/", {}, caller)
     sentence = f"{method} is not allowed at {path!r}; use {' or '.join(allowed)}"
-    return respond(405, sentence, {"Allow": ", ".join(allowed)})
+    return Failure(405, sentence, {"Allow": ", ".join(allowed)}, caller)
 
 
 def _send(response: Response, environ: "WSGIEnvironment", base_path: str) -> Reply:
@@ -220,15 +242,15 @@ def _send(response: Response, environ: "WSGIEnvironment", base_path: str) -> Rep
     return Reply(_LINES[response.status], headers, b"")
 
 
-def _response_to(error: Exception, respond: ErrorPage) -> Response:
-    """Return the response to a request that failed. An error that is not meant for the caller is a bug of ours."""
+def _failure(error: Exception, caller: Caller, target: str) -> Failure:
+    """Return what is told about a request that failed. An error that is not meant for the caller is a bug of ours."""
     if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
         status = status_of(error)
-        return respond(status, str(error), _HEADERS.get(status, {}))
+        return Failure(status, str(error), _HEADERS.get(status, {}), caller, target)
     logger.error("a request failed with an internal error", exc_info=error)
-    return respond(500, "internal error; see Kala's log", {})
+    return Failure(500, "internal error; see Kala's log", {}, caller, target)
 
 
 def status_of(error: KalaError) -> int:

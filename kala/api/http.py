@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kala.api.schema import Error
+from kala.core.caller import NOBODY, Caller
 from kala.core.foreign import presentable
 from kala.server.source import Source
 
@@ -49,7 +50,9 @@ def _is_header(key: str) -> bool:
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request: the values of the parameters in its path and its query, the whole body, and the headers.
+    """A request: the values of the parameters in its path and its query, the whole body, the headers, and who makes it.
+
+    `is_tls` tells whether the connection to Kala itself is encrypted.
 
     Each parameter that the route declares for the query has a value: its default if it is not given.
     """
@@ -58,6 +61,8 @@ class Request(msgspec.Struct, frozen=True):
     query: Mapping[str, Any]
     body: bytes
     headers: Mapping[str, str] = {}
+    caller: Caller = NOBODY
+    is_tls: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -72,9 +77,22 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Resp
     return Response(status, msgspec.json.encode(value), headers)
 
 
-def error_response(status: int, sentence: str, headers: Mapping[str, str] = {}) -> Response:
-    """Return an error response. The sentence may quote the request or the system, so it is made presentable."""
-    return Response(status, msgspec.json.encode(Error(presentable(sentence))), headers)
+class Failure(msgspec.Struct, frozen=True):
+    """Why a request has failed, and for whom. The sentence may quote the request or the system.
+
+    `target` is the path and the query of a page that was asked for, and empty for any other request.
+    """
+
+    status: int
+    sentence: str
+    headers: Mapping[str, str] = {}
+    caller: Caller = NOBODY
+    target: str = ""
+
+
+def error_response(failure: Failure) -> Response:
+    """Return an error response in JSON. The sentence is made presentable."""
+    return Response(failure.status, msgspec.json.encode(Error(presentable(failure.sentence))), failure.headers)
 
 
 def no_content() -> Response:

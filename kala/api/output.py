@@ -9,7 +9,7 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from kala.api.http import Response, error_response
+from kala.api.http import Failure, Response, error_response
 from kala.core.errors import Busy
 from kala.core.outputs import Cut, find_cut, last_line, offset_at, stretch_from
 from kala.core.run import MOVES, Run, State
@@ -291,7 +291,7 @@ def offset_header(first: int) -> dict[str, str]:
 
 def _after_the_end(offset: int, printed: int) -> Response:
     sentence = f"from: {offset} is after the end of the output, which is {printed} bytes long"
-    return error_response(416, sentence, offset_header(printed))
+    return error_response(Failure(416, sentence, offset_header(printed)))
 
 
 def _read_at(file: IO[bytes], position: int, size: int) -> bytes:
@@ -328,7 +328,7 @@ def part_of(file: IO[bytes], wanted: str) -> Response:
     if first >= size:
         file.close()
         sentence = f"Range: {wanted[:80]!r} starts after the end of the output, which is {size} bytes long"
-        return error_response(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"})
+        return error_response(Failure(416, sentence, _RANGES | {"Content-Range": f"bytes */{size}"}))
     return _bytes(206, file, first, last + 1, _RANGES | {"Content-Range": f"bytes {first}-{last}/{size}"})
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
 from functools import cached_property
 from types import MethodType
 from typing import Any
@@ -13,20 +12,11 @@ from msgspec.structs import replace
 from kala.api import parameters
 from kala.api.http import Response
 from kala.api.parameters import Parameter
-from kala.core.errors import Invalid
+from kala.core.caller import Caller, Role
+from kala.core.errors import Forbidden, Invalid, Unauthorized
 
 # The bodies that clients send when they have nothing to send.
 _EMPTY_BODIES = (b"", b"{}", b"null")
-
-
-class Role(StrEnum):
-    """Who may call a route: everyone with this role or one after it. Nothing enforces it yet, as there is no login."""
-
-    ANYONE = "anyone"  # without a login
-    VIEWER = "viewer"  # reads
-    OPERATOR = "operator"  # starts, cancels, retries, enables and disables
-    EDITOR = "editor"  # creates, changes and deletes jobs
-    ADMIN = "admin"
 
 
 class Media(msgspec.Struct, frozen=True):
@@ -42,6 +32,8 @@ EVENTS = Media("text/event-stream")
 
 class Route(msgspec.Struct, frozen=True, dict=True):
     """A route. Its path is a template such as `/api/v1/job/{id}/`, which also matches without the last slash.
+
+    `role` is the lowest one that a caller needs.
 
     `any_host` is for a route that changes nothing and tells nothing about jobs: the checks of who calls are left out.
     `handler` is a function, or a method of a class whose object `bind` gets. `body` is the type of the JSON in the
@@ -88,10 +80,23 @@ class Route(msgspec.Struct, frozen=True, dict=True):
         """Return the value of each parameter in the query, and the default of one that is not given."""
         return parameters.parse(self.in_query, self._defaults, given) if given else self._defaults
 
+    def check_caller(self, caller: Caller) -> None:
+        """Raise Unauthorized or Forbidden for a caller who may not call this route."""
+        check_role(caller, self.role)
+
     def check_body(self, body: bytes) -> None:
         """Raise Invalid for a body that would have no effect."""
         if self.body is None and body.strip() not in _EMPTY_BODIES:
             raise Invalid("body: not accepted by this request; remove it")
+
+
+def check_role(caller: Caller, role: Role) -> None:
+    """Raise Unauthorized or Forbidden for a caller who does not have a role."""
+    if caller.may(role):
+        return
+    if not caller.actor:
+        raise Unauthorized("not logged in: send a token, as in Authorization: Bearer TOKEN, or log in")
+    raise Forbidden(f"not allowed: this needs the role {role}, and {caller.actor} has the role {caller.role}")
 
 
 class Table:

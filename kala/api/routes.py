@@ -27,12 +27,13 @@ from kala.api.parameters import (
     Time,
     Whole,
 )
-from kala.api.route import BYTES, DOT, EVENTS, Role, Route
+from kala.api.route import BYTES, DOT, EVENTS, Route
 from kala.api.runs import RunRoutes
 from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.system_schema import Health, Settings, System, Upcoming
 from kala.api.upcoming import UpcomingRoutes
+from kala.core.caller import Role
 from kala.core.run import Cause, State
 from kala.core.summary import RECENT, JobState
 

@@ -27,6 +27,10 @@ class Forbidden(KalaError):
     """The client is not allowed to make the request."""
 
 
+class Unauthorized(KalaError):
+    """It is not known who makes the request."""
+
+
 class Busy(KalaError):
     """Kala cannot do this at the moment; the same request may succeed later.
 

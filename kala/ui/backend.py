@@ -7,20 +7,33 @@ import msgspec
 
 from kala.api.http import Request, Response
 from kala.api.route import Route
+from kala.core.caller import Caller
 from kala.core.errors import KalaError
 
 _T = TypeVar("_T")
 
 
-class Backend:
-    """Calls routes by their operation ids, as a client of the API would by HTTP."""
+class Calls:
+    """The routes by their operation ids, and decoders of their responses. Shared by all requests."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = {route.operation_id: route for route in routes}
+        self.routes = {route.operation_id: route for route in routes}
         # Made at the start, by one thread: msgspec crashes the process if two threads meet a type for the first time.
-        self._decoders: dict[type, msgspec.json.Decoder[Any]] = {
-            kind: msgspec.json.Decoder(kind) for route in self._routes.values() for kind in _kinds(route)
+        self.decoders: dict[type, msgspec.json.Decoder[Any]] = {
+            kind: msgspec.json.Decoder(kind) for route in self.routes.values() for kind in _kinds(route)
         }
+
+
+class Backend:
+    """Calls routes for a caller, as a client of the API would by HTTP."""
+
+    def __init__(self, calls: Calls, caller: Caller) -> None:
+        self._routes, self._decoders = calls.routes, calls.decoders
+        self._caller = caller
+
+    def allows(self, operation: str) -> bool:
+        """Whether the caller has the role that a route needs."""
+        return self._caller.may(self._routes[operation].role)
 
     def read(self, kind: type[_T], operation: str, *path: str, **query: Any) -> _T:
         """Return the JSON of a response as `kind`, one that a route has in its table, or a type without structs.
@@ -64,8 +77,9 @@ class Backend:
         self, operation: str, path: Iterable[str], query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
     ) -> Response:
         route = self._routes[operation]
+        route.check_caller(self._caller)
         values = route.parse_path(dict(zip(route.in_path, path, strict=True)))
-        response = route.handler(Request(values, route.parse_query(query), body, headers))
+        response = route.handler(Request(values, route.parse_query(query), body, headers, self._caller))
         if response.status >= 400 and response.status not in route.answers:
             raise KalaError(msgspec.json.decode(_body(response))["error"])
         return response

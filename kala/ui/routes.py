@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from kala.api.http import Request, Response
-from kala.api.route import Role, Route, bind
+from kala.api.route import Route
+from kala.core.caller import Role
 from kala.ui.assets import Assets
 from kala.ui.pages.api import ApiPage
 from kala.ui.pages.bulk import BulkPage
@@ -17,7 +20,7 @@ from kala.ui.pages.run import RunPage
 from kala.ui.pages.runs import RunsPage
 from kala.ui.pages.settings import SettingsPage
 from kala.ui.pages.system import SystemPage
-from kala.ui.site import Site
+from kala.ui.site import Renderer, Site
 
 
 def _page(path: str, handler: Callable[..., Response], name: str, role: Role = Role.VIEWER) -> Route:
@@ -79,6 +82,13 @@ _KINDS = (
 )
 
 
-def pages(site: Site) -> list[Route]:
-    """Return the routes of all pages."""
-    return bind(PAGES, *(kind(site) for kind in _KINDS), site.assets)
+def pages(renderer: Renderer) -> list[Route]:
+    """Return the routes of all pages. A page is made for each request, and sees what its caller sees."""
+    return [replace(route, handler=_handler(route.handler, renderer)) for route in PAGES]
+
+
+def _handler(method: Callable[..., Response], renderer: Renderer) -> Callable[[Request], Response]:
+    if method is Assets.respond:
+        return renderer.assets.respond
+    kind = next(kind for kind in _KINDS if vars(kind).get(method.__name__) is method)
+    return lambda request: method(kind(Site(renderer, request.caller)), request)

@@ -11,15 +11,16 @@ from urllib.parse import quote, urlencode
 
 import kala
 from kala.api import schema
-from kala.api.http import Request, Response
+from kala.api.http import Failure, Request, Response
 from kala.api.system_schema import Health
 from kala.core import figures
+from kala.core.caller import Caller
 from kala.core.errors import KalaError
 from kala.core.foreign import presentable
 from kala.core.instants import rfc3339
 from kala.ui import sentences, svg
 from kala.ui.assets import Assets
-from kala.ui.backend import Backend
+from kala.ui.backend import Backend, Calls
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,61 +41,26 @@ _HEADERS = {
 }
 
 
-class Site:
-    """Renders pages. Shared by all HTTP threads; nothing in it changes but the compiled templates."""
+class Renderer:
+    """Makes pages from templates. Shared by all HTTP threads; nothing in it changes but the compiled templates."""
 
-    def __init__(self, backend: Backend, zone: Callable[[], tzinfo], base_path: str) -> None:
+    def __init__(self, calls: Calls, zone: Callable[[], tzinfo], base_path: str) -> None:
         """`zone` is the server's. `base_path` precedes the path of each link."""
-        self.backend = backend
+        self.calls = calls
         self.assets = Assets()
-        self._base_path = base_path
-        self._zone = zone
+        self.base_path = base_path
+        self.zone = zone
         self._compiling = Lock()
 
-    def page(self, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **values: Any) -> Response:
-        """Return a page. Each template gets `values`, and what base.html shows on every page."""
-        now = datetime.now(UTC)
-        common = {"now": now, "summary": self._summary(), "troubles": self._troubles(), "zone": self._zone()}
+    def render(self, template: str, values: Mapping[str, Any]) -> bytes:
         # One thread compiles a template, rather than each that wants its first page.
         with self._compiling:
             compiled = self._environment.get_template(template)
-        content = compiled.render(common | values)
-        return Response(status, content.encode(), {**_HEADERS, **headers})
+        return compiled.render(values).encode()
 
-    def _summary(self) -> schema.Overview | None:
-        """Return what the title of each page tells; None while the database cannot be read."""
-        try:
-            return self.backend.read(schema.OneOverview, "getSummary").summary
-        except KalaError:
-            return None
-
-    def _troubles(self) -> list[str]:
-        """Return why Kala does not run jobs or accept changes, which each page tells; usually nothing."""
-        return self.backend.read(Health, "getReadiness").reasons
-
-    def error_page(self, status: int, sentence: str, headers: Mapping[str, str] = {}) -> Response:
+    def error_page(self, failure: Failure) -> Response:
         """Return the page for a request that failed."""
-        return self.page(
-            "error.html",
-            status=status,
-            headers=headers,
-            title=HTTPStatus(status).phrase,
-            sentence=presentable(sentence),
-        )
-
-    def url(self, *parts: object, **query: object) -> str:
-        """Return the URL of a page, such as `/runs/12?tail=10` for ("runs", 12, tail=10). None is left out."""
-        return self._base_path + path(*parts, **query)
-
-    @property
-    def zone(self) -> tzinfo:
-        """The server's time zone."""
-        return self._zone()
-
-    def address(self, request: Request) -> str:
-        """Return where this client reaches Kala, for commands that people copy. Only a proxy knows of https."""
-        scheme = "https" if request.headers.get("X-Forwarded-Proto") == "https" else "http"
-        return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._base_path}"
+        return Site(self, failure.caller).error_page(failure)
 
     @cached_property
     def _environment(self) -> "Environment":
@@ -113,9 +79,9 @@ class Site:
             lasting=figures.length, bytes=figures.size, rfc3339=rfc3339, count=lambda number: f"{number:,}"
         )
         environment.globals.update(
-            url=self.url,
-            static=lambda name: self._base_path + self.assets.path(name),
-            base_path=self._base_path,
+            url=lambda *parts, **query: self.base_path + path(*parts, **query),
+            static=lambda name: self.base_path + self.assets.path(name),
+            base_path=self.base_path,
             assets=self.assets.digest,
             relative=figures.relative,
             local=self._local,
@@ -128,10 +94,71 @@ class Site:
     def _local(self, instant: datetime) -> str:
         """Return an instant on the server's clock, such as `2030-01-31 08:00:00 +01:00`."""
         try:
-            local = instant.astimezone(self._zone())
+            local = instant.astimezone(self.zone())
         except OverflowError:  # beyond the year 9999 there
             local = instant
         return local.isoformat(" ", "seconds").replace("+", " +")
+
+
+class Site:
+    """The web UI as one caller sees it, for one request."""
+
+    def __init__(self, renderer: Renderer, caller: Caller) -> None:
+        self.backend = Backend(renderer.calls, caller)
+        self._caller = caller
+        self._renderer = renderer
+
+    def page(self, template: str, *, status: int = 200, headers: Mapping[str, str] = {}, **values: Any) -> Response:
+        """Return a page. Each template gets `values`, and what base.html shows on every page."""
+        common = {
+            "now": datetime.now(UTC),
+            "summary": self._summary(),
+            "troubles": self._troubles(),
+            "zone": self.zone,
+            "caller": self._caller,
+            "allows": self.backend.allows,
+        }
+        return Response(status, self._renderer.render(template, common | values), {**_HEADERS, **headers})
+
+    def _summary(self) -> schema.Overview | None:
+        """Return what the title of each page tells; None while it cannot be read, or may not be."""
+        try:
+            return self.backend.read(schema.OneOverview, "getSummary").summary
+        except KalaError:
+            return None
+
+    def _troubles(self) -> list[str]:
+        """Return why Kala does not run jobs or accept changes, which each page tells; usually nothing."""
+        return self.backend.read(Health, "getReadiness").reasons
+
+    def error_page(self, failure: Failure) -> Response:
+        """Return the page for a request that failed."""
+        return self.page(
+            "error.html",
+            status=failure.status,
+            headers=failure.headers,
+            title=HTTPStatus(failure.status).phrase,
+            sentence=presentable(failure.sentence),
+        )
+
+    def url(self, *parts: object, **query: object) -> str:
+        """Return the URL of a page, such as `/runs/12?tail=10` for ("runs", 12, tail=10). None is left out."""
+        return self._renderer.base_path + path(*parts, **query)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The server's time zone."""
+        return self._renderer.zone()
+
+    def address(self, request: Request) -> str:
+        """Return where this client reaches Kala, for commands that people copy."""
+        scheme = "https" if is_https(request) else "http"
+        return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._renderer.base_path}"
+
+
+def is_https(request: Request) -> bool:
+    """Whether the client's connection is encrypted; behind a proxy, only the proxy knows."""
+    return request.is_tls or request.headers.get("X-Forwarded-Proto") == "https"
 
 
 def path(*parts: object, **query: object) -> str:

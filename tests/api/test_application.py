@@ -7,7 +7,8 @@ import pytest
 
 from kala.api import application
 from kala.api.http import Headers, Request, Response
-from kala.api.route import Role, Route, Table
+from kala.api.route import Route, Table
+from kala.core.caller import NOBODY, Role
 from kala.core.errors import Conflict, KalaError
 
 
@@ -28,7 +29,9 @@ def test_a_kind_of_error_without_a_status_has_that_of_its_parent(parent, status)
     def fail(_: Request) -> Response:
         raise Unlisted("try something else")
 
-    app = application.application(Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")]), list)
+    app = application.application(
+        Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")]), lambda *_: NOBODY, list
+    )
     environ, statuses = {"PATH_INFO": "/fail"}, []
     setup_testing_defaults(environ)
     body = b"".join(app(environ, lambda status, _, __=None: statuses.append(status)))

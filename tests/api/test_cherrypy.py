@@ -12,6 +12,7 @@ import cherrypy
 import pytest
 
 from kala.api.application import application
+from kala.core.caller import NOBODY
 
 SIGNATURES = {
     "Application.__init__": "(self, root, script_name='', config=None)",
@@ -41,7 +42,7 @@ def test_an_application_has_the_parts_that_kala_replaces():
 
 
 def test_each_override_is_listed_here():
-    app = application([], lambda: ())
+    app = application([], lambda *_: NOBODY, lambda: ())
     for ours, theirs, prefix in (
         (type(app), cherrypy.Application, "Application."),
         (app.request_class, cherrypy.Application.request_class, "Application.request_class."),

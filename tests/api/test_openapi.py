@@ -11,9 +11,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from kala.api import schema
 from kala.api.examples import ERRORS
 from kala.api.openapi import document
-from kala.api.route import Role
 from kala.api.routes import ROUTES
 from kala.cli import commands
+from kala.core.caller import Role
 from kala.core.limits import URL_BYTES
 
 STORED = Path(__file__).parents[2] / "docs/openapi.json"

@@ -16,7 +16,8 @@ import pytest
 
 from kala.api.application import application
 from kala.api.http import Response
-from kala.api.route import Role, Route, Table
+from kala.api.route import Route, Table
+from kala.core.caller import NOBODY, Role
 from kala.core.errors import Busy
 from kala.server import stream
 from kala.server.listener import listen
@@ -85,7 +86,7 @@ class Stage:
         handlers = {"stream": self._stream, "now": lambda _: Response(body=b"now")}
         table = Table(Route("GET", f"/{name}/", handle, name, Role.ANYONE, name) for name, handle in handlers.items())
         options = {"threads": 1} | options
-        app = application(table, lambda: ())
+        app = application(table, lambda *_: NOBODY, lambda: ())
         self.server = Server(app, listen("127.0.0.1", 0), streamer=streamer, **options)
         self.server.start()
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,8 +10,9 @@ import msgspec
 from kala.api.examples import EXAMPLES
 from kala.api.http import Request, Response
 from kala.api.parameters import Parameter
-from kala.api.route import EVENTS, Role, Route
+from kala.api.route import EVENTS, Route
 from kala.api.routes import ROUTES
+from kala.core.caller import ROLES
 from kala.ui.site import Site
 
 # The sections of the page, by the beginning of a path.
@@ -35,17 +36,16 @@ class ApiPage:
         self._site = site
 
     def show(self, request: Request) -> Response:
-        return self._site.page(
-            "api.html", address=self._site.address(request), sections=self._sections, roles=list(Role)
-        )
+        return self._site.page("api.html", address=self._site.address(request), sections=_sections(), roles=ROLES)
 
-    @cached_property
-    def _sections(self) -> dict[str, list[Described]]:
-        found: dict[str, list[Described]] = {title: [] for title in _SECTIONS.values()}
-        for route in ROUTES:
-            title = next(title for start, title in _SECTIONS.items() if route.path.startswith(start))
-            found[title].append(Described(route, curl(route), _described(route.parameters)))
-        return found
+
+@cache
+def _sections() -> dict[str, list[Described]]:
+    found: dict[str, list[Described]] = {title: [] for title in _SECTIONS.values()}
+    for route in ROUTES:
+        title = next(title for start, title in _SECTIONS.items() if route.path.startswith(start))
+        found[title].append(Described(route, curl(route), _described(route.parameters)))
+    return found
 
 
 def curl(route: Route) -> str:

@@ -1,0 +1,69 @@
+"""Who makes a request, and what they may do."""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What a caller may do. Each role may do what the ones before it may."""
+
+    ANYONE = "anyone"  # without a login
+    VIEWER = "viewer"  # reads
+    OPERATOR = "operator"  # starts, cancels, retries, enables and disables
+    EDITOR = "editor"  # creates, changes and deletes jobs, and so runs any command as Kala's user
+    ADMIN = "admin"  # manages users and tokens, and reads the audit log and the settings
+
+    def includes(self, other: "Role") -> bool:
+        """Whether who has this role may do what `other` may."""
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
+ROLES = tuple(role for role in Role if role is not Role.ANYONE)
+"""The roles that a caller can be given."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
+
+    `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
+    `may_run_as` is the permission to choose the user that a job runs as. `user` is the account of who has logged in.
+    """
+
+    actor: str
+    role: Role
+    owners: tuple[str, ...] = ()
+    may_run_as: bool = False
+    address: str = ""
+    user: str = ""
+
+    def may(self, role: Role) -> bool:
+        return self.role.includes(role)
+
+    def sees(self, owner: str) -> bool:
+        """Whether a job of this owner exists for the caller."""
+        return not self.owners or matches(self.owners, owner)
+
+    @property
+    def sees_secrets(self) -> bool:
+        """Whether the secrets of jobs are shown: to who may write them."""
+        return self.may(Role.EDITOR)
+
+
+NOBODY = Caller("", Role.ANYONE)
+KALA = Caller("kala", Role.ADMIN, may_run_as=True)
+"""Kala itself."""
+
+
+def matches(patterns: Iterable[str], owner: str) -> bool:
+    """Whether an owner matches one of these patterns, in which `*` stands for any text. Case counts."""
+    return any(_compiled(pattern).fullmatch(owner) for pattern in patterns)
+
+
+@lru_cache(maxsize=1000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

@@ -1,0 +1,46 @@
+"""Roles, and the owners whose jobs a caller sees."""
+
+import pytest
+
+from kala.core.caller import KALA, NOBODY, Caller, Role, matches
+
+
+def test_each_role_includes_the_ones_before_it():
+    roles = list(Role)
+    for place, role in enumerate(roles):
+        assert [other for other in roles if role.includes(other)] == roles[: place + 1]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "owner", "expected"),
+    [
+        (["ann@db.example"], "ann@db.example", True),
+        (["ann@db.example"], "Ann@db.example", False),
+        (["*@db.example"], "ann@db.example", True),
+        (["*@db.example"], "ann@db.example.evil", False),
+        (["*@db.example"], "@db.example", True),
+        (["ann@*"], "joann@db.example", False),
+        (["*"], "", True),
+        (["*"], "two\nlines", True),
+        (["a?c"], "abc", False),
+        (["[ab]@x"], "a@x", False),
+        (["a.c"], "abc", False),
+        (["*a*b*"], "xaxbx", True),
+        (["no@x", "*@y"], "ann@y", True),
+        ([], "ann@y", False),
+    ],
+)
+def test_a_pattern_matches_a_whole_owner_and_only_a_star_stands_for_more(patterns, owner, expected):
+    assert matches(patterns, owner) is expected
+
+
+def test_who_has_no_owners_sees_all_jobs():
+    assert Caller("user:ann", Role.VIEWER).sees("")
+    assert not Caller("user:ann", Role.VIEWER, owners=("*@db",)).sees("")
+
+
+def test_secrets_are_shown_to_who_may_write_them():
+    shown = [role for role in Role if Caller("x", role).sees_secrets]
+    assert shown == [Role.EDITOR, Role.ADMIN]
+    assert KALA.sees_secrets
+    assert not NOBODY.sees_secrets
