@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from kala.core.caller import KALA
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
@@ -71,7 +72,7 @@ def fill(store: Store, runs: int) -> None:
 
 def create_jobs(engine: Engine, now: datetime, due: datetime) -> None:
     spec = Spec(name="backup", action=Command("true"), schedule=f"R/{due.isoformat()}/PT1M")
-    engine.step([], [(CreateJob(spec), Future()) for _ in range(JOBS)], now)
+    engine.step([], [(CreateJob(spec), Future(), KALA) for _ in range(JOBS)], now)
 
 
 def cost_of_runs(engine: Engine, workers: Workers, due: datetime, ends: int) -> list[float]:

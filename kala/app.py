@@ -26,7 +26,7 @@ from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.upcoming import UpcomingRoutes
 from kala.config import DEFAULT_ORIGINS, Config, Loaded
-from kala.core.caller import Caller, Role
+from kala.core.caller import KALA, Caller, Role
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
 from kala.engine.boot import boot_id
@@ -177,7 +177,7 @@ class App:
         before, self.config = self.config, config
         self._zone.refresh()
         try:
-            self._engine.call(ReconsiderPools())
+            self._engine.call(ReconsiderPools(), KALA)
         except KalaError:
             self.config = before
             raise
@@ -185,7 +185,7 @@ class App:
 
     def drain(self) -> None:
         """Start no more runs and accept no more requests; those in flight are answered."""
-        self._engine.call(Drain())
+        self._engine.call(Drain(), KALA)
         self._server.stop(_REQUEST_SECONDS)
 
     def wait_idle(self, timeout: float) -> bool:
@@ -197,7 +197,7 @@ class App:
         self._undo.close()
 
     def _end_runs(self) -> None:
-        self._engine.call(Drain())
+        self._engine.call(Drain(), KALA)
         if not self.wait_idle(0):
             self._executor.cancel_all(_STOPPED)
             if not self.wait_idle(self.config.kill_grace):

@@ -110,7 +110,7 @@ class Api:
     def create_many(self, count: int, **fields: Any) -> list[str]:
         """Create many jobs, without HTTP, and return their ids."""
         specs = [Spec(name=f"job {i}", action=Command("true"), schedule=FAR, **fields) for i in range(count)]
-        made = [self.app._engine.ask(CreateJob(spec)) for spec in specs]
+        made = [self.app._engine.ask(CreateJob(spec), KALA) for spec in specs]
         assert not wait(made, LONG_PATIENCE).not_done
         return [future.result().id for future in made]
 
@@ -206,7 +206,7 @@ def live_kala(tmp_path_factory):
 @pytest.fixture(scope="module")
 def idle_kala(tmp_path_factory):
     with running(tmp_path_factory.mktemp("idle_api")) as api:
-        api.app._engine.call(Drain())
+        api.app._engine.call(Drain(), KALA)
         yield api
 
 

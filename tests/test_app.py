@@ -62,7 +62,7 @@ def test_it_can_be_stopped_twice(app):
 
 
 def test_a_reload_that_fails_keeps_the_settings(app, config, monkeypatch):
-    def busy(_):
+    def busy(*_):
         raise Busy("the database cannot be written")
 
     monkeypatch.setattr(app._engine, "call", busy)

@@ -16,6 +16,7 @@ from kala.api.idempotency import Keyed, response_of
 from kala.api.job_lists import job_filter
 from kala.api.names import by_name
 from kala.api.schema import Bulk, BulkAction, BulkFailure, BulkFilter, BulkResult
+from kala.core.caller import Caller
 from kala.core.errors import Busy, Conflict, Invalid, KalaError, NotFound
 from kala.core.foreign import presentable
 from kala.core.limits import BULK, TAG, TAGS
@@ -68,16 +69,16 @@ class BulkRoutes:
             task = None if kept else _task(session, _parse(parse_object(request.body)))
         if keyed is None:
             assert task is not None
-            return json(self._do(task, None))
-        kept = kept or self._engine.call(keyed.begin(msgspec.json.encode(task)))
+            return json(self._do(task, None, request.caller))
+        kept = kept or self._engine.call(keyed.begin(msgspec.json.encode(task)), request.caller)
         if kept.is_in_progress:
-            result = self._do(_TASK.decode(kept.body), keyed)
-            kept = self._engine.call(keyed.end(json(result)))
+            result = self._do(_TASK.decode(kept.body), keyed, request.caller)
+            kept = self._engine.call(keyed.end(json(result)), request.caller)
         return response_of(kept)
 
-    def _do(self, task: _Task, keyed: Keyed | None) -> BulkResult:
+    def _do(self, task: _Task, keyed: Keyed | None, caller: Caller) -> BulkResult:
         failed = dict(task.failed)
-        done = self._change(task, keyed, failed)
+        done = self._change(task, keyed, caller, failed)
         logger.info(
             "bulk request: %s carried out for %s jobs, failed for %s",
             task.action,
@@ -87,7 +88,7 @@ class BulkRoutes:
         )
         return BulkResult(task.action, done, [BulkFailure(given, error) for given, error in failed.items()])
 
-    def _change(self, task: _Task, keyed: Keyed | None, failed: dict[str, str]) -> int:
+    def _change(self, task: _Task, keyed: Keyed | None, caller: Caller, failed: dict[str, str]) -> int:
         """Return for how many jobs the action was carried out, and add the errors of the others to `failed`.
 
         With a key, Busy ends it: the same request, sent again, does the rest.
@@ -100,7 +101,7 @@ class BulkRoutes:
             done += len(part) - len(some)
             errors: dict[str, str] = {}
             messages = [_message(task.action, job_id, keyed) for job_id in some]
-            for job_id, answer in zip(some, self._engine.call_all(messages), strict=True):
+            for job_id, answer in zip(some, self._engine.call_all(messages, caller), strict=True):
                 if keyed and isinstance(answer, Busy):
                     raise answer
                 if isinstance(answer, KalaError):

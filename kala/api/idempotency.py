@@ -32,7 +32,9 @@ class Keyed(msgspec.Struct, frozen=True):
         given = request.headers.get(IDEMPOTENCY_KEY.name)
         if given is None:
             return None
-        asked = (operation, sorted(request.path.items()), sorted(request.query.items()), request.body)
+        parameters = (sorted(request.path.items()), sorted(request.query.items()))
+        parameters = (sorted(request.path.items()), sorted(request.query.items()))
+        asked = (request.caller.actor, operation, *parameters, request.body)
         digest = hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
         return cls(str(IDEMPOTENCY_KEY.kind.parse(IDEMPOTENCY_KEY.name, given)), digest)
 
@@ -92,7 +94,7 @@ class Repeatable:
         """
         keyed = Keyed.of(request, operation)
         if keyed is None:
-            return respond(self._engine.call(change()))
+            return respond(self._engine.call(change(), request.caller))
         with self._store.reading() as session:
             kept = keyed.kept(session)
-        return response_of(kept or self._engine.call(keyed.once(change(), respond)))
+        return response_of(kept or self._engine.call(keyed.once(change(), respond), request.caller))

@@ -82,7 +82,7 @@ class JobRoutes:
         # A change of what the job no longer is could be invalid only for that reason.
         policy.check_unchanged(job, digests)
         self._check(replace(job, spec=revise(job.spec)))
-        self._engine.call(UpdateJob(job.id, revise, digests))
+        self._engine.call(UpdateJob(job.id, revise, digests), request.caller)
         return self._show(job.id)
 
     def check(self, request: Request) -> Response:
@@ -100,7 +100,7 @@ class JobRoutes:
             change = UpdateJob(job.id, lambda before: job_input.revise(before, patch, owner))
             job = replace(job, spec=change.revise(job.spec))
         self._check(job)
-        found, slots = self._engine.call(CheckJob(change, _SLOTS))
+        found, slots = self._engine.call(CheckJob(change, _SLOTS), request.caller)
         return json(schema.CheckedJob(views.job_view(replace(found, id=job.id), zone=self._zone()), slots))
 
     def _check(self, job: Job) -> None:
@@ -112,7 +112,7 @@ class JobRoutes:
             self._groups.check(job.spec)
 
     def delete(self, request: Request) -> Response:
-        deleted = self._engine.call(DeleteJob(request.path["id"], _expected(request)))
+        deleted = self._engine.call(DeleteJob(request.path["id"], _expected(request)), request.caller)
         _log_deleted(deleted)
         if not request.query["return"]:
             return no_content()
@@ -125,8 +125,8 @@ class JobRoutes:
             names = session.jobs.names(doomed)
         return json(schema.Deletion([schema.DeletedJob(job_id, names[job_id]) for job_id in doomed]))
 
-    def delete_all(self, _: Request) -> Response:
-        self._engine.call(DeleteAllJobs())
+    def delete_all(self, request: Request) -> Response:
+        self._engine.call(DeleteAllJobs(), request.caller)
         logger.info("all jobs deleted", extra={"fields": {"action": "all_jobs_deleted"}})
         return no_content()
 
@@ -142,7 +142,7 @@ class JobRoutes:
 
     def _set_disabled(self, request: Request, *, is_disabled: bool) -> Response:
         change = UpdateJob(request.path["id"], lambda before: replace(before, disabled=is_disabled))
-        self._engine.call(change)
+        self._engine.call(change, request.caller)
         return no_content()
 
     def stats(self, request: Request) -> Response:

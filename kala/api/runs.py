@@ -99,11 +99,11 @@ class RunRoutes:
         return self._repeatable.call(request, "retry", lambda: RetryRun(request.path["id"]), run_created)
 
     def cancel(self, request: Request) -> Response:
-        self._engine.call(CancelRun(request.path["id"]))
+        self._engine.call(CancelRun(request.path["id"]), request.caller)
         return no_content()
 
     def delete(self, request: Request) -> Response:
-        self._engine.call(DeleteRun(request.path["id"]))
+        self._engine.call(DeleteRun(request.path["id"]), request.caller)
         return no_content()
 
     def output(self, request: Request) -> Response:

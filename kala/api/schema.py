@@ -118,6 +118,7 @@ class Run(msgspec.Struct, frozen=True):
     http_status: Annotated[int | None, said("The status code of an HTTP call.")]
     output_size: Annotated[int | None, said("How many bytes of output are kept.")]
     output_cut: Annotated[bool | None, said("Whether there was more output.")]
+    requested_by: Annotated[str | None, said("Who started or retried the run by hand, such as user:ann.")]
     explain: Annotated[
         str | msgspec.UnsetType, said("Why the run waits, or how it ended and what follows; only if asked for.")
     ] = msgspec.UNSET

@@ -220,6 +220,7 @@ def run_view(run: Run) -> schema.Run:
         http_status=outcome.http_status if outcome else None,
         output_size=outcome.output_size if outcome else None,
         output_cut=outcome.output_cut if outcome else None,
+        requested_by=run.requested_by or None,
     )
 
 

@@ -41,6 +41,7 @@ class Run(Struct, frozen=True, kw_only=True, dict=True):
     http_status: int | None = None
     output_size: int | None = None
     output_cut: bool | None = None
+    requested_by: str | None = None
     explain: str = ""
     usual_duration: float | None = None
 

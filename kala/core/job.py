@@ -96,7 +96,7 @@ class HttpCall(msgspec.Struct, frozen=True, tag="http"):
         Field(Url(), Group.WHAT, "a complete `http` or `https` URL; it can be a template", unset="required for type 1"),
     ]
     method: Annotated[str, Field(Method(), Group.WHAT, "the HTTP method")] = "GET"
-    body: Annotated[str, Field(Text(), Group.WHAT, "sent as UTF-8; it can be a template")] = ""
+    body: Annotated[str, Field(Text(), Group.WHAT, "sent as UTF-8; it can be a template", can_be_secret=True)] = ""
     headers: Annotated[
         tuple[tuple[str, tuple[str, ...]], ...],
         Field(

@@ -77,7 +77,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt. `slot` is the due time it stands for, None where nothing was due; `attempt` is 0 for the first.
 
     `due_at` is the slot, or where there is none the time at which the first attempt was asked for. `cause_run` is the
-    run that led to this one: the parent's, the failed one, the retried one.
+    run that led to this one: the parent's, the failed one, the retried one. `requested_by` is who started or retried it
+    by hand, empty for all other causes.
     """
 
     id: int = 0
@@ -96,6 +97,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     started_at: datetime | None = None
     outcome: Outcome | None = None
+    requested_by: str = ""
 
 
 class RunEnded(msgspec.Struct, frozen=True):

@@ -1,12 +1,16 @@
 """What follows the commit of a step."""
 
+from kala.core.account import Entry
 from kala.core.job import Job
 from kala.core.run import Run
 from kala.engine.feed import Change
 
 
 class Effects:
-    """Runs that start, have ended or are cancelled, outputs to remove, and changes to publish."""
+    """Runs that start, have ended or are cancelled, outputs to remove, changes to publish, and entries for the log.
+
+    `has_changed_access` says that users, tokens or logins were changed.
+    """
 
     def __init__(self) -> None:
         self.starts: list[tuple[Run, Job]] = []
@@ -14,6 +18,8 @@ class Effects:
         self.cancels: list[tuple[Run, str]] = []
         self.deleted_runs: list[int] = []
         self.changes: list[Change] = []
+        self.entries: list[Entry] = []
+        self.has_changed_access = False
 
     def merge(self, later: "Effects") -> None:
         """Add the effects of a savepoint that was not rolled back."""
@@ -22,6 +28,8 @@ class Effects:
         self.cancels += later.cancels
         self.deleted_runs += later.deleted_runs
         self.changes += later.changes
+        self.entries += later.entries
+        self.has_changed_access |= later.has_changed_access
 
     def run_changed(self, run: Run) -> None:
         self.run_became(run.id, run.job_id, run.state)

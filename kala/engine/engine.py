@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from kala.core import policy
+from kala.core.account import Action
+from kala.core.caller import KALA, Caller
 from kala.core.clock import CLOCK_SLACK
-from kala.core.errors import Busy, KalaError
+from kala.core.errors import Busy, Forbidden, KalaError
 from kala.core.run import Run, RunEnded
-from kala.engine import boot, followers, plans, recovery, requests, run_log, starts
+from kala.engine import audit_log, boot, followers, plans, recovery, replies, requests, run_log, starts
 from kala.engine import ends as run_ends
 from kala.engine.capacity import Capacity
 from kala.engine.continuity import LONGEST_WAIT, Continuity
@@ -71,6 +73,7 @@ class Engine:
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
         boot_id: str = "",
+        access_changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`zone`, `pools` and `keep` are functions, as their values can change while Kala runs.
@@ -78,7 +81,7 @@ class Engine:
         They return the server's zone, the sizes of the pools, and the limits of the history.
 
         `beat` is called at least every `beat_interval` seconds for as long as the loop does its work. `boot_id` is a
-        new one after each boot of the machine.
+        new one after each boot of the machine. `access_changed` is called after users, tokens or logins were changed.
         """
         self._store = store
         self._executor = executor
@@ -87,6 +90,7 @@ class Engine:
         self._pools = pools
         self._beat = beat
         self._boot_id = boot_id
+        self._access_changed = access_changed
         self._longest_wait = min(LONGEST_WAIT, beat_interval or LONGEST_WAIT)
         self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
         self._clock = clock
@@ -119,22 +123,22 @@ class Engine:
         self._thread.start()
         started.result()
 
-    def ask(self, message: Message[T]) -> "Future[T]":
+    def ask(self, message: Message[T], caller: Caller) -> "Future[T]":
         """Send a message; the future has the answer when the change is on disk, or raises why it is not."""
-        return self._inbox.ask(message)
+        return self._inbox.ask(message, caller)
 
-    def call(self, message: Message[T]) -> T:
+    def call(self, message: Message[T], caller: Caller) -> T:
         """Send a message and wait for its answer. Raises Busy if none comes in time: it may still be carried out."""
         try:
-            return self.ask(message).result(_ANSWER_SECONDS)
+            return self.ask(message, caller).result(_ANSWER_SECONDS)
         except TimeoutError:
-            raise _no_answer() from None
+            raise replies.no_answer(_ANSWER_SECONDS) from None
 
-    def call_all(self, messages: Sequence[Message[T]]) -> list[T | KalaError]:
+    def call_all(self, messages: Sequence[Message[T]], caller: Caller) -> list[T | KalaError]:
         """Send messages together, and return the answer or the error of each."""
-        answers = [self.ask(message) for message in messages]
+        answers = [self.ask(message, caller) for message in messages]
         wait(answers, _ANSWER_SECONDS)
-        return [_result(answer) for answer in answers]
+        return [replies.result(answer, _ANSWER_SECONDS) for answer in answers]
 
     @property
     def running(self) -> int:
@@ -159,7 +163,7 @@ class Engine:
         """Stop the loop after it has carried out all earlier messages. Idempotent."""
         thread = self._thread
         if thread and thread.is_alive():
-            self.ask(Stop())
+            self.ask(Stop(), KALA)
             thread.join()
 
     def _loop(self, started: "Future[None]") -> None:
@@ -193,7 +197,7 @@ class Engine:
         began = self._clock()
         self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
-        self._asked += [message for message in asked if not self._handle_control(*message)]
+        self._asked += [message for message in asked if not self._handle_control(*message[:2])]
         running = self._running.keys() - {end.run.id for end in ends}  # a run that is reported twice frees one worker
         free = 0 if self._is_draining else self._executor.workers - len(running)
         try:
@@ -276,10 +280,11 @@ class Engine:
     def _carry_out_messages(self, step: Step, deadline: float) -> list[Callable[[], None]]:
         """Carry out messages in order, at least one, until the deadline; return what answers the callers."""
         answers = []
-        for message, answer in self._asked:
+        for message, answer, step.caller in self._asked:
             answers.append(self._carry_out_message(step, message, answer))
             if self._clock() >= deadline:
                 break
+        step.caller = KALA
         return answers
 
     def _carry_out_message(self, step: Step, message: Message[Any], answer: "Future[Any]") -> Callable[[], None]:
@@ -293,7 +298,9 @@ class Engine:
         except Undo as undo:
             result = undo.answer
         except Exception as error:  # noqa: BLE001  only this message fails; its caller gets the error
-            return partial(_reject, message, answer, error)
+            if isinstance(error, Forbidden):
+                step.note(Action.REQUEST, refused=str(error))
+            return partial(replies.reject, message, answer, error)
         return partial(answer.set_result, result)
 
     def _start_due(self, step: Step) -> timedelta | None:
@@ -314,7 +321,7 @@ class Engine:
         """Keep ends for the next step, as the executor reports them once. Callers get the error: they can try again."""
         self._outage.begin(f"{error}; retrying every {_RETRY_SECONDS:g} s", over)
         self._unwritten = ends
-        for _, answer in self._asked:
+        for _, answer, _ in self._asked:
             if not answer.done():
                 answer.set_exception(error)
         self._asked.clear()
@@ -330,6 +337,8 @@ class Engine:
         for run, reason in effects.cancels:
             self._cancel_reasons[run.id] = reason
             self._executor.cancel(run.id, reason)
+        if effects.has_changed_access:
+            self._access_changed()
         for answer in answers:
             answer()
         for run_id in effects.deleted_runs:
@@ -340,6 +349,7 @@ class Engine:
             self._idle.set()
         self._feed.publish(effects.changes)
         run_log.write(effects.starts, effects.ends)
+        audit_log.write(effects.entries)
 
     def _timeout(self) -> float:
         """Return the seconds until the next step if no message comes."""
@@ -378,23 +388,3 @@ class Engine:
             lost = recovery.lost(session.runs.running(), self._store.outputs, now)
             run_ends.finish(step, lost)
         clear(self._store.outputs)
-
-
-def _result(answer: "Future[Any]") -> Any:
-    """Return the answer or, instead of raising it, the error."""
-    try:
-        return answer.result(timeout=0)
-    except KalaError as error:
-        return error
-    except TimeoutError:
-        return _no_answer()
-
-
-def _no_answer() -> Busy:
-    return Busy(f"no response within {_ANSWER_SECONDS:.0f} s; check whether the change was made before you try again")
-
-
-def _reject(message: Message[Any], answer: "Future[Any]", error: Exception) -> None:
-    if not isinstance(error, KalaError):
-        logger.error("%s failed with an internal error", type(message).__name__, exc_info=error)
-    answer.set_exception(error)

@@ -8,12 +8,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from kala.core.caller import Caller
 from kala.core.run import Outcome, Run, RunEnded
 from kala.engine.messages import Message
 
 T = TypeVar("T")
-# A message, and the future that gets its answer.
-Asked = tuple[Message[Any], "Future[Any]"]
+# A message, the future that gets its answer, and who asks.
+Asked = tuple[Message[Any], "Future[Any]", Caller]
 
 # Upper bound of messages that are taken at a time, so that no caller waits for a whole flood.
 _TAKEN = 500
@@ -36,9 +37,9 @@ class Inbox:
         self._ended: deque[RunEnded] = deque()
         self._is_gathering = False
 
-    def ask(self, message: Message[T]) -> "Future[T]":
+    def ask(self, message: Message[T], caller: Caller) -> "Future[T]":
         answer: Future[T] = Future()
-        self._messages.put((message, answer))
+        self._messages.put((message, answer, caller))
         return answer
 
     def run_ended(self, run: Run, outcome: Outcome, output: bytes | None) -> None:

@@ -7,6 +7,8 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from kala.core import graph, policy
+from kala.core.account import Action
+from kala.core.changes import changed_fields
 from kala.core.errors import Conflict, Invalid, KalaError, no_run
 from kala.core.job import Job, Spec
 from kala.core.limits import ANSWERS_HOURS, CHILDREN, DELETED, DEPENDENCIES, REMAINS
@@ -28,6 +30,7 @@ def create_job(step: Step, spec: Spec) -> Job:
     # No job names a new one, so its parents alone close no cycle.
     if spec.on_failure_job:
         _check_cycle(step, job)
+    step.note(Action.JOB_CREATE, job.id, spec.name)
     step.effects.job_became(job.id, "created")
     return job
 
@@ -45,6 +48,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
     if set(spec.parents).difference(before.spec.parents) or spec.on_failure_job != before.spec.on_failure_job:
         _check_cycle(step, job)
     plans.update_is_done(step, [job])
+    step.note(Action.JOB_UPDATE, job.id, spec.name, changed=changed_fields(before.spec, spec))
     step.effects.job_became(job.id, "updated")
     if spec.disabled:
         queue.hold(step, job.id)
@@ -110,6 +114,8 @@ def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -
             f"limit is {DELETED:,}; delete some of them first, or give them another parent"
         )
     names = step.jobs.names(doomed)
+    for job_id in doomed:
+        step.note(Action.JOB_DELETE, job_id, names[job_id])
     changed = step.jobs.delete(doomed)
     for job_id in doomed:
         step.effects.job_became(job_id, "deleted")
@@ -122,6 +128,7 @@ def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -
 def delete_all_jobs(step: Step) -> None:
     _clean_up_later(step, step.runs.jobs_with_queued())
     step.jobs.delete_all()
+    step.note(Action.JOB_DELETE_ALL)
     step.effects.job_became("*", "deleted")
 
 
@@ -151,7 +158,9 @@ def clean_up(step: Step) -> None:
 
 
 def start_job(step: Step, given: str) -> Run:
-    return _start(step, step.jobs.resolve(given), retried=None)
+    job = step.jobs.resolve(given)
+    step.note(Action.JOB_START, job.id, job.spec.name)
+    return _start(step, job, retried=None)
 
 
 def retry_run(step: Step, run_id: int) -> Run:
@@ -165,6 +174,7 @@ def retry_run(step: Step, run_id: int) -> Run:
     job = step.jobs.get(run.job_id)
     if job is None:
         raise Conflict(f"run {run_id}: its job {run.job_id} ({run.job_name}) was deleted; create the job again")
+    step.note(Action.RUN_RETRY, str(run_id), run.job_name)
     return _start(step, job, retried=run)
 
 
@@ -172,7 +182,7 @@ def _start(step: Step, job: Job, *, retried: Run | None) -> Run:
     """Start a job by request; `retried` is the run that is retried."""
     if job.spec.disabled:
         raise Conflict(f"job {job.id} ({job.spec.name}) is disabled; enable it before starting it")
-    run = queue.new_run(step, job, Cause.MANUAL)
+    run = replace(queue.new_run(step, job, Cause.MANUAL), requested_by=step.caller.actor)
     if retried:
         run = replace(run, slot=retried.slot, cause_run=retried.id)
     return queue.admit(step, run, job, is_busy=queue.is_busy(step, job))
@@ -183,6 +193,7 @@ def cancel_run(step: Step, run_id: int) -> None:
     run = _run(step, run_id)
     if run.state not in MOVES:
         raise Conflict(f"run {run_id} has ended ({run.state}); only queued or running runs can be cancelled")
+    step.note(Action.RUN_CANCEL, str(run_id), run.job_name)
     if run.state is State.RUNNING:
         step.effects.cancels.append((run, _CANCELLED))
         return
@@ -198,6 +209,7 @@ def cancel_runs(step: Step, given: str) -> None:
     job = step.jobs.resolve(given)
     if not queue.cancel_all_of(step, job, _CANCELLED):
         raise Conflict(f"job {job.id} ({job.spec.name}) has no queued or running run; there is nothing to cancel")
+    step.note(Action.JOB_CANCEL, job.id, job.spec.name)
     plans.update_is_done(step, [job])
 
 
@@ -207,6 +219,7 @@ def delete_run(step: Step, run_id: int) -> None:
     if run.state in MOVES:
         raise Conflict(f"run {run_id} is {run.state}; cancel it before deleting it")
     step.runs.delete([run_id])
+    step.note(Action.RUN_DELETE, str(run_id), run.job_name)
     step.effects.deleted_runs.append(run_id)
     step.effects.run_became(run_id, run.job_id, "deleted")
 

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 import msgspec
 
+from kala.core.account import Action, Entry
+from kala.core.caller import KALA
 from kala.core.job import Job, Spec
 from kala.core.limits import FOLLOWERS
 from kala.core.run import Run
@@ -63,7 +66,11 @@ class Step:
         self.pools = pools
         self.capacity = capacity
         self.leftovers = leftovers
+        self.accounts = session.accounts
         self.effects = Effects()
+        # Who asks for the message that is being carried out.
+        self.caller = KALA
+        self._audit = session.audit
         # How many more children of runs that succeeded the step handles.
         self.children_left = int(FOLLOWERS)
         # By how much the slots that the step claims are late; None if it claims none.
@@ -90,6 +97,32 @@ class Step:
             raise
         effects.merge(self.effects)
         self.effects = effects
+
+    def note(
+        self,
+        action: Action,
+        target: str = "",
+        name: str = "",
+        *,
+        changed: Mapping[str, Any] = {},
+        refused: str = "",
+        actor: str = "",
+    ) -> None:
+        """Write to the audit log what the caller has asked for; Kala's own work is not noted there."""
+        if self.caller is KALA:
+            return
+        entry = Entry(
+            at=self.now,
+            actor=actor or self.caller.actor,
+            address=self.caller.address,
+            action=action,
+            target=target,
+            name=name,
+            refused=refused,
+            changed=dict(changed),
+        )
+        self._audit.add(entry)
+        self.effects.entries.append(entry)
 
     def zone_of(self, spec: Spec) -> tzinfo:
         """Return the zone that a job's schedule is in."""

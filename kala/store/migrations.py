@@ -1,13 +1,15 @@
 """The schema, as numbered migrations: forward only, each in one transaction.
 
 A released migration never changes; add a new one instead. The database's `user_version` is the number of the last
-migration that was applied. Together they are the only description of the schema: what a database has now is printed by
-`sqlite3 kala.db .schema`. Instants are whole microseconds since 1970 (see `instants`).
+migration that was applied. Together they, one of which is in access_schema.py, are the only description of the
+schema: what a database has now is printed by `sqlite3 kala.db .schema`. Instants are whole microseconds since 1970 (see
+`instants`).
 """
 
 from peewee import SqliteDatabase
 
 from kala.core.errors import Conflict
+from kala.store.access_schema import ACCESS
 
 _FIRST = (
     # `spec` is a core.Spec in JSON; the columns that queries use repeat parts of it. `seq` is the order of creation.
@@ -325,6 +327,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _TIME,
     _RARE_STATES,
     _FOLDED_NAMES,
+    ACCESS,
 )
 
 

@@ -15,12 +15,13 @@ from kala.store.statements import Statements
 
 COLUMNS = """
     id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, queued_at,
-    due_at, started_at, ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut
+    due_at, started_at, ended_at, duration, message, exit_code, signal, http_status, output_size, output_cut,
+    requested_by
 """
 _INSERT = """
     INSERT INTO run (job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority,
-        queued_at, due_at, started_at, ended_at, message)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) [returning_id]
+        queued_at, due_at, started_at, ended_at, message, requested_by)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) [returning_id]
 """
 _GET = f"SELECT {COLUMNS} FROM run WHERE id = ?"
 # The runs that are running, oldest first.
@@ -184,7 +185,7 @@ class Runs:
         place = (run.state, run.waiting, to_nullable(run.not_before), run.pool, run.priority)
         times = (to_column(run.queued_at), to_column(run.due_at), to_nullable(run.started_at))
         end = (to_column(run.outcome.ended_at), run.outcome.message) if run.outcome else (None, "")
-        cursor = self._sql(_INSERT, (*why, *place, *times, *end))
+        cursor = self._sql(_INSERT, (*why, *place, *times, *end, run.requested_by))
         return replace(run, id=inserted_id(cursor))
 
     def get(self, run_id: int) -> Run | None:
@@ -349,7 +350,7 @@ def _end_columns(run: Run, outcome: Outcome) -> tuple[object, ...]:
 def to_run(row: tuple[Any, ...]) -> Run:
     """Build a run from its columns."""
     run_id, job_id, job_name, cause, cause_run, slot, attempt, state, waiting, not_before, pool, priority, *rest = row
-    queued_at, due_at, started_at, *end = rest
+    queued_at, due_at, started_at, *end, requested_by = rest
     return Run(
         id=run_id,
         job_id=job_id,
@@ -367,6 +368,7 @@ def to_run(row: tuple[Any, ...]) -> Run:
         due_at=from_column(due_at),
         started_at=from_nullable(started_at),
         outcome=_outcome(_STATES[state], end),
+        requested_by=requested_by,
     )
 
 

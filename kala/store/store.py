@@ -16,7 +16,9 @@ from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
+from kala.store.accounts import Accounts
 from kala.store.answers import Answers
+from kala.store.audit import Audit
 from kala.store.boots import Boots
 from kala.store.coming import Coming
 from kala.store.counts import Counting
@@ -67,6 +69,8 @@ class Session:
         self.history = History(database)
         self.retention = Retention(database)
         self.answers = Answers(database)
+        self.accounts = Accounts(database)
+        self.audit = Audit(database)
         self.endings = Endings(database)
         self.queued = QueuedRuns(database)
         self.coming = Coming(database)

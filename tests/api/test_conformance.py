@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from kala.api.openapi import document
 from kala.api.routes import ROUTES
+from kala.core.caller import KALA
 from kala.core.job import Command, Spec
 from kala.engine.messages import CreateJob, Drain
 
@@ -53,7 +54,7 @@ class Target:
             api.await_job(api.create(command=command, name="done", schedule=""), is_done=True)
         cancelled = self._start(command="sleep 60")
         assert api.ask("POST", f"/api/v1/run/{cancelled}/cancel/").status == 204
-        api.app._engine.call(Drain())
+        api.app._engine.call(Drain(), KALA)
         self.run_ids = range(1, self._start(command="true") + 1)
 
     def _start(self, **fields):
@@ -71,7 +72,7 @@ class Target:
         with self._api.app._store.reading() as session:
             missing = [name for name in JOBS if not session.jobs.ids_by_name(name)]
         for name in missing:
-            self._api.app._engine.call(CreateJob(Spec(name=name, action=Command("true"), schedule=FAR)))
+            self._api.app._engine.call(CreateJob(Spec(name=name, action=Command("true"), schedule=FAR)), KALA)
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from kala.api.http import error_response
 from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
+from kala.core.caller import KALA
 from kala.core.job import FIELDS, Command, HttpCall, Overlap, Spec
 from kala.core.limits import LOG_LINE, MESSAGE
 from kala.core.run import MOVES
@@ -211,7 +212,7 @@ class Attack:
         self._create([Spec(name="a call", action=HttpCall(url=url, timeout=5)) for url in urls])
 
     def _create(self, specs: list[Spec]) -> None:
-        made = [self._app._engine.ask(CreateJob(spec)) for spec in specs]
+        made = [self._app._engine.ask(CreateJob(spec), KALA) for spec in specs]
         wait(made, PATIENCE)
         self.responses += [error_response(400, str(one.exception())).body.decode() for one in made if one.exception()]
 

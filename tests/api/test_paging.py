@@ -7,6 +7,7 @@ import pytest
 from samples import FAR
 
 from kala.api import job_graph, paging
+from kala.core.caller import KALA
 from kala.core.job import Command, Spec
 from kala.core.limits import PART_BYTES
 from kala.engine.messages import CreateJob
@@ -17,7 +18,8 @@ LARGE = 100_000
 def create_large(idle_api, count):
     line = Command("echo " + "x" * LARGE)
     asked = [
-        idle_api.app._engine.ask(CreateJob(Spec(name=f"job {i}", action=line, schedule=FAR))) for i in range(count)
+        idle_api.app._engine.ask(CreateJob(Spec(name=f"job {number}", action=line, schedule=FAR)), KALA)
+        for number in range(count)
     ]
     return [future.result().id for future in asked]
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from samples import NOON
 
+from kala.core.caller import KALA
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
@@ -79,6 +80,8 @@ class Kala:
         self.now = NOON
         self.zone: tzinfo = UTC
         self.boot_id = "first boot"
+        # Who asks for messages.
+        self.caller = KALA
         self._folder = folder
         self._workers = workers
         self.pools = pools
@@ -113,9 +116,9 @@ class Kala:
 
     def step(self, *messages: Message | RunEnded) -> list["Future[Any]"]:
         ends = [message for message in messages if isinstance(message, RunEnded)]
-        asked = [(message, Future()) for message in messages if not isinstance(message, RunEnded)]
+        asked = [(message, Future(), self.caller) for message in messages if not isinstance(message, RunEnded)]
         self.engine.step(ends, asked, self.now)
-        return [answer for _, answer in asked]
+        return [answer for _, answer, _ in asked]
 
     def failing_disk(self, after: int) -> AbstractContextManager[None]:
         """Let `after` uses of the database succeed, and fail the next one, which can be the commit."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from samples import NOON
 
+from kala.core.caller import KALA
 from kala.core.run import Cause, Outcome, Run, State
 from kala.engine import inbox as module
 from kala.engine.inbox import Inbox
@@ -25,7 +26,7 @@ def inbox():
 def take(inbox: Inbox, timeout: float = 0.0, last_commit: float = 0.0) -> tuple[list[int], list[str]]:
     """Return the ids of the runs that ended, and the kinds of the messages."""
     ends, asked = inbox.take(lambda: timeout, last_commit)
-    return [end.run.id for end in ends], [type(message).__name__ for message, _ in asked]
+    return [end.run.id for end in ends], [type(message).__name__ for message, *_ in asked]
 
 
 def test_it_is_empty_after_the_timeout(inbox):
@@ -33,8 +34,8 @@ def test_it_is_empty_after_the_timeout(inbox):
 
 
 def test_messages_are_taken_in_the_order_in_which_they_were_sent(inbox):
-    inbox.ask(Drain())
-    inbox.ask(DeleteAllJobs())
+    inbox.ask(Drain(), KALA)
+    inbox.ask(DeleteAllJobs(), KALA)
     assert take(inbox) == ([], ["Drain", "DeleteAllJobs"])
     assert take(inbox) == ([], [])
 
@@ -42,13 +43,13 @@ def test_messages_are_taken_in_the_order_in_which_they_were_sent(inbox):
 def test_a_limited_number_of_messages_is_taken_at_a_time(inbox, monkeypatch):
     monkeypatch.setattr(module, "_TAKEN", 2)
     for _ in range(3):
-        inbox.ask(Drain())
+        inbox.ask(Drain(), KALA)
     assert [take(inbox), take(inbox)] == [([], ["Drain"] * 2), ([], ["Drain"])]
 
 
 def test_a_message_is_taken_with_the_future_of_its_sender(inbox):
-    answer = inbox.ask(Drain())
-    _, [(_, taken)] = inbox.take(lambda: 0.0, 0.0)
+    answer = inbox.ask(Drain(), KALA)
+    _, [(_, taken, _)] = inbox.take(lambda: 0.0, 0.0)
     assert taken is answer
 
 
@@ -62,7 +63,7 @@ def test_an_end_wakes_the_waiting_thread(inbox):
 def test_ends_wait_for_a_message_until_the_window_is_over(inbox, monkeypatch):
     monkeypatch.setattr(module, "_GATHER_SECONDS", PATIENCE)
     inbox.run_ended(RUN, SUCCEEDED, None)
-    asker = Thread(target=inbox.ask, args=(Drain(),))
+    asker = Thread(target=inbox.ask, args=(Drain(), KALA))
     asker.start()
     assert take(inbox, timeout=PATIENCE, last_commit=time.monotonic()) == ([1], ["Drain"])
     asker.join()
@@ -97,7 +98,7 @@ class TestWindow:
     def test_is_over_at_once_when_a_message_comes(self, inbox, monkeypatch):
         monkeypatch.setattr(inbox, "_window", 1e6)
         inbox.run_ended(RUN, SUCCEEDED, None)
-        inbox.ask(Drain())
+        inbox.ask(Drain(), KALA)
         assert take(inbox, timeout=PATIENCE, last_commit=time.monotonic()) == ([1], ["Drain"])
 
     def test_is_over_when_something_is_due(self, inbox, monkeypatch):

@@ -9,6 +9,7 @@ from threading import Event, Thread
 import pytest
 from samples import FAR
 
+from kala.core.caller import KALA
 from kala.core.errors import Busy, Invalid
 from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, State
@@ -89,49 +90,49 @@ def engine(new_engine):
 
 class TestAsking:
     def test_answers_each_of_many_callers(self, engine):
-        answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
+        answers = [engine.ask(CreateJob(LATER), KALA) for _ in range(100)]
         assert len({answer.result(PATIENCE).id for answer in answers}) == 100
 
     def test_raises_the_error_in_the_caller(self, engine):
         with pytest.raises(Invalid, match=r"^schedule: must be R\[n\]/START/INTERVAL, .*, not 'hourly'"):
-            engine.call(CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly")))
+            engine.call(CreateJob(Spec(name="backup", action=Command("true"), schedule="hourly")), KALA)
 
     def test_raises_busy_after_the_timeout(self, new_engine, monkeypatch):
         monkeypatch.setattr(module, "_ANSWER_SECONDS", 0)
         with pytest.raises(
             Busy, match=r"^no response within 0 s; check whether the change was made before you try again$"
         ):
-            new_engine().call(CreateJob(LATER))
+            new_engine().call(CreateJob(LATER), KALA)
 
     def test_raises_busy_after_an_internal_error(self, engine, workers, monkeypatch):
         monkeypatch.setattr(workers, "submit", lambda run, job: 1 / 0)
         with pytest.raises(Busy):
-            engine.call(CreateJob(SPEC))
+            engine.call(CreateJob(SPEC), KALA)
 
 
 class TestTheLoop:
     def test_starts_a_run_that_is_due_at_once(self, engine, workers):
-        job = engine.call(CreateJob(SPEC))
+        job = engine.call(CreateJob(SPEC), KALA)
         assert workers.given.get(timeout=PATIENCE).job_id == job.id
 
     def test_wakes_up_when_a_slot_is_due(self, engine, workers):
         soon = datetime.now(UTC) + timedelta(seconds=0.2)
-        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
+        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")), KALA)
         run = workers.given.get(timeout=PATIENCE)
         assert run.slot == soon <= run.started_at
 
     def test_wakes_up_when_a_run_ends(self, engine, workers):
-        parent = engine.call(CreateJob(SPEC))
-        child = engine.call(CreateJob(Spec(name="child", action=Command("true"), parents=(parent.id,))))
+        parent = engine.call(CreateJob(SPEC), KALA)
+        child = engine.call(CreateJob(Spec(name="child", action=Command("true"), parents=(parent.id,))), KALA)
         workers.end(workers.given.get(timeout=PATIENCE))
         assert workers.given.get(timeout=PATIENCE).job_id == child.id
 
     def test_starts_the_queued_runs_of_the_engine_before(self, new_engine, workers):
         first = new_engine()
         first.start()
-        job = first.call(CreateJob(LATER))
-        first.call(Drain())
-        first.call(StartJob(job.id))
+        job = first.call(CreateJob(LATER), KALA)
+        first.call(Drain(), KALA)
+        first.call(StartJob(job.id), KALA)
         new_engine().start()
         assert workers.given.get(timeout=PATIENCE).job_id == job.id
 
@@ -163,9 +164,9 @@ class TestTheLoop:
 
         monkeypatch.setattr(plans, "claim_due", fail_once)
         with pytest.raises(Busy, match=r"^internal error; see Kala's log$"):
-            engine.call(CreateJob(LATER))
+            engine.call(CreateJob(LATER), KALA)
         while engine._outage.is_on:
-            engine.ask(CreateJob(LATER)).exception(PATIENCE)
+            engine.ask(CreateJob(LATER), KALA).exception(PATIENCE)
         assert [record.getMessage() for record in caplog.records if record.name == "kala.engine"] == [
             "a step of the engine failed with an internal error",
             "internal error; see Kala's log; retrying every 1 s",
@@ -190,7 +191,7 @@ class TestEndsOfRuns:
 
         def noting(ends, asked, now):
             step(ends, asked, now)
-            steps.put([type(message).__name__ for message in [*ends, *(message for message, _ in asked)]])
+            steps.put([type(message).__name__ for message in [*ends, *(message for message, *_ in asked)]])
 
         monkeypatch.setattr(engine, "step", noting)
         return steps
@@ -198,7 +199,7 @@ class TestEndsOfRuns:
     @pytest.fixture
     def runs(self, engine, workers) -> list[Run]:
         for _ in range(3):
-            engine.call(CreateJob(SPEC))
+            engine.call(CreateJob(SPEC), KALA)
         return [workers.given.get(timeout=PATIENCE) for _ in range(3)]
 
     def test_that_come_close_together_are_written_together(self, workers, runs, steps, monkeypatch):
@@ -212,14 +213,14 @@ class TestEndsOfRuns:
     def test_delay_no_caller_while_they_gather(self, engine, workers, runs, steps, monkeypatch):
         monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
         workers.end(runs[0])
-        engine.call(CreateJob(LATER))
+        engine.call(CreateJob(LATER), KALA)
         while "CreateJob" not in (written := steps.get(timeout=PATIENCE)):
             assert written == []
         assert written in (["RunEnded", "CreateJob"], ["CreateJob"])
 
     def test_delay_no_slot_while_they_gather(self, engine, workers, runs, monkeypatch):
         soon = datetime.now(UTC) + timedelta(seconds=0.3)
-        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")))
+        engine.call(CreateJob(Spec(name="soon", action=Command("true"), schedule=f"R0/{soon.isoformat()}")), KALA)
         monkeypatch.setattr(inbox, "_GATHER_SECONDS", 60)
         workers.end(runs[0])
         assert workers.given.get(timeout=PATIENCE).slot == soon
@@ -230,15 +231,15 @@ class TestBeingIdle:
         assert engine.wait_idle(0)
 
     def test_is_false_while_a_run_is_running(self, engine, workers):
-        engine.call(CreateJob(SPEC))
+        engine.call(CreateJob(SPEC), KALA)
         workers.given.get(timeout=PATIENCE)
-        engine.call(Drain())
+        engine.call(Drain(), KALA)
         assert not engine.wait_idle(0)
 
     def test_is_true_when_the_last_run_has_been_recorded(self, engine, workers):
-        engine.call(CreateJob(SPEC))
+        engine.call(CreateJob(SPEC), KALA)
         run = workers.given.get(timeout=PATIENCE)
-        engine.call(Drain())
+        engine.call(Drain(), KALA)
         workers.end(run)
         assert engine.wait_idle(PATIENCE)
         assert engine._store.writer.runs.running() == []
@@ -246,7 +247,7 @@ class TestBeingIdle:
 
 class TestStopping:
     def test_comes_after_all_earlier_messages(self, engine):
-        answers = [engine.ask(CreateJob(LATER)) for _ in range(100)]
+        answers = [engine.ask(CreateJob(LATER), KALA) for _ in range(100)]
         engine.stop()
         assert all(answer.done() for answer in answers)
 
@@ -260,12 +261,12 @@ class TestStopping:
     def test_can_race_with_another_thread_that_stops_it(self, engine, monkeypatch):
         ask = engine.ask
 
-        def ask_while_another_stops(message):
+        def ask_while_another_stops(message, caller):
             monkeypatch.setattr(engine, "ask", ask)
             other = Thread(target=engine.stop)
             other.start()
             other.join(PATIENCE)
-            return ask(message)
+            return ask(message, caller)
 
         monkeypatch.setattr(engine, "ask", ask_while_another_stops)
         engine.stop()

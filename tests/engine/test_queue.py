@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from samples import FAR
 
+from kala.core.caller import KALA
 from kala.core.errors import Busy, Conflict
 from kala.core.job import Command, Missed, Overlap, Spec
 from kala.core.run import State
@@ -144,9 +145,9 @@ class TestAStep:
     def answers(self, kala, clock, *messages) -> "list[Future]":
         """Send messages in one step, with a clock of the test's; return their futures."""
         kala.engine._clock = clock
-        asked = [(message, Future()) for message in messages]
+        asked = [(message, Future(), KALA) for message in messages]
         kala.engine.step([], asked, kala.now)
-        return [answer for _, answer in asked]
+        return [answer for _, answer, _ in asked]
 
     def test_that_takes_long_leaves_messages_to_the_next(self, new_kala):
         kala = new_kala()
@@ -229,10 +230,10 @@ class TestAStep:
         seconds = count(step=9)
         kala.engine._clock = lambda: next(seconds)
         asked = [
-            kala.engine.ask(CreateJob(Spec(name=f"{number}", action=Command("true"), schedule=FAR)))
+            kala.engine.ask(CreateJob(Spec(name=f"{number}", action=Command("true"), schedule=FAR)), KALA)
             for number in range(3)
         ]
-        stopped = kala.engine.ask(Stop())
+        stopped = kala.engine.ask(Stop(), KALA)
         kala.store.release_writer()
         kala.engine.start()
         kala.engine._thread.join()

@@ -10,6 +10,7 @@ import pytest
 from samples import HOURLY
 
 from kala.core import policy
+from kala.core.caller import KALA
 from kala.core.errors import Busy, Invalid, NotFound
 from kala.core.job import Command, Overlap, Spec
 from kala.core.run import RunEnded, State
@@ -46,7 +47,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.job(done.result().id)))
-        kala.engine.step([], [(CreateJob(SPEC), answer)], kala.now)
+        kala.engine.step([], [(CreateJob(SPEC), answer, KALA)], kala.now)
         assert [job.spec for job in seen] == [SPEC]
 
     def test_of_a_start_comes_when_the_run_is_on_disk(self, kala):
@@ -54,7 +55,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.run(done.result().id)))
-        kala.engine.step([], [(StartJob(job), answer)], kala.now)
+        kala.engine.step([], [(StartJob(job), answer, KALA)], kala.now)
         assert [run.job_id for run in seen] == [job]
 
     def test_to_an_invalid_request_is_the_error(self, kala):

@@ -677,6 +677,8 @@ export type Run = {
   output_size: number | null;
   /** Whether there was more output. */
   output_cut: boolean | null;
+  /** Who started or retried the run by hand, such as user:ann. */
+  requested_by: string | null;
   /** Why the run waits, or how it ended and what follows; only if asked for. */
   explain?: string;
   /** Seconds; only if asked for. */
