@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from samples import UNKNOWN
 
+from kala.core.caller import Caller
 from kala.core.errors import Busy
 from kala.engine.engine import Engine
 
@@ -30,9 +31,9 @@ def interrupt(monkeypatch):
     def begin(changes: int, lost: int = 0) -> None:
         left = changes
 
-        def refuse(self: Engine, messages: Sequence) -> list:
+        def refuse(self: Engine, messages: Sequence, caller: Caller) -> list:
             nonlocal left
-            answers = call_all(self, messages[:left])
+            answers = call_all(self, messages[:left], caller)
             left -= len(answers)
             if len(answers) == len(messages):
                 return answers

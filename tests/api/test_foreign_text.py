@@ -23,7 +23,7 @@ from journald import Journald
 
 from kala.api import job_input, views
 from kala.api.events import EventSource
-from kala.api.http import error_response
+from kala.api.http import Failure, error_response
 from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
@@ -214,7 +214,8 @@ class Attack:
     def _create(self, specs: list[Spec]) -> None:
         made = [self._app._engine.ask(CreateJob(spec), KALA) for spec in specs]
         wait(made, PATIENCE)
-        self.responses += [error_response(400, str(one.exception())).body.decode() for one in made if one.exception()]
+        failures = [Failure(400, str(one.exception())) for one in made if one.exception()]
+        self.responses += [error_response(failure).body.decode() for failure in failures]
 
     def _run_messages(self) -> list[str]:
         deadline = time.monotonic() + PATIENCE
