@@ -15,6 +15,7 @@ from kala.core.limits import BODY_SECONDS, HEAD_BYTES
 from kala.server.cheroot_server import CherootServer
 from kala.server.connections import Connections
 from kala.server.outbox import Outbox
+from kala.server.peer import Peer
 from kala.server.source import Parts, Source
 from kala.server.stream import Aborted, Stream
 from kala.server.streamer import Streamer
@@ -58,11 +59,12 @@ class Connection(server.HTTPConnection):
     # Whether the client has not sent a complete request yet.
     is_new = True
 
-    def __init__(self, host: Host, client: socket.socket, origin: str | None) -> None:
+    def __init__(self, host: Host, client: socket.socket, peer: Peer, origin: str | None) -> None:
         """Replace cheroot's constructor, whose file objects block."""
         self._host = host
         self.server = host.cheroot
         self.socket = client
+        self.peer = peer
         self.origin = origin
         self.rfile = io.BytesIO()
         self.wfile = Outbox(client)

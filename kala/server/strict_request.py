@@ -12,6 +12,7 @@ from cheroot import errors, server
 
 from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, quoted
+from kala.server.peer import PEER
 from kala.server.source import PART
 
 # Key in the WSGI environ of a function that takes a Source as the body of the response, and may raise Busy.
@@ -94,6 +95,7 @@ class StrictRequest(server.HTTPRequest):
         self.rfile = self.body.open()
         gateway = self.server.gateway(self)
         gateway.env[STREAM] = self.conn.start_stream
+        gateway.env[PEER] = self.conn.peer
         try:
             gateway.respond()
         except SystemExit as error:

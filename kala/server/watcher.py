@@ -14,6 +14,7 @@ from kala.server.cheroot_server import CherootServer
 from kala.server.connection import Connection
 from kala.server.connections import Connections, origin_of
 from kala.server.listener import Listener
+from kala.server.peer import Peer
 from kala.server.shortage_log import ShortageLog
 from kala.server.streamer import Streamer
 from kala.server.workers import Workers
@@ -149,9 +150,9 @@ class Watcher:
 
     def _admit(self, client: socket.socket, address: Any) -> None:
         if client.family == socket.AF_UNIX:
-            conn = Connection(self, client, None)
+            conn = Connection(self, client, Peer(client, None), None)
         else:
-            conn = Connection(self, client, origin_of(address[0]))
+            conn = Connection(self, client, Peer(client, address[0]), origin_of(address[0]))
             conn.remote_addr, conn.remote_port = address[:2]
         if not self.connections.has_share(conn.origin) and not self._drop_oldest(conn.origin):
             conn.close()
