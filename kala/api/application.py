@@ -13,7 +13,17 @@ from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
 from kala.api.route import Route, Table
 from kala.core.caller import NOBODY, Caller
-from kala.core.errors import Busy, Conflict, Forbidden, Invalid, KalaError, NotFound, Outdated, Unauthorized
+from kala.core.errors import (
+    Busy,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KalaError,
+    NotFound,
+    Outdated,
+    TooManyTries,
+    Unauthorized,
+)
 from kala.server.body import BodyTooLarge, read_body
 from kala.server.source import Parts, Source
 from kala.server.strict_request import STREAM
@@ -32,6 +42,7 @@ _STATUS: dict[type[KalaError], int] = {
     Conflict: 409,
     Outdated: 412,
     BodyTooLarge: 413,
+    TooManyTries: 429,
     Busy: 503,
 }
 # The machine is at fault, not Kala: no file descriptor, process, memory or disk space left, or a broken disk.
@@ -248,7 +259,8 @@ def _failure(error: Exception, caller: Caller, target: str) -> Failure:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
         status = status_of(error)
-        return Failure(status, str(error), _HEADERS.get(status, {}), caller, target)
+        wait = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyTries) else {}
+        return Failure(status, str(error), _HEADERS.get(status, {}) | wait, caller, target)
     logger.error("a request failed with an internal error", exc_info=error)
     return Failure(500, "internal error; see Kala's log", {}, caller, target)
 

@@ -28,7 +28,7 @@ EXITS = (
     Exit(4, ("NotFound",), "The job or run does not exist, or several jobs have the name."),
     Exit(5, ("Conflict", "Outdated"), "The state of the job or run does not allow this, or it was changed meanwhile."),
     Exit(6, ("Forbidden", "Unauthorized"), "The request is not allowed."),
-    Exit(7, ("Busy", "RateLimited"), "Kala cannot do this at the moment; try again later."),
+    Exit(7, ("Busy", "RateLimited", "TooManyTries"), "Kala cannot do this at the moment; try again later."),
     Exit(8, ("ConnectionFailed",), "Kala cannot be reached."),
 )
 """All exit codes. The errors are those of kala.core and of kala.client, by name, as a command imports only one."""

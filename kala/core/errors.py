@@ -23,12 +23,20 @@ class Outdated(KalaError):
     """The object was changed since the client read it."""
 
 
+class Unauthorized(KalaError):
+    """It is not known who makes the request, or what should prove it is wrong."""
+
+
 class Forbidden(KalaError):
     """The client is not allowed to make the request."""
 
 
-class Unauthorized(KalaError):
-    """It is not known who makes the request."""
+class TooManyTries(KalaError):
+    """There were too many wrong passwords or tokens; the next try is allowed after this number of seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too many wrong passwords or tokens; try again in {retry_after} s")
+        self.retry_after = retry_after
 
 
 class Busy(KalaError):

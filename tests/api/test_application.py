@@ -9,11 +9,25 @@ from kala.api import application
 from kala.api.http import Headers, Request, Response
 from kala.api.route import Route, Table
 from kala.core.caller import NOBODY, Role
-from kala.core.errors import Conflict, KalaError
+from kala.core.errors import Conflict, KalaError, TooManyTries, Unauthorized
 
 
 def kinds(parent):
     return {parent, *(kind for child in parent.__subclasses__() for kind in kinds(child))}
+
+
+def answer_to(error):
+    """Return status, headers and JSON of the response to a request that fails with this error."""
+
+    def fail(_: Request) -> Response:
+        raise error
+
+    table = Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")])
+    app = application.application(table, lambda *_: NOBODY, list)
+    environ, started = {"PATH_INFO": "/fail"}, []
+    setup_testing_defaults(environ)
+    body = b"".join(app(environ, lambda status, headers, _=None: started.append((status, dict(headers)))))
+    return *started[0], json.loads(body)
 
 
 def test_every_kind_of_error_has_a_status():
@@ -26,16 +40,19 @@ def test_a_kind_of_error_without_a_status_has_that_of_its_parent(parent, status)
     class Unlisted(parent):
         pass
 
-    def fail(_: Request) -> Response:
-        raise Unlisted("try something else")
+    response = answer_to(Unlisted("try something else"))
+    assert (response[0], response[2]) == (status, {"error": "try something else"})
 
-    app = application.application(
-        Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")]), lambda *_: NOBODY, list
-    )
-    environ, statuses = {"PATH_INFO": "/fail"}, []
-    setup_testing_defaults(environ)
-    body = b"".join(app(environ, lambda status, _, __=None: statuses.append(status)))
-    assert (statuses, json.loads(body)) == ([status], {"error": "try something else"})
+
+def test_an_unknown_caller_learns_how_to_say_who_it_is():
+    status, headers, _ = answer_to(Unauthorized("the token is wrong"))
+    assert (status, headers["WWW-Authenticate"]) == ("401 Unauthorized", "Bearer")
+
+
+def test_after_too_many_tries_the_response_says_when_to_try_again():
+    status, headers, body = answer_to(TooManyTries(90))
+    assert (status, headers["Retry-After"]) == ("429 Too Many Requests", "90")
+    assert body == {"error": "too many wrong passwords or tokens; try again in 90 s"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""How many wrong passwords and tokens are allowed: token buckets in memory, which refill steadily.
+
+Nobody is locked out. Whoever has used up a bucket waits until there is a token in it again, and a restart fills all.
+"""
+
+import hashlib
+import heapq
+import ipaddress
+import math
+from threading import Lock
+
+from kala.core.errors import TooManyTries
+
+_WINDOW = 15 * 60.0
+_PER_ACCOUNT = 10
+_PER_ADDRESS = 30
+# Of each kind. A try at a password takes a tenth of a second, one at a time, so nobody can use up as many accounts as
+# this within a window, and so nobody can push out the bucket of an account that is under attack.
+_BUCKETS = 10_000
+_KNOWN = 10_000
+
+
+class Tries:
+    """The buckets of all accounts and addresses, for any thread; it holds its lock for microseconds only.
+
+    A try takes a token from the bucket of its account and from that of its address before the password is checked,
+    since a hundred tries at the same time would otherwise be one; a right password gives both back.
+
+    Who keeps the bucket of an account empty, from many addresses, would keep its user out. So an address from which
+    the user has logged in before has a bucket of its own for this account.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._accounts = _Buckets(_PER_ACCOUNT)
+        self._addresses = _Buckets(_PER_ADDRESS)
+        self._known: dict[bytes, None] = {}  # the least recently used first
+
+    def take(self, name: str, address: str, now: float) -> None:
+        """Count a try. Raise TooManyTries, and count nothing, if there have been too many.
+
+        `name` is that of an account, whether or not it exists, or empty for a try at a token. `now` is in monotonic
+        seconds. A caller without an IP address, as on a Unix socket, has any other text that is its own.
+        """
+        place = _place(address)
+        with self._lock:
+            account = self._account(name, place)
+            wait = max(self._addresses.wait(place, now), self._accounts.wait(account, now) if name else 0.0)
+            if wait > 0:
+                raise TooManyTries(math.ceil(wait))
+            self._addresses.take(place, now)
+            if name:
+                self._accounts.take(account, now)
+
+    def give_back(self, name: str, address: str) -> None:
+        """Undo `take`, as the password was right, and remember that the user of the account calls from there."""
+        place = _place(address)
+        with self._lock:
+            self._addresses.give_back(place)
+            self._accounts.give_back(self._account(name, place))
+            pair = _digest(name, place)
+            self._known.pop(pair, None)
+            self._known[pair] = None
+            if len(self._known) > _KNOWN:
+                del self._known[next(iter(self._known))]
+
+    def _account(self, name: str, place: bytes) -> bytes:
+        """Return the key of the bucket for this account: with the address, if the user is known there."""
+        pair = _digest(name, place)
+        return pair if pair in self._known else _digest(name, b"")
+
+
+class _Buckets:
+    """Buckets of one size. Each is only the time when it will be full again; a full one can be missing."""
+
+    def __init__(self, size: int) -> None:
+        self._interval = _WINDOW / size
+        self._longest = _WINDOW - self._interval  # a bucket that needs longer to be full has less than one token
+        self._full_at: dict[bytes, float] = {}
+
+    def wait(self, key: bytes, now: float) -> float:
+        """Return how many seconds remain until there is a token."""
+        return max(0.0, self._full_at.get(key, now) - now - self._longest)
+
+    def take(self, key: bytes, now: float) -> None:
+        self._full_at[key] = max(self._full_at.get(key, now), now) + self._interval
+        if len(self._full_at) > _BUCKETS:
+            self._drop_some()
+
+    def give_back(self, key: bytes) -> None:
+        if key in self._full_at:
+            self._full_at[key] -= self._interval
+
+    def _drop_some(self) -> None:
+        """Drop the fullest quarter, so that a flood of names or addresses does not cause a search at each try."""
+        for key in heapq.nsmallest(_BUCKETS // 4, self._full_at, key=self._full_at.__getitem__):
+            del self._full_at[key]
+
+
+def _place(address: str) -> bytes:
+    """Return the key of the bucket for an address. A single host can have any address of an IPv6 network of 64 bits."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return _digest(address, b"")
+    if isinstance(ip, ipaddress.IPv6Address):
+        return ip.ipv4_mapped.packed if ip.ipv4_mapped else ip.packed[:8]
+    return ip.packed
+
+
+def _digest(name: str, place: bytes) -> bytes:
+    """Return a key as long as all others, whatever a caller sends as a name."""
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16, key=place).digest()
