@@ -21,7 +21,11 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)),
     ],
     packages=find_packages(include=["kala", "kala.*"]),
-    package_data={"kala.client": ["py.typed"], "kala.ui": ["templates/*", "static/*", "static/*/*"]},
+    package_data={
+        "kala.access": ["common_passwords.*"],
+        "kala.client": ["py.typed"],
+        "kala.ui": ["templates/*", "static/*", "static/*/*"],
+    },
     install_requires=[
         "certifi>=2024.7.4",
         "cheroot>=11.1.2,<11.2",

@@ -149,16 +149,16 @@ def size(tries):
 
 
 def test_any_number_of_names_and_networks_takes_little_memory(tries):
-    for number in range(60_000):
-        tries.take(f"{number}" * 100, f"2001:db8:{number % 65_536:x}:{number // 65_536}::1", NOW + number)
-        tries.give_back(f"{number}" * 100, f"2001:db8:{number % 65_536:x}:{number // 65_536}::1")
+    for number in range(20_000):
+        tries.take(f"{number}" * 100, f"2001:db8:{number:x}::1", NOW + number)
+        tries.give_back(f"{number}" * 100, f"2001:db8:{number:x}::1")
     assert max(len(tries._accounts._full_at), len(tries._addresses._full_at), len(tries._known)) <= 10_000
     assert size(tries) < 4_000_000
 
 
 def test_an_account_under_attack_is_not_forgotten_in_a_flood_of_other_names(tries):
     take(tries, 10, address="203.0.113.*")
-    for number in range(30_000):
+    for number in range(20_000):
         tries.take(f"user {number}", f"2001:db8:{number:x}::1", NOW)
     assert is_refused(tries, address="198.51.100.1") == 90
 
