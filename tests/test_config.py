@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kala.config import KEYS, RELOADABLE, Config, Loaded, described, load, locate
+from kala.config import KEYS, RELOADABLE, Config, Loaded, check_reach, is_loopback, load, locate
+from kala.config.shown import described
+from kala.core.caller import Role
 from kala.core.errors import Invalid
 
 HOME = {"HOME": "/home/ann"}
@@ -188,6 +190,183 @@ class TestAddress:
 
     def test_insecure_no_auth_allows_any_interface(self):
         assert from_flags(interface="0.0.0.0", insecure_no_auth=True).interface == "0.0.0.0"
+
+    def test_where_somebody_can_log_in_any_interface_is_allowed(self):
+        config = from_flags()
+        check_reach("0.0.0.0", config, has_callers=True)
+        with pytest.raises(Invalid, match="interface"):
+            check_reach("0.0.0.0", config)
+
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [
+            *((address, True) for address in ("127.0.0.1", "127.9.9.9", "::1", "localhost")),
+            *((address, False) for address in ("0.0.0.0", "::", "192.0.2.1", "example.org", "")),
+        ],
+    )
+    def test_an_address_is_known_to_be_for_this_machine_only(self, address, expected):
+        assert is_loopback(address) is expected
+
+
+class TestAuth:
+    @pytest.mark.parametrize(
+        ("flags", "auth", "is_open"),
+        [
+            ({}, "on", False),
+            ({"auth": "on"}, "on", False),
+            ({"auth": "off"}, "off", True),
+            ({"insecure_no_auth": True}, "off", True),
+            ({"insecure_no_auth": False}, "on", False),
+            ({"insecure_no_auth": True, "auth": "off"}, "off", True),
+        ],
+    )
+    def test_its_two_names_say_the_same(self, flags, auth, is_open):
+        config = from_flags(**flags)
+        assert (config.auth, config.insecure_no_auth, config.is_open) == (auth, is_open, is_open)
+
+    def test_the_name_that_is_not_given_has_the_origin_of_the_other(self):
+        assert load({"insecure_no_auth": True}, HOME, []).origins["auth"] == "--insecure-no-auth"
+        assert load({}, HOME | {"KALA_AUTH": "off"}, []).origins["insecure_no_auth"] == "KALA_AUTH"
+        assert {load({}, HOME, []).origins[name] for name in ("auth", "insecure_no_auth")} == {"default"}
+
+    def test_names_that_contradict_each_other_are_refused_with_their_origins(self):
+        assert refusal({"auth": "on"}, {"KALA_INSECURE_NO_AUTH": "true"}) == (
+            'auth: "on" (--auth) contradicts insecure_no_auth = true (KALA_INSECURE_NO_AUTH); they are two names of one'
+            " setting, so leave one out"
+        )
+        assert refusal({"insecure_no_auth": False, "auth": "off"}).startswith('auth: "off" (--auth) contradicts')
+
+    @pytest.mark.parametrize("value", ["maybe", "", "ON", True])
+    def test_it_is_on_or_off(self, value):
+        assert refusal({"auth": value}) == f"--auth: must be on or off, not {value!r}"
+
+    def test_a_config_that_was_not_loaded_is_open_by_either_name(self):
+        config = Config(data_dir=Path("/d"))
+        assert [replace(config, auth="off").is_open, replace(config, insecure_no_auth=True).is_open] == [True, True]
+        assert not config.is_open
+
+
+class TestPeers:
+    def test_they_are_a_table_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
+        file = written(tmp_path, "peers = {operator = ['@ops', 'ann'], viewer = 'bob'}")
+        expected = {Role.OPERATOR: ("@ops", "ann"), Role.VIEWER: ("bob",)}
+        assert load({}, HOME, [file]).config.peers == expected
+        assert from_environment(KALA_PEERS="operator=@ops, operator=ann,viewer=bob").peers == expected
+        assert from_flags(peers=("operator=@ops,operator=ann", "viewer=bob")).peers == expected
+        assert from_flags().peers == {}
+
+    @pytest.mark.parametrize("name", r"ann @ops DOMAIN\ann ann@example.org backup$ _apt jo.doe 1001".split())
+    def test_names_of_local_users_and_of_those_of_a_directory_are_accepted(self, name):
+        assert from_flags(peers=f"viewer={name}").peers == {Role.VIEWER: (name,)}
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("ann", "ann=viewer", "anyone=ann", "viewer=", "viewer=@", "viewer=@@ops", "viewer=a b", "viewer=-a"),
+            *(5, True, ["a"], {"viewer": []}, {"viewer": [""]}, {"viewer": 5}, {"viewer": ["ann", 5]}),
+        ],
+    )
+    def test_invalid_ones_are_refused(self, value):
+        assert refusal({"peers": value}).startswith("--peer: must be a list such as operator=@ops,viewer=ann, of users")
+
+
+PROXY = {"trusted_proxies": "127.0.0.1", "proxy_user_header": "Remote-User", "group_roles": "*=viewer"}
+
+
+class TestProxies:
+    def test_networks_are_a_list_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
+        file = written(tmp_path, "trusted_proxies = ['10.0.0.0/8', '2001:DB8::1']")
+        assert load({}, HOME, [file]).config.trusted_proxies == ("10.0.0.0/8", "2001:db8::1")
+        assert from_environment(KALA_TRUSTED_PROXIES="10.0.0.0/8, ::1").trusted_proxies == ("10.0.0.0/8", "::1")
+        assert from_flags(trusted_proxies=("192.0.2.1/32", "fd00::/8")).trusted_proxies == ("192.0.2.1", "fd00::/8")
+
+    @pytest.mark.parametrize(
+        "value", ["0.0.0.0/0", "::/0", "::1,0.0.0.0/0", "10.0.0.1/8", "proxy.example", "10.0.0.0/33", "", 10, True]
+    )
+    def test_everybody_and_what_is_no_network_is_refused(self, value):
+        assert refusal({"trusted_proxies": value}) == (
+            "--trusted-proxy: must be a list of addresses and networks such as 192.0.2.1,10.0.0.0/8, but not of all"
+            f" addresses, not {value!r}"
+        )
+
+    @pytest.mark.parametrize(
+        "name", ["Remote-User", "X-Remote-User", "X-Forwarded-User", "X-Auth-Request-Email", "Tailscale-User-Login"]
+    )
+    def test_the_headers_that_proxies_use_for_users_are_accepted(self, name):
+        assert from_flags(**PROXY | {"proxy_user_header": name}).proxy_user_header == name
+
+    @pytest.mark.parametrize(
+        "name",
+        "Host Cookie Authorization authorization Proxy-Authorization Connection X-Forwarded-For x-forwarded-host Via"
+        " X-Forwarded-Proto Forwarded X-Real-IP Origin Sec-Fetch-Site Content-Length Kala-Job X_User Remote_User"
+        " User-Agent If-Match Idempotency-Key Transfer-Encoding Accept Referer a:b".split(),
+    )
+    def test_headers_with_another_meaning_are_refused(self, name):
+        for key in ("proxy_user_header", "proxy_groups_header"):
+            assert refusal(PROXY | {key: name}) == (
+                f"--{key.replace('_', '-')}: must be the name of a header for this purpose only, such as Remote-User,"
+                f" or empty, not {name!r}"
+            )
+
+    def test_groups_and_their_roles_are_a_table_in_a_file_and_have_commas_in_a_variable(self, tmp_path):
+        file = written(tmp_path, "group_roles = {'Domain Admins' = 'admin', '*' = 'viewer'}")
+        expected = {"Domain Admins": Role.ADMIN, "*": Role.VIEWER}
+        good = PROXY | {"group_roles": None}
+        assert load(good, HOME, [file]).config.group_roles == expected
+        environ = HOME | {"KALA_GROUP_ROLES": "Domain Admins=admin,*=viewer"}
+        assert load(good, environ, []).config.group_roles == expected
+        assert from_flags(**good | {"group_roles": ("Domain Admins=admin", "*=viewer")}).group_roles == expected
+
+    @pytest.mark.parametrize(
+        "value",
+        ["ops", "ops=", "=viewer", "ops=root", "ops=anyone", "a=viewer,a=admin", {"a,b": "viewer"}, {"a": 1}, 5],
+    )
+    def test_invalid_roles_of_groups_are_refused(self, value):
+        assert refusal(PROXY | {"group_roles": value}).startswith("--group-role: must be a list such as ops=operator,")
+
+    @pytest.mark.parametrize(
+        ("flags", "sentence"),
+        [
+            ({"trusted_proxies": None}, "proxy_user_header: needs trusted_proxies, since others can send the header"),
+            ({"group_roles": None}, "proxy_user_header: needs group_roles, without which nobody has a role"),
+            ({"proxy_user_header": None}, "group_roles: has no effect without proxy_user_header"),
+            (
+                {"proxy_user_header": "", "proxy_groups_header": "Remote-Groups"},
+                "proxy_groups_header: has no effect without proxy_user_header",
+            ),
+            ({"proxy_groups_header": "remote-user"}, "proxy_groups_header: must be another header"),
+        ],
+    )
+    def test_settings_that_would_let_in_anyone_or_nobody_are_refused(self, flags, sentence):
+        assert refusal(PROXY | flags).startswith(sentence)
+
+    def test_a_proxy_that_only_passes_addresses_on_is_trusted(self):
+        assert from_flags(trusted_proxies="10.0.0.0/8").proxy_user_header == ""
+
+
+class TestSessionsAndTls:
+    @pytest.mark.parametrize("value", ["PT15M", "P7D", "P400D", "P1Y"])
+    def test_a_session_has_a_length(self, value):
+        assert from_flags(session_idle=value, session_lifetime=value).session_lifetime == value
+
+    @pytest.mark.parametrize("value", ["", "P0D", "P401D", "P2Y", "soon", "-P1D", 7, True])
+    def test_a_session_without_an_end_is_refused(self, value):
+        assert refusal({"session_idle": value}) == (
+            f"--session-idle: must be an ISO 8601 duration longer than zero, such as P7D, at most P400D, not {value!r}"
+        )
+
+    def test_the_audit_log_is_kept_for_a_time_or_forever(self):
+        assert (from_flags().keep_audit, from_flags(keep_audit="").keep_audit) == ("P1Y", "")
+
+    def test_a_certificate_and_its_key_are_files(self, tmp_path):
+        file = written(tmp_path, "tls_certificate = 'tls/cert.pem'\ntls_key = '/k.pem'")
+        config = load({}, HOME, [file]).config
+        assert (config.tls_certificate, config.tls_key) == (tmp_path / "tls/cert.pem", Path("/k.pem"))
+        assert (from_flags().tls_certificate, from_flags().tls_key) == (None, None)
+
+    @pytest.mark.parametrize(("one", "other"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
+    def test_one_without_the_other_is_refused(self, one, other):
+        assert refusal({one: "/a.pem"}) == f"{one}: needs {other}, too; set both, or none to serve plain HTTP"
 
 
 class TestPaths:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kala.api import graph_schema, schema, system_schema, views
-from kala.config import Setting
+from kala.config.shown import Setting
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.core.run import Cause, Outcome, Run, State

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 
 import kala
-from kala import config
 from kala.api import system_schema as schema
 from kala.api.http import Request, Response, json
 from kala.api.kept import Kept
 from kala.config import Loaded
+from kala.config.shown import described
 from kala.core import duration
 from kala.core.errors import Busy
 from kala.core.run import Waiting
@@ -83,7 +83,7 @@ class StatusRoutes:
         )
 
     def config(self, _: Request) -> Response:
-        return json(schema.Settings(config.described(self._settings())))
+        return json(schema.Settings(described(self._settings())))
 
     def live(self, _: Request) -> Response:
         """Tell whether the engine works. Reads no database: a restart does not help against a full disk."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from kala.config import Setting
+from kala.config.shown import Setting
 from kala.engine.status import Trouble
 from kala.server.connections import Usage
 

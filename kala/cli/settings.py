@@ -15,7 +15,10 @@ from kala.service import unit
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _SERVICE_SOCKET = Path("/run/kala/kala.sock")
-_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Config)}
+_DEFAULTS = {
+    field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    for field in msgspec.structs.fields(Config)
+}
 
 
 def settings(command: _Command, keys: Iterable[str] = KEYS) -> _Command:
@@ -94,6 +97,7 @@ def _help(name: str) -> str:
     default = _DEFAULTS[name]
     if default is msgspec.NODEFAULT:  # then the meaning includes the default
         return KEYS[name].meaning
-    words = {True: "on", False: "off"} if isinstance(default, bool) else {None: "none", (): "none", "": "none"}
-    shown = words.get(default, default)
+    shown = "none" if default in (None, (), "", {}) else default
+    if isinstance(default, bool):
+        shown = "on" if default else "off"
     return f"{KEYS[name].meaning} [default: {shown}]"

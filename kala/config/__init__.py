@@ -16,6 +16,16 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec.structs import replace
 
+from kala.config.callers import (
+    GROUP_ROLES,
+    HEADER,
+    NETWORKS,
+    PEERS,
+    SESSION,
+    check_proxy,
+    check_tls,
+    settle_auth,
+)
 from kala.config.kinds import (
     BASE_PATH,
     LENGTH,
@@ -32,7 +42,7 @@ from kala.config.kinds import (
     choice,
     number,
 )
-from kala.config.toml import plain
+from kala.core.caller import Role
 from kala.core.errors import Invalid
 
 _SYSTEM_FILE = Path("/etc/kala/kala.toml")
@@ -105,13 +115,51 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     base_path: Annotated[
         str, Key(BASE_PATH, "The path at which a reverse proxy offers Kala, such as /kala; empty means the root.")
     ] = ""
+    auth: Annotated[
+        Literal["on", "off"],
+        Key(choice("on", "off"), "Whether callers must prove who they are; off means that anyone may do anything."),
+    ] = "on"
     insecure_no_auth: Annotated[
         bool,
-        Key(
-            ON_OFF,
-            "Listen where other machines can connect; anyone who can reach the port can run commands as Kala's user.",
-        ),
+        Key(ON_OFF, 'Another name of auth = "off": anyone who can reach Kala can run commands as its user.'),
     ] = False
+    peers: Annotated[
+        dict[Role, tuple[str, ...]],
+        Key(PEERS, "Which users and @groups of this machine have which role on the Unix socket.", flag="--peer"),
+    ] = msgspec.field(default_factory=dict)
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Key(
+            NETWORKS,
+            "The reverse proxies that tell the truth about their clients, as addresses and networks.",
+            flag="--trusted-proxy",
+        ),
+    ] = ()
+    proxy_user_header: Annotated[
+        str, Key(HEADER, "The header in which a trusted proxy names the user whom it has logged in.")
+    ] = ""
+    proxy_groups_header: Annotated[
+        str, Key(HEADER, "The header in which a trusted proxy lists the user's groups, with commas between them.")
+    ] = ""
+    group_roles: Annotated[
+        dict[str, Role],
+        Key(
+            GROUP_ROLES,
+            "Which role each of these groups has; * is everyone whom the proxy has logged in.",
+            flag="--group-role",
+        ),
+    ] = msgspec.field(default_factory=dict)
+    tls_certificate: Annotated[
+        Path | None, Key(PATH_OR_NONE, "The certificate for HTTPS and those of its issuers, in one PEM file.")
+    ] = None
+    tls_key: Annotated[Path | None, Key(PATH_OR_NONE, "The private key of the certificate, as a PEM file.")] = None
+    session_idle: Annotated[str, Key(SESSION, "How long a login lasts without a request, as an ISO 8601 duration.")] = (
+        "P7D"
+    )
+    session_lifetime: Annotated[str, Key(SESSION, "How long a login lasts at most, as an ISO 8601 duration.")] = "P30D"
+    keep_audit: Annotated[
+        str, Key(LENGTH, "How long to keep the audit log, as an ISO 8601 duration; empty means forever.")
+    ] = "P1Y"
     missing_limits: Annotated[
         Literal["refuse", "warn"],
         Key(
@@ -135,6 +183,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     pid_file: Annotated[Path | None, Key(PATH_OR_NONE, "A file for the process ID, locked while Kala runs.")] = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anyone may do anything."""
+        return self.insecure_no_auth or self.auth == "off"
+
 
 KEYS: dict[str, Key] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(Config, include_extras=True).items()
@@ -156,6 +209,14 @@ RELOADABLE = frozenset(
         "keep_runs",
         "keep_bytes",
         "missing_limits",
+        "peers",
+        "trusted_proxies",
+        "proxy_user_header",
+        "proxy_groups_header",
+        "group_roles",
+        "session_idle",
+        "session_lifetime",
+        "keep_audit",
     }
 )
 
@@ -165,57 +226,6 @@ class Loaded(msgspec.Struct, frozen=True):
 
     config: Config
     origins: dict[str, str]
-
-
-class Setting(msgspec.Struct, frozen=True, rename={"is_reloadable": "reloadable"}):
-    """A setting as it is shown. `source` is the kind of its origin. The default is None if it depends on the system."""
-
-    key: str
-    value: Any
-    default: Any
-    origin: str
-    source: Literal["default", "file", "variable", "flag"]
-    unit: str
-    is_reloadable: bool
-    meaning: str
-
-
-def described(loaded: Loaded, keys: Mapping[str, Key] = KEYS) -> list[Setting]:
-    """Return all settings, in the order of the table, without secrets."""
-    defaults = {field.name: _default(field, keys[field.name]) for field in msgspec.structs.fields(Config)}
-    return [
-        Setting(
-            name,
-            _shown(getattr(loaded.config, name), key),
-            defaults[name],
-            loaded.origins[name],
-            _source(loaded.origins[name]),
-            key.kind.unit,
-            name in RELOADABLE,
-            key.meaning,
-        )
-        for name, key in keys.items()
-    ]
-
-
-def _default(field: msgspec.structs.FieldInfo, key: Key) -> object:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return _shown(field.default_factory(), key)
-    return None if field.default is msgspec.NODEFAULT else _shown(field.default, key)
-
-
-def _shown(value: object, key: Key) -> object:
-    if key.is_secret and value:
-        return "***"
-    return plain(value)
-
-
-def _source(origin: str) -> Literal["default", "file", "variable", "flag"]:
-    if origin == "default":
-        return "default"
-    if origin.startswith("-"):
-        return "flag"
-    return "variable" if origin.startswith("KALA_") else "file"
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -277,6 +287,9 @@ def load(
             origins[part.name] = part.origin
     if "data_dir" not in values:
         values["data_dir"] = _default_data_dir(environ)
+    settle_auth(values, origins)
+    check_proxy(values)
+    check_tls(values)
     config = Config(**values)
     check_reach(config.interface, config)
     return Loaded(config, origins)
@@ -340,17 +353,21 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | N
     return Path(home) / below_home if home.startswith("/") else None
 
 
-def check_reach(interface: str, config: Config) -> None:
-    """Raise Invalid for an address that other machines can reach, unless the settings allow that."""
-    if not config.insecure_no_auth and not _is_loopback(interface):
+def check_reach(interface: str, config: Config, *, has_callers: bool = False) -> None:
+    """Raise Invalid for an address that other machines can reach, unless `has_callers`: there is a user or a token.
+
+    Where anyone may do anything, the settings say so, and any address is allowed.
+    """
+    if not (config.is_open or has_callers or is_loopback(interface)):
         raise Invalid(
             f"interface: {interface or 'every address'} can be reached from other machines, and Kala has no"
             " authentication; listen on 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
         )
 
 
-def _is_loopback(interface: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only programs on this machine can reach an address to listen on."""
     try:
-        return ipaddress.ip_address(interface).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
-        return interface == "localhost"
+        return address == "localhost"

@@ -51,14 +51,31 @@ def choice(*names: str) -> Kind:
     return Kind(read, f"{', '.join(names[:-1])} or {names[-1]}", choices=names)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value that must be a text."""
     if not isinstance(value, str):
         raise ValueError(value)  # noqa: TRY004  load makes one sentence of ValueError for every wrong value
     return value
 
 
+def list_of_texts(value: object) -> list[str]:
+    """Return a list of texts; one text can be several, with commas between them."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    return [part.strip() for text in given for part in text_of(text).split(",")]
+
+
+def pairs(value: object) -> list[tuple[object, object]]:
+    """Return the pairs of a table, or of a list such as a=1,b=2."""
+    if isinstance(value, dict):
+        return list(value.items())
+    found = [text.partition("=") for text in list_of_texts(value) if text]
+    if not all(equals for _, equals, _ in found):
+        raise ValueError(value)
+    return [(name, one) for name, _, one in found]
+
+
 def _line(value: object) -> str:
-    text = _text(value)
+    text = text_of(value)
     if not text.isprintable():  # nor is a lone surrogate, which a variable that is not UTF-8 has
         raise ValueError(value)
     return text
@@ -67,15 +84,15 @@ def _line(value: object) -> str:
 def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    if _text(value).lower() not in _SWITCH:
+    if text_of(value).lower() not in _SWITCH:
         raise ValueError(value)
-    return _SWITCH[_text(value).lower()]
+    return _SWITCH[text_of(value).lower()]
 
 
 def _seconds(value: object) -> float:
     seconds = _number_or_none(value)
     if seconds is None:
-        length = duration.parse(_text(value), "")
+        length = duration.parse(text_of(value), "")
         seconds = length.shortest.total_seconds() if not length.months else math.nan
     if not 0 <= seconds <= _MAX_SECONDS:
         raise ValueError(value)
@@ -83,9 +100,9 @@ def _seconds(value: object) -> float:
 
 
 def _length(value: object) -> str:
-    if _text(value) and not duration.parse(_text(value), "").longest:
+    if text_of(value) and not duration.parse(text_of(value), "").longest:
         raise ValueError(value)
-    return _text(value)
+    return text_of(value)
 
 
 def _number_or_none(value: object) -> float | None:
@@ -97,7 +114,7 @@ def _number_or_none(value: object) -> float | None:
 def _path(value: object) -> Path:
     if not value:
         raise ValueError(value)
-    return Path(_text(value)).expanduser()
+    return Path(text_of(value)).expanduser()
 
 
 def _path_or_none(value: object) -> Path | None:
@@ -105,34 +122,28 @@ def _path_or_none(value: object) -> Path | None:
 
 
 def _names(value: object) -> tuple[str, ...]:
-    given = value if isinstance(value, (list, tuple)) else [value]
-    names = tuple(name.strip().lower() for text in given for name in _text(text).split(","))
+    names = tuple(name.lower() for name in list_of_texts(value))
     if not all(re.fullmatch(r"[^\s/,]+", name) for name in names):
         raise ValueError(value)
     return names
 
 
 def _base_path(value: object) -> str:
-    text = _text(value).removesuffix("/")
+    text = text_of(value).removesuffix("/")
     if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", text) or {".", ".."} & {*text.split("/")}:
         raise ValueError(value)
     return text
 
 
 def _pools(value: object) -> dict[str, int]:
-    given = [value] if isinstance(value, str) else value
-    if isinstance(given, (list, tuple)):
-        pairs = [tuple(_text(pair).split("=", 1)) for text in given for pair in _text(text).split(",") if pair.strip()]
-        given = dict(pairs)  # type: ignore[arg-type]  # dict() raises ValueError for a word without "="
-        if len(given) < len(pairs):
-            raise ValueError(value)
-    if not isinstance(given, dict):
-        raise ValueError(value)  # noqa: TRY004  as in _text
-    return {_pool_name(name): _POOL_SIZE.read(size) for name, size in given.items()}  # type: ignore[misc]
+    found = {_pool_name(name): _POOL_SIZE.read(size) for name, size in pairs(value)}
+    if len(found) < len(pairs(value)):
+        raise ValueError(value)
+    return found  # type: ignore[return-value]  # of numbers
 
 
 def _pool_name(value: object) -> str:
-    name = _text(value).strip()
+    name = text_of(value).strip()
     if not name:
         raise ValueError(value)
     return name
@@ -141,7 +152,7 @@ def _pool_name(value: object) -> str:
 _POOL_SIZE = number(0, 10000)
 # load splits address:port before it reads the number.
 PORT = Kind(number(0, 65535).read, "a whole number between 0 and 65535, or address:port")
-TEXT = Kind(_text, "a string")
+TEXT = Kind(text_of, "a string")
 LINE = Kind(_line, "one line of text")
 ON_OFF = Kind(_switch, "true or false")
 SECONDS = Kind(_seconds, "a number of seconds or an ISO 8601 duration such as PT30S, at most a year", unit="seconds")

@@ -270,7 +270,7 @@ def test_the_settings_of_the_running_kala_are_shown(kala, done, tell):
     assert json.loads(done("config", "show", "--json"))["workers"]["value"] == 7
     running = json.loads(done("config", "show", "--running", "--json"))
     assert (running["workers"]["value"], running["port"]["origin"]) == (128, "--port")
-    assert f'data_dir         = "{kala.data}"' in done("config", "show", "--running")
+    assert re.search(rf'^data_dir +  = "{kala.data}"', done("config", "show", "--running"), re.MULTILINE)
     assert tell("config", "show", "--running", "--port", "1")[0] == 2
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from kala.api.http import Request, Response
 from kala.api.system_schema import Settings
-from kala.config import Setting
+from kala.config.shown import Setting
 from kala.config.toml import toml
 from kala.core.figures import length, size
 from kala.ui.site import Site
