@@ -107,7 +107,7 @@ def cost_of_page(store: Store, wanted: RunFilter) -> float:
     costs = []
     for _ in range(200):
         clock = time.perf_counter()
-        with store.reading() as session:
+        with store.reading(()) as session:
             session.history.search(wanted)
         costs.append((time.perf_counter() - clock) * 1e6)
     return statistics.median(costs)

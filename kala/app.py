@@ -162,7 +162,7 @@ class App:
     def status(self) -> str:
         """Return one line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""
         try:
-            with self._store.reading() as session:
+            with self._store.reading(()) as session:
                 totals = session.jobs.totals()
         except Busy as error:
             return str(error)

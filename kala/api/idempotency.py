@@ -95,6 +95,6 @@ class Repeatable:
         keyed = Keyed.of(request, operation)
         if keyed is None:
             return respond(self._engine.call(change(), request.caller))
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             kept = keyed.kept(session)
         return response_of(kept or self._engine.call(keyed.once(change(), respond), request.caller))

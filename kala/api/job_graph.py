@@ -41,7 +41,7 @@ def response(store: Store, *, is_dot: bool, job: str | None, depth: int | None, 
 def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
     is_cut = False
 
-    with store.reading() as session:
+    with store.reading(()) as session:
 
         def edges_at(job_ids: Collection[str]) -> list[KindedEdge]:
             nonlocal is_cut
@@ -63,7 +63,7 @@ def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
 
 def _with_components(store: Store) -> Iterator[bytes]:
     """Yield the graph with the component of each node, which is the id of the oldest job in it."""
-    with store.reading() as session:
+    with store.reading(()) as session:
         firsts = graph.components(session.neighbours.positions())
         sizes = Counter(firsts.values())
         oldest = session.neighbours.at(sizes)
@@ -80,7 +80,7 @@ def _with_components(store: Store) -> Iterator[bytes]:
 def _nodes_in_components(
     store: Store, firsts: Mapping[int, int], oldest: Mapping[int, Node], nodes: list[Node]
 ) -> bytes:
-    with store.reading() as session:
+    with store.reading(()) as session:
         states = session.neighbours.last_states([node.id for node in nodes])
     shown = [
         GraphNode(
@@ -100,7 +100,7 @@ def components(store: Store, limit: int) -> Components:
 
     Jobs that stand alone, which most jobs do, are not read.
     """
-    with store.reading() as session:
+    with store.reading(()) as session:
         firsts = graph.components(session.neighbours.positions())
         sizes = Counter(firsts.values())
         failures = Counter(firsts[job] for job in session.neighbours.failing() if job in firsts)
@@ -132,7 +132,7 @@ def as_dot(store: Store) -> Iterator[bytes]:
 
 def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
     """Read only the jobs that exist now: one created between the two passes would have an edge, but no node."""
-    with store.reading() as session:
+    with store.reading(()) as session:
         last = session.jobs.last_seq()
 
     def nodes(session: Session, before: Node | None, _: int) -> Iterator[Node]:

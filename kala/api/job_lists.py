@@ -102,7 +102,7 @@ class JobLists:
         keys = query["sort"]
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             matches = session.summaries.matches(wanted)
             jobs, last = session.summaries.page(matches, keys, after, limit=limit, recent=query["recent"])
             runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}

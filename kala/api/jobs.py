@@ -60,7 +60,7 @@ class JobRoutes:
         return self._show(request.path["id"])
 
     def _show(self, given: str) -> Response:
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
         return json(
@@ -77,7 +77,7 @@ class JobRoutes:
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
         digests = _expected(request)
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             job = session.jobs.resolve(request.path["id"])
         # A change of what the job no longer is could be invalid only for that reason.
         policy.check_unchanged(job, digests)
@@ -95,7 +95,7 @@ class JobRoutes:
             change = CreateJob(spec)
         else:
             patch = job_input.parse_patch(given)
-            with self._store.reading() as session:
+            with self._store.reading(()) as session:
                 job = session.jobs.resolve(request.query["job"])
             change = UpdateJob(job.id, lambda before: job_input.revise(before, patch, owner))
             job = replace(job, spec=change.revise(job.spec))
@@ -119,7 +119,7 @@ class JobRoutes:
         return json(schema.Deleted(list(starmap(schema.DeletedJob, deleted.items()))))
 
     def deletion(self, request: Request) -> Response:
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             job_id = session.jobs.id_of(request.path["id"])
             doomed = graph.doomed_by(job_id, session.dependencies.children, session.dependencies.count_parents)
             names = session.jobs.names(doomed)
@@ -146,7 +146,7 @@ class JobRoutes:
         return no_content()
 
     def stats(self, request: Request) -> Response:
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             job_id = session.jobs.id_of(request.path["id"])
         return long_response(self._stats(job_id, request.query["limit"], request.query["before"]))
 

@@ -63,7 +63,7 @@ class KeptList:
         """Return the next entries, and the position after which the others follow; None at the end."""
         texts: list[bytes] = []
         size = 0
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             while size < PART_BYTES:
                 text, last = self._block(session, after, number)
                 if text:

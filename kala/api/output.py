@@ -56,7 +56,7 @@ class Outputs:
 
     def open_with_cut(self, run_id: int) -> tuple[IO[bytes], Cut | None]:
         """Return what an ended run has printed, as a file, and where that was cut."""
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             data, run = session.runs.output(run_id), session.runs.get(run_id)
         file = BytesIO(data) if data is not None else self._open_file(run_id, run)
         # Kala may have died between the last write of a lost run's output and that of its end.
@@ -144,7 +144,7 @@ class Outputs:
 
     def is_unfinished(self, run_id: int) -> bool:
         """Return whether the run has not ended, according to the database."""
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             run = session.runs.get(run_id)
         return run is not None and run.state in MOVES
 

@@ -20,7 +20,7 @@ class OverviewRoutes:
 
     def summary(self, _: Request) -> Response:
         now = datetime.now(UTC)
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             found = session.summaries.overview(now - _DAY, _MOST_SKIPPED)
             next_due = session.jobs.next_due()
         # The database has a run as running before its process exists.

@@ -29,7 +29,7 @@ def pages(
     while has_more:
         page: list[bytes] = []
         size = 0
-        with store.reading() as session:
+        with store.reading(()) as session:
             rows = iter(read(session, last, count))
             while batch := list(islice(rows, batch_size)):
                 page.append(text := encode(batch))

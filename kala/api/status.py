@@ -54,7 +54,7 @@ class StatusRoutes:
 
     def system(self, _: Request) -> Response:
         status, settings = self._engine.status, self._settings().config
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             queue, waiting = self._queued.get(None, session.queued.counts)
             outputs = session.retention.output_bytes()
             oldest = _oldest_run(session, settings.keep_for)
@@ -103,7 +103,7 @@ class StatusRoutes:
         if status.is_draining:
             reasons.append("Kala is stopping")
         try:
-            with self._store.reading() as session:
+            with self._store.reading(()) as session:
                 session.retention.output_bytes()
         except Busy:
             reasons.append("the database cannot be read")

@@ -23,7 +23,7 @@ class SystemRoutes:
         self._zone = zone
 
     def stats(self, _: Request) -> Response:
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             totals = session.jobs.totals()
         return json(schema.Stats(views.totals_view(totals, datetime.now(UTC))))
 
@@ -52,7 +52,7 @@ class SystemRoutes:
 
     def _wanted(self, request: Request) -> EventFilter:
         job, run_id = request.query["job"], request.query["run"]
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             if run_id is not None and session.runs.get(run_id) is None:
                 raise no_run(run_id)
             return EventFilter(job_id_of(session, job), None if run_id is None else str(run_id))

@@ -44,7 +44,7 @@ class UpcomingRoutes:
 
     def _jobs(self, now: datetime, until: datetime, limit: int, per_job: int) -> tuple[list[schema.UpcomingJob], bool]:
         server, end = self._zone(), to_microseconds(until)
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             found = session.coming.jobs(to_microseconds(now), end, limit + 1)
         jobs = []
         for job in found[:limit]:
@@ -61,7 +61,7 @@ class UpcomingRoutes:
 
     def _count(self, now: datetime, step: int, first: int, last: int) -> schema.UpcomingSteps:
         zone, start, end = self._zone(), first * step, (last + 1) * step
-        with self._store.reading() as session:
+        with self._store.reading(()) as session:
             jobs = session.coming.slots(to_microseconds(now), end, _COUNTED_JOBS + 1)
         counts = StepCounts(start, step, last - first + 1)
         counted = 0

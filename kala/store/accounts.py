@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
-from peewee import Database
 
 from kala.core.account import Account, Login, Token
 from kala.core.caller import Role
@@ -50,8 +49,8 @@ _OWNERS = msgspec.json.Decoder(tuple[str, ...])
 class Accounts:
     """The tables of who may call, on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def instance(self) -> str:
         """Return the id of this database, by which browsers tell the cookies of several Kalas apart."""

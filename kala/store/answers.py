@@ -4,7 +4,6 @@ from datetime import datetime
 from http import HTTPStatus
 
 import msgspec
-from peewee import Database
 
 from kala.store.instants import to_column
 from kala.store.statements import Statements
@@ -40,8 +39,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Answers:
     """The answer table on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def get(self, key: str, given_after: datetime) -> Answer | None:
         """Return the answer that was kept under a key, unless it was given before an instant."""

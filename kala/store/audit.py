@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from peewee import SQL, Database, Expression, Table
+from peewee import SQL, Expression, Table
 
 from kala.core.account import Action, Entry
 from kala.store.instants import from_column, to_column
@@ -39,9 +39,8 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
 class Audit:
     """The audit table on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def add(self, entry: Entry) -> None:
         changed = msgspec.json.encode(entry.changed).decode() if entry.changed else ""
@@ -53,7 +52,7 @@ class Audit:
         query = _AUDIT.select(*columns).order_by(_AUDIT.c.id.desc()).limit(wanted.limit)
         for condition in _conditions(wanted):
             query = query.where(condition)
-        return [_entry(row) for row in self._sql(*query.bind(self._database).sql())]
+        return [_entry(row) for row in self._sql.select(query)]
 
     def delete_older(self, until: datetime, limit: int) -> None:
         """Delete those of the `limit` oldest entries that were written until an instant."""

@@ -1,7 +1,5 @@
 """The boot of the machine that Kala last ran in."""
 
-from peewee import Database
-
 from kala.store.statements import Statements
 
 _CURRENT = "SELECT id FROM boot"
@@ -11,8 +9,8 @@ _SAVE = "UPDATE boot SET id = ?"
 class Boots:
     """The table of one boot on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def current(self) -> str:
         """Return the id of the boot that was saved last, "" for none."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from peewee import Database
 
 from kala.store.statements import Statements
 
@@ -39,8 +38,8 @@ class ComingJob(msgspec.Struct, frozen=True):
 class Coming:
     """Reads which jobs are due in a period, on one connection. Times are in microseconds since 1970."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def jobs(self, since: int, until: int, limit: int) -> list[ComingJob]:
         """Return the jobs that are due next, earliest first."""

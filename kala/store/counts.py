@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from peewee import Database
-
 from kala.core.run import FAILURES, Run, State
 from kala.core.summary import RECENT
 from kala.store.instants import to_column
@@ -41,8 +39,8 @@ _NOTE_END = f"UPDATE job SET {_ENDED}"
 class Counting:
     """The columns of the job table that runs change, on the writing connection."""
 
-    def __init__(self, database: Database, revision: Revision) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements, revision: Revision) -> None:
+        self._sql = sql
         self._revision = revision
 
     def count_attempts(self, job_ids: Sequence[str], at: datetime) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
-from peewee import Database
 
 from kala.store.revision import Revision
 from kala.store.statements import Statements
@@ -22,9 +21,10 @@ _TOUCH_PARENTS = """
 """
 _UNLINK_ALL = "DELETE FROM dependency"
 _COUNT = "SELECT count(*) FROM dependency"
-# Each of these jobs with each of its children, in order of creation.
+# Each of these jobs with each of its children, in order of creation. This and _COUNT_PARENTS decide what a deletion
+# deletes, which are not only jobs that the caller sees.
 _CHILDREN = """
-    SELECT parent_id, child_id FROM dependency JOIN job ON job.id = child_id
+    SELECT parent_id, child_id FROM [every dependency] JOIN [every job] AS job ON job.id = child_id
     WHERE parent_id IN [job_ids ?] ORDER BY job.seq
 """
 # Each of these jobs with each job that it can start: its children and its on-failure job.
@@ -35,7 +35,7 @@ _STARTED_BY = """
 """
 # How many parents each of these jobs has, if any.
 _COUNT_PARENTS = """
-    SELECT child_id, count(*) FROM dependency [index dependency_child]
+    SELECT child_id, count(*) FROM [every dependency] [index dependency_child]
     WHERE child_id IN [job_ids ?] GROUP BY child_id
 """
 # Those of these jobs that have at least a number of children.
@@ -83,15 +83,15 @@ class PutOff(msgspec.Struct, frozen=True):
 class Dependencies:
     """The dependency table on one connection."""
 
-    def __init__(self, database: Database, revision: Revision) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements, revision: Revision) -> None:
+        self._sql = sql
         self._revision = revision
 
     def count(self) -> int:
         return int(self._sql(_COUNT).fetchone()[0])
 
     def children(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
-        """Return each of the jobs with each of its children, in order of creation."""
+        """Return each of the jobs with each of its children, whoever sees these, in order of creation."""
         return self._rows(_CHILDREN, job_ids)
 
     def started_by(self, job_ids: Collection[str]) -> list[tuple[str, str]]:

@@ -16,6 +16,10 @@ from typing import Any
 import msgspec
 
 _MARKERS = {
+    # A table with all its rows, also for callers who see only the jobs of some owners: see owned.py.
+    "every": "main.{}",
+    # A common table expression that is merged into the query, so that indexes of its tables serve it.
+    "inlined": "NOT MATERIALIZED",
     # Read the table by this index: SQLite has no statistics, and would guess.
     "index": "INDEXED BY {}",
     # A column as a term that no index serves, so that the query is read in the order of another one.

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterable
 from statistics import median
 
-from peewee import Database
-
 from kala.core.run import Run, State
 from kala.core.summary import NewestRun
 from kala.store.dialect import id_list
@@ -40,9 +38,9 @@ _STATES = {str(state): state for state in State}
 class History:
     """Searches in the run table on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
-        self._search = RunSearch(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
+        self._search = RunSearch(sql)
 
     def search(self, wanted: RunFilter) -> list[Run]:
         """Return the runs that match, newest first."""

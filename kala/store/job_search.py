@@ -1,7 +1,8 @@
 """Which jobs match a filter, as their positions, which are read from small indexes."""
 
+from collections.abc import Collection
+
 import msgspec
-from peewee import Database
 
 from kala.core.folding import folded
 from kala.core.summary import JobState
@@ -18,7 +19,8 @@ _NAMED_OTHERWISE = "SELECT seq FROM job AS named [index job_folded_name] WHERE N
 _WITH_ID = "SELECT seq FROM job WHERE id = ?"
 _WITH_IDS = "SELECT seq FROM job WHERE id IN [job_ids ?]"
 _WITHOUT_SLOT = "SELECT seq FROM job WHERE next_due IS NULL"
-_OF_OWNER = "SELECT seq FROM job AS owned [index job_owner] WHERE owner = ?"
+_OF_OWNER = "SELECT seq FROM job AS found [index job_owner] WHERE owner = ?"
+_OF_OWNERS = "SELECT seq FROM job AS found [index job_owner]"
 _JOBS = "SELECT jobs FROM totals"
 _positions = msgspec.json.Decoder(frozenset[int]).decode
 
@@ -41,8 +43,8 @@ class Matches(msgspec.Struct, frozen=True):
 class JobSearch:
     """Finds the positions of jobs on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def matches(self, wanted: JobFilter) -> Matches:
         """Return the jobs that match, without regard to the limit and the first and the last position.
@@ -65,16 +67,24 @@ class JobSearch:
         if wanted.planned is not None:
             (excluded if wanted.planned else included).append(self._positions(_WITHOUT_SLOT))
         if wanted.states:
-            others = [self._positions(POSITIONS[state]) for state in wanted.states if state in POSITIONS]
-            in_others = frozenset[int]().union(*others)
-            if JobState.OK in wanted.states:
-                excluded.append(self._positions(NOT_OK) - in_others)
-            else:
-                included.append(in_others)
+            self._add_in_states(wanted.states, included, excluded)
+        if self._sql.is_of_owners and not included:
+            # All jobs that the caller sees, which may be few.
+            included.append(self._positions(_OF_OWNERS))
         without = frozenset[int]().union(*excluded)
         if not included:
             return Matches(None, without)
         return Matches(frozenset.intersection(*included) - without, frozenset())
+
+    def _add_in_states(
+        self, states: Collection[JobState], included: list[frozenset[int]], excluded: list[frozenset[int]]
+    ) -> None:
+        others = [self._positions(POSITIONS[state]) for state in states if state in POSITIONS]
+        in_others = frozenset[int]().union(*others)
+        if JobState.OK in states:
+            excluded.append(self._positions(NOT_OK) - in_others)
+        else:
+            included.append(in_others)
 
     def _add_named(self, q: str, included: list[frozenset[int]], excluded: list[frozenset[int]]) -> None:
         """Add the jobs with a text in their names or as their id or, where these are most jobs, exclude the others."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from peewee import SQL, Database
+from peewee import SQL
 
 from kala.core.errors import Conflict, NotFound
 from kala.core.folding import folded
@@ -23,8 +23,8 @@ from kala.store.tags import Tags
 _COLUMNS = """
     job.id, job.spec, job.created_at, job.next_due, job.next_slot, job.slots_started, job.last_wall, job.claimed_until,
     job.next_wall, job.zone_rules, job.is_done,
-    CASE WHEN EXISTS (SELECT 1 FROM dependency WHERE parent_id = job.id) THEN (SELECT [joined child_id] FROM (
-        SELECT child_id FROM dependency JOIN job child ON child.id = child_id
+    CASE WHEN EXISTS (SELECT 1 FROM [every dependency] WHERE parent_id = job.id) THEN (SELECT [joined child_id] FROM (
+        SELECT child_id FROM [every dependency] CROSS JOIN job child ON child.id = child_id
         WHERE parent_id = job.id ORDER BY child.seq) AS children) END
 """
 # The same and the counts, for people: the plans and runs of jobs do not depend on them.
@@ -49,6 +49,14 @@ _ZONE_RULES = """
         SELECT (SELECT min(zone_rules) FROM job [index job_zone] WHERE zone_rules > rules)
         FROM found WHERE rules IS NOT NULL)
     SELECT rules FROM found WHERE rules IS NOT NULL
+"""
+# The owners of jobs, each once: a step in the index for each of them, however many jobs there are.
+_OWNERS = """
+    WITH RECURSIVE found (owner) AS (
+        SELECT min(owner) FROM job [index job_owner]
+        UNION ALL SELECT (SELECT min(owner) FROM job [index job_owner] WHERE job.owner > found.owner)
+        FROM found WHERE owner IS NOT NULL)
+    SELECT owner FROM found WHERE owner IS NOT NULL
 """
 # Jobs planned with one of these zone rules.
 _PLANNED_WITH = f"SELECT {_COLUMNS} FROM job [index job_zone] WHERE zone_rules IN [job_ids ?] LIMIT ?"
@@ -122,7 +130,7 @@ _NODES = "SELECT seq, id, name, disabled FROM job WHERE seq > ? AND seq <= ? ORD
 # The edges from the jobs within a range of positions: to the on-failure job, and to the children up to its end.
 _EDGES = """
     SELECT job.seq, job.id, failure.id, (SELECT [joined child_id] FROM (
-        SELECT child_id FROM dependency JOIN job child ON child.id = child_id
+        SELECT child_id FROM [every dependency] CROSS JOIN job child ON child.id = child_id
         WHERE parent_id = job.id AND child.seq <= ?1 ORDER BY child.seq) AS children)
     FROM job LEFT JOIN job failure ON failure.id = job.on_failure_job AND failure.seq <= ?1
     WHERE job.seq > ?2 AND job.seq <= ?1 ORDER BY job.seq
@@ -167,12 +175,11 @@ class Totals(msgspec.Struct, frozen=True):
 class Jobs:
     """The job table on one connection."""
 
-    def __init__(self, database: Database, revision: Revision) -> None:
-        self._database = database
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements, revision: Revision) -> None:
+        self._sql = sql
         self._revision = revision
-        self._dependencies = Dependencies(database, revision)
-        self._tags = Tags(database)
+        self._dependencies = Dependencies(sql, revision)
+        self._tags = Tags(sql)
 
     def get(self, job_id: str) -> Job | None:
         row = self._sql(_GET, (job_id,)).fetchone()
@@ -189,6 +196,10 @@ class Jobs:
     def zone_rules(self) -> list[str]:
         """Return the zone rules that plans were made with."""
         return [row[0] for row in self._sql(_ZONE_RULES).fetchall()]
+
+    def owners(self) -> list[str]:
+        """Return the owners of jobs, each once."""
+        return [row[0] for row in self._sql(_OWNERS).fetchall()]
 
     def planned_with(self, zone_rules: Iterable[str], limit: int) -> list[Job]:
         """Return jobs planned with one of these zone rules."""
@@ -210,7 +221,7 @@ class Jobs:
         """Yield the jobs that match, each after its position in the order of creation."""
         columns = SQL(f"job.seq, {_WITH_COUNTS}")
         query = JOB.select(columns).where(*conditions(wanted)).order_by(JOB.c.seq).limit(wanted.limit)
-        return ((row[0], _job(row[1:])) for row in self._sql(*query.bind(self._database).sql()))
+        return ((row[0], _job(row[1:])) for row in self._sql.select(query))
 
     def seq(self, job_id: str) -> int:
         """Return a job's position in the order of creation. Raises NotFound."""

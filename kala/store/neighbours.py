@@ -3,27 +3,27 @@
 from collections.abc import Collection
 from typing import Any
 
-from peewee import Database
-
 from kala.store.jobs import Node
 from kala.store.statements import Statements
 
-# The edges that begin or end at one of these jobs, by kind.
+# The edges between jobs that exist, where one of these jobs is an end, by kind.
 _EDGES = """
     SELECT parent_id, child_id, 'success' FROM dependency WHERE parent_id IN [job_ids ?2]
     UNION SELECT parent_id, child_id, 'success' FROM dependency [index dependency_child]
         WHERE child_id IN [job_ids ?2]
     UNION SELECT id, on_failure_job, 'failure' FROM job WHERE id IN [job_ids ?2] AND on_failure_job != ''
+        AND EXISTS (SELECT 1 FROM job AS started WHERE started.id = job.on_failure_job)
     UNION SELECT id, on_failure_job, 'failure' FROM job [index job_on_failure]
         WHERE on_failure_job != '' AND on_failure_job IN [job_ids ?2]
+        AND EXISTS (SELECT 1 FROM job AS started WHERE started.id = job.on_failure_job)
     LIMIT ?1
 """
 # All edges, by the positions of their ends, which are compared faster than ids.
 _POSITIONS = """
-    SELECT parent.seq, child.seq FROM dependency
-        JOIN job AS parent ON parent.id = parent_id JOIN job AS child ON child.id = child_id
+    SELECT parent.seq, child.seq FROM [every dependency]
+        CROSS JOIN job AS parent ON parent.id = parent_id CROSS JOIN job AS child ON child.id = child_id
     UNION ALL SELECT found.seq, started.seq FROM job AS found [index job_on_failure]
-        JOIN job AS started ON started.id = found.on_failure_job WHERE found.on_failure_job != ''
+        CROSS JOIN job AS started ON started.id = found.on_failure_job WHERE found.on_failure_job != ''
 """
 # These jobs, in order of creation, without the columns that can be large.
 _NODES = "SELECT seq, id, name, disabled FROM job WHERE id IN [job_ids ?] ORDER BY seq"
@@ -44,8 +44,8 @@ Edge = tuple[str, str, str]
 class Neighbours:
     """Reads parts of the graph of jobs, on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def edges(self, job_ids: Collection[str], limit: int) -> list[Edge]:
         """Return edges that begin or end at one of the jobs, each as its two ends and its kind."""

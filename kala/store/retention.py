@@ -4,7 +4,6 @@ from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-from peewee import Database
 
 from kala.store.instants import from_column, to_column
 from kala.store.statements import Statements
@@ -63,8 +62,8 @@ class Limits(msgspec.Struct, frozen=True):
 class Retention:
     """Searches for runs to delete, on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def older_than(self, job_id: str, instant: datetime, limit: int) -> list[int]:
         """Return those of the oldest runs of a job that ended before an instant."""

@@ -1,4 +1,8 @@
-"""Which runs match a filter, newest first, found at a cost that does not grow with the number of runs."""
+"""Which runs match a filter, newest first, found at a cost that does not grow with the number of runs.
+
+The statements read every run, also for callers who see only the jobs of some owners: these jobs then select the runs,
+as the jobs of one owner do where the filter names it.
+"""
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
@@ -8,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
-from peewee import Database
 
 from kala.core.folding import folded
 from kala.core.run import Cause, State
@@ -19,45 +22,50 @@ from kala.store.statements import Statements
 from kala.store.tags import HAVE
 
 # Runs that ended within a period.
-_ENDED_BETWEEN = "SELECT id FROM run [index run_ended] WHERE ended_at BETWEEN ? AND ? LIMIT ?"
+_ENDED_BETWEEN = "SELECT id FROM [every run] [index run_ended] WHERE ended_at BETWEEN ? AND ? LIMIT ?"
 # From the counts of each minute, as long as these go back: how many runs ended in a period of minutes, and their lowest
 # id.
 _ENDED_IN_MINUTES = """
-    SELECT sum(runs), min(first_run) FROM ended
-    WHERE minute BETWEEN ?1 AND ?2 AND ?1 >= (SELECT min(minute) FROM ended)
+    SELECT sum(runs), min(first_run) FROM [every ended]
+    WHERE minute BETWEEN ?1 AND ?2 AND ?1 >= (SELECT min(minute) FROM [every ended])
 """
 # The highest id of the runs that ended until a minute: of those that the counts know, and of those from before.
 _LAST_ENDED = """
-    SELECT max(last_run) FROM ended WHERE minute <= ?1
-    UNION ALL SELECT max(id) FROM run [index run_ended]
-        WHERE ended_at < ?2 * coalesce((SELECT min(minute) FROM ended), ?1 + 1)
+    SELECT max(last_run) FROM [every ended] WHERE minute <= ?1
+    UNION ALL SELECT max(id) FROM [every run] [index run_ended]
+        WHERE ended_at < ?2 * coalesce((SELECT min(minute) FROM [every ended]), ?1 + 1)
 """
 # The lowest and the highest id of running runs that started, and of queued runs that were queued, within a period.
 _UNENDED_RANGE = """
-    SELECT min(id), max(id) FROM run [index run_running] WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
+    SELECT min(id), max(id) FROM [every run] [index run_running]
+        WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
     UNION ALL
-    SELECT min(id), max(id) FROM run [index run_queued] WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
+    SELECT min(id), max(id) FROM [every run] [index run_queued]
+        WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
 """
 # Running runs that started, and queued runs that were queued, within a period.
 _UNENDED_BETWEEN = """
-    SELECT id FROM run [index run_running] WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
-    UNION ALL SELECT id FROM run [index run_queued] WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
+    SELECT id FROM [every run] [index run_running] WHERE state = 'running' AND started_at BETWEEN ?1 AND ?2
+    UNION ALL SELECT id FROM [every run] [index run_queued] WHERE state = 'queued' AND queued_at BETWEEN ?1 AND ?2
     LIMIT ?3
 """
 # Runs that took longer than a time; the partial index has those that took a second or more.
-_TOOK_LONGER = "SELECT id FROM run [index run_long] WHERE duration > ? AND duration >= 1000000000 LIMIT ?"
+_TOOK_LONGER = "SELECT id FROM [every run] [index run_long] WHERE duration > ? AND duration >= 1000000000 LIMIT ?"
 _INDEXED_LENGTH = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 # Running runs that started before an instant.
-_STARTED_BEFORE = "SELECT id FROM run [index run_running] WHERE state = 'running' AND started_at < ?"
+_STARTED_BEFORE = "SELECT id FROM [every run] [index run_running] WHERE state = 'running' AND started_at < ?"
 # Those of these jobs that have runs, each with its newest run, the newest first.
 _NEWEST_OF_EACH = """
-    SELECT * FROM (SELECT value, (SELECT max(id) FROM run [index run_job] WHERE job_id = value AND id < ?1) AS newest
+    SELECT * FROM (
+        SELECT value, (SELECT max(id) FROM [every run] [index run_job] WHERE job_id = value AND id < ?1) AS newest
         FROM [job_ids ?3] AS given) AS found
     WHERE newest IS NOT NULL ORDER BY newest DESC LIMIT ?2
 """
 # The newest runs of a job within a range of ids.
-_NEWEST_OF_ONE = "SELECT id FROM run [index run_job] WHERE job_id = ? AND id < ? AND id > ? ORDER BY id DESC LIMIT ?"
+_NEWEST_OF_ONE = """
+    SELECT id FROM [every run] [index run_job] WHERE job_id = ? AND id < ? AND id > ? ORDER BY id DESC LIMIT ?
+"""
 # How many of the newest runs are looked at before the jobs and the times that are wanted narrow the search.
 _PROBED = 1_000
 # Up to this many jobs are searched one after another: they may have run seldom, or long ago.
@@ -97,7 +105,7 @@ class _Source(NamedTuple):
 
     @property
     def table(self) -> str:
-        return f"run [index {self.by}]" if self.by else "run"
+        return f"[every run] AS run [index {self.by}]" if self.by else "[every run] AS run"
 
     @property
     def values(self) -> tuple[object, ...]:
@@ -154,8 +162,8 @@ class _Way(NamedTuple):
 class RunSearch:
     """Finds the ids of runs on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def find(self, wanted: RunFilter) -> list[int]:
         """Return the ids of the runs that match.
@@ -164,22 +172,23 @@ class RunSearch:
         and the ranges of ids that narrow the search.
         """
         way, *others = _ways(wanted)
-        jobs = self._jobs(wanted, _FEW_JOBS + 1) if wanted.is_of_some_jobs else []
-        has_few_jobs = wanted.is_of_some_jobs and len(jobs) <= _FEW_JOBS
+        is_of_some_jobs = wanted.is_of_some_jobs or self._sql.is_of_owners
+        jobs = self._jobs(wanted, _FEW_JOBS + 1) if is_of_some_jobs else []
+        has_few_jobs = is_of_some_jobs and len(jobs) <= _FEW_JOBS
         if has_few_jobs:
             others = [other for other in (way, *others) if other.sources is not _ALL]
             way = _Way([_Source("run_job", "run.job_id = ?", job) for job in jobs], wanted)
         where = _conditions(way.rest)
-        if wanted.is_of_some_jobs and not has_few_jobs:
+        if is_of_some_jobs and not has_few_jobs:
             where = _of_jobs(wanted, where)
         found, reached = self._probe(way.sources, where, self._end(wanted), wanted.limit)
         if reached is None:
             return found
         left, way = wanted.limit - len(found), others[0] if others else way
         where = _conditions(way.rest)
-        if wanted.is_only_of_jobs and wanted.is_of_some_jobs and not has_few_jobs:
+        if wanted.is_only_of_jobs and is_of_some_jobs and not has_few_jobs:
             return found + self._newest_of(self._jobs(wanted), reached, left)
-        if wanted.is_of_some_jobs:
+        if is_of_some_jobs:
             jobs = jobs if has_few_jobs else self._jobs(wanted, _MANY_JOBS)
             if not jobs:
                 return found
@@ -266,6 +275,7 @@ class RunSearch:
             table = "job AS named [index job_folded_name] CROSS JOIN job"
             where = where.also("job.seq = named.seq").also("[contains named.folded_name ?]", folded(wanted.q))
         else:
+            table = "job" if wanted.q or wanted.tags else "job [index job_owner]"
             where = _of_job(wanted, where)
         found = self._sql(f"SELECT job.id FROM {table} WHERE {where.text} LIMIT ?", (*where.values, limit))
         return [job_id for (job_id,) in found]

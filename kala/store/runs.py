@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
-from peewee import Database
 
 from kala.core.limits import MESSAGE
 from kala.core.run import MOVES, Cause, Outcome, Run, State, Waiting
@@ -176,8 +175,8 @@ _WAITING = {str(waiting): waiting for waiting in Waiting}
 class Runs:
     """The run table on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def add(self, run: Run) -> Run:
         """Insert a new run, and return the run with its id."""

@@ -1,14 +1,15 @@
 """Execution of the named statements."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import NoneType
 from typing import Any
 
-from peewee import Database
+from peewee import Database, Select
 
 from kala.core.run import Cause, State, Waiting
 from kala.store.dialect import id_list, translated
+from kala.store.owned import of_owners
 
 # The driver looks for an adapter of each value that is not exactly a string or a number. Where there is none, it makes
 # an exception before it takes the value as it is, which was 2.5 % of a step.
@@ -25,13 +26,26 @@ class Statements:
     Peewee's own `execute_sql` costs as much as a small statement, and each run takes several of them.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owners: Collection[str] | None = None) -> None:
+        """With `owners`, the statements only read, and see nothing but the jobs of these owners."""
         self._database = database
+        self._owners = None if owners is None else id_list(owners)
+
+    @property
+    def is_of_owners(self) -> bool:
+        """Whether the statements see only the jobs of some owners."""
+        return self._owners is not None
 
     def __call__(self, statement: str, values: Sequence[object] = ()) -> Any:
         """Execute a statement, and return its cursor."""
+        if self._owners is not None:
+            statement, values = of_owners(statement), (self._owners, *values)
         sql, is_numbered = translated(statement)
         return self._database.connection().execute(sql, _by_number(values) if is_numbered else values)
+
+    def select(self, query: Select) -> Any:
+        """Execute a query of Peewee, and return its cursor."""
+        return self(*query.bind(self._database).sql())
 
     def for_each(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         """Execute a statement once for each row of values."""

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Literal
 from peewee import DatabaseError, SqliteDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
+from kala.core.caller import matches
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.folding import folded
 from kala.core.outputs import OUTPUTS
@@ -56,25 +57,34 @@ _COUNT_START = "UPDATE totals SET starts = starts + 1 RETURNING starts"
 
 
 class Session:
-    """The tables on one connection."""
+    """The tables on one connection, to all of which `sql` gives access, or to the parts that some owners have."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, sql: Statements) -> None:
         self.revision = Revision()
-        self.jobs = Jobs(database, self.revision)
-        self.counts = Counting(database, self.revision)
-        self.boots = Boots(database)
-        self.summaries = Summaries(database)
-        self.dependencies = Dependencies(database, self.revision)
-        self.runs = Runs(database)
-        self.history = History(database)
-        self.retention = Retention(database)
-        self.answers = Answers(database)
-        self.accounts = Accounts(database)
-        self.audit = Audit(database)
-        self.endings = Endings(database)
-        self.queued = QueuedRuns(database)
-        self.coming = Coming(database)
-        self.neighbours = Neighbours(database)
+        self.jobs = Jobs(sql, self.revision)
+        self.counts = Counting(sql, self.revision)
+        self.boots = Boots(sql)
+        self.summaries = Summaries(sql)
+        self.dependencies = Dependencies(sql, self.revision)
+        self.runs = Runs(sql)
+        self.history = History(sql)
+        self.retention = Retention(sql)
+        self.answers = Answers(sql)
+        self.accounts = Accounts(sql)
+        self.audit = Audit(sql)
+        self.endings = Endings(sql)
+        self.queued = QueuedRuns(sql)
+        self.coming = Coming(sql)
+        self.neighbours = Neighbours(sql)
+
+
+def session_of_owners(database: SqliteDatabase, patterns: Sequence[str]) -> Session:
+    """Return the jobs whose owner matches a pattern, and what belongs to them.
+
+    The owners are compared here, once for the session: SQL has no such patterns, and finds equal owners by an index.
+    """
+    owners = Session(Statements(database)).jobs.owners()
+    return Session(Statements(database, [owner for owner in owners if matches(patterns, owner)]))
 
 
 class Store:
@@ -104,8 +114,8 @@ class Store:
         self._sql = Statements(self._writing)
         # Whether this opening of the database is counted in it: the first transaction does so.
         self._is_counted = False
-        self.writer = Session(self._writing)
-        self._reader = Session(self._reading)
+        self.writer = Session(self._sql)
+        self._reader = Session(Statements(self._reading))
         try:
             self._migrate(path)
         except BaseException:
@@ -156,10 +166,13 @@ class Store:
             self._sql("RELEASE message")
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Open a consistent view of what is committed, for the calling thread. Raises Busy if it cannot be read."""
+    def reading(self, owners: Sequence[str]) -> Iterator[Session]:
+        """Open a consistent view of what is committed, for the calling thread. Raises Busy if it cannot be read.
+
+        With patterns of `owners`, only jobs whose owner matches one exist in it, and what belongs to such jobs.
+        """
         with _busy_on_error(write=False), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
-            yield self._reader
+            yield session_of_owners(self._reading, owners) if owners else self._reader
 
     def disk_usage(self) -> tuple[int, int, int]:
         """Return the bytes of the database's files, those free on its disk, and all of it. Walks through no folder."""

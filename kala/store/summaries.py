@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from peewee import Database
 
 from kala.core.job import ParentsMode
 from kala.core.run import State
@@ -128,11 +127,10 @@ Place = Sequence[int | str]
 class Summaries:
     """Summaries of jobs and of everything, on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._sql = Statements(database)
-        self._queued = QueuedRuns(database)
-        self._search = JobSearch(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
+        self._queued = QueuedRuns(sql)
+        self._search = JobSearch(sql)
 
     def matches(self, wanted: JobFilter) -> Matches:
         """Return the jobs that match, to be counted and listed."""
@@ -184,7 +182,7 @@ class Summaries:
     def ids(self, wanted: JobFilter, limit: int) -> list[str]:
         """Return the ids of the first jobs that match, in the order of creation."""
         found = JOB.select(JOB.c.id).where(*conditions(wanted)).order_by(JOB.c.seq).limit(limit)
-        return [row[0] for row in self._sql(*found.bind(self._database).sql())]
+        return [row[0] for row in self._sql.select(found)]
 
     def overview(self, skipped_since: datetime, limit: int) -> Overview:
         """Return what goes on in all jobs, with at most `limit` skipped runs."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from peewee import SQL, Database
+from peewee import SQL
 
 from kala.store.statements import Statements
 
@@ -17,8 +17,8 @@ HAVE = "SELECT seq FROM job_tag WHERE tag = ? AND seq > ?"
 class Tags:
     """The table of tags on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def add(self, job_id: str, tags: Sequence[str]) -> None:
         """Write the tags of a job that has none."""

@@ -1,7 +1,5 @@
 """How many runs are queued, by what they wait for. Only indexes are read, never the runs."""
 
-from peewee import Database
-
 from kala.core.run import Waiting
 from kala.store.statements import Statements
 
@@ -25,8 +23,8 @@ _IN_POOLS = """
 class QueuedRuns:
     """Counts queued runs, on one connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._sql = Statements(database)
+    def __init__(self, sql: Statements) -> None:
+        self._sql = sql
 
     def counts(self) -> tuple[dict[Waiting, int], dict[str, int]]:
         """Return how many runs wait for what, and of those that wait for a pool, how many for which one."""

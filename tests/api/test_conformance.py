@@ -69,7 +69,7 @@ class Target:
 
     def _restore_jobs(self):
         """Create the jobs that a request names, unless they exist."""
-        with self._api.app._store.reading() as session:
+        with self._api.app._store.reading(()) as session:
             missing = [name for name in JOBS if not session.jobs.ids_by_name(name)]
         for name in missing:
             self._api.app._engine.call(CreateJob(Spec(name=name, action=Command("true"), schedule=FAR)), KALA)

@@ -220,7 +220,7 @@ class Attack:
     def _run_messages(self) -> list[str]:
         deadline = time.monotonic() + PATIENCE
         while True:
-            with self._app._store.reading() as session:
+            with self._app._store.reading(()) as session:
                 runs = session.history.search(RunFilter(limit=100_000))
             if all(run.state not in MOVES or run.waiting for run in runs):
                 return [json.loads(msgspec.json.encode(views.run_view(run)))["message"] for run in runs]

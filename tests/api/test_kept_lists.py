@@ -51,7 +51,7 @@ class Reading:
         self.store = store
 
     @contextmanager
-    def reading(self):
+    def reading(self, _):
         yield self.store.writer
 
 

@@ -149,7 +149,7 @@ class TestHealth:
             assert reason.encode() in ready.body
 
     def test_a_database_that_cannot_be_read_is_not_ready_and_not_asked_whether_kala_lives(self):
-        def reading():
+        def reading(_):
             raise Busy("storage: /secret/path")
 
         routes = made(SimpleNamespace(reading=reading), EngineStatus(stepped_at=time.monotonic() + 3600))

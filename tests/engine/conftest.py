@@ -191,20 +191,20 @@ class Kala:
     # What is on disk, as a reader sees it.
 
     def job(self, job: str) -> Job | None:
-        with self.store.reading() as session:
+        with self.store.reading(()) as session:
             return session.jobs.get(job)
 
     def jobs(self) -> list[str]:
-        with self.store.reading() as session:
+        with self.store.reading(()) as session:
             return [job.id for _, job in session.jobs.search(JobFilter())]
 
     def run(self, number: int) -> Run | None:
-        with self.store.reading() as session:
+        with self.store.reading(()) as session:
             return session.runs.get(number)
 
     def runs(self, job: str | None = None) -> list[Run]:
         """Return all runs, or those of a job, oldest first."""
-        with self.store.reading() as session:
+        with self.store.reading(()) as session:
             return session.history.search(RunFilter(limit=_ALL, job_id=job))[::-1]
 
     def story(self, job: str) -> list[str]:

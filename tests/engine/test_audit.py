@@ -20,7 +20,7 @@ def kala(kala):
 
 
 def entries(kala, **wanted):
-    with kala.store.reading() as session:
+    with kala.store.reading(()) as session:
         return session.audit.search(AuditFilter(limit=100, **wanted))
 
 

@@ -205,7 +205,7 @@ class Machine(RuleBasedStateMachine):
         self.before = self.view = self.look()
 
     def look(self) -> View:
-        with self.kala.store.reading() as session:
+        with self.kala.store.reading(()) as session:
             jobs = [job for _, job in session.jobs.search(JobFilter())]
         given = [run.id for run in self.kala.workers.given]
         return View(self.kala.now, jobs, [*self.deleted, *self.kala.runs()], given, self.kala.pools.get(POOL))

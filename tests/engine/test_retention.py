@@ -37,7 +37,7 @@ def idle(kala):
 
 
 def numbers(kala):
-    with kala.store.reading() as session:
+    with kala.store.reading(()) as session:
         return [run.id for run in map(session.runs.get, range(1, 400)) if run]
 
 
@@ -72,7 +72,7 @@ def test_how_many_runs_ended_in_a_minute_is_kept_for_35_days(kala):
     idle(kala)
 
     def counted():
-        with kala.store.reading() as session:
+        with kala.store.reading(()) as session:
             return sum(runs for _, state, runs in session.endings.per_step(60, 0, 10**6) if state == "succeeded")
 
     assert counted() == 2
@@ -113,7 +113,7 @@ def test_a_job_can_keep_more_or_fewer_runs_than_the_default(keeping):
 
 
 def count(kala, job):
-    with kala.store.reading() as session:
+    with kala.store.reading(()) as session:
         return sum(1 for run in map(session.runs.get, range(1, 400)) if run and run.job_id == job)
 
 
@@ -146,7 +146,7 @@ def sized(outcome, size):
 
 
 def kept_bytes(kala):
-    with kala.store.reading() as session:
+    with kala.store.reading(()) as session:
         return session.retention.output_bytes()
 
 

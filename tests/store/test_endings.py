@@ -25,7 +25,7 @@ def ended(store):
 
 
 def per_step(store, *values):
-    with store.reading() as session:
+    with store.reading(()) as session:
         return [(step, str(state), count) for step, state, count in session.endings.per_step(*values)]
 
 

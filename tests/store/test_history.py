@@ -56,7 +56,7 @@ def search(store):
         add(store.writer.runs, 40, "a", Cause.MANUAL, State.QUEUED)
 
     def search(**wanted: object) -> list[int]:
-        with store.reading() as session:
+        with store.reading(()) as session:
             return [one.id for one in session.history.search(RunFilter(**{"limit": 10} | wanted))]
 
     return search
@@ -181,7 +181,7 @@ def searched(store):
             add(store.writer.runs, number, str(number % 30), state=State.FAILED if number == 67 else State.SUCCEEDED)
 
     def searched(**wanted: object) -> list[int]:
-        with store.reading() as session:
+        with store.reading(()) as session:
             return [run.id for run in session.history.search(RunFilter(**{"limit": 10} | wanted))]
 
     return searched

@@ -38,7 +38,7 @@ def add(store: Store, *jobs: Job) -> None:
 
 
 def listed(store: Store, **wanted: object) -> list[str]:
-    with store.reading() as session:
+    with store.reading(()) as session:
         return [one.id for _, one in session.jobs.search(JobFilter(**wanted))]
 
 

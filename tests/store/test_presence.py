@@ -66,7 +66,7 @@ class TestWritingIsRefused:
         with pytest.raises(Busy):
             add(store, "after")
         folder.with_name("away").rename(folder)
-        with store.reading() as session:
+        with store.reading(()) as session:
             assert session.jobs.get("after") is None
 
 
@@ -76,7 +76,7 @@ def test_writing_works_again_once_the_file_is_back(store, folder):
         add(store, "after")
     (folder / "away").rename(folder / "kala.db")
     add(store, "after")
-    with store.reading() as session:
+    with store.reading(()) as session:
         assert session.jobs.get("after")
 
 

@@ -32,7 +32,7 @@ def add(store: Store, *jobs: Job) -> None:
 
 def ids(store: Store) -> list[str]:
     """The jobs that a reader sees."""
-    with store.reading() as session:
+    with store.reading(()) as session:
         return [job for job in "123" if session.jobs.get(job)]
 
 
@@ -167,7 +167,7 @@ class TestWriting:
         assert (before, ids(store)) == ([], ["1"])
 
     def test_a_reader_keeps_its_view_while_the_writer_commits(self, store):
-        with store.reading() as session:
+        with store.reading(()) as session:
             assert session.jobs.get("1") is None
             add(store, job(1))
             assert session.jobs.get("1") is None
@@ -188,7 +188,7 @@ class TestWriting:
         assert ids(store) == ["1", "3"]
 
     def test_a_reader_cannot_write(self, store):
-        with store.reading() as session, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with store.reading(()) as session, pytest.raises(sqlite3.OperationalError, match="readonly"):
             session.jobs.add(job(1))
 
     def test_a_full_disk_is_busy_and_changes_nothing(self, store):
@@ -233,7 +233,7 @@ class TestWriting:
         sentence = (
             r"database disk image is malformed; nothing was changed; if this persists, stop Kala and restore a backup$"
         )
-        with pytest.raises(Busy, match=sentence), store.reading() as session:
+        with pytest.raises(Busy, match=sentence), store.reading(()) as session:
             session.jobs.totals()
         with pytest.raises(Busy, match=sentence), store.transaction():
             store.writer.jobs.add(job(1))
