@@ -1,0 +1,108 @@
+"""What reverse proxies say about their clients: the address of each, and who has logged in.
+
+Only trusted proxies are believed, which have called over TCP from an address in `trusted_proxies`.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from kala.core.caller import Role
+from kala.core.errors import Forbidden
+
+_EVERYONE = "*"
+_LONGEST_NAME = 200
+_FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ProxyUser(msgspec.Struct, frozen=True):
+    """Who has logged in at a proxy."""
+
+    name: str
+    role: Role
+
+
+class Proxies:
+    """The trusted proxies and their headers, from the settings of these names.
+
+    `peer` is the address of the other end of a connection; empty on a Unix socket, where no proxy is trusted.
+    """
+
+    def __init__(
+        self, trusted_proxies: Iterable[str], user_header: str, groups_header: str, group_roles: Mapping[str, Role]
+    ) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._user_header = user_header
+        self._groups_header = groups_header
+        self._group_roles = group_roles
+
+    def client_address(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Return the address of the client: the last one that is not a trusted proxy's.
+
+        Each proxy adds to X-Forwarded-For the address that it was called from. Who is not trusted can have written all
+        that is before its own address, garbage included.
+        """
+        forwarded = headers.get("X-Forwarded-For", "") if self._networks else ""
+        address = peer
+        for text in reversed(forwarded.split(",")):
+            parsed = _parsed(text.strip())
+            if parsed is None or not self._is_trusted(address):
+                break
+            address = str(parsed)
+        return address
+
+    def login(self, peer: str, headers: Mapping[str, str]) -> ProxyUser | None:
+        """Return who has logged in at a trusted proxy; None if nobody has, or if the request is not from one.
+
+        Their role is the highest of their groups, which have commas between them, and of `*`. Raise Forbidden for a
+        user without a role.
+        """
+        if not self._user_header or self._user_header not in headers or not self._is_trusted(peer):
+            return None
+        user = _text(headers[self._user_header]).strip()
+        if not user:
+            return None
+        if "," in user or not user.isprintable() or len(user) > _LONGEST_NAME:
+            raise Forbidden(
+                f"{self._user_header}: must be the name of one user, not {user[:_LONGEST_NAME]!r}; the proxy must"
+                " replace what clients send in this header"
+            )
+        groups = _text(headers.get(self._groups_header, "")) if self._groups_header else ""
+        given = {_EVERYONE, *(group.strip() for group in groups.split(","))}
+        roles = [role for group, role in self._group_roles.items() if group in given]
+        if not roles:
+            raise Forbidden(
+                f"{user!r}, who has logged in at the proxy, has no role; add one of their groups to group_roles"
+            )
+        return ProxyUser(user, max(roles, key=list(Role).index))
+
+    def _is_trusted(self, address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Whether a proxy has passed the request on, so that the other end of the connection is not who makes it."""
+    return any(name in headers for name in _FORWARDING)
+
+
+def _text(value: str) -> str:
+    """Return a header's value in UTF-8, as proxies send names; WSGI has it in Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _parsed(text: str) -> _Address | None:
+    """Return an address, which may have a port, as Azure and HAProxy send it; None if it is none."""
+    host = text[1:].partition("]")[0] if text.startswith("[") else text
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address

@@ -1,0 +1,140 @@
+"""What reverse proxies say about their clients."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kala.access.proxies import Proxies, ProxyUser, is_forwarded
+from kala.api.http import Headers
+from kala.core.caller import Role
+from kala.core.errors import Forbidden
+
+PROXY, OTHER_PROXY, STRANGER, CLIENT = "192.0.2.1", "10.1.2.3", "203.0.113.66", "198.51.100.7"
+ROLES = {"ops": Role.OPERATOR, "Domain Admins": Role.ADMIN, "guests": Role.VIEWER}
+
+
+def headers(**values):
+    return Headers({f"HTTP_{name.upper()}": value for name, value in values.items()})
+
+
+@pytest.fixture
+def proxies():
+    return Proxies([PROXY, "10.0.0.0/8", "2001:db8:1::/48"], "Remote-User", "Remote-Groups", ROLES)
+
+
+class TestTheAddressOfTheClient:
+    @pytest.mark.parametrize(
+        ("peer", "forwarded_for", "expected"),
+        [
+            (PROXY, CLIENT, CLIENT),
+            (PROXY, f"{CLIENT}, {OTHER_PROXY}", CLIENT),
+            (PROXY, f" {CLIENT} ,{OTHER_PROXY},{OTHER_PROXY} ", CLIENT),
+            (PROXY, f"{STRANGER}, {CLIENT}", CLIENT),
+            (PROXY, f"{PROXY}, {STRANGER}, {CLIENT}, {OTHER_PROXY}", CLIENT),
+            (PROXY, f"{CLIENT}:53124", CLIENT),
+            (PROXY, f"::ffff:{CLIENT}", CLIENT),
+            (PROXY, "2001:db8::7", "2001:db8::7"),
+            (PROXY, "[2001:DB8::7]", "2001:db8::7"),
+            (PROXY, "[2001:db8::7]:443", "2001:db8::7"),
+            ("2001:db8:1::1", CLIENT, CLIENT),
+            (f"::ffff:{PROXY}", CLIENT, CLIENT),
+        ],
+    )
+    def test_is_the_last_one_that_is_not_a_trusted_proxy(self, proxies, peer, forwarded_for, expected):
+        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for)) == expected
+
+    @pytest.mark.parametrize("forwarded_for", [CLIENT, f"{CLIENT}, {PROXY}", "127.0.0.1"])
+    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "", "2001:db8:2::1"])
+    def test_is_the_other_end_of_the_connection_where_that_is_not_trusted(self, proxies, peer, forwarded_for):
+        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for)) == peer
+
+    @pytest.mark.parametrize(
+        ("forwarded_for", "expected"),
+        [
+            ("", PROXY),
+            ("unknown", PROXY),
+            (f"{CLIENT}, unknown", PROXY),
+            (f"{CLIENT}, _hidden, {OTHER_PROXY}", OTHER_PROXY),
+            (f"{CLIENT}, {OTHER_PROXY},", PROXY),
+            (f"{CLIENT} {OTHER_PROXY}", PROXY),
+            ("256.1.1.1", PROXY),
+            ("[2001:db8::7", "2001:db8::7"),
+        ],
+    )
+    def test_is_where_the_walk_ends_at_garbage(self, proxies, forwarded_for, expected):
+        assert proxies.client_address(PROXY, headers(x_forwarded_for=forwarded_for)) == expected
+
+    def test_is_the_first_one_where_all_are_trusted(self, proxies):
+        assert proxies.client_address(PROXY, headers(x_forwarded_for=f"10.9.9.9, {OTHER_PROXY}")) == "10.9.9.9"
+
+    def test_is_that_of_the_proxy_without_the_header(self, proxies):
+        assert proxies.client_address(PROXY, headers()) == PROXY
+
+    def test_is_never_read_from_headers_without_trusted_proxies(self):
+        assert Proxies([], "", "", {}).client_address("127.0.0.1", headers(x_forwarded_for=CLIENT)) == "127.0.0.1"
+
+    @given(st.text(), st.text(alphabet="0123456789.:,[]abf% "))
+    def test_no_header_is_an_error_or_makes_a_stranger_someone_else(self, one, other):
+        proxies = Proxies([PROXY], "", "", {})
+        for text in (one, other, f"{one},{other}"):
+            assert proxies.client_address(STRANGER, headers(x_forwarded_for=text)) == STRANGER
+            assert proxies.client_address(PROXY, headers(x_forwarded_for=f"{text},{STRANGER}")) == STRANGER
+            assert proxies.client_address(PROXY, headers(x_forwarded_for=text))
+
+
+class TestWhoHasLoggedIn:
+    @pytest.mark.parametrize(
+        ("groups", "role"),
+        [
+            ("ops", Role.OPERATOR),
+            ("guests,ops", Role.OPERATOR),
+            ("Domain Admins , guests", Role.ADMIN),
+            ("staff,guests", Role.VIEWER),
+        ],
+    )
+    def test_has_the_highest_role_of_the_groups(self, proxies, groups, role):
+        assert proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups)) == ProxyUser("ann", role)
+
+    @pytest.mark.parametrize("groups", ["", "staff", "OPS", "ops guests", "o,p,s", "*"])
+    def test_is_refused_without_a_group_that_has_a_role(self, proxies, groups):
+        with pytest.raises(Forbidden) as error:
+            proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups))
+        assert str(error.value) == (
+            "'ann', who has logged in at the proxy, has no role; add one of their groups to group_roles"
+        )
+
+    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "::1", "", "uid 0"])
+    def test_is_not_asked_of_anyone_but_a_trusted_proxy(self, proxies, peer):
+        assert proxies.login(peer, headers(remote_user="ann", remote_groups="ops")) is None
+
+    @pytest.mark.parametrize("given", [{}, {"remote_user": ""}, {"remote_user": "  "}, {"remote_groups": "ops"}])
+    def test_is_nobody_where_the_proxy_names_nobody(self, proxies, given):
+        assert proxies.login(PROXY, headers(**given)) is None
+
+    def test_is_nobody_where_no_header_is_set(self):
+        proxies = Proxies([PROXY], "", "", {})
+        assert proxies.login(PROXY, headers(remote_user="ann")) is None
+
+    def test_has_the_role_of_everyone_where_that_is_the_highest(self):
+        everyone = Proxies([PROXY], "Remote-User", "", {"*": Role.VIEWER, "ops": Role.OPERATOR})
+        assert everyone.login(PROXY, headers(remote_user="ann", remote_groups="ops")) == ProxyUser("ann", Role.VIEWER)
+        grouped = Proxies([PROXY], "Remote-User", "Remote-Groups", {"*": Role.VIEWER, "ops": Role.OPERATOR})
+        assert grouped.login(PROXY, headers(remote_user="ann", remote_groups="ops")) == ProxyUser("ann", Role.OPERATOR)
+        assert grouped.login(PROXY, headers(remote_user="ann")) == ProxyUser("ann", Role.VIEWER)
+
+    @pytest.mark.parametrize("user", ["evil, ann", "ann,", "a\x00b", "ann\x1b[2J", "a" * 201])
+    def test_is_refused_where_the_header_does_not_have_one_name(self, proxies, user):
+        with pytest.raises(Forbidden, match="Remote-User: must be the name of one user"):
+            proxies.login(PROXY, headers(remote_user=user, remote_groups="ops"))
+
+    def test_has_a_name_and_groups_in_utf_8(self):
+        proxies = Proxies([PROXY], "Remote-User", "Remote-Groups", {"Führung": Role.VIEWER})
+        wire = {name: text.encode().decode("latin-1") for name, text in (("user", "jürgen"), ("groups", "Führung"))}
+        given = headers(remote_user=wire["user"], remote_groups=wire["groups"])
+        assert proxies.login(PROXY, given) == ProxyUser("jürgen", Role.VIEWER)
+
+
+@pytest.mark.parametrize("name", ["x_forwarded_for", "forwarded", "via", "x_real_ip"])
+def test_a_request_with_a_header_of_a_proxy_is_forwarded(name):
+    assert is_forwarded(headers(**{name: ""}))
+    assert not is_forwarded(headers(host="localhost"))
