@@ -25,7 +25,7 @@ from kala.api.runs import RunRoutes
 from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.upcoming import UpcomingRoutes
-from kala.config import DEFAULT_ORIGINS, Config, Loaded
+from kala.config import DEFAULT_ORIGINS, Config, Loaded, check_reach
 from kala.core.caller import KALA, Caller, Role
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
@@ -83,6 +83,7 @@ class App:
             listening = [undo.enter_context(one) for one in listeners or [listen(config.interface, config.port)]]
             self._store = Store(_data_dir(config, undo), config.durability)
             undo.callback(self._store.close)
+            self._check_reach(listening)
             self._zone = ServerZone(os.environ)
             self.feed = Feed()
             self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
@@ -146,6 +147,13 @@ class App:
             self._undo.callback(self._server.stop, _REQUEST_SECONDS)
         gc.collect()
         gc.freeze()
+
+    def _check_reach(self, listening: Sequence[socket]) -> None:
+        with self._store.reading(()) as session:
+            has_callers = session.accounts.are_any()
+        for one in listening:
+            if one.family != AF_UNIX:
+                check_reach(one.getsockname()[0], self.config, has_callers=has_callers)
 
     def _run_defaults(self) -> RunDefaults:
         config = self.config  # once, as a reload can replace it meanwhile

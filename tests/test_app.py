@@ -4,6 +4,7 @@ import gc
 import socket
 import stat
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -11,8 +12,13 @@ from msgspec.structs import replace
 from kala.app import App
 from kala.client import Client
 from kala.config import Config
-from kala.core.errors import Busy, KalaError
+from kala.core.account import Account
+from kala.core.caller import Role
+from kala.core.errors import Busy, Invalid, KalaError
 from kala.heartbeat import Heartbeat
+from kala.store.store import Store
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -53,6 +59,31 @@ def test_an_app_that_does_not_start_can_be_stopped_and_releases_its_data(app, co
         app.start()
     app.stop()
     App(config, Heartbeat()).stop()
+
+
+OPEN_TO_ALL = r"^interface: 0\.0\.0\.0 can be reached from other machines, and there is no user or token yet; "
+
+
+class TestAnAddressThatOthersCanReach:
+    def test_is_refused_while_nobody_can_log_in(self, config):
+        with pytest.raises(Invalid, match=OPEN_TO_ALL):
+            App(replace(config, interface="0.0.0.0"), Heartbeat())
+
+    def test_is_refused_for_a_socket_of_systemd_too(self, config):
+        with socket.create_server(("127.0.0.1", 0)) as good, socket.create_server(("0.0.0.0", 0)) as bad:
+            with pytest.raises(Invalid, match=OPEN_TO_ALL):
+                App(config, Heartbeat(), [good, bad])
+            assert (good.fileno(), bad.fileno()) == (-1, -1)
+
+    def test_is_used_where_auth_is_off(self, config):
+        App(replace(config, interface="0.0.0.0", auth="off"), Heartbeat()).stop()
+
+    def test_is_used_once_there_is_a_user(self, config):
+        store = Store(config.data_dir)
+        with store.transaction():
+            store.writer.accounts.save(Account(name="ann", role=Role.ADMIN, created_at=NOW))
+        store.close()
+        App(replace(config, interface="0.0.0.0"), Heartbeat()).stop()
 
 
 def test_it_can_be_stopped_twice(app):

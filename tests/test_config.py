@@ -174,38 +174,28 @@ class TestAddress:
     def test_values_that_would_fail_later_are_refused(self, name, text):
         assert refusal({name: text}).startswith(f"--{name.replace('_', '-')}: ")
 
-    @pytest.mark.parametrize("interface", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-    def test_a_loopback_interface_needs_no_login(self, interface):
-        assert from_flags(interface=interface).interface == interface
+    @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1"])
+    def test_a_loopback_address_needs_no_login(self, address):
+        check_reach(address, from_flags(), has_callers=False)
+        assert is_loopback(address)
 
-    @pytest.mark.parametrize("interface", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
-    def test_an_interface_that_others_can_reach_is_refused_with_two_remedies(self, interface):
-        assert refusal({"interface": interface}) == (
-            f"interface: {interface} can be reached from other machines, and Kala has no authentication; listen on"
-            " 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
+    @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.0.1", "2001:db8::1", "fe80::1%eth0"])
+    def test_an_address_that_others_can_reach_is_refused_with_three_remedies_while_nobody_can_log_in(self, address):
+        with pytest.raises(Invalid) as error:
+            check_reach(address, from_flags(), has_callers=False)
+        assert str(error.value) == (
+            f"interface: {address} can be reached from other machines, and there is no user or token yet; create one"
+            " with kala user add NAME --role admin, listen on 127.0.0.1, or use --insecure-no-auth if a proxy or"
+            " firewall controls access"
         )
+        assert not is_loopback(address)
 
-    def test_no_interface_means_all_and_is_refused(self):
-        assert refusal({"interface": ""}).startswith("interface: every address can be reached")
+    def test_where_somebody_can_log_in_any_address_is_allowed(self):
+        check_reach("0.0.0.0", from_flags(), has_callers=True)
 
-    def test_insecure_no_auth_allows_any_interface(self):
-        assert from_flags(interface="0.0.0.0", insecure_no_auth=True).interface == "0.0.0.0"
-
-    def test_where_somebody_can_log_in_any_interface_is_allowed(self):
-        config = from_flags()
-        check_reach("0.0.0.0", config, has_callers=True)
-        with pytest.raises(Invalid, match="interface"):
-            check_reach("0.0.0.0", config)
-
-    @pytest.mark.parametrize(
-        ("address", "expected"),
-        [
-            *((address, True) for address in ("127.0.0.1", "127.9.9.9", "::1", "localhost")),
-            *((address, False) for address in ("0.0.0.0", "::", "192.0.2.1", "example.org", "")),
-        ],
-    )
-    def test_an_address_is_known_to_be_for_this_machine_only(self, address, expected):
-        assert is_loopback(address) is expected
+    @pytest.mark.parametrize("flags", [{"insecure_no_auth": True}, {"auth": "off"}])
+    def test_where_anyone_may_do_anything_any_address_is_allowed(self, flags):
+        check_reach("0.0.0.0", from_flags(**flags), has_callers=False)
 
 
 class TestAuth:

@@ -290,9 +290,7 @@ def load(
     settle_auth(values, origins)
     check_proxy(values)
     check_tls(values)
-    config = Config(**values)
-    check_reach(config.interface, config)
-    return Loaded(config, origins)
+    return Loaded(Config(**values), origins)
 
 
 def _all_values(
@@ -353,21 +351,19 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path | N
     return Path(home) / below_home if home.startswith("/") else None
 
 
-def check_reach(interface: str, config: Config, *, has_callers: bool = False) -> None:
-    """Raise Invalid for an address that other machines can reach, unless `has_callers`: there is a user or a token.
+def check_reach(address: str, config: Config, *, has_callers: bool) -> None:
+    """Raise Invalid for an address to listen on that others can reach while nobody can prove who they are.
 
-    Where anyone may do anything, the settings say so, and any address is allowed.
+    `has_callers` tells whether there is a user or a token. Where anyone may do anything, the settings say so.
     """
-    if not (config.is_open or has_callers or is_loopback(interface)):
+    if not (config.is_open or has_callers or is_loopback(address)):
         raise Invalid(
-            f"interface: {interface or 'every address'} can be reached from other machines, and Kala has no"
-            " authentication; listen on 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
+            f"interface: {address} can be reached from other machines, and there is no user or token yet; create one"
+            " with kala user add NAME --role admin, listen on 127.0.0.1, or use --insecure-no-auth if a proxy or"
+            " firewall controls access"
         )
 
 
 def is_loopback(address: str) -> bool:
     """Whether only programs on this machine can reach an address to listen on."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    return ipaddress.ip_address(address).is_loopback

@@ -47,7 +47,7 @@ def run(
         return
     prctl.forbid_tracing()
     _open_standard_streams()
-    listeners = sockets.from_systemd(os.environ, config)
+    listeners = sockets.from_systemd(os.environ)
     with _context(config, listeners, detached=detached):
         log_file = config.log_file if detached else None
         logs.configure(config.log_format, verbose=config.verbose, log_file=log_file)

@@ -5,23 +5,19 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kala.config import Config, check_reach
+from kala.config import Config
 from kala.core.errors import Invalid
 
 _FIRST = 3
 _NAME = "kala.sock"
 
 
-def from_systemd(environ: Mapping[str, str], config: Config) -> list[socket.socket]:
+def from_systemd(environ: Mapping[str, str]) -> list[socket.socket]:
     """Return the listening sockets that systemd passed to this process. Raises Invalid if one cannot be used."""
     fds = range(_FIRST, _FIRST + _passed_sockets(environ))
     for fd in fds:
         os.set_inheritable(fd, False)
-    listeners = [_listener(fd) for fd in fds]
-    for listener in listeners:
-        if listener.family != socket.AF_UNIX:  # the mode of its file controls access
-            check_reach(listener.getsockname()[0], config)
-    return listeners
+    return [_listener(fd) for fd in fds]
 
 
 def own_path(environ: Mapping[str, str], config: Config, passed: Sequence[socket.socket]) -> Path | None:

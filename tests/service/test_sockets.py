@@ -74,18 +74,6 @@ def test_a_socket_for_another_process_is_ignored(start):
     assert service.expect("listens on").endswith("listens on nothing yet\n")
 
 
-def test_a_socket_that_others_can_reach_needs_the_same_setting_as_an_interface(hand_over, opened):
-    sentence = refusal(hand_over(opened(socket.AF_INET, ("0.0.0.0", 0))))
-    assert sentence.startswith(
-        "kala: interface: 0.0.0.0 can be reached from other machines, and Kala has no authentication; "
-    )
-
-
-def test_with_that_setting_it_is_used(hand_over, opened):
-    service = hand_over(opened(socket.AF_INET, ("0.0.0.0", 0)), arguments=["--insecure-no-auth"])
-    assert "listens on 0.0.0.0 " in service.expect("listens on")
-
-
 def test_the_app_gets_a_tcp_socket_and_a_unix_socket(hand_over, opened, tmp_path):
     tcp, unix = opened(socket.AF_INET, ("127.0.0.1", 0)), opened(socket.AF_UNIX, str(tmp_path / "s"))
     port = tcp.getsockname()[1]
