@@ -269,14 +269,20 @@ class TestProxies:
         assert load({}, HOME, [file]).config.trusted_proxies == ("10.0.0.0/8", "2001:db8::1")
         assert from_environment(KALA_TRUSTED_PROXIES="10.0.0.0/8, ::1").trusted_proxies == ("10.0.0.0/8", "::1")
         assert from_flags(trusted_proxies=("192.0.2.1/32", "fd00::/8")).trusted_proxies == ("192.0.2.1", "fd00::/8")
+        given = ("www-data@127.0.0.1", "33@0:0::1", "caddy@127.0.0.0/8")
+        assert from_flags(trusted_proxies=given).trusted_proxies == (given[0], "33@::1", given[2])
 
     @pytest.mark.parametrize(
-        "value", ["0.0.0.0/0", "::/0", "::1,0.0.0.0/0", "10.0.0.1/8", "proxy.example", "10.0.0.0/33", "", 10, True]
+        "value",
+        [
+            *("0.0.0.0/0", "::/0", "::1,0.0.0.0/0", "10.0.0.1/8", "proxy.example", "10.0.0.0/33", "", 10, True),
+            *("www-data@10.0.0.1", "@::1", "a b@::1", "a@b@::1", "www-data@127.0.0.0/4", "www-data", "ann@"),
+        ],
     )
     def test_everybody_and_what_is_no_network_is_refused(self, value):
         assert refusal({"trusted_proxies": value}) == (
-            "--trusted-proxy: must be a list of addresses and networks such as 192.0.2.1,10.0.0.0/8, but not of all"
-            f" addresses, not {value!r}"
+            "--trusted-proxy: must be a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1,"
+            f" but not of all addresses, with users for loopback addresses only, not {value!r}"
         )
 
     @pytest.mark.parametrize(

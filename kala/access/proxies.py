@@ -1,10 +1,13 @@
 """What reverse proxies say about their clients: the address of each, and who has logged in.
 
-Only trusted proxies are believed, which have called over TCP from an address in `trusted_proxies`.
+Only trusted proxies are believed, which have called over TCP from an address in `trusted_proxies`, on this machine
+perhaps as a certain user: else every local user could pass for the proxy.
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import pwd
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +20,14 @@ _FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+class _Trusted(NamedTuple):
+    """An entry of trusted_proxies. The uid is None if there is no such user, so that nobody is trusted."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    is_any_user: bool
+    uid: int | None
+
+
 class ProxyUser(msgspec.Struct, frozen=True):
     """Who has logged in at a proxy."""
 
@@ -27,39 +38,42 @@ class ProxyUser(msgspec.Struct, frozen=True):
 class Proxies:
     """The trusted proxies and their headers, from the settings of these names.
 
-    `peer` is the address of the other end of a connection; empty on a Unix socket, where no proxy is trusted.
+    `peer` is the address of the other end of a connection, or another text on a Unix socket, where no proxy is trusted.
+    `uid` returns the user at the other end, None if that is not known; it is called only where that matters. The users
+    of the setting are looked up once, here.
     """
 
     def __init__(
         self, trusted_proxies: Iterable[str], user_header: str, groups_header: str, group_roles: Mapping[str, Role]
     ) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in trusted_proxies]
+        self._trusted = list(map(_trusted, trusted_proxies))
         self._user_header = user_header
         self._groups_header = groups_header
         self._group_roles = group_roles
 
-    def client_address(self, peer: str, headers: Mapping[str, str]) -> str:
+    def client_address(self, peer: str, headers: Mapping[str, str], uid: Callable[[], int | None]) -> str:
         """Return the address of the client: the last one that is not a trusted proxy's.
 
         Each proxy adds to X-Forwarded-For the address that it was called from. Who is not trusted can have written all
         that is before its own address, garbage included.
         """
-        forwarded = headers.get("X-Forwarded-For", "") if self._networks else ""
-        address = peer
-        for text in reversed(forwarded.split(",")):
+        if not self._trusted or "X-Forwarded-For" not in headers:
+            return peer
+        address, user = peer, uid
+        for text in reversed(headers["X-Forwarded-For"].split(",")):
             parsed = _parsed(text.strip())
-            if parsed is None or not self._is_trusted(address):
+            if parsed is None or not self._is_trusted(address, user):
                 break
-            address = str(parsed)
+            address, user = str(parsed), _unknown
         return address
 
-    def login(self, peer: str, headers: Mapping[str, str]) -> ProxyUser | None:
+    def login(self, peer: str, headers: Mapping[str, str], uid: Callable[[], int | None]) -> ProxyUser | None:
         """Return who has logged in at a trusted proxy; None if nobody has, or if the request is not from one.
 
         Their role is the highest of their groups, which have commas between them, and of `*`. Raise Forbidden for a
         user without a role.
         """
-        if not self._user_header or self._user_header not in headers or not self._is_trusted(peer):
+        if not self._user_header or self._user_header not in headers or not self._is_trusted(peer, uid):
             return None
         user = _text(headers[self._user_header]).strip()
         if not user:
@@ -78,14 +92,30 @@ class Proxies:
             )
         return ProxyUser(user, max(roles, key=list(Role).index))
 
-    def _is_trusted(self, address: str) -> bool:
+    def _is_trusted(self, address: str, uid: Callable[[], int | None]) -> bool:
         parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._networks)
+        return parsed is not None and any(
+            parsed in one.network and (one.is_any_user or (one.uid is not None and one.uid == uid()))
+            for one in self._trusted
+        )
 
 
 def is_forwarded(headers: Mapping[str, str]) -> bool:
     """Whether a proxy has passed the request on, so that the other end of the connection is not who makes it."""
     return any(name in headers for name in _FORWARDING)
+
+
+def _trusted(setting: str) -> _Trusted:
+    user, _, network = setting.rpartition("@")
+    try:
+        uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid if user else None
+    except KeyError:
+        uid = None
+    return _Trusted(ipaddress.ip_network(network), not user, uid)
+
+
+def _unknown() -> None:
+    """Return no user: that of a proxy behind another one is not known."""
 
 
 def _text(value: str) -> str:

@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from kala.config.callers import (
     GROUP_ROLES,
     HEADER,
-    NETWORKS,
     PEERS,
+    PROXIES,
     SESSION,
     check_proxy,
     check_tls,
@@ -130,8 +130,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         tuple[str, ...],
         Key(
-            NETWORKS,
-            "The reverse proxies that tell the truth about their clients, as addresses and networks.",
+            PROXIES,
+            "The reverse proxies that tell the truth about their clients: addresses, networks, or user@127.0.0.1.",
             flag="--trusted-proxy",
         ),
     ] = ()

@@ -14,6 +14,7 @@ from kala.core.errors import Invalid
 _ROLE_NAMES = f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
 # A user or @group of the system; of a directory, perhaps with its domain, as DOMAIN\ann or ann@example.org.
 _PEER = re.compile(r"@?[^\s,=:/@-][^\s,=:/]*")
+_USER = re.compile(r"[^\s,=:/@-][^\s,=:/@]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
 # Headers that clients and proxies send for other reasons, so that a proxy does not remove those of a client.
 _TAKEN = re.compile(
@@ -57,11 +58,17 @@ def _group(value: object) -> str:
     return group
 
 
-def _networks(value: object) -> tuple[str, ...]:
-    networks = [ipaddress.ip_network(text) for text in list_of_texts(value)]
-    if any(network.prefixlen == 0 for network in networks):
-        raise ValueError(value)
-    return tuple(str(one[0]) if one.num_addresses == 1 else str(one) for one in networks)
+def _proxies(value: object) -> tuple[str, ...]:
+    return tuple(map(_proxy, list_of_texts(value)))
+
+
+def _proxy(text: str) -> str:
+    user, at, where = text.rpartition("@")
+    network = ipaddress.ip_network(where)
+    # Only on this machine is the user known whose process has connected.
+    if network.prefixlen == 0 or (at and not (network.is_loopback and _USER.fullmatch(user))):
+        raise ValueError(text)
+    return user + at + str(network[0] if network.num_addresses == 1 else network)
 
 
 def _header(value: object) -> str:
@@ -87,8 +94,11 @@ GROUP_ROLES = Kind(
     f"a list such as ops=operator,*=viewer, with each group once and the role {_ROLE_NAMES}",
     is_list=True,
 )
-NETWORKS = Kind(
-    _networks, "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8, but not of all addresses", is_list=True
+PROXIES = Kind(
+    _proxies,
+    "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1, but not of all addresses, with"
+    " users for loopback addresses only",
+    is_list=True,
 )
 HEADER = Kind(_header, "the name of a header for this purpose only, such as Remote-User, or empty")
 SESSION = Kind(_session_length, "an ISO 8601 duration longer than zero, such as P7D, at most P400D")

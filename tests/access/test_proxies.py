@@ -1,5 +1,8 @@
 """What reverse proxies say about their clients."""
 
+import os
+import pwd
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +25,21 @@ def proxies():
     return Proxies([PROXY, "10.0.0.0/8", "2001:db8:1::/48"], "Remote-User", "Remote-Groups", ROLES)
 
 
+@pytest.fixture
+def by_user():
+    name = pwd.getpwuid(os.getuid()).pw_name
+    trusted = [f"{name}@127.0.0.1", "33@::1", "no-such-user@127.0.0.2"]
+    return Proxies(trusted, "Remote-User", "", {"*": Role.VIEWER})
+
+
+def nobody():
+    """Not know the user at the other end."""
+
+
+def never():
+    pytest.fail("asked for the user")
+
+
 class TestTheAddressOfTheClient:
     @pytest.mark.parametrize(
         ("peer", "forwarded_for", "expected"),
@@ -41,12 +59,12 @@ class TestTheAddressOfTheClient:
         ],
     )
     def test_is_the_last_one_that_is_not_a_trusted_proxy(self, proxies, peer, forwarded_for, expected):
-        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for)) == expected
+        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for), nobody) == expected
 
     @pytest.mark.parametrize("forwarded_for", [CLIENT, f"{CLIENT}, {PROXY}", "127.0.0.1"])
     @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "", "2001:db8:2::1"])
     def test_is_the_other_end_of_the_connection_where_that_is_not_trusted(self, proxies, peer, forwarded_for):
-        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for)) == peer
+        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for), nobody) == peer
 
     @pytest.mark.parametrize(
         ("forwarded_for", "expected"),
@@ -62,27 +80,53 @@ class TestTheAddressOfTheClient:
         ],
     )
     def test_is_where_the_walk_ends_at_garbage(self, proxies, forwarded_for, expected):
-        assert proxies.client_address(PROXY, headers(x_forwarded_for=forwarded_for)) == expected
+        assert proxies.client_address(PROXY, headers(x_forwarded_for=forwarded_for), nobody) == expected
 
     def test_is_the_first_one_where_all_are_trusted(self, proxies):
-        assert proxies.client_address(PROXY, headers(x_forwarded_for=f"10.9.9.9, {OTHER_PROXY}")) == "10.9.9.9"
+        assert proxies.client_address(PROXY, headers(x_forwarded_for=f"10.9.9.9, {OTHER_PROXY}"), nobody) == "10.9.9.9"
 
     def test_is_that_of_the_proxy_without_the_header(self, proxies):
-        assert proxies.client_address(PROXY, headers()) == PROXY
+        assert proxies.client_address(PROXY, headers(), nobody) == PROXY
 
     def test_is_never_read_from_headers_without_trusted_proxies(self):
-        assert Proxies([], "", "", {}).client_address("127.0.0.1", headers(x_forwarded_for=CLIENT)) == "127.0.0.1"
+        given = headers(x_forwarded_for=CLIENT)
+        assert Proxies([], "", "", {}).client_address("127.0.0.1", given, nobody) == "127.0.0.1"
+
+    def test_is_believed_of_a_certain_user_of_this_machine_only(self, by_user):
+        given = headers(x_forwarded_for=CLIENT)
+        assert by_user.client_address("127.0.0.1", given, os.getuid) == CLIENT
+        assert by_user.client_address("127.0.0.1", given, lambda: 4_000_000) == "127.0.0.1"
+        assert by_user.client_address("127.0.0.1", given, nobody) == "127.0.0.1"
+        assert by_user.client_address("::1", given, lambda: 33) == CLIENT
+
+    def test_is_not_beyond_an_address_whose_user_cannot_be_known(self, by_user):
+        given = headers(x_forwarded_for=f"{CLIENT}, 127.0.0.1")
+        assert by_user.client_address("127.0.0.1", given, os.getuid) == "127.0.0.1"
+
+    def test_is_known_without_asking_for_the_user_where_that_does_not_matter(self, proxies, by_user):
+        assert proxies.client_address(PROXY, headers(x_forwarded_for=CLIENT), never) == CLIENT
+        assert by_user.client_address("127.0.0.1", headers(), never) == "127.0.0.1"
+        assert by_user.client_address(STRANGER, headers(x_forwarded_for=CLIENT), never) == STRANGER
 
     @given(st.text(), st.text(alphabet="0123456789.:,[]abf% "))
     def test_no_header_is_an_error_or_makes_a_stranger_someone_else(self, one, other):
         proxies = Proxies([PROXY], "", "", {})
         for text in (one, other, f"{one},{other}"):
-            assert proxies.client_address(STRANGER, headers(x_forwarded_for=text)) == STRANGER
-            assert proxies.client_address(PROXY, headers(x_forwarded_for=f"{text},{STRANGER}")) == STRANGER
-            assert proxies.client_address(PROXY, headers(x_forwarded_for=text))
+            assert proxies.client_address(STRANGER, headers(x_forwarded_for=text), nobody) == STRANGER
+            assert proxies.client_address(PROXY, headers(x_forwarded_for=f"{text},{STRANGER}"), nobody) == STRANGER
+            assert proxies.client_address(PROXY, headers(x_forwarded_for=text), nobody)
 
 
 class TestWhoHasLoggedIn:
+    def test_is_believed_of_a_certain_user_of_this_machine_only(self, by_user):
+        ann = headers(remote_user="ann")
+        assert by_user.login("127.0.0.1", ann, os.getuid) == ProxyUser("ann", Role.VIEWER)
+        assert by_user.login("127.0.0.1", ann, lambda: 4_000_000) is None
+        assert by_user.login("127.0.0.1", ann, nobody) is None
+        assert by_user.login("127.0.0.2", ann, os.getuid) is None
+        assert by_user.login("127.0.0.2", ann, nobody) is None
+        assert by_user.login("127.0.0.1", headers(), never) is None
+
     @pytest.mark.parametrize(
         ("groups", "role"),
         [
@@ -93,45 +137,46 @@ class TestWhoHasLoggedIn:
         ],
     )
     def test_has_the_highest_role_of_the_groups(self, proxies, groups, role):
-        assert proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups)) == ProxyUser("ann", role)
+        assert proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups), nobody) == ProxyUser("ann", role)
 
     @pytest.mark.parametrize("groups", ["", "staff", "OPS", "ops guests", "o,p,s", "*"])
     def test_is_refused_without_a_group_that_has_a_role(self, proxies, groups):
         with pytest.raises(Forbidden) as error:
-            proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups))
+            proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups), nobody)
         assert str(error.value) == (
             "'ann', who has logged in at the proxy, has no role; add one of their groups to group_roles"
         )
 
     @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "::1", "", "uid 0"])
     def test_is_not_asked_of_anyone_but_a_trusted_proxy(self, proxies, peer):
-        assert proxies.login(peer, headers(remote_user="ann", remote_groups="ops")) is None
+        assert proxies.login(peer, headers(remote_user="ann", remote_groups="ops"), nobody) is None
 
     @pytest.mark.parametrize("given", [{}, {"remote_user": ""}, {"remote_user": "  "}, {"remote_groups": "ops"}])
     def test_is_nobody_where_the_proxy_names_nobody(self, proxies, given):
-        assert proxies.login(PROXY, headers(**given)) is None
+        assert proxies.login(PROXY, headers(**given), nobody) is None
 
     def test_is_nobody_where_no_header_is_set(self):
         proxies = Proxies([PROXY], "", "", {})
-        assert proxies.login(PROXY, headers(remote_user="ann")) is None
+        assert proxies.login(PROXY, headers(remote_user="ann"), nobody) is None
 
     def test_has_the_role_of_everyone_where_that_is_the_highest(self):
         everyone = Proxies([PROXY], "Remote-User", "", {"*": Role.VIEWER, "ops": Role.OPERATOR})
-        assert everyone.login(PROXY, headers(remote_user="ann", remote_groups="ops")) == ProxyUser("ann", Role.VIEWER)
+        given = headers(remote_user="ann", remote_groups="ops")
+        assert everyone.login(PROXY, given, nobody) == ProxyUser("ann", Role.VIEWER)
         grouped = Proxies([PROXY], "Remote-User", "Remote-Groups", {"*": Role.VIEWER, "ops": Role.OPERATOR})
-        assert grouped.login(PROXY, headers(remote_user="ann", remote_groups="ops")) == ProxyUser("ann", Role.OPERATOR)
-        assert grouped.login(PROXY, headers(remote_user="ann")) == ProxyUser("ann", Role.VIEWER)
+        assert grouped.login(PROXY, given, nobody) == ProxyUser("ann", Role.OPERATOR)
+        assert grouped.login(PROXY, headers(remote_user="ann"), nobody) == ProxyUser("ann", Role.VIEWER)
 
     @pytest.mark.parametrize("user", ["evil, ann", "ann,", "a\x00b", "ann\x1b[2J", "a" * 201])
     def test_is_refused_where_the_header_does_not_have_one_name(self, proxies, user):
         with pytest.raises(Forbidden, match="Remote-User: must be the name of one user"):
-            proxies.login(PROXY, headers(remote_user=user, remote_groups="ops"))
+            proxies.login(PROXY, headers(remote_user=user, remote_groups="ops"), nobody)
 
     def test_has_a_name_and_groups_in_utf_8(self):
         proxies = Proxies([PROXY], "Remote-User", "Remote-Groups", {"Führung": Role.VIEWER})
         wire = {name: text.encode().decode("latin-1") for name, text in (("user", "jürgen"), ("groups", "Führung"))}
         given = headers(remote_user=wire["user"], remote_groups=wire["groups"])
-        assert proxies.login(PROXY, given) == ProxyUser("jürgen", Role.VIEWER)
+        assert proxies.login(PROXY, given, nobody) == ProxyUser("jürgen", Role.VIEWER)
 
 
 @pytest.mark.parametrize("name", ["x_forwarded_for", "forwarded", "via", "x_real_ip"])
