@@ -12,7 +12,10 @@ from pathlib import Path
 from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 
+from kala.access.gate import Gate
+from kala.api.accounts import TokenRoutes, UserRoutes
 from kala.api.application import application
+from kala.api.audit import AuditRoutes
 from kala.api.bulk import BulkRoutes
 from kala.api.job_lists import JobLists
 from kala.api.jobs import JobRoutes
@@ -22,11 +25,12 @@ from kala.api.overview import OverviewRoutes
 from kala.api.route import Table, bind
 from kala.api.routes import ROUTES
 from kala.api.runs import RunRoutes
+from kala.api.sessions import SessionRoutes
 from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.upcoming import UpcomingRoutes
 from kala.config import DEFAULT_ORIGINS, Config, Loaded, check_reach
-from kala.core.caller import KALA, Caller, Role
+from kala.core.caller import KALA
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
 from kala.engine.boot import boot_id
@@ -54,7 +58,6 @@ _REQUEST_SECONDS = 5.0
 # How long the end of a run may take to be recorded after its processes are killed.
 _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
-_ANYONE = Caller("anyone", Role.ADMIN, may_run_as=True)
 _STOPPED = "cancelled because Kala was stopped"
 
 logger = logging.getLogger("kala.app")
@@ -71,11 +74,13 @@ class App:
         *,
         socket_path: Path | None = None,
         origins: Mapping[str, str] = DEFAULT_ORIGINS,
+        admin_token: str = "",
     ) -> None:
         """Open the sockets and the database, and build the parts. Raises KalaError if that fails.
 
         `listeners`, which App then closes, replace the interface and port of the settings. At `socket_path`, Kala also
-        listens for programs of the same user. `origins` has where each setting comes from, to be shown.
+        listens for programs of the same user. `origins` has where each setting comes from, to be shown. `admin_token`
+        is a token of an administrator that is not in the database.
         """
         self.config = config
         self._origins = dict(origins)
@@ -83,7 +88,7 @@ class App:
             listening = [undo.enter_context(one) for one in listeners or [listen(config.interface, config.port)]]
             self._store = Store(_data_dir(config, undo), config.durability)
             undo.callback(self._store.close)
-            self._check_reach(listening)
+            self._check_reach(listening, has_admin=bool(admin_token))
             self._zone = ServerZone(os.environ)
             self.feed = Feed()
             self.streamer = Streamer(min(FOLLOWED, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
@@ -102,7 +107,9 @@ class App:
                 beat=heartbeat.beat,
                 beat_interval=heartbeat.interval,
                 boot_id=boot_id(),
+                access_changed=lambda: self._gate.forget(),  # noqa: PLW0108  it is made after the engine
             )
+            self._gate = Gate(self._engine, self._store, config, admin_token)
             outputs = Outputs(self._store, self._executor)
             self._lists = JobLists(self._store, outputs, lambda: self._zone.current)
             bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
@@ -119,13 +126,18 @@ class App:
                 usage=lambda: self._server.usage,
             )
             upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
-            routes = bind(
-                ROUTES, self._lists, bulk, overview, self._jobs, runs, system, status, upcoming, OpenApiRoutes(ROUTES)
+            access = (
+                SessionRoutes(self._engine, self._store, self._gate),
+                UserRoutes(self._engine, self._store),
+                TokenRoutes(self._engine, self._store),
+                AuditRoutes(self._store),
             )
+            about_jobs = (self._lists, bulk, overview, self._jobs, runs, upcoming)
+            routes = bind(ROUTES, *about_jobs, *access, system, status, OpenApiRoutes(ROUTES))
             renderer = Renderer(Calls(routes), lambda: self._zone.current, config.base_path)
             wsgi = application(
                 Table([*routes, *pages(renderer)]),
-                lambda _environ, _headers: _ANYONE,
+                self._gate,
                 lambda: self.config.allowed_hosts,
                 error_page=renderer.error_page,
                 base_path=config.base_path,
@@ -148,9 +160,9 @@ class App:
         gc.collect()
         gc.freeze()
 
-    def _check_reach(self, listening: Sequence[socket]) -> None:
+    def _check_reach(self, listening: Sequence[socket], *, has_admin: bool) -> None:
         with self._store.reading(()) as session:
-            has_callers = session.accounts.are_any()
+            has_callers = has_admin or session.accounts.are_any()
         for one in listening:
             if one.family != AF_UNIX:
                 check_reach(one.getsockname()[0], self.config, has_callers=has_callers)
@@ -184,10 +196,12 @@ class App:
         """
         before, self.config = self.config, config
         self._zone.refresh()
+        self._gate.configure(config)
         try:
             self._engine.call(ReconsiderPools(), KALA)
         except KalaError:
             self.config = before
+            self._gate.configure(before)
             raise
         self._origins = {**self._origins, **origins}
 

@@ -21,7 +21,7 @@ ARROWS = {
     "app": ["ui", "zone", "heartbeat"],
     "ui": ["api"],
     "api": ["access", "config", "zone"],
-    "access": ["server", "engine"],
+    "access": ["server", "engine", "config"],
     "engine": ["runner", "store", "zone"],
     "server": ["core"],
     "runner": ["core"],

@@ -4,7 +4,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import cherrypy
@@ -56,8 +56,16 @@ _WITHOUT_BODY = (204, 304)
 _LINES = {int(status): f"{status} {status.phrase}" for status in HTTPStatus}
 _API = "/api/v1/"
 ErrorPage = Callable[[Failure], Response]
-Identify = Callable[["WSGIEnvironment", Headers], Caller]
-"""Returns who makes a request. Raises KalaError for one with wrong credentials."""
+
+
+class Gate(Protocol):
+    """Finds out who makes each request."""
+
+    def identify(self, environ: "WSGIEnvironment", headers: Headers) -> Caller:
+        """Return who makes a request. Raise KalaError for one with wrong credentials."""
+
+    def refused(self, caller: Caller, method: str, path: str, sentence: str) -> None:
+        """Note that a caller does not have the role that a request needs."""
 
 
 class Reply(NamedTuple):
@@ -97,14 +105,14 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
     def __init__(
         self,
         table: Table,
-        identify: Identify,
+        gate: Gate,
         allowed_hosts: Callable[[], Iterable[str]],
         error_page: ErrorPage,
         base_path: str,
     ) -> None:
         super().__init__(None, "")
         self._table = table
-        self._identify = identify
+        self._gate = gate
         self._allowed_hosts = allowed_hosts
         self._error_page = error_page
         self._base_path = base_path
@@ -143,16 +151,23 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
                 # A link opens a page, and does nothing else: a form of another site is refused.
                 is_link = route is not None and route.is_page and method in ("GET", "HEAD")
                 guard.check(headers, self._allowed_hosts(), is_link=is_link)
-                caller = self._identify(environ, headers)
+                caller = self._gate.identify(environ, headers)
             if route is None:
                 response = respond_to_error(_no_route(path, method, allowed, caller))
             else:
-                route.check_caller(caller)
+                self._check(route, caller, method, path)
                 response = _response(route, given, environ, query_string, caller)
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
             target = f"{path}?{query_string}" if is_page and method in ("GET", "HEAD") else ""
             return _send(respond_to_error(_failure(error, caller, target)), environ, self._base_path)
+
+    def _check(self, route: Route, caller: Caller, method: str, path: str) -> None:
+        try:
+            route.check_caller(caller)
+        except Forbidden as error:
+            self._gate.refused(caller, method, path, str(error))
+            raise
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""
@@ -182,17 +197,17 @@ def _response(
 
 def application(
     table: Table,
-    identify: Identify,
+    gate: Gate,
     allowed_hosts: Callable[[], Iterable[str]],
     error_page: ErrorPage = error_response,
     base_path: str = "",
 ) -> cherrypy.Application:
     """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it.
 
-    `identify` tells who makes a request. `error_page` makes the response to a person whose request fails. `base_path`
+    `gate` tells who makes a request. `error_page` makes the response to a person whose request fails. `base_path`
     is where a reverse proxy offers Kala.
     """
-    return _Application(table, identify, allowed_hosts, error_page, base_path)
+    return _Application(table, gate, allowed_hosts, error_page, base_path)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

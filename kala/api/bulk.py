@@ -15,8 +15,9 @@ from kala.api.http import Request, Response, json
 from kala.api.idempotency import Keyed, response_of
 from kala.api.job_lists import job_filter
 from kala.api.names import by_name
+from kala.api.route import check_role
 from kala.api.schema import Bulk, BulkAction, BulkFailure, BulkFilter, BulkResult
-from kala.core.caller import Caller
+from kala.core.caller import Caller, Role
 from kala.core.errors import Busy, Conflict, Invalid, KalaError, NotFound
 from kala.core.foreign import presentable
 from kala.core.limits import BULK, TAG, TAGS
@@ -37,6 +38,9 @@ _MESSAGES: dict[BulkAction, Callable[[str], Change[Any]]] = {
     BulkAction.CANCEL: CancelRuns,
     BulkAction.DELETE: DeleteJob,
 }
+
+# Where an action needs another role than the route.
+_ROLES = {BulkAction.DELETE: Role.EDITOR}
 
 logger = logging.getLogger("kala.api")
 
@@ -67,6 +71,7 @@ class BulkRoutes:
             # In the same transaction, so that the jobs are selected as they were before the first change of a request
             # with this key: another thread may be carrying it out.
             task = None if kept else _task(session, _parse(parse_object(request.body)))
+            check_role(request.caller, _ROLES.get(task.action, Role.OPERATOR) if task else Role.OPERATOR)
         if keyed is None:
             assert task is not None
             return json(self._do(task, None, request.caller))

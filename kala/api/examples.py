@@ -7,7 +7,10 @@ import msgspec
 from msgspec.structs import replace
 
 from kala.api import graph_schema, schema, system_schema, views
+from kala.api.access_examples import ACCESS_EXAMPLES
+from kala.api.route import NOT_LOGGED_IN
 from kala.config.shown import Setting
+from kala.core.errors import TooManyTries
 from kala.core.job import Command, Counts, Job, Spec
 from kala.core.limits import BODY_BYTES, HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.core.run import Cause, Outcome, Run, State
@@ -52,6 +55,7 @@ _TOTALS = Totals(jobs=2, disabled=0, successes=2, errors=0, last_attempt=_STARTE
 
 ERRORS = {
     400: 'limit: must be a whole number between 1 and 1000, not "0"',
+    401: NOT_LOGGED_IN,
     403: "Origin: 'http://evil.example' is another site; requests from other websites are not allowed",
     404: "no job has the id or name 'backup'",
     409: "more than one job has the name 'backup'; use an id",
@@ -59,6 +63,7 @@ ERRORS = {
     413: str(BodyTooLarge(BODY_BYTES)),
     414: f"URL: longer than {URL_BYTES} bytes; use a shorter URL",
     416: "Range: 'bytes=100-' starts after the end of the output, which is 35 bytes long",
+    429: str(TooManyTries(90)),
     431: f"headers: more than {HEADER_LINES}, or larger than {HEAD_BYTES} bytes together; send fewer",
     503: "no response within 30 s; check whether the change was made before you try again",
 }
@@ -194,4 +199,5 @@ EXAMPLES: dict[Any, Any] = {
     schema.CheckedJob: {"job": _JOB_VIEW, "slots": ["2030-01-02T03:00:00Z", "2030-01-03T03:00:00Z"]},
     schema.Jobs: {"jobs": {_JOB.id: msgspec.to_builtins(views.job_view(_JOB))}},
     **{type(shown): msgspec.to_builtins(shown) for shown in _SHOWN},
+    **ACCESS_EXAMPLES,
 }

@@ -14,6 +14,7 @@ from kala.api.examples import ERRORS, EXAMPLES
 from kala.api.http import Request, Response
 from kala.api.parameters import Parameter
 from kala.api.route import Media, Route
+from kala.core.caller import Role
 
 _INFO = {
     "title": "Kala",
@@ -26,20 +27,27 @@ _INFO = {
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 # Every request can have a URL, headers or a sender that Kala refuses, or find Kala short of something.
-_ERRORS_OF_ALL = (400, 403, 503)
+_ERRORS_OF_ALL = (400, 401, 403, 429, 503)
 _ERRORS_OF_BODIES = (413,)
 _ERRORS_BY_PLACE = {"path": (414,), "query": (414,), "header": (431,)}
 _ERRORS = {
     400: ("Invalid", "The request or a value in it is invalid; the sentence names the field."),
-    403: ("Forbidden", "The request comes from another web site or from an HTTP job."),
-    404: ("NotFound", "There is no job or run with this id or name."),
-    409: ("Conflict", "The state of the job or run does not allow this, or several jobs have the name."),
+    401: ("Unauthorized", "It is not known who makes the request, or a token or a password is wrong."),
+    403: ("Forbidden", "The caller's role does not allow this, or the request comes from another web site."),
+    404: ("NotFound", "There is nothing with this id or name."),
+    409: ("Conflict", "The present state does not allow this, or several jobs have the name."),
     412: ("Changed", "The job has changed since it was read."),
     413: ("TooLarge", "The body is too large."),
     414: ("UriTooLong", "The URL is too long."),
     416: ("OutOfRange", "The range begins after the end of the output."),
     431: ("HeadersTooLarge", "The headers are too large."),
+    429: ("TooManyTries", "There were too many wrong passwords or tokens; try again after `Retry-After`."),
     503: ("Busy", "The database is not available now, or a limit is reached; try again after `Retry-After`."),
+}
+# Programs of Kala's own user on the same machine need neither.
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token, or that of a login."},
+    "password": {"type": "http", "scheme": "basic", "description": "A token as the password, with any name."},
 }
 _ERROR = "#/components/responses/{}"
 _SCHEMA = "#/components/schemas/{name}"
@@ -87,7 +95,9 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(components.items())),
             "responses": dict(_error(status, found) for status in errors),
+            "securitySchemes": _SCHEMES,
         },
+        "security": [{name: []} for name in _SCHEMES],
     }
 
 
@@ -117,6 +127,10 @@ def _errors(route: Route) -> list[int]:
 
 def _operation(route: Route, found: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": route.operation_id, "summary": route.summary}
+    if route.role is Role.ANYONE:
+        operation["security"] = []
+    else:
+        operation["description"] = f"Needs the role {route.role}."
     if route.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
     if route.body is not None:

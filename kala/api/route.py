@@ -15,6 +15,9 @@ from kala.api.parameters import Parameter
 from kala.core.caller import Caller, Role
 from kala.core.errors import Forbidden, Invalid, Unauthorized
 
+NOT_LOGGED_IN = (
+    "not logged in: send a token, as in Authorization: Bearer TOKEN; on Kala's own machine, sudo kala works without one"
+)
 # The bodies that clients send when they have nothing to send.
 _EMPTY_BODIES = (b"", b"{}", b"null")
 
@@ -95,7 +98,7 @@ def check_role(caller: Caller, role: Role) -> None:
     if caller.may(role):
         return
     if not caller.actor:
-        raise Unauthorized("not logged in: send a token, as in Authorization: Bearer TOKEN, or log in")
+        raise Unauthorized(NOT_LOGGED_IN)
     raise Forbidden(f"not allowed: this needs the role {role}, and {caller.actor} has the role {caller.role}")
 
 

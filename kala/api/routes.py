@@ -1,6 +1,7 @@
 """The table of routes, the more specific before the more general."""
 
 from kala.api import graph_schema, schema
+from kala.api.access_routes import ACCESS_ROUTES
 from kala.api.bulk import BulkRoutes
 from kala.api.job_lists import JobLists, Sort
 from kala.api.jobs import JobRoutes
@@ -130,7 +131,7 @@ ROUTES = (
           (*_JOB_FILTERS, *_SUMMARIES), answers={200: (schema.Jobs, schema.Summaries)}, errors=(404, 409)),
     Route("POST", "/api/v1/job/", JobRoutes.create, "createJob", Role.EDITOR, "Create a job.",
           (IDEMPOTENCY_KEY,), body=schema.NewJob, answers={201: schema.Created}, errors=(409,)),
-    Route("POST", "/api/v1/job/bulk/", BulkRoutes.carry_out, "changeJobs", Role.EDITOR,
+    Route("POST", "/api/v1/job/bulk/", BulkRoutes.carry_out, "changeJobs", Role.OPERATOR,
           "Enable, disable, start, cancel or delete many jobs.",
           (IDEMPOTENCY_KEY,), body=schema.Bulk, answers={200: schema.BulkResult}, errors=(409,)),
     Route("DELETE", "/api/v1/job/all/", JobRoutes.delete_all, "deleteAllJobs", Role.ADMIN, "Delete all jobs.",
@@ -187,7 +188,7 @@ ROUTES = (
           "List the jobs that are due next, and count their slots.", _UPCOMING, answers={200: Upcoming}),
     Route("GET", "/api/v1/system/", StatusRoutes.system, "getSystem", Role.VIEWER, "Read how Kala itself stands.",
           answers={200: System}),
-    Route("GET", "/api/v1/config/", StatusRoutes.config, "getConfig", Role.VIEWER, "Read the settings in effect.",
+    Route("GET", "/api/v1/config/", StatusRoutes.config, "getConfig", Role.ADMIN, "Read the settings in effect.",
           answers={200: Settings}),
     Route("GET", "/health/live", StatusRoutes.live, "getLiveness", Role.ANYONE, "Check that Kala works.",
           answers={200: Health, 503: Health}, any_host=True),
@@ -201,5 +202,6 @@ ROUTES = (
           "Follow changes as server-sent events.", _EVENTS, answers={200: EVENTS}),
     Route("GET", "/api/v1/openapi.json", OpenApiRoutes.get, "getOpenApi", Role.ANYONE, "Read this document.",
           answers={200: dict}),
+    *ACCESS_ROUTES,
 )
 # fmt: on

@@ -31,7 +31,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
 
     `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
-    `may_run_as` is the permission to choose the user that a job runs as. `user` is the account of who has logged in.
+    `may_run_as` is the permission to choose the user that a job runs as. `user` is the account of who has logged in,
+    and `login` the digest of that login's secret.
     """
 
     actor: str
@@ -40,6 +41,7 @@ class Caller(msgspec.Struct, frozen=True):
     may_run_as: bool = False
     address: str = ""
     user: str = ""
+    login: bytes = b""
 
     def may(self, role: Role) -> bool:
         return self.role.includes(role)

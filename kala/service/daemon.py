@@ -12,8 +12,8 @@ import daemon
 
 from kala.config import Config, Loaded
 from kala.heartbeat import Heartbeat
+from kala.service import admin_token, logs, prctl, sockets
 from kala.service import detach as background
-from kala.service import logs, prctl, sockets
 from kala.service.loop import Loop, Signals
 from kala.service.pidfile import PidFile
 from kala.service.reload import ReloadReport
@@ -29,7 +29,8 @@ def build_app(loaded: Loaded, heartbeat: Heartbeat, listeners: Sequence[socket.s
     from kala.app import App  # noqa: PLC0415
 
     own = sockets.own_path(os.environ, loaded.config, listeners)
-    return App(loaded.config, heartbeat, listeners, socket_path=own, origins=loaded.origins)
+    token = admin_token.read(os.environ)
+    return App(loaded.config, heartbeat, listeners, socket_path=own, origins=loaded.origins, admin_token=token)
 
 
 def run(

@@ -37,7 +37,7 @@ def _form(path: str, handler: Callable[..., Response], name: str, role: Role) ->
 PAGES = (
     _page("/", OverviewPage.show, "overviewPage"),
     _page("/jobs", JobsPage.show, "jobsPage"),
-    _form("/jobs/bulk", BulkPage.answer, "bulkForm", Role.EDITOR),
+    _form("/jobs/bulk", BulkPage.answer, "bulkForm", Role.OPERATOR),
     _page("/jobs/{id}", JobPage.show, "jobPage"),
     _form("/jobs/{id}/start", JobPage.start, "startJobForm", Role.OPERATOR),
     _form("/jobs/{id}/enable", JobPage.enable, "enableJobForm", Role.OPERATOR),
@@ -47,7 +47,7 @@ PAGES = (
     _page("/graph", GraphPage.show, "graphPage"),
     _page("/api", ApiPage.show, "apiPage", Role.ANYONE),
     _page("/system", SystemPage.show, "systemPage"),
-    _page("/settings", SettingsPage.show, "settingsPage"),
+    _page("/settings", SettingsPage.show, "settingsPage", Role.ADMIN),
     _page("/runs", RunsPage.show, "runsPage"),
     _form("/runs/cancel", RunsPage.cancel, "cancelRunsForm", Role.OPERATOR),
     _page("/runs/{id}", RunPage.show, "runPage"),

@@ -4,11 +4,12 @@ import json
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from open_gate import OpenGate
 
 from kala.api import application
 from kala.api.http import Headers, Request, Response
 from kala.api.route import Route, Table
-from kala.core.caller import NOBODY, Role
+from kala.core.caller import Role
 from kala.core.errors import Conflict, KalaError, TooManyTries, Unauthorized
 
 
@@ -23,7 +24,7 @@ def answer_to(error):
         raise error
 
     table = Table([Route("GET", "/fail/", fail, "fail", Role.ANYONE, "Fail.")])
-    app = application.application(table, lambda *_: NOBODY, list)
+    app = application.application(table, OpenGate(), list)
     environ, started = {"PATH_INFO": "/fail"}, []
     setup_testing_defaults(environ)
     body = b"".join(app(environ, lambda status, headers, _=None: started.append((status, dict(headers)))))

@@ -10,9 +10,9 @@ from operator import attrgetter
 
 import cherrypy
 import pytest
+from open_gate import OpenGate
 
 from kala.api.application import application
-from kala.core.caller import NOBODY
 
 SIGNATURES = {
     "Application.__init__": "(self, root, script_name='', config=None)",
@@ -42,7 +42,7 @@ def test_an_application_has_the_parts_that_kala_replaces():
 
 
 def test_each_override_is_listed_here():
-    app = application([], lambda *_: NOBODY, lambda: ())
+    app = application([], OpenGate(), lambda: ())
     for ours, theirs, prefix in (
         (type(app), cherrypy.Application, "Application."),
         (app.request_class, cherrypy.Application.request_class, "Application.request_class."),

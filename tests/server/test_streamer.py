@@ -13,11 +13,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
+from open_gate import OpenGate
 
 from kala.api.application import application
 from kala.api.http import Response
 from kala.api.route import Route, Table
-from kala.core.caller import NOBODY, Role
+from kala.core.caller import Role
 from kala.core.errors import Busy
 from kala.server import stream
 from kala.server.listener import listen
@@ -86,7 +87,7 @@ class Stage:
         handlers = {"stream": self._stream, "now": lambda _: Response(body=b"now")}
         table = Table(Route("GET", f"/{name}/", handle, name, Role.ANYONE, name) for name, handle in handlers.items())
         options = {"threads": 1} | options
-        app = application(table, lambda *_: NOBODY, lambda: ())
+        app = application(table, OpenGate(), lambda: ())
         self.server = Server(app, listen("127.0.0.1", 0), streamer=streamer, **options)
         self.server.start()
 

@@ -1,5 +1,6 @@
 """The routes of the API, for people who write programs: made from the table of routes."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kala.api.access_routes import ACCESS_ROUTES
 from kala.api.examples import EXAMPLES
 from kala.api.http import Request, Response
 from kala.api.parameters import Parameter
@@ -17,6 +19,8 @@ from kala.ui.site import Site
 
 # The sections of the page, by the beginning of a path.
 _SECTIONS = {"/api/v1/job/": "Jobs", "/api/v1/run/": "Runs", "/": "Everything else"}
+_ACCESS = "Who may call"
+_PARAMETER = re.compile(r"{(\w+)}")
 # Higher bounds only say that a number must fit into the database.
 _UNBOUNDED = 10**17
 
@@ -41,9 +45,10 @@ class ApiPage:
 
 @cache
 def _sections() -> dict[str, list[Described]]:
-    found: dict[str, list[Described]] = {title: [] for title in _SECTIONS.values()}
+    found: dict[str, list[Described]] = {title: [] for title in (*_SECTIONS.values(), _ACCESS)}
     for route in ROUTES:
-        title = next(title for start, title in _SECTIONS.items() if route.path.startswith(start))
+        section = next(title for start, title in _SECTIONS.items() if route.path.startswith(start))
+        title = _ACCESS if route in ACCESS_ROUTES else section
         found[title].append(Described(route, curl(route), _described(route.parameters)))
     return found
 
@@ -55,7 +60,7 @@ def curl(route: Route) -> str:
         words.append("-N")
     if route.method not in ("GET", "POST") or (route.method == "POST" and route.body is None):
         words.append(f"-X {route.method}")
-    path = route.path.replace("{id}", "$ID")
+    path = _PARAMETER.sub(lambda found: f"${found[1].upper()}", route.path)
     words.append(f"$KALA{path}")
     if route.body is not None:
         kind = route.body[0] if isinstance(route.body, tuple) else route.body

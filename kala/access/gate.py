@@ -1,0 +1,223 @@
+"""Who makes a request: the one place that finds it out, before any route is called.
+
+What a request says about its caller beats what is known about the connection: a token or a login, then the user of a
+trusted proxy, then the user of this machine at the other end.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from hmac import compare_digest
+from http.cookies import CookieError, SimpleCookie
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
+
+from kala.access import credentials
+from kala.access.buckets import Tries
+from kala.access.peers import Peers
+from kala.access.proxies import Proxies, is_forwarded
+from kala.config import Config
+from kala.core import duration
+from kala.core.account import Action
+from kala.core.caller import NOBODY, Caller, Role
+from kala.core.errors import Forbidden, Unauthorized
+from kala.engine.access_messages import NoteRefusal, NoteUse
+from kala.engine.engine import Engine
+from kala.server.peer import PEER, Peer
+from kala.store.store import Store
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+# How many secrets are remembered. Each is that of a token or a login, so an attacker cannot make more.
+_REMEMBERED = 10_000
+# How often it is stored that a token or a login was used.
+_NOTE_EVERY = timedelta(minutes=1)
+# How many refusals of one caller are written to the audit log in a minute.
+_REFUSALS = 30
+_SAFE_METHODS = ("GET", "HEAD")
+
+logger = logging.getLogger("kala.access")
+
+
+class _Known(msgspec.Struct):
+    """A secret that is valid until `ends_at`, and whose it is. `idle_since` counts for logins."""
+
+    caller: Caller
+    ends_at: datetime | None
+    noted_at: datetime | None
+    idle_since: datetime | None = None
+
+
+class Gate:
+    """Finds out who makes each request. For all HTTP threads.
+
+    What is remembered of tokens and logins is forgotten whenever the engine has changed any of them, before the caller
+    who asked for the change gets an answer: so the next request meets the new state.
+    """
+
+    def __init__(self, engine: Engine, store: Store, config: Config, admin_token: str = "") -> None:
+        """`admin_token` is a token that is not in the database."""
+        self._engine = engine
+        self._store = store
+        self.tries = Tries()
+        self._lock = Lock()
+        self._known: dict[bytes, _Known] = {}
+        self._generation = 0
+        self._admin_digest = credentials.hashed(admin_token) if admin_token else b""
+        self._refusals: dict[str, tuple[int, int]] = {}
+        with store.reading(()) as session:
+            self.cookie = f"kala-{session.accounts.instance()}"
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Use these settings from now on."""
+        self._is_open = config.is_open
+        self._peers = Peers(config.peers)
+        self._proxies = Proxies(
+            config.trusted_proxies, config.proxy_user_header, config.proxy_groups_header, config.group_roles
+        )
+        self.idle = duration.parse(config.session_idle, "session_idle").longest
+        self.lifetime = duration.parse(config.session_lifetime, "session_lifetime").longest
+
+    def forget(self) -> None:
+        """Read tokens and logins again: some were changed."""
+        with self._lock:
+            self._generation += 1
+            self._known.clear()
+
+    def identify(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller:
+        """Return who makes a request. Raise Unauthorized for a wrong token, Forbidden for another site's request."""
+        peer: Peer = environ[PEER]
+        address = self._proxies.client_address(peer.address, headers, lambda: peer.uid)
+        if self._is_open:
+            return Caller("anyone", Role.ADMIN, may_run_as=True, address=address)
+        caller = self._by_token(headers, peer, address) or self._by_login(environ, headers)
+        if caller is None and (found := self._proxies.login(peer.address, headers, lambda: peer.uid)):
+            caller = Caller(f"proxy:{found.name}", found.role)
+        if caller is None and not is_forwarded(headers):
+            caller = self._peers.caller(peer)
+        return replace(caller or NOBODY, address=address)
+
+    def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str) -> Caller | None:
+        scheme, secret = _secret_in(headers.get("Authorization", ""))
+        if not secret:
+            return None
+        digest = credentials.hashed(secret)
+        if self._admin_digest and compare_digest(digest, self._admin_digest):
+            return Caller("token:admin", Role.ADMIN, may_run_as=True)
+        if credentials.is_secret(secret):
+            if caller := self._holder(digest):
+                return caller
+            self.tries.take("", address, time.monotonic())
+        elif scheme == "basic" or self._proxies.login(peer.address, headers, lambda: peer.uid):
+            return None  # what a proxy has asked for and passes on
+        else:
+            self.tries.take("", address, time.monotonic())
+        raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
+
+    def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
+        secret = self._cookie_in(headers.get("Cookie", ""), is_https=is_https(environ, headers))
+        caller = self._holder(credentials.hashed(secret)) if credentials.is_secret(secret) else None
+        if caller is None or not caller.login:  # a token is no cookie
+            return None
+        is_change = environ["REQUEST_METHOD"] not in _SAFE_METHODS
+        # A browser adds the cookie to requests of other sites, too. The guard has refused a foreign Origin already.
+        if is_change and "Origin" not in headers and headers.get("Sec-Fetch-Site") != "same-origin":
+            raise Forbidden(
+                "Origin: missing; a change with a cookie needs it, as browsers send it; programs use a token instead"
+            )
+        return caller
+
+    def _cookie_in(self, header: str, *, is_https: bool) -> str:
+        if self.cookie not in header:
+            return ""
+        try:
+            found = SimpleCookie(header).get(self.cookie_name(is_https=is_https))
+        except CookieError:
+            return ""
+        return found.value if found else ""
+
+    def cookie_name(self, *, is_https: bool) -> str:
+        """Return the name of the cookie: over HTTPS one that no other host or plain request can set (RFC 6265bis)."""
+        return f"__Host-{self.cookie}" if is_https else self.cookie
+
+    def _holder(self, digest: bytes) -> Caller | None:
+        """Return whose secret this is; None if it is not valid."""
+        now = datetime.now(UTC)
+        known = self._known.get(digest) or self._read(digest)
+        if known is None or (known.ends_at and now >= known.ends_at):
+            return None
+        if known.idle_since is not None:
+            if now - known.idle_since >= self.idle:
+                return None
+            known.idle_since = now
+        if known.noted_at is None or not timedelta() <= now - known.noted_at < _NOTE_EVERY:
+            known.noted_at = now
+            name = known.caller.actor.removeprefix("token:")
+            is_login = bool(known.caller.login)
+            self._engine.ask(NoteUse(now, "" if is_login else name, digest if is_login else b""), known.caller)
+        return known.caller
+
+    def _read(self, digest: bytes) -> _Known | None:
+        generation = self._generation
+        with self._store.reading(()) as session:
+            if token := session.accounts.token_of(digest):
+                caller = Caller(f"token:{token.name}", token.role, token.owners, token.may_run_as)
+                known = _Known(caller, token.expires_at, token.last_used)
+            elif (login := session.accounts.login_of(digest)) and (account := session.accounts.get(login.user)):
+                caller = Caller(
+                    f"user:{account.name}",
+                    account.role,
+                    account.owners,
+                    account.may_run_as,
+                    user=account.name,
+                    login=digest,
+                )
+                known = _Known(caller, login.created_at + self.lifetime, login.last_used, login.last_used)
+            else:
+                return None
+        with self._lock:
+            if generation == self._generation:  # else it was read before a change
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[digest] = known
+        return known
+
+    def refused(self, caller: Caller, method: str, path: str, sentence: str) -> None:
+        """Write to the audit log that a caller may not do something; of many times, the first of each minute."""
+        minute = int(time.monotonic() // 60)
+        with self._lock:
+            last, count = self._refusals.get(caller.actor, (minute, 0))
+            count = count + 1 if last == minute else 1
+            if len(self._refusals) >= _REMEMBERED:
+                self._refusals.clear()
+            self._refusals[caller.actor] = (minute, count)
+        if count <= _REFUSALS:
+            self._engine.ask(NoteRefusal(Action.REQUEST, f"{method} {path}"[:200], sentence), caller)
+        elif count == _REFUSALS + 1:
+            logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
+
+
+def is_https(environ: "WSGIEnvironment", headers: Mapping[str, str]) -> bool:
+    """Whether the client's connection is encrypted; behind a proxy, only the proxy knows."""
+    return environ["wsgi.url_scheme"] == "https" or headers.get("X-Forwarded-Proto") == "https"
+
+
+def _secret_in(authorization: str) -> tuple[str, str]:
+    """Return the scheme of an Authorization header, and the Bearer token or the password of Basic (RFC 7617) in it."""
+    scheme, _, given = authorization.partition(" ")
+    scheme = scheme.lower()
+    if scheme == "bearer":
+        return scheme, given.strip()
+    if scheme != "basic":
+        return scheme, ""
+    try:
+        return scheme, base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return scheme, ""

@@ -1,0 +1,59 @@
+"""The users of this machine, as the kernel knows them at the other end of a connection."""
+
+import grp
+import os
+import pwd
+from collections.abc import Iterator, Mapping, Sequence
+
+from kala.core.caller import Caller, Role
+from kala.server.peer import Peer
+
+_ROOT = 0
+
+
+class Peers:
+    """Which users of this machine have which role."""
+
+    def __init__(self, roles: Mapping[Role, Sequence[str]]) -> None:
+        """`roles` has the users and the @groups with each role on the Unix socket."""
+        # The highest role first.
+        self._roles = [(role, frozenset(roles.get(role, ()))) for role in reversed(Role) if roles.get(role)]
+
+    def caller(self, peer: Peer) -> Caller | None:
+        """Return who is at the other end, None if that is not known or has no role.
+
+        Who has Kala's own user is an administrator, as that user can read and write the database, and so is root on the
+        Unix socket. On loopback only Kala's own user counts: many services of root can be made to send requests.
+        """
+        if peer.is_unix:
+            return self._on_socket(peer)
+        if peer.is_loopback and peer.uid is not None and peer.uid == os.geteuid():
+            return Caller("local", Role.ADMIN, may_run_as=True)
+        return None
+
+    def _on_socket(self, peer: Peer) -> Caller | None:
+        uid = peer.uid
+        if uid is None:
+            return None
+        if uid in (_ROOT, os.geteuid()):
+            return Caller(f"peer:{_name(uid)}", Role.ADMIN, may_run_as=True)
+        if not self._roles:
+            return None
+        names = {_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}
+        role = next((role for role, given in self._roles if not given.isdisjoint(names)), None)
+        return Caller(f"peer:{_name(uid)}", role) if role else None
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_names(groups: frozenset[int]) -> Iterator[str]:
+    for gid in groups:
+        try:
+            yield grp.getgrgid(gid).gr_name
+        except KeyError:
+            yield str(gid)

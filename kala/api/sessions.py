@@ -1,0 +1,123 @@
+"""The routes for the caller's own access: who they are, log-in, log-out, a new password, an invitation."""
+
+import time
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from kala.access import credentials, passwords
+from kala.access.gate import Gate
+from kala.api import access_fields, access_schema
+from kala.api.access_fields import Body
+from kala.api.accounts import logins_view
+from kala.api.http import Request, Response, json, no_content
+from kala.core.account import Account, Action, Login
+from kala.core.caller import Caller
+from kala.core.errors import Conflict, Invalid, Unauthorized
+from kala.core.foreign import presentable
+from kala.engine.access_messages import (
+    AcceptInvitation,
+    LogIn,
+    LogOut,
+    NoteRefusal,
+    UpdateAccount,
+    invalid_invitation,
+)
+from kala.engine.engine import Engine
+from kala.store.store import Store
+
+_WRONG = "name or password: wrong"
+_LONGEST_AGENT = 200
+_NO_LOGIN = "not logged in with a name and a password, so there is no login to end and no password to change"
+
+
+class SessionRoutes:
+    """The handlers of `/api/v1/me/`, `/api/v1/session/` and `/api/v1/invitation/`."""
+
+    def __init__(self, engine: Engine, store: Store, gate: Gate) -> None:
+        self._engine = engine
+        self._store = store
+        self._gate = gate
+
+    def me(self, request: Request) -> Response:
+        caller = request.caller
+        with self._store.reading(()) as session:
+            logins = logins_view(session, request, caller.user) if caller.user else []
+        return json(
+            access_schema.OneCaller(
+                access_schema.Me(
+                    actor=caller.actor,
+                    role=caller.role,
+                    owners=list(caller.owners),
+                    run_as=caller.may_run_as or caller.role.includes(type(caller.role).ADMIN),
+                    address=caller.address,
+                    user=caller.user or None,
+                    logins=logins,
+                )
+            )
+        )
+
+    def change_password(self, request: Request) -> Response:
+        """Check the old password: whoever finds a browser open must not be able to lock its user out."""
+        caller, body = request.caller, Body(request, access_schema.NewPassword)
+        if not caller.user:
+            raise Conflict(_NO_LOGIN)
+        old = body.required("old_password", access_fields.secret)
+        password = body.required("password", access_fields.secret)
+        passwords.check_new(password, caller.user)
+        if self._checked(caller, caller.user, old) is None:
+            raise Invalid("old_password: wrong")
+        stored = passwords.hashed(password)
+        message = UpdateAccount(caller.user, lambda account: replace(account, password=stored), caller.login)
+        self._engine.call(message, caller)
+        return no_content()
+
+    def log_in(self, request: Request) -> Response:
+        body = Body(request, access_schema.Credentials)
+        name, password = body.required("name", access_fields.secret), body.required("password", access_fields.secret)
+        account = self._checked(request.caller, name, password)
+        if account is None:
+            raise Unauthorized(_WRONG)
+        now, secret = datetime.now(UTC), credentials.new_secret()
+        agent = presentable(request.headers.get("User-Agent", ""))[:_LONGEST_AGENT]
+        login = Login(user=name, created_at=now, last_used=now, address=request.caller.address, agent=agent)
+        caller = Caller(f"user:{name}", account.role, address=request.caller.address, user=name)
+        message = LogIn(login, credentials.hashed(secret), self._gate.idle, self._gate.lifetime)
+        self._engine.call(message, caller)
+        return json(access_schema.Session(secret, name, account.role, now + self._gate.lifetime), 201)
+
+    def log_out(self, request: Request) -> Response:
+        caller = request.caller
+        if not caller.user:
+            raise Conflict(_NO_LOGIN)
+        self._engine.call(LogOut(caller.user, None if request.query["all"] else caller.login), caller)
+        return no_content()
+
+    def accept(self, request: Request) -> Response:
+        body = Body(request, access_schema.Acceptance)
+        secret = body.required("invitation", access_fields.secret)
+        password = body.required("password", access_fields.secret)
+        digest = credentials.hashed(secret)
+        with self._store.reading(()) as session:
+            name = session.accounts.invited(digest, datetime.now(UTC)) if credentials.is_secret(secret) else None
+        if name is None:
+            self._gate.tries.take("", request.caller.address, time.monotonic())
+            raise invalid_invitation()
+        passwords.check_new(password, name)
+        return json(
+            access_schema.Accepted(
+                self._engine.call(AcceptInvitation(digest, passwords.hashed(password)), request.caller)
+            )
+        )
+
+    def _checked(self, caller: Caller, name: str, password: str) -> Account | None:
+        """Return the account if the password is right. Whether there is one takes the same time to tell."""
+        self._gate.tries.take(name, caller.address, time.monotonic())
+        with self._store.reading(()) as session:
+            account = session.accounts.get(name)
+        stored = account.password if account and account.password else passwords.DUMMY
+        if passwords.matches(password, stored) and account:
+            self._gate.tries.give_back(name, caller.address)
+            return account
+        self._engine.ask(NoteRefusal(Action.LOGIN, presentable(name)[:100], _WRONG), caller)
+        return None

@@ -1,0 +1,197 @@
+"""What can be asked of the engine about users, tokens and logins. Secrets are hashed before they come here."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from kala.core.account import Account, Action, Login, Token
+from kala.core.errors import Conflict, NotFound
+from kala.engine.messages import Change
+from kala.engine.step import Step
+
+
+class CreateAccount(Change[Account], frozen=True):
+    account: Account
+
+    def carry_out(self, step: Step) -> Account:
+        name = self.account.name
+        if step.accounts.get(name):
+            raise Conflict(f"name: a user {name} exists; use another name, or change that user")
+        step.accounts.save(self.account)
+        step.effects.has_changed_access = True
+        step.note(Action.USER_CREATE, name, changed=_permissions(self.account))
+        return self.account
+
+
+class UpdateAccount(Change[Account], frozen=True):
+    """`revise` is pure, and gets the account as it is at that moment.
+
+    With another role or password, the logins of the user end, except the one with the digest `keep`.
+    """
+
+    name: str
+    revise: Callable[[Account], Account]
+    keep: bytes = b""
+
+    def carry_out(self, step: Step) -> Account:
+        before = existing(step, self.name)
+        account = self.revise(before)
+        step.accounts.save(account)
+        if (before.role, before.password) != (account.role, account.password):
+            step.accounts.end_logins(self.name, self.keep)
+        step.effects.has_changed_access = True
+        step.note(Action.USER_UPDATE, self.name, changed=_changed(before, account))
+        return account
+
+
+class DeleteAccount(Change[None], frozen=True):
+    name: str
+
+    def carry_out(self, step: Step) -> None:
+        existing(step, self.name)
+        step.accounts.delete(self.name)
+        step.effects.has_changed_access = True
+        step.note(Action.USER_DELETE, self.name)
+
+
+class Invite(Change[None], frozen=True):
+    """From now on, this invitation to choose a password is the only one of the user."""
+
+    name: str
+    digest: bytes
+    expires_at: datetime
+
+    def carry_out(self, step: Step) -> None:
+        existing(step, self.name)
+        step.accounts.invite(self.name, self.digest, self.expires_at)
+        step.note(Action.USER_INVITE, self.name)
+
+
+class AcceptInvitation(Change[str], frozen=True):
+    """The answer is the name of the user, who has this password now."""
+
+    digest: bytes
+    password: str
+
+    def carry_out(self, step: Step) -> str:
+        name = step.accounts.invited(self.digest, step.now)
+        if name is None:
+            raise invalid_invitation()
+        account = existing(step, name)
+        step.accounts.save(replace(account, password=self.password))
+        step.accounts.end_invitation(name)
+        step.accounts.end_logins(name)
+        step.effects.has_changed_access = True
+        step.note(Action.USER_UPDATE, name, changed={"password": ["***", "***"]}, actor=f"user:{name}")
+        return name
+
+
+class CreateToken(Change[None], frozen=True):
+    token: Token
+    digest: bytes
+
+    def carry_out(self, step: Step) -> None:
+        name = self.token.name
+        if any(token.name == name for token in step.accounts.tokens()):
+            raise Conflict(f"name: a token {name} exists; use another name, or delete that token")
+        step.accounts.add_token(self.token, self.digest)
+        step.effects.has_changed_access = True
+        step.note(Action.TOKEN_CREATE, name, changed=_permissions(self.token))
+
+
+class DeleteToken(Change[None], frozen=True):
+    name: str
+
+    def carry_out(self, step: Step) -> None:
+        if not step.accounts.delete_token(self.name):
+            raise NotFound(f"no token has the name {self.name!r}")
+        step.effects.has_changed_access = True
+        step.note(Action.TOKEN_DELETE, self.name)
+
+
+class LogIn(Change[None], frozen=True):
+    """Logins that were not used for `idle`, and those that began before `lifetime`, are deleted at the same time."""
+
+    login: Login
+    digest: bytes
+    idle: timedelta
+    lifetime: timedelta
+
+    def carry_out(self, step: Step) -> None:
+        account = existing(step, self.login.user)
+        step.accounts.delete_old_logins(step.now - self.idle, step.now - self.lifetime)
+        step.accounts.add_login(self.login, self.digest)
+        step.accounts.save(replace(account, last_login=step.now))
+        step.note(Action.LOGIN, self.login.user)
+
+
+class LogOut(Change[None], frozen=True):
+    """One login of a user ends, or all of them without a `digest`."""
+
+    user: str
+    digest: bytes | None = None
+
+    def carry_out(self, step: Step) -> None:
+        if self.digest is None:
+            existing(step, self.user)
+            step.accounts.end_logins(self.user)
+        else:
+            step.accounts.end_login(self.digest)
+        step.effects.has_changed_access = True
+        step.note(Action.LOGOUT if step.caller.user == self.user else Action.USER_LOGOUT, self.user)
+
+
+class NoteUse(Change[None], frozen=True):
+    """A token, by its name, or a login, by its digest, was used."""
+
+    at: datetime
+    token: str = ""
+    login: bytes = b""
+
+    def carry_out(self, step: Step) -> None:
+        if self.token:
+            step.accounts.token_used(self.token, self.at)
+        else:
+            step.accounts.login_used(self.login, self.at)
+
+
+class NoteRefusal(Change[None], frozen=True):
+    """A request was refused."""
+
+    action: Action
+    target: str
+    sentence: str
+
+    def carry_out(self, step: Step) -> None:
+        step.note(self.action, self.target, refused=self.sentence)
+
+
+def existing(step: Step, name: str) -> Account:
+    account = step.accounts.get(name)
+    if account is None:
+        raise no_user(name)
+    return account
+
+
+def no_user(name: str) -> NotFound:
+    return NotFound(f"no user has the name {name[:100]!r}")
+
+
+def invalid_invitation() -> NotFound:
+    return NotFound("invitation: not valid; each one works once, and for an hour: ask an administrator for another")
+
+
+def _permissions(holder: Account | Token) -> dict[str, object]:
+    """Return what an entry of the audit log tells about a new user or token."""
+    return {"role": [None, holder.role], "owners": [None, holder.owners], "run_as": [None, holder.may_run_as]}
+
+
+def _changed(before: Account, after: Account) -> dict[str, object]:
+    named = {"role": "role", "owners": "owners", "may_run_as": "run_as"}
+    found: dict[str, object] = {
+        shown: [getattr(before, name), getattr(after, name)]
+        for name, shown in named.items()
+        if getattr(before, name) != getattr(after, name)
+    }
+    return found | ({} if before.password == after.password else {"password": ["***", "***"]})
