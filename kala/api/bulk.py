@@ -66,7 +66,7 @@ class BulkRoutes:
 
     def carry_out(self, request: Request) -> Response:
         keyed = Keyed.of(request, "bulk")
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             kept = keyed.kept(session) if keyed else None
             # In the same transaction, so that the jobs are selected as they were before the first change of a request
             # with this key: another thread may be carrying it out.

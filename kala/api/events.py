@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import starmap
 from typing import Any
 
 import msgspec
 
-from kala.engine.feed import Change, Feed
+from kala.engine.feed import ALL_JOBS, Change, Feed
 from kala.server.source import Source
 
 # When a client that lost its connection reconnects.
@@ -21,7 +22,6 @@ _EVENTS_PER_READ = 256
 # the feed no longer has.
 _LEFT_OUT = 1000
 _UNKNOWN = -1
-_ALL_JOBS = "*"
 
 
 class EventFilter(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class EventFilter(msgspec.Struct, frozen=True):
         """Return whether the client wants a change."""
         if change.subject == "run":
             return self.job in (None, change.job_id) and self.run in (None, change.id)
-        return self.run is None and (self.job in (None, change.id) or change.id == _ALL_JOBS)
+        return self.run is None and (self.job in (None, change.id) or change.id == ALL_JOBS)
 
 
 _EVERYTHING = EventFilter()
@@ -52,9 +52,12 @@ class EventSource(Source):
         feed: Feed,
         last_event_id: str = "",
         wanted: EventFilter = _EVERYTHING,
+        owners: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`owners` are the patterns of the caller, who gets only changes of jobs that the caller sees."""
         self._feed = feed
+        self._owners = owners
         self._wanted = wanted
         self._clock = clock
         self._sent_at = clock()
@@ -80,12 +83,19 @@ class EventSource(Source):
     def _changes(self) -> bytes:
         while changes := self._feed.since(self._seen, _EVENTS_PER_READ):
             self._seen = changes[-1][0]
-            if part := b"".join(self._change(*numbered) for numbered in changes if self._wanted.accepts(numbered[1])):
+            if part := b"".join(starmap(self._change, self._seen_of(changes))):
                 return part
         if changes is None:
             self._seen = self._feed.last
             return self._event(self._seen, "refetch", {})
         return self._place() + b"\n" if self._seen - self._told >= _LEFT_OUT else b""
+
+    def _seen_of(self, changes: Iterable[tuple[int, Change]]) -> Iterator[tuple[int, Change]]:
+        """Yield the changes that the caller sees and wants, as they are for the caller."""
+        for number, change in changes:
+            seen = change.as_seen_by(self._owners)
+            if seen and self._wanted.accepts(seen):
+                yield number, seen
 
     def _place(self) -> bytes:
         """Return the line with the id of the last change, if that has not been sent: the client goes on after it."""

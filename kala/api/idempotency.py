@@ -28,11 +28,13 @@ class Keyed(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, request: Request, operation: str) -> "Keyed | None":
-        """Return the key of a request, or None if it has none. `operation` names what the request does."""
+        """Return the key of a request, or None if it has none. `operation` names what the request does.
+
+        The caller is a part of it: the response to one caller is none to another that has come upon the key.
+        """
         given = request.headers.get(IDEMPOTENCY_KEY.name)
         if given is None:
             return None
-        parameters = (sorted(request.path.items()), sorted(request.query.items()))
         parameters = (sorted(request.path.items()), sorted(request.query.items()))
         asked = (request.caller.actor, operation, *parameters, request.body)
         digest = hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
@@ -95,6 +97,6 @@ class Repeatable:
         keyed = Keyed.of(request, operation)
         if keyed is None:
             return respond(self._engine.call(change(), request.caller))
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             kept = keyed.kept(session)
         return response_of(kept or self._engine.call(keyed.once(change(), respond), request.caller))

@@ -9,12 +9,12 @@ import msgspec
 
 from kala.api.graph_schema import Component, Components, Graph, GraphComponent, GraphEdge, GraphNode
 from kala.api.http import Response, json
-from kala.api.paging import Read, long_response, pages
+from kala.api.paging import Read, Reading, long_response, pages
 from kala.core import graph
 from kala.core.errors import Invalid
 from kala.core.graph import KindedEdge
 from kala.store.jobs import Edges, Node
-from kala.store.store import Session, Store
+from kala.store.store import Session
 
 _encode = msgspec.json.Encoder().encode
 _STYLES = {False: "", True: ", style=dotted"}
@@ -25,23 +25,23 @@ _MOST_JOBS = 300
 _MOST_EDGES = 2_000
 
 
-def response(store: Store, *, is_dot: bool, job: str | None, depth: int | None, with_components: bool) -> Response:
+def response(reading: Reading, *, is_dot: bool, job: str | None, depth: int | None, with_components: bool) -> Response:
     """Return the whole graph, the part around a job, or the whole graph with its connected components."""
     if depth is not None and job is None:
         raise Invalid("depth: needs a job; add job=ID")
     if with_components and (is_dot or job is not None):
         raise Invalid("components: cannot be combined with format=dot or job; remove one of them")
     if job is not None:
-        return _around(store, job, 1 if depth is None else depth, is_dot=is_dot)
+        return _around(reading, job, 1 if depth is None else depth, is_dot=is_dot)
     if with_components:
-        return long_response(_with_components(store))
-    return long_response(as_dot(store), _DOT) if is_dot else long_response(as_json(store))
+        return long_response(_with_components(reading))
+    return long_response(as_dot(reading), _DOT) if is_dot else long_response(as_json(reading))
 
 
-def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
+def _around(reading: Reading, job: str, depth: int, *, is_dot: bool) -> Response:
     is_cut = False
 
-    with store.reading(()) as session:
+    with reading() as session:
 
         def edges_at(job_ids: Collection[str]) -> list[KindedEdge]:
             nonlocal is_cut
@@ -61,26 +61,26 @@ def _around(store: Store, job: str, depth: int, *, is_dot: bool) -> Response:
     return json(Graph(around, [GraphEdge(*edge) for edge in edges], has_more=has_more or is_cut))
 
 
-def _with_components(store: Store) -> Iterator[bytes]:
+def _with_components(reading: Reading) -> Iterator[bytes]:
     """Yield the graph with the component of each node, which is the id of the oldest job in it."""
-    with store.reading(()) as session:
+    with reading() as session:
         firsts = graph.components(session.neighbours.positions())
         sizes = Counter(firsts.values())
         oldest = session.neighbours.at(sizes)
-    nodes, edges = _readers(store)
+    nodes, edges = _readers(reading)
     yield b'{"nodes":['
-    yield from pages(store, nodes, partial(_nodes_in_components, store, firsts, oldest))
+    yield from pages(reading, nodes, partial(_nodes_in_components, reading, firsts, oldest))
     yield b'],"edges":['
-    yield from pages(store, edges, _json_edges)
+    yield from pages(reading, edges, _json_edges)
     yield b'],"components":'
     yield _encode([GraphComponent(oldest[first].id, oldest[first].name, jobs) for first, jobs in sizes.items()])
     yield b"}"
 
 
 def _nodes_in_components(
-    store: Store, firsts: Mapping[int, int], oldest: Mapping[int, Node], nodes: list[Node]
+    reading: Reading, firsts: Mapping[int, int], oldest: Mapping[int, Node], nodes: list[Node]
 ) -> bytes:
-    with store.reading(()) as session:
+    with reading() as session:
         states = session.neighbours.last_states([node.id for node in nodes])
     shown = [
         GraphNode(
@@ -95,12 +95,12 @@ def _nodes_in_components(
     return _encode(shown)[1:-1]
 
 
-def components(store: Store, limit: int) -> Components:
+def components(reading: Reading, limit: int) -> Components:
     """Return the largest components of two or more jobs, and how many jobs are in none of them.
 
     Jobs that stand alone, which most jobs do, are not read.
     """
-    with store.reading(()) as session:
+    with reading() as session:
         firsts = graph.components(session.neighbours.positions())
         sizes = Counter(firsts.values())
         failures = Counter(firsts[job] for job in session.neighbours.failing() if job in firsts)
@@ -111,28 +111,28 @@ def components(store: Store, limit: int) -> Components:
     return Components(found, len(sizes), alone)
 
 
-def as_json(store: Store) -> Iterator[bytes]:
+def as_json(reading: Reading) -> Iterator[bytes]:
     """Yield nodes and edges. The kind of an edge is `success` for a child and `failure` for an on-failure job."""
-    nodes, edges = _readers(store)
+    nodes, edges = _readers(reading)
     yield b'{"nodes":['
-    yield from pages(store, nodes, _json_nodes)
+    yield from pages(reading, nodes, _json_nodes)
     yield b'],"edges":['
-    yield from pages(store, edges, _json_edges)
+    yield from pages(reading, edges, _json_edges)
     yield b"]}"
 
 
-def as_dot(store: Store) -> Iterator[bytes]:
+def as_dot(reading: Reading) -> Iterator[bytes]:
     """Yield the graph in the DOT language. Edges to on-failure jobs are dashed, disabled jobs dotted."""
-    nodes, edges = _readers(store)
+    nodes, edges = _readers(reading)
     yield b"digraph kala {\n"
-    yield from pages(store, nodes, _dot_nodes, b"")
-    yield from pages(store, edges, _dot_edges, b"")
+    yield from pages(reading, nodes, _dot_nodes, b"")
+    yield from pages(reading, edges, _dot_edges, b"")
     yield b"}\n"
 
 
-def _readers(store: Store) -> tuple[Read[Node], Read[Edges]]:
+def _readers(reading: Reading) -> tuple[Read[Node], Read[Edges]]:
     """Read only the jobs that exist now: one created between the two passes would have an edge, but no node."""
-    with store.reading(()) as session:
+    with reading() as session:
         last = session.jobs.last_seq()
 
     def nodes(session: Session, before: Node | None, _: int) -> Iterator[Node]:

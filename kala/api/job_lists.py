@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from functools import partial
 from typing import Annotated, Any
@@ -14,8 +14,9 @@ from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
 from kala.api.kept_lists import KeptList
 from kala.api.output import Outputs
-from kala.api.paging import long_response, pages
+from kala.api.paging import Reading, long_response, pages
 from kala.api.parameters import Kind
+from kala.core.caller import Caller
 from kala.core.errors import Invalid
 from kala.core.job import Job
 from kala.core.run import Run
@@ -63,13 +64,14 @@ class JobLists:
     def search(self, request: Request) -> Response:
         wanted = job_filter(request.query)
         if request.query["fields"]:
-            return json(self._summaries(wanted, request.query))
+            return json(self._summaries(wanted, request.query, request.caller.owners))
         for name, default in _ONLY_IN_SUMMARIES.items():
             if request.query[name] != default:
                 raise Invalid(f"{name}: only possible with fields=summary; add that, or remove this parameter")
-        if wanted == _ALL and not request.query["after"]:
+        if wanted == _ALL and not request.query["after"] and _sees_everything(request.caller):
             return long_response(self._all())
-        return long_response(self._list(wanted, request.query["after"] or ""))
+        reading = partial(self._store.reading, request.caller.owners)
+        return long_response(self._list(reading, wanted, request.query["after"] or ""))
 
     def _keeping(self, zone: tzinfo) -> KeptList:
         return KeptList(self._store, partial(_entries, zone=zone))
@@ -82,17 +84,17 @@ class JobLists:
         yield from self._kept.parts()
         yield b"}}"
 
-    def _list(self, wanted: JobFilter, after: str) -> Iterator[bytes]:
+    def _list(self, reading: Reading, wanted: JobFilter, after: str) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
             place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
             return session.jobs.search(replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
-        yield from pages(self._store, read, partial(_entries, zone=self._zone()))
+        yield from pages(reading, read, partial(_entries, zone=self._zone()))
         yield b"}}"
 
-    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any]) -> schema.Summaries:
+    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any], owners: Sequence[str]) -> schema.Summaries:
         limit = query["limit"] or _PAGE
         if limit > _LARGEST_PAGE:
             raise fields.invalid("limit", limit, f"between 1 and {_LARGEST_PAGE} with fields=summary")
@@ -102,7 +104,7 @@ class JobLists:
         keys = query["sort"]
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
-        with self._store.reading(()) as session:
+        with self._store.reading(owners) as session:
             matches = session.summaries.matches(wanted)
             jobs, last = session.summaries.page(matches, keys, after, limit=limit, recent=query["recent"])
             runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}
@@ -129,6 +131,11 @@ class JobLists:
             return replace(last, message=None, last_line=None)
         line = self._outputs.last_line(run.id) if run.outcome.output_size else ""
         return replace(last, message=run.outcome.message, last_line=line)
+
+
+def _sees_everything(caller: Caller) -> bool:
+    """Whether the list that is kept in memory is right for a caller: it has all jobs, with their secrets."""
+    return caller.sees_secrets and not caller.owners
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:

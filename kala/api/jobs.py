@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from itertools import starmap
 
 import msgspec
@@ -12,11 +13,11 @@ from kala.api import job_input, schema, views
 from kala.api.document import parse_object
 from kala.api.http import Request, Response, json, no_content
 from kala.api.idempotency import Repeatable
-from kala.api.paging import long_response, pages
+from kala.api.paging import Reading, long_response, pages
 from kala.api.parameters import IF_MATCH
 from kala.api.runs import run_created
 from kala.config import Config
-from kala.core import graph, policy
+from kala.core import graph, permissions, policy
 from kala.core.job import Job, Spec
 from kala.core.run import Run
 from kala.engine.engine import Engine
@@ -52,15 +53,18 @@ class JobRoutes:
         return self._repeatable.call(request, "create", lambda: self._creation(request), _created)
 
     def _creation(self, request: Request) -> CreateJob:
-        spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
+        spec = job_input.parse(parse_object(request.body), self._default_owner(request))
         self._check(Job(id="", spec=spec, created_at=datetime.now(UTC), next_due=None))
         return CreateJob(spec)
 
-    def get(self, request: Request) -> Response:
-        return self._show(request.path["id"])
+    def _default_owner(self, request: Request) -> str:
+        return request.caller.default_owner(self._settings().default_owner)
 
-    def _show(self, given: str) -> Response:
-        with self._store.reading(()) as session:
+    def get(self, request: Request) -> Response:
+        return self._show(request, request.path["id"])
+
+    def _show(self, request: Request, given: str) -> Response:
+        with self._store.reading(request.caller.owners) as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
         return json(
@@ -68,26 +72,26 @@ class JobRoutes:
         )
 
     def replace(self, request: Request) -> Response:
-        spec = job_input.parse(parse_object(request.body), self._settings().default_owner)
+        spec = job_input.parse(parse_object(request.body), self._default_owner(request))
         return self._update(request, lambda _: spec)
 
     def patch(self, request: Request) -> Response:
-        patch, owner = job_input.parse_patch(parse_object(request.body)), self._settings().default_owner
+        patch, owner = job_input.parse_patch(parse_object(request.body)), self._default_owner(request)
         return self._update(request, lambda before: job_input.revise(before, patch, owner))
 
     def _update(self, request: Request, revise: Callable[[Spec], Spec]) -> Response:
         digests = _expected(request)
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             job = session.jobs.resolve(request.path["id"])
         # A change of what the job no longer is could be invalid only for that reason.
         policy.check_unchanged(job, digests)
         self._check(replace(job, spec=revise(job.spec)))
         self._engine.call(UpdateJob(job.id, revise, digests), request.caller)
-        return self._show(job.id)
+        return self._show(request, job.id)
 
     def check(self, request: Request) -> Response:
         """Check a new job or, with the parameter `job`, a change of that one; store nothing."""
-        given, owner = parse_object(request.body), self._settings().default_owner
+        given, owner = parse_object(request.body), self._default_owner(request)
         change: CreateJob | UpdateJob
         if request.query["job"] is None:
             spec = job_input.parse(given, owner)
@@ -95,7 +99,7 @@ class JobRoutes:
             change = CreateJob(spec)
         else:
             patch = job_input.parse_patch(given)
-            with self._store.reading(()) as session:
+            with self._store.reading(request.caller.owners) as session:
                 job = session.jobs.resolve(request.query["job"])
             change = UpdateJob(job.id, lambda before: job_input.revise(before, patch, owner))
             job = replace(job, spec=change.revise(job.spec))
@@ -119,10 +123,11 @@ class JobRoutes:
         return json(schema.Deleted(list(starmap(schema.DeletedJob, deleted.items()))))
 
     def deletion(self, request: Request) -> Response:
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             job_id = session.jobs.id_of(request.path["id"])
             doomed = graph.doomed_by(job_id, session.dependencies.children, session.dependencies.count_parents)
             names = session.jobs.names(doomed)
+        permissions.check_deletion(job_id, doomed, names)
         return json(schema.Deletion([schema.DeletedJob(job_id, names[job_id]) for job_id in doomed]))
 
     def delete_all(self, request: Request) -> Response:
@@ -146,16 +151,17 @@ class JobRoutes:
         return no_content()
 
     def stats(self, request: Request) -> Response:
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             job_id = session.jobs.id_of(request.path["id"])
-        return long_response(self._stats(job_id, request.query["limit"], request.query["before"]))
+        reading = partial(self._store.reading, request.caller.owners)
+        return long_response(self._stats(reading, job_id, request.query["limit"], request.query["before"]))
 
-    def _stats(self, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
+    def _stats(self, reading: Reading, job_id: str, limit: int | None, before: int | None) -> Iterator[bytes]:
         def read(session: Session, last: Run | None, _: int) -> Iterator[Run]:
             start = last.id + 1 if last else session.runs.first_last_attempt(job_id, limit, before)
             return session.runs.last_attempts_from(start, job_id, before)
 
-        stats = pages(self._store, read, _stats)
+        stats = pages(reading, read, _stats)
         first = next(stats, None)
         if first is None:
             yield b'{"job_stats":null}'

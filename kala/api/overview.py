@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from kala.api import schema
 from kala.api.http import Request, Response, json
+from kala.core.run import State
 from kala.runner.executor import Executor
 from kala.store.store import Store
 
@@ -18,13 +19,14 @@ class OverviewRoutes:
         self._store = store
         self._executor = executor
 
-    def summary(self, _: Request) -> Response:
+    def summary(self, request: Request) -> Response:
         now = datetime.now(UTC)
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             found = session.summaries.overview(now - _DAY, _MOST_SKIPPED)
             next_due = session.jobs.next_due()
-        # The database has a run as running before its process exists.
-        starting = min(self._executor.count_starting(), found.running)
+            # The database has a run as running before its process exists.
+            given = session.history.by_ids(self._executor.starting())
+        starting = sum(run.state is State.RUNNING for run in given)
         overview = schema.Overview(
             jobs=found.jobs,
             disabled=found.disabled,

@@ -1,14 +1,17 @@
 """Long responses, read from the store page by page: neither their size nor a slow client takes much memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TypeVar
 
 from kala.api.http import Response
 from kala.core.limits import PART_BYTES
-from kala.store.store import Session, Store
+from kala.store.store import Session
 
 Row = TypeVar("Row")
+Reading = Callable[[], AbstractContextManager[Session]]
+"""Store.reading(), with the owners whose jobs the caller sees."""
 # Reads the rows after the last one (None: all rows). The number is how many were read before.
 Read = Callable[[Session, Row | None, int], Iterable[Row]]
 # Rows are encoded in batches, which costs less than one by one. The first batch has the fewest; the others are sized by
@@ -18,7 +21,7 @@ _BATCHES_PER_PAGE = 8
 
 
 def pages(
-    store: Store, read: Read[Row], encode: Callable[[list[Row]], bytes], separator: bytes = b","
+    reading: Reading, read: Read[Row], encode: Callable[[list[Row]], bytes], separator: bytes = b","
 ) -> Iterator[bytes]:
     """Yield the encoded rows in pages of about PART_BYTES, with the separator between batches.
 
@@ -29,7 +32,7 @@ def pages(
     while has_more:
         page: list[bytes] = []
         size = 0
-        with store.reading(()) as session:
+        with reading() as session:
             rows = iter(read(session, last, count))
             while batch := list(islice(rows, batch_size)):
                 page.append(text := encode(batch))

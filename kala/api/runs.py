@@ -41,12 +41,12 @@ class RunRoutes:
         self._repeatable = Repeatable(engine, store)
 
     def search(self, request: Request) -> Response:
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             runs = _search(session, request, job_id_of(session, request.query["job"]))
             return self._page(session, request, runs)
 
     def of_job(self, request: Request) -> Response:
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             runs = _search(session, request, session.jobs.id_of(request.path["id"]))
             return self._page(session, request, runs)
 
@@ -61,12 +61,12 @@ class RunRoutes:
     def histogram(self, request: Request) -> Response:
         query = request.query
         period = histogram.period(query["since"], query["until"], query["step"], datetime.now(UTC))
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             return json(histogram.histogram(session, period, job_id_of(session, query["job"])))
 
     def chain(self, request: Request) -> Response:
         run, limit = self._run(request), request.query["limit"]
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             # One more than wanted: so it is known whether there are more.
             causes, caused = session.history.causes(run.id, limit + 1), session.history.caused(run.id, limit + 1)
         has_more = max(len(causes), len(caused)) > limit
@@ -76,7 +76,7 @@ class RunRoutes:
 
     def get(self, request: Request) -> Response:
         run = self._run(request)
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             return json(schema.OneRun(self._told(session, request, run)))
 
     def _told(self, session: Session, request: Request, run: Run) -> schema.Run:
@@ -123,7 +123,7 @@ class RunRoutes:
         return Response(body=self._outputs.parts(run.id), headers=WHOLE_HEADERS)
 
     def _run(self, request: Request) -> Run:
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             run = session.runs.get(request.path["id"])
         if run is None:
             raise no_run(request.path["id"])

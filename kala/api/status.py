@@ -52,12 +52,15 @@ class StatusRoutes:
         self._started = time.monotonic()
         self._commit = kala.commit()
 
-    def system(self, _: Request) -> Response:
+    def system(self, request: Request) -> Response:
+        """Tell how Kala stands. Only the queue and the oldest run are of the jobs that the caller sees."""
+        owners = request.caller.owners
         status, settings = self._engine.status, self._settings().config
-        with self._store.reading(()) as session:
-            queue, waiting = self._queued.get(None, session.queued.counts)
+        with self._store.reading(owners) as session:
+            queue, waiting = self._queued.get(owners, session.queued.counts)
             outputs = session.retention.output_bytes()
-            oldest = _oldest_run(session, settings.keep_for)
+            # No index finds the first of the runs of some jobs.
+            oldest = None if owners else _oldest_run(session, settings.keep_for)
         database, free, disk = self._store.disk_usage()
         connections, streams = self._usage()
         return json(

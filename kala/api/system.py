@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 
 from kala.api import job_graph, schema, views
 from kala.api.document import parse_object
@@ -22,8 +23,8 @@ class SystemRoutes:
         self._feed = feed
         self._zone = zone
 
-    def stats(self, _: Request) -> Response:
-        with self._store.reading(()) as session:
+    def stats(self, request: Request) -> Response:
+        with self._store.reading(request.caller.owners) as session:
             totals = session.jobs.totals()
         return json(schema.Stats(views.totals_view(totals, datetime.now(UTC))))
 
@@ -35,7 +36,7 @@ class SystemRoutes:
         """Return the graph of jobs that start other jobs, as JSON or in the DOT language."""
         query = request.query
         return job_graph.response(
-            self._store,
+            partial(self._store.reading, request.caller.owners),
             is_dot=query["format"] == "dot",
             job=query["job"],
             depth=query["depth"],
@@ -44,15 +45,16 @@ class SystemRoutes:
 
     def components(self, request: Request) -> Response:
         """Return the connected components of the graph, the largest first."""
-        return json(job_graph.components(self._store, request.query["limit"]))
+        return json(job_graph.components(partial(self._store.reading, request.caller.owners), request.query["limit"]))
 
     def events(self, request: Request) -> Response:
-        source = EventSource(self._feed, request.headers.get("Last-Event-ID", ""), self._wanted(request))
+        since, owners = request.headers.get("Last-Event-ID", ""), request.caller.owners
+        source = EventSource(self._feed, since, self._wanted(request), owners)
         return Response(body=source, headers={"Content-Type": "text/event-stream"})
 
     def _wanted(self, request: Request) -> EventFilter:
         job, run_id = request.query["job"], request.query["run"]
-        with self._store.reading(()) as session:
+        with self._store.reading(request.caller.owners) as session:
             if run_id is not None and session.runs.get(run_id) is None:
                 raise no_run(run_id)
             return EventFilter(job_id_of(session, job), None if run_id is None else str(run_id))

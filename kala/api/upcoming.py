@@ -26,6 +26,8 @@ _COUNTED_JOBS = 20_000
 # And of no more after so much effort, which takes a few seconds.
 _MOST_EFFORT = 1_000_000
 
+Owners = tuple[str, ...]
+
 
 class UpcomingRoutes:
     """The handler of `/api/v1/upcoming/`."""
@@ -39,12 +41,17 @@ class UpcomingRoutes:
         query, now = request.query, datetime.now(UTC)
         until = _until(query["until"], now)
         step = query["step"] and _step(query["step"], now, until)
-        jobs, has_more = self._jobs(now, until, query["limit"], query["per_job"])
-        return json(schema.Upcoming(now, until, jobs, has_more, self._steps(now, until, step) if step else None))
+        owners = request.caller.owners
+        jobs, has_more = self._jobs(owners, now, until, query["limit"], query["per_job"])
+        return json(
+            schema.Upcoming(now, until, jobs, has_more, self._steps(owners, now, until, step) if step else None)
+        )
 
-    def _jobs(self, now: datetime, until: datetime, limit: int, per_job: int) -> tuple[list[schema.UpcomingJob], bool]:
+    def _jobs(
+        self, owners: Owners, now: datetime, until: datetime, limit: int, per_job: int
+    ) -> tuple[list[schema.UpcomingJob], bool]:
         server, end = self._zone(), to_microseconds(until)
-        with self._store.reading(()) as session:
+        with self._store.reading(owners) as session:
             found = session.coming.jobs(to_microseconds(now), end, limit + 1)
         jobs = []
         for job in found[:limit]:
@@ -55,13 +62,13 @@ class UpcomingRoutes:
             jobs.append(schema.UpcomingJob(job.id, job.name, sentence, len(slots), first))
         return jobs, len(found) > limit
 
-    def _steps(self, now: datetime, until: datetime, step: int) -> schema.UpcomingSteps:
+    def _steps(self, owners: Owners, now: datetime, until: datetime, step: int) -> schema.UpcomingSteps:
         first, last = to_microseconds(now) // step, (to_microseconds(until) - 1) // step
-        return self._kept.get((step, first, last), lambda: self._count(now, step, first, last))
+        return self._kept.get((owners, step, first, last), lambda: self._count(owners, now, step, first, last))
 
-    def _count(self, now: datetime, step: int, first: int, last: int) -> schema.UpcomingSteps:
+    def _count(self, owners: Owners, now: datetime, step: int, first: int, last: int) -> schema.UpcomingSteps:
         zone, start, end = self._zone(), first * step, (last + 1) * step
-        with self._store.reading(()) as session:
+        with self._store.reading(owners) as session:
             jobs = session.coming.slots(to_microseconds(now), end, _COUNTED_JOBS + 1)
         counts = StepCounts(start, step, last - first + 1)
         counted = 0

@@ -50,6 +50,11 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether a job of this owner exists for the caller."""
         return not self.owners or matches(self.owners, owner)
 
+    def default_owner(self, configured: str) -> str:
+        """Return the owner of a new job that names none: the only one that the caller may give, if it is just one."""
+        only = self.owners[0] if len(self.owners) == 1 else "*"
+        return configured if "*" in only else only
+
     @property
     def sees_secrets(self) -> bool:
         """Whether the secrets of jobs are shown: to who may write them."""

@@ -31,11 +31,13 @@ class Effects:
         self.entries += later.entries
         self.has_changed_access |= later.has_changed_access
 
-    def run_changed(self, run: Run) -> None:
-        self.run_became(run.id, run.job_id, run.state)
+    def run_changed(self, run: Run, job: Job | None) -> None:
+        """Publish the new state of a run; `job` is its job, unless that was deleted."""
+        self.run_became(run.id, run.job_id, run.state, job.spec.owner if job else None)
 
-    def run_became(self, run_id: int, job_id: str, what: str) -> None:
-        self.changes.append(Change("run", str(run_id), what, job_id))
+    def run_became(self, run_id: int, job_id: str, what: str, owner: str | None) -> None:
+        self.changes.append(Change("run", str(run_id), what, job_id, owner))
 
-    def job_became(self, job_id: str, what: str) -> None:
-        self.changes.append(Change("job", job_id, what))
+    def job_became(self, job_id: str, what: str, owner: str | None, former_owner: str | None = None) -> None:
+        """Publish a change of a job; `former_owner` is the owner before, if the change is of the owner."""
+        self.changes.append(Change("job", job_id, what, owner=owner, former_owner=former_owner))

@@ -19,12 +19,12 @@ def finish(step: Step, ends: Sequence[RunEnded]) -> None:
         first.setdefault(end.run.id, end)
     ended = step.runs.finish([(end.run, end.outcome) for end in first.values()])
     step.runs.store_outputs([(run.id, output) for run in ended if (output := first[run.id].output)])
+    jobs = step.jobs.get_many({run.job_id for run in ended})
     for run in ended:
         step.effects.ends.append(run)
-        step.effects.run_changed(run)
+        step.effects.run_changed(run, jobs.get(run.job_id))
         step.capacity.end(run)
         queue.release_pool(step, run.pool)
-    jobs = step.jobs.get_many({run.job_id for run in ended})
     _follow_up(step, [(run, jobs[run.job_id]) for run in ended if run.job_id in jobs])
 
 
@@ -45,7 +45,7 @@ def _follow_up(step: Step, ended: Sequence[tuple[Run, Job]]) -> None:
 def _decide(step: Step, run: Run, job: Job) -> Follow:
     follow = policy.follow(job.spec, run, step.now)
     if follow.retry_at and (reason := step.capacity.queue_is_full(job.id)):
-        queue.skip(step, _retry_of(step, job, run), f"skipped: {reason}")
+        queue.skip(step, _retry_of(step, job, run), job, f"skipped: {reason}")
         return policy.give_up(job.spec)
     return follow
 

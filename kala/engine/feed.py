@@ -1,12 +1,17 @@
 """Changes of jobs and runs, published after the commit to the readers that wait for them."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from secrets import token_hex
 from threading import Condition
 
 import msgspec
+from msgspec.structs import replace
 
+from kala.core.caller import matches
+
+ALL_JOBS = "*"
+"""In place of an id: all jobs were deleted at once."""
 _KEPT = 10_000
 
 
@@ -14,12 +19,29 @@ class Change(msgspec.Struct, frozen=True):
     """A change of a job or a run; `what` is `created`, `updated`, `deleted`, or the new state of a run.
 
     `job_id` is the job of a run; a run whose job was deleted still has one.
+
+    `owner` is that of the job, None for a run whose job was deleted. `former_owner` is the one before a change of it.
     """
 
     subject: str
     id: str
     what: str
     job_id: str = ""
+    owner: str | None = None
+    former_owner: str | None = None
+
+    def as_seen_by(self, owners: Collection[str]) -> "Change | None":
+        """Return what the change is for a caller with these patterns of owners; None if the caller does not see it.
+
+        A job whose owner changes begins or ceases to exist for those who see only the new or the former owner.
+        """
+        if not owners or self.id == ALL_JOBS:
+            return self
+        sees = self.owner is not None and matches(owners, self.owner)
+        saw = sees if self.former_owner is None else matches(owners, self.former_owner)
+        if sees and saw:
+            return self
+        return replace(self, what="created" if sees else "deleted") if sees or saw else None
 
 
 class Feed:

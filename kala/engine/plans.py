@@ -56,14 +56,14 @@ def _pass_slots(step: Step, move: Move, *, is_busy: bool) -> Job:
     cause = Cause.SCHEDULE if job.spec.schedule else Cause.CREATION
     if move.missed:
         run = queue.new_run(step, job, Cause.SCHEDULE, slot=move.missed.last)
-        queue.skip(step, run, _missed(move.missed))
+        queue.skip(step, run, job, _missed(move.missed))
     started = 0
     for number, slot in enumerate(move.slots):
         run = queue.new_run(step, job, cause, slot=slot, due_at=due_at(job, slot))
         run = queue.admit_or_skip(step, run, job, is_busy=is_busy or number > 0)
         started += run.state is not State.SKIPPED
     for slot in move.skipped:
-        queue.skip(step, queue.new_run(step, job, cause, slot=slot), queue.OVERLAP)
+        queue.skip(step, queue.new_run(step, job, cause, slot=slot), job, queue.OVERLAP)
     return policy.as_started(move, started, step.zone_of(job.spec), step.now)
 
 

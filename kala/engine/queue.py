@@ -45,7 +45,7 @@ def admit(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
         case Admission.START:
             pass
         case Admission.SKIP:
-            return skip(step, run, OVERLAP)
+            return skip(step, run, job, OVERLAP)
         case Admission.REPLACE:
             cancel_all_of(step, job, _REPLACED)
             is_busy = bool(step.runs.busy([job.id]))
@@ -60,7 +60,7 @@ def admit_or_skip(step: Step, run: Run, job: Job, *, is_busy: bool) -> Run:
     try:
         return admit(step, run, job, is_busy=is_busy)
     except Conflict as full:
-        return skip(step, run, f"skipped: {full}")
+        return skip(step, run, job, f"skipped: {full}")
 
 
 def is_busy(step: Step, job: Job) -> bool:
@@ -75,7 +75,7 @@ def add(step: Step, run: Run, job: Job) -> Run:
     if run.waiting or not step.capacity.can_start(run.pool):
         step.capacity.queue(run)
         run = step.runs.add(run)
-        step.effects.run_changed(run)
+        step.effects.run_changed(run, job)
         return run
     run = step.runs.add(replace(run, state=State.RUNNING, started_at=step.now))
     step.capacity.start(run)
@@ -83,11 +83,11 @@ def add(step: Step, run: Run, job: Job) -> Run:
     return run
 
 
-def skip(step: Step, run: Run, reason: str) -> Run:
+def skip(step: Step, run: Run, job: Job, reason: str) -> Run:
     """Write a run that never starts."""
     outcome = Outcome(state=State.SKIPPED, ended_at=step.now, message=reason)
     run = step.runs.add(replace(run, state=State.SKIPPED, outcome=outcome))
-    step.effects.run_changed(run)
+    step.effects.run_changed(run, job)
     return run
 
 
@@ -95,26 +95,27 @@ def cancel_all_of(step: Step, job: Job, reason: str) -> int:
     """Cancel the queued runs of a job, and ask its running ones to end; return how many runs that concerns."""
     running = step.runs.running_of(job.id)
     step.effects.cancels += [(run, reason) for run in running]
-    return cancel_queued_of(step, [job.id], reason) + len(running)
+    return cancel_queued_of(step, [job.id], job, reason) + len(running)
 
 
-def cancel_queued(step: Step, run: Run, reason: str) -> None:
+def cancel_queued(step: Step, run: Run, job: Job | None, reason: str) -> None:
+    """Cancel a queued run; `job` is its job, unless that was deleted."""
     step.runs.cancel_queued(run, step.now, reason)
-    _unqueue(step, run.id, run.job_id, run.pool)
+    _unqueue(step, run.id, run.job_id, run.pool, job)
 
 
-def cancel_queued_of(step: Step, job_ids: Collection[str], reason: str, limit: int = -1) -> int:
-    """Cancel queued runs of jobs, at most `limit`; return how many."""
+def cancel_queued_of(step: Step, job_ids: Collection[str], job: Job | None, reason: str, limit: int = -1) -> int:
+    """Cancel queued runs of jobs, at most `limit`; return how many. `job` is the only one, unless they were deleted."""
     runs = step.runs.cancel_queued_of(job_ids, step.now, reason, limit)
     for run_id, job_id, pool in runs:
-        _unqueue(step, run_id, job_id, pool)
+        _unqueue(step, run_id, job_id, pool, job)
     return len(runs)
 
 
-def _unqueue(step: Step, run_id: int, job_id: str, pool: str) -> None:
+def _unqueue(step: Step, run_id: int, job_id: str, pool: str, job: Job | None) -> None:
     step.capacity.unqueue()
     release_pool(step, pool)
-    step.effects.run_became(run_id, job_id, State.CANCELLED)
+    step.effects.run_became(run_id, job_id, State.CANCELLED, job.spec.owner if job else None)
 
 
 def hold(step: Step, job_id: str) -> None:

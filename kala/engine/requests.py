@@ -6,14 +6,15 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from kala.core import graph, policy
+from kala.core import graph, permissions, policy
 from kala.core.account import Action
 from kala.core.changes import changed_fields
-from kala.core.errors import Conflict, Invalid, KalaError, no_run
+from kala.core.errors import Conflict, Forbidden, Invalid, KalaError, no_run
 from kala.core.job import Job, Spec
 from kala.core.limits import ANSWERS_HOURS, CHILDREN, DELETED, DEPENDENCIES, REMAINS
 from kala.core.run import MOVES, Cause, Run, State
 from kala.engine import plans, queue
+from kala.engine.feed import ALL_JOBS
 from kala.engine.starts import JOB_DELETED
 from kala.engine.step import Step
 from kala.store.answers import Answer
@@ -24,6 +25,7 @@ _BATCH = 500
 
 def create_job(step: Step, spec: Spec) -> Job:
     spec = _complete(step, spec, before=None)
+    permissions.check_change(step.caller, None, spec)
     job = policy.new_job(str(uuid4()), spec, step.zone_of(spec), step.now)
     _check_children(step, job, ())
     step.jobs.add(job)
@@ -31,15 +33,16 @@ def create_job(step: Step, spec: Spec) -> Job:
     if spec.on_failure_job:
         _check_cycle(step, job)
     step.note(Action.JOB_CREATE, job.id, spec.name)
-    step.effects.job_became(job.id, "created")
+    step.effects.job_became(job.id, "created", spec.owner)
     return job
 
 
 def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: Collection[str] | None = None) -> Job:
     """Change a job's spec and plan it again; its id, history and counts stay."""
-    before = step.jobs.resolve(given)
+    before = _job(step, given)
     policy.check_unchanged(before, digests)
     spec = _complete(step, revise(before.spec), before.spec)
+    permissions.check_change(step.caller, before.spec, spec)
     move = policy.replan(before, spec, step.zone_of(spec), step.now, step.zone_of(before.spec))
     job = move.job
     _check_children(step, job, before.spec.parents)
@@ -49,12 +52,17 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
         _check_cycle(step, job)
     plans.update_is_done(step, [job])
     step.note(Action.JOB_UPDATE, job.id, spec.name, changed=changed_fields(before.spec, spec))
-    step.effects.job_became(job.id, "updated")
+    step.effects.job_became(job.id, "updated", spec.owner, before.spec.owner)
     if spec.disabled:
         queue.hold(step, job.id)
     elif before.spec.disabled:
         _resume(step, job)
     return step.jobs.resolve(job.id)
+
+
+def _job(step: Step, given: str) -> Job:
+    """Return a job by its id or unique name. Jobs that the caller does not see do not exist."""
+    return step.jobs.resolve(step.seen.jobs.id_of(given))
 
 
 def _resume(step: Step, job: Job) -> None:
@@ -72,15 +80,22 @@ def _complete(step: Step, spec: Spec, before: Spec | None) -> Spec:
     if is_new and spec.pool and spec.pool not in step.pools:
         known = ", ".join(sorted(step.pools)) or "none"
         raise Invalid(f"pool: {spec.pool!r} is not one of the configured pools ({known}); use one of them, or add it")
-    on_failure_job = spec.on_failure_job and _ids(step, "on_failure_job", [spec.on_failure_job])[0]
-    return replace(spec, parents=_ids(step, "parent_jobs", spec.parents), on_failure_job=on_failure_job)
+    parents, on_failure_job = (before.parents, before.on_failure_job) if before else ((), "")
+    other = spec.on_failure_job and _ids(step, "on_failure_job", [spec.on_failure_job], [on_failure_job])[0]
+    return replace(spec, parents=_ids(step, "parent_jobs", spec.parents, parents), on_failure_job=other)
 
 
-def _ids(step: Step, field: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the ids of the jobs that have these ids or, as the only job, these names."""
-    existing = step.jobs.existing(given)
+def _ids(step: Step, field: str, given: Sequence[str], before: Collection[str]) -> tuple[str, ...]:
+    """Return the ids of the jobs that have these ids or, as the only job, these names.
+
+    They are jobs that the caller sees, or some of those that were named before.
+    """
+    seen = step.seen.jobs
+    existing = seen.existing(given)
+    if kept := set(given).difference(existing).intersection(before):
+        existing |= step.jobs.existing(kept)
     try:
-        return tuple(dict.fromkeys(one if one in existing else step.jobs.id_of(one, field) for one in given))
+        return tuple(dict.fromkeys(one if one in existing else seen.id_of(one, field) for one in given))
     except KalaError as error:
         raise Invalid(str(error)) from None
 
@@ -99,13 +114,14 @@ def _check_children(step: Step, job: Job, before: Collection[str]) -> None:
 def _check_cycle(step: Step, job: Job) -> None:
     cycle = graph.find_cycle(job.id, step.dependencies.started_by)
     if cycle:
-        path = graph.format_path(cycle)
+        seen = step.seen.jobs.existing(cycle)
+        path = graph.format_path([one if one in seen else "a job of another owner" for one in cycle])
         raise Invalid(f"parent_jobs, on_failure_job: the jobs would form a cycle: {path}; remove one of these links")
 
 
 def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -> dict[str, str]:
     """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
-    job = step.jobs.resolve(given)
+    job = _job(step, given)
     policy.check_unchanged(job, digests)
     doomed = graph.doomed_by(job.id, step.dependencies.children, step.dependencies.count_parents)
     if len(doomed) - 1 > DELETED:
@@ -113,23 +129,26 @@ def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -
             f"job {job.id} ({job.spec.name}): {len(doomed) - 1:,} descendants would be deleted with it, and the "
             f"limit is {DELETED:,}; delete some of them first, or give them another parent"
         )
-    names = step.jobs.names(doomed)
+    names, owners = step.jobs.names(doomed), step.jobs.owners_of(doomed)
+    permissions.check_deletion(job.id, doomed, [one for one, owner in owners.items() if step.caller.sees(owner)])
     for job_id in doomed:
         step.note(Action.JOB_DELETE, job_id, names[job_id])
     changed = step.jobs.delete(doomed)
     for job_id in doomed:
-        step.effects.job_became(job_id, "deleted")
-    for job_id in changed:
-        step.effects.job_became(job_id, "updated")
+        step.effects.job_became(job_id, "deleted", owners[job_id])
+    for job_id, owner in step.jobs.owners_of(changed).items():
+        step.effects.job_became(job_id, "updated", owner)
     _clean_up_later(step, doomed)
     return {job_id: names[job_id] for job_id in doomed}
 
 
 def delete_all_jobs(step: Step) -> None:
+    if step.caller.owners:
+        raise Forbidden(permissions.NOT_ALL)
     _clean_up_later(step, step.runs.jobs_with_queued())
     step.jobs.delete_all()
     step.note(Action.JOB_DELETE_ALL)
-    step.effects.job_became("*", "deleted")
+    step.effects.job_became(ALL_JOBS, "deleted", None)
 
 
 def _clean_up_later(step: Step, deleted: Sequence[str]) -> None:
@@ -149,16 +168,16 @@ def clean_up(step: Step) -> None:
     while deleted and left > 0:
         batch = deleted[-_BATCH:]
         changed = step.jobs.forget_on_failure(batch, left)
-        cancelled = queue.cancel_queued_of(step, batch, JOB_DELETED, left)
-        for job_id in changed:
-            step.effects.job_became(job_id, "updated")
+        cancelled = queue.cancel_queued_of(step, batch, None, JOB_DELETED, left)
+        for job_id, owner in step.jobs.owners_of(changed).items():
+            step.effects.job_became(job_id, "updated", owner)
         if max(len(changed), cancelled) < left:
             del deleted[-_BATCH:]
         left -= len(changed) + cancelled
 
 
 def start_job(step: Step, given: str) -> Run:
-    job = step.jobs.resolve(given)
+    job = _job(step, given)
     step.note(Action.JOB_START, job.id, job.spec.name)
     return _start(step, job, retried=None)
 
@@ -197,8 +216,8 @@ def cancel_run(step: Step, run_id: int) -> None:
     if run.state is State.RUNNING:
         step.effects.cancels.append((run, _CANCELLED))
         return
-    queue.cancel_queued(step, run, _CANCELLED)
     job = step.jobs.get(run.job_id)
+    queue.cancel_queued(step, run, job, _CANCELLED)
     if job:
         queue.release(step, [job.id])
         plans.update_is_done(step, [job])
@@ -206,7 +225,7 @@ def cancel_run(step: Step, run_id: int) -> None:
 
 def cancel_runs(step: Step, given: str) -> None:
     """Cancel all runs of a job. Raises Conflict if none is queued or running."""
-    job = step.jobs.resolve(given)
+    job = _job(step, given)
     if not queue.cancel_all_of(step, job, _CANCELLED):
         raise Conflict(f"job {job.id} ({job.spec.name}) has no queued or running run; there is nothing to cancel")
     step.note(Action.JOB_CANCEL, job.id, job.spec.name)
@@ -221,11 +240,11 @@ def delete_run(step: Step, run_id: int) -> None:
     step.runs.delete([run_id])
     step.note(Action.RUN_DELETE, str(run_id), run.job_name)
     step.effects.deleted_runs.append(run_id)
-    step.effects.run_became(run_id, run.job_id, "deleted")
+    step.effects.run_became(run_id, run.job_id, "deleted", step.jobs.owners_of([run.job_id]).get(run.job_id))
 
 
 def _run(step: Step, run_id: int) -> Run:
-    run = step.runs.get(run_id)
+    run = step.seen.runs.get(run_id)
     if run is None:
         raise no_run(run_id)
     return run

@@ -48,7 +48,7 @@ def _start(step: Step, ready: Sequence[Run]) -> int:
     chosen = []
     for run in ready:
         if run.job_id not in jobs:
-            queue.cancel_queued(step, run, JOB_DELETED)
+            queue.cancel_queued(step, run, None, JOB_DELETED)
         elif step.capacity.has_room(run.pool):
             step.capacity.start(run)
             chosen.append(run)

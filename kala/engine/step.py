@@ -55,6 +55,7 @@ class Step:
         leftovers: Leftovers,
     ) -> None:
         """`zone` is the server's; `pools` has the sizes of the pools."""
+        self._session = session
         self.jobs = session.jobs
         self.counts = session.counts
         self.boots = session.boots
@@ -77,6 +78,11 @@ class Step:
         self.claimed_late_by: timedelta | None = None
         # Whether there are ready runs that the step has not read.
         self.has_ready = False
+
+    @property
+    def seen(self) -> Session:
+        """The jobs that the caller sees, and what belongs to them, to be read and not written."""
+        return self._session.of_owners(self.caller.owners)
 
     @property
     def leaves_work(self) -> bool:
@@ -137,4 +143,4 @@ class Step:
         if job.spec.needs_all_parents:
             self.dependencies.forget_successes(job.id)
         self.effects.starts.append((run, job))
-        self.effects.run_changed(run)
+        self.effects.run_changed(run, job)

@@ -150,10 +150,10 @@ class Executor:
         if task:
             task.output.discard_spool()
 
-    def count_starting(self) -> int:
-        """Return how many runs were handed over that have not started yet."""
+    def starting(self) -> list[int]:
+        """Return the ids of the runs that were handed over and have not started yet."""
         with self._lock:
-            return sum(task.run.started_at is None for task in self._tasks.values())
+            return [run_id for run_id, task in self._tasks.items() if task.run.started_at is None]
 
     def as_it_stands(self, run: Run) -> Run:
         """Return a run read from the database with the time at which it really started, None if it has not yet."""

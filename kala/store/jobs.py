@@ -89,6 +89,8 @@ _PLAN = """
 _SET_DONE = "UPDATE job SET is_done = ?, rev = ? WHERE id IN [job_ids ?]"
 # The names of these jobs.
 _NAMES = "SELECT id, name FROM job WHERE id IN [job_ids ?]"
+# The owners of these jobs.
+_OWNERS_OF = "SELECT id, owner FROM job WHERE id IN [job_ids ?]"
 # Those of these ids that belong to a job.
 _EXISTING = "SELECT id FROM job WHERE id IN [job_ids ?]"
 _DELETE = "DELETE FROM job WHERE id IN [job_ids ?]"
@@ -299,6 +301,10 @@ class Jobs:
     def names(self, job_ids: Collection[str]) -> dict[str, str]:
         """Return the names of jobs, by id."""
         return dict(self._sql.for_all(_NAMES, job_ids).fetchall())
+
+    def owners_of(self, job_ids: Collection[str]) -> dict[str, str]:
+        """Return the owners of jobs, by id."""
+        return dict(self._sql.for_all(_OWNERS_OF, job_ids).fetchall())
 
     def existing(self, job_ids: Collection[str]) -> set[str]:
         """Return those of the ids that belong to a job."""

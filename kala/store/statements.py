@@ -43,6 +43,10 @@ class Statements:
         sql, is_numbered = translated(statement)
         return self._database.connection().execute(sql, _by_number(values) if is_numbered else values)
 
+    def of_owners(self, owners: Collection[str]) -> "Statements":
+        """Return statements that see only the jobs of these owners."""
+        return Statements(self._database, owners)
+
     def select(self, query: Select) -> Any:
         """Execute a query of Peewee, and return its cursor."""
         return self(*query.bind(self._database).sql())

@@ -76,15 +76,16 @@ class Session:
         self.queued = QueuedRuns(sql)
         self.coming = Coming(sql)
         self.neighbours = Neighbours(sql)
+        self._sql = sql
 
+    def of_owners(self, patterns: Sequence[str]) -> "Session":
+        """Return the jobs whose owner matches a pattern, and what belongs to them; everything without patterns.
 
-def session_of_owners(database: SqliteDatabase, patterns: Sequence[str]) -> Session:
-    """Return the jobs whose owner matches a pattern, and what belongs to them.
-
-    The owners are compared here, once for the session: SQL has no such patterns, and finds equal owners by an index.
-    """
-    owners = Session(Statements(database)).jobs.owners()
-    return Session(Statements(database, [owner for owner in owners if matches(patterns, owner)]))
+        The owners are compared here, once for the session, as SQL has no such patterns but an index of owners.
+        """
+        if not patterns:
+            return self
+        return Session(self._sql.of_owners([owner for owner in self.jobs.owners() if matches(patterns, owner)]))
 
 
 class Store:
@@ -172,7 +173,7 @@ class Store:
         With patterns of `owners`, only jobs whose owner matches one exist in it, and what belongs to such jobs.
         """
         with _busy_on_error(write=False), self._reading.connection_context(), self._reading.atomic("DEFERRED"):
-            yield session_of_owners(self._reading, owners) if owners else self._reader
+            yield self._reader.of_owners(owners)
 
     def disk_usage(self) -> tuple[int, int, int]:
         """Return the bytes of the database's files, those free on its disk, and all of it. Walks through no folder."""

@@ -44,3 +44,11 @@ def test_secrets_are_shown_to_who_may_write_them():
     assert shown == [Role.EDITOR, Role.ADMIN]
     assert KALA.sees_secrets
     assert not NOBODY.sees_secrets
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [((), "ops"), (("ann@db.example",), "ann@db.example"), (("*@db.example",), "ops"), (("a", "b"), "ops")],
+)
+def test_a_job_without_an_owner_gets_the_only_one_that_the_caller_may_give(owners, expected):
+    assert Caller("user:ann", Role.EDITOR, owners=owners).default_owner("ops") == expected

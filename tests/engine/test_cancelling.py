@@ -173,7 +173,7 @@ class TestDeletingARun:
         run = kala.start(job)
         kala.succeed(job)
         kala.ask(DeleteRun(run.id))
-        assert kala.feed.since(kala.feed.last - 1, 1)[0][1] == Change("run", str(run.id), "deleted", run.job_id)
+        assert kala.feed.since(kala.feed.last - 1, 1)[0][1] == Change("run", str(run.id), "deleted", run.job_id, "")
 
     def test_removes_its_output(self, kala, job):
         run = kala.start(job)

@@ -291,10 +291,10 @@ class TestTheFeed:
         kala.succeed(first)
         told = [change for _, change in kala.feed.after(0, timeout=0) if change.subject == "run"]
         assert told == [
-            Change("run", "1", "running", first),
-            Change("run", "2", "queued", second),
-            Change("run", "1", "succeeded", first),
-            Change("run", "2", "running", second),
+            Change("run", "1", "running", first, ""),
+            Change("run", "2", "queued", second, ""),
+            Change("run", "1", "succeeded", first, ""),
+            Change("run", "2", "running", second, ""),
         ]
 
     def test_has_the_cancellation_of_a_queued_run(self, kala):
@@ -309,7 +309,9 @@ class TestTheFeed:
         kala.update(job, name="other")
         kala.delete(job)
         assert [change for _, change in kala.feed.after(0, timeout=0)] == [
-            Change("job", job, what) for what in ("created", "updated", "deleted")
+            Change("job", job, "created", owner=""),
+            Change("job", job, "updated", owner="", former_owner=""),
+            Change("job", job, "deleted", owner=""),
         ]
 
     def test_has_nothing_of_a_refused_request(self, kala):

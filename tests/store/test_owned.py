@@ -24,7 +24,7 @@ from kala.store import run_search
 from kala.store.dependencies import PutOff
 from kala.store.job_filter import JobFilter
 from kala.store.run_search import RunFilter
-from kala.store.store import Session, Store, session_of_owners
+from kala.store.store import Session, Store
 from kala.store.summaries import SORTS, Key
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -221,6 +221,7 @@ READ = {
     "jobs.edges": lambda session: list(session.jobs.edges(2, JOBS)),
     "jobs.totals": lambda session: session.jobs.totals(),
     "jobs.names": lambda session: session.jobs.names(IDS),
+    "jobs.owners_of": lambda session: session.jobs.owners_of(IDS),
     "jobs.existing": lambda session: session.jobs.existing(IDS),
     "jobs.ids_by_name": lambda session: [set(session.jobs.ids_by_name(name)) for name in NAMES if name],
     "jobs.id_of": lambda session: [attempt(lambda one=one: session.jobs.id_of(one)) for one in [*IDS, *NAMES]],
@@ -339,7 +340,7 @@ def test_all_methods_that_read_are_compared(both):
     everyone, _ = both
     named = {name.split(".")[0] for name in READ} | {"answers", "boots"}
     tables = {name: table for name, table in vars(everyone.writer).items() if name in named}
-    assert set(vars(everyone.writer)) - set(tables) == {"revision", "counts", "accounts", "audit"}
+    assert set(vars(everyone.writer)) - set(tables) == {"revision", "counts", "accounts", "audit", "_sql"}
     methods = {
         f"{table}.{method}"
         for table, found in tables.items()
@@ -410,6 +411,6 @@ def test_jobs_exist_exactly_for_callers_with_a_pattern_that_matches_their_owner(
         for number, owner in enumerate(owners):
             spec = Spec(name="job", action=Command("true"), owner=owner)
             store.writer.jobs.add(Job(id=str(number), spec=spec, created_at=NOON, next_due=None))
-        session = session_of_owners(store._writing, patterns)
+        session = store.writer.of_owners(patterns)
         found = {job.spec.owner for job in session.jobs.get_many(map(str, range(len(owners)))).values()}
     assert found == {owner for owner in owners if matches(patterns, owner)}

@@ -1,0 +1,38 @@
+"""What a caller may do to jobs, beyond the role that a route needs: whose jobs they are, and as which user they run."""
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from kala.core.caller import Caller, Role
+from kala.core.errors import Conflict, Forbidden
+from kala.core.job import Spec
+
+NOT_ALL = "all jobs can be deleted only by a caller who sees them all; delete yours with POST /api/v1/job/bulk/"
+_NEEDED = "needs the role admin, or the permission to choose the user that jobs run as"
+
+
+def check_change(caller: Caller, before: Spec | None, after: Spec) -> None:
+    """Raise Forbidden if the caller may not give a job this spec. A new job has none before."""
+    if not caller.sees(after.owner):
+        patterns = " or ".join(caller.owners)
+        given = f"not {after.owner!r}" if after.owner else "and there is none"
+        raise Forbidden(f"owner: must match {patterns}, {given}; you see only jobs of such owners")
+    if caller.may(Role.ADMIN) or caller.may_run_as:
+        return
+    user = before.user if before else ""
+    if after.user != user:
+        raise Forbidden(f"user: setting or changing it {_NEEDED}")
+    # Whoever may choose the command of a job that runs as root is root.
+    if before and user and after != replace(before, disabled=after.disabled):
+        raise Forbidden(f"user: changing a job that runs as {user!r} {_NEEDED}; you can start, disable and enable it")
+
+
+def check_deletion(job_id: str, doomed: Collection[str], seen: Collection[str]) -> None:
+    """Raise Conflict if jobs would be deleted with a job that the caller does not see. They are not named."""
+    unseen = len(set(doomed).difference(seen))
+    if unseen:
+        raise Conflict(
+            f"job {job_id}: {unseen:,} of the jobs that would be deleted with it, as they have no other parent, "
+            f"{'belongs' if unseen == 1 else 'belong'} to other owners; ask them to give these another parent first"
+        )

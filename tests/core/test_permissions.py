@@ -1,0 +1,61 @@
+"""Whose jobs a caller may create and change, and when the user that a job runs as forbids it."""
+
+import pytest
+from msgspec.structs import replace
+
+from kala.core import permissions
+from kala.core.caller import Caller, Role
+from kala.core.errors import Conflict, Forbidden
+from kala.core.job import Command, Spec
+
+EDITOR = Caller("user:ann", Role.EDITOR)
+OF_TEAM = replace(EDITOR, owners=("*@db.example", "db"))
+SPEC = Spec(name="backup", action=Command("true"), owner="ann@db.example")
+AS_ROOT = replace(SPEC, user="root")
+
+
+@pytest.mark.parametrize("owner", ["ann@db.example", "@db.example", "db"])
+def test_an_owner_that_matches_can_be_given(owner):
+    permissions.check_change(OF_TEAM, None, replace(SPEC, owner=owner))
+
+
+@pytest.mark.parametrize("owner", ["ann@web.example", "DB", "ann@db.example.org"])
+def test_no_other_owner_can_be_given(owner):
+    with pytest.raises(Forbidden, match=rf"owner: must match \*@db.example or db, not '{owner}'"):
+        permissions.check_change(OF_TEAM, SPEC, replace(SPEC, owner=owner))
+
+
+def test_without_owners_any_owner_can_be_given():
+    permissions.check_change(EDITOR, None, replace(SPEC, owner=""))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, AS_ROOT),
+        (SPEC, AS_ROOT),
+        (AS_ROOT, SPEC),
+        (AS_ROOT, replace(AS_ROOT, user="ann")),
+        (AS_ROOT, replace(AS_ROOT, action=Command("id"))),
+        (AS_ROOT, replace(AS_ROOT, schedule="0 * * * *", disabled=True)),
+    ],
+)
+def test_a_job_with_a_user_is_changed_only_with_the_permission_to_choose_it(before, after):
+    with pytest.raises(Forbidden, match=r"^user: .* needs the role admin, or the permission to choose the user"):
+        permissions.check_change(EDITOR, before, after)
+    permissions.check_change(replace(EDITOR, may_run_as=True), before, after)
+    permissions.check_change(replace(EDITOR, role=Role.ADMIN), before, after)
+
+
+def test_a_job_with_a_user_can_be_disabled_and_enabled_by_all():
+    disabled = replace(AS_ROOT, disabled=True)
+    permissions.check_change(replace(EDITOR, role=Role.OPERATOR), AS_ROOT, disabled)
+    permissions.check_change(replace(EDITOR, role=Role.OPERATOR), disabled, AS_ROOT)
+
+
+def test_a_deletion_names_no_job_that_is_not_seen():
+    permissions.check_deletion("1", ["1", "2"], ["1", "2", "3"])
+    with pytest.raises(Conflict) as error:
+        permissions.check_deletion("1", ["1", "secret", "hidden"], ["1"])
+    assert "2 of the jobs that would be deleted with it" in str(error.value)
+    assert "secret" not in str(error.value)
