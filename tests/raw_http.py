@@ -63,18 +63,20 @@ class Gate:
 
 
 class Client:
-    """A client that sends exactly the given bytes, and reads one response at a time."""
+    """A client that sends exactly the given bytes, and reads one response at a time; with TLS if it gets a context."""
 
-    def __init__(self, address):
+    def __init__(self, address, tls=None):
         family = socket.AF_UNIX if address[1] == 0 else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.file = self.socket.makefile("rb")
         self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(address[0] if family == socket.AF_UNIX else address)
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         except OSError:
-            self.close()
+            self.socket.close()
             raise
+        self.file = self.socket.makefile("rb")
 
     def ask(self, data, method="GET"):
         self.socket.sendall(data)

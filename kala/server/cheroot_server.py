@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 
+# What responses name as the server.
+NAME = "Kala"
+
+
 class CherootServer:
     """Application, names and limits, under the names that cheroot reads. It owns no socket and no thread."""
 
     protocol = "HTTP/1.1"
     gateway = wsgi.Gateway_10
     ssl_adapter = None
-    server_name = software = "Kala"
+    server_name = software = NAME
     max_request_header_size = HEAD_BYTES
 
     def __init__(

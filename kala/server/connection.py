@@ -20,6 +20,7 @@ from kala.server.source import Parts, Source
 from kala.server.stream import Aborted, Stream
 from kala.server.streamer import Streamer
 from kala.server.strict_request import StrictRequest
+from kala.server.tls_socket import TlsSocket
 
 # Bytes of a body to receive at a time.
 _READ = 64 * 1024
@@ -64,6 +65,8 @@ class Connection(server.HTTPConnection):
         self._host = host
         self.server = host.cheroot
         self.socket = client
+        # The socket again, if it has TLS.
+        self.tls = client if isinstance(client, TlsSocket) else None
         self.peer = peer
         self.origin = origin
         self.rfile = io.BytesIO()
@@ -107,6 +110,11 @@ class Connection(server.HTTPConnection):
     def buffered_bytes(self) -> int:
         """How many bytes of requests are buffered."""
         return len(self._received) + (self._request.body.size if self._request else 0)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether receiving waits until the socket is writable; only TLS ever does."""
+        return self.tls is not None and self.tls.wants_write
 
     def is_overdue(self, now: float, timeout: float) -> bool:
         """Whether the client has been silent, or sending one head or body, for too long."""
@@ -241,6 +249,8 @@ class Connection(server.HTTPConnection):
 
     def close(self) -> None:
         """Replace cheroot's method, which closes its own file objects."""
+        if self.tls and not (self.wfile.size or self.source):  # not after a part: it would pass for the whole response
+            self.tls.notify_close()
         self.end_stream()
         self._host.connections.remove(self)
         with suppress(OSError):  # the client has closed it already

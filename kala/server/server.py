@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_SECONDS
+from kala.server.certificate import Certificate
 from kala.server.cheroot_server import CherootServer
 from kala.server.connection import Connection
 from kala.server.connections import Connections, Usage
@@ -30,8 +31,8 @@ class Server:
     """A server of `app` on `listeners`, from start() to stop(). Both are idempotent, and for any thread.
 
     `idle_timeout` (seconds) bounds the silence of a client between requests and within a body or a response, and the
-    time to send the head of a request. A body above `max_body` bytes is refused. The streamer starts and stops with the
-    server.
+    time for a TLS handshake and to send the head of a request. A body above `max_body` bytes is refused. The streamer
+    starts and stops with the server. With a certificate, TCP sockets speak HTTPS only; Unix sockets never do.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Server:
         idle_timeout: float = HEAD_SECONDS,
         streamer: Streamer | None = None,
         connections: Connections[Connection] | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         if connections is None:
             connections = Connections(min(CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
@@ -53,7 +55,8 @@ class Server:
         self._connections = connections
         self._streamer = streamer or Streamer()
         self._workers = Workers(threads)
-        self._watcher = Watcher(listeners, cheroot, connections, self._workers, self._streamer)
+        self._certificate = certificate
+        self._watcher = Watcher(listeners, cheroot, connections, self._workers, self._streamer, certificate=certificate)
         self._lock = threading.Lock()
         self._is_started = False
         self._is_stopped = False
@@ -62,6 +65,11 @@ class Server:
     def usage(self) -> tuple[Usage, Usage]:
         """How many connections and how many live streams are open. For any thread."""
         return self._connections.usage, self._streamer.usage
+
+    def reload_certificate(self) -> None:
+        """Load certificate and key again, if there is one. Raises Invalid, and keeps them, if they cannot be used."""
+        if self._certificate:
+            self._certificate.reload()
 
     def start(self) -> None:
         """Start to serve requests, unless the server was stopped."""

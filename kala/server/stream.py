@@ -69,7 +69,8 @@ class Stream:
             if not self.socket.recv(PART):
                 raise Aborted
         except BlockingIOError:
-            pass
+            if self.connection.wants_write:  # else the selector would report the same input again and again
+                raise Aborted from None
 
     def advance(self, budget: int = PART) -> bool:
         """Send what the socket accepts now, about `budget` bytes at most; return whether there is more to send."""

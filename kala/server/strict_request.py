@@ -12,6 +12,7 @@ from cheroot import errors, server
 
 from kala.core.limits import HEAD_BYTES, HEADER_LINES, URL_BYTES
 from kala.server.body import BodyTooLarge, ChunkedBody, SizedBody, quoted
+from kala.server.cheroot_server import NAME
 from kala.server.peer import PEER
 from kala.server.source import PART
 
@@ -27,6 +28,8 @@ _SAFETY_HEADERS = (
     (b"Cache-Control", b"no-store"),
 )
 _SAFETY_LINES = b"".join(b"%b: %b\r\n" % header for header in _SAFETY_HEADERS) + b"\r\n"
+# With TLS only. Browsers then use HTTPS for all ports of the host, which would break other programs on `localhost`.
+_ONLY_HTTPS = (b"Strict-Transport-Security", b"max-age=31536000")
 _CRLF = b"\r\n"
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"%b [!-~]+ HTTP/1\.[01]" % _TOKEN)
@@ -96,6 +99,8 @@ class StrictRequest(server.HTTPRequest):
         gateway = self.server.gateway(self)
         gateway.env[STREAM] = self.conn.start_stream
         gateway.env[PEER] = self.conn.peer
+        if self.conn.tls:
+            gateway.env["wsgi.url_scheme"] = "https"
         try:
             gateway.respond()
         except SystemExit as error:
@@ -114,6 +119,8 @@ class StrictRequest(server.HTTPRequest):
         if b"server" in given:
             self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"server"]
         self.outheaders += [header for header in _SAFETY_HEADERS if header[0].lower() not in given]
+        if self.conn.tls and not _is_of_this_machine(self.inheaders.get(b"Host", b"")):
+            self.outheaders.append(_ONLY_HTTPS)
         self.length = int(given[b"content-length"]) if b"content-length" in given else None
         super().send_headers()
 
@@ -131,16 +138,27 @@ class StrictRequest(server.HTTPRequest):
     def simple_response(self, status: str, msg: str = "") -> None:
         """Respond with an error of the server itself, and close the connection."""
         self.close_connection = self.conn.has_unread_input = self.sent_headers = True
-        body = msgspec.json.encode({"error": msg or status[4:]})
-        head = (
-            f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        )
-        self.conn.wfile.write(head.encode() + _SAFETY_LINES + body)
+        self.conn.wfile.write(error_response(status, msg))
 
     def _send_error(self, status: str, text: str) -> bool:
         self.simple_response(status, text)
         return False
+
+
+def error_response(status: str, text: str = "") -> bytes:
+    """Return a response of the server itself, after which the connection closes."""
+    body = msgspec.json.encode({"error": text or status[4:]})
+    head = (
+        f"HTTP/1.1 {status}\r\nServer: {NAME}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    )
+    return head.encode() + _SAFETY_LINES + body
+
+
+def _is_of_this_machine(host: bytes) -> bool:
+    """Return whether a Host header names this machine to itself. Its other ports are those of other programs."""
+    name = host.partition(b":")[0].lower()
+    return name == b"localhost" or name.endswith(b".localhost")
 
 
 def _add_header(headers: dict[bytes, bytes], line: bytes) -> None:

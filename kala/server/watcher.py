@@ -10,6 +10,7 @@ from typing import Any
 
 from kala.core.errors import Busy, Invalid, KalaError
 from kala.server.bell import Bell
+from kala.server.certificate import Certificate
 from kala.server.cheroot_server import CherootServer
 from kala.server.connection import Connection
 from kala.server.connections import Connections, origin_of
@@ -21,6 +22,7 @@ from kala.server.workers import Workers
 
 # Bytes of a head that a connection may buffer uncounted.
 _UNCOUNTED_BYTES = 4 * 1024
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 # Seconds that stop() waits for the thread, beyond the time to drain connections.
 _GRACE = 0.5
 
@@ -37,11 +39,14 @@ class Watcher:
         connections: Connections[Connection],
         workers: Workers,
         streamer: Streamer,
+        *,
+        certificate: Certificate | None,
     ) -> None:
         self.cheroot = cheroot
         self.connections = connections
         self.streamer = streamer
         self._workers = workers
+        self._certificate = certificate
         self._check_interval = min(1.0, cheroot.timeout / 4)
         self._next_check = 0.0
         self._drain_seconds = 0.0
@@ -50,7 +55,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._bell = Bell()
-        self._selector.register(self._bell, selectors.EVENT_READ, data=self._bell)
+        self._selector.register(self._bell, _READ, data=self._bell)
         self._shortages = ShortageLog()
         self._listeners = [Listener(listener, self._selector, self._shortages) for listener in listeners]
         self._thread = threading.Thread(target=self._run, name="kala-http", daemon=True)
@@ -102,7 +107,7 @@ class Watcher:
             self.connections.start_waiting(conn)
             # Register last: from then on the watching thread, which may be another than this one, owns the connection.
             with self._lock:
-                self._selector.register(conn.socket, selectors.EVENT_READ, data=conn)
+                self._selector.register(conn.socket, _WRITE if conn.wants_write else _READ, data=conn)
                 conn.is_watched = True
 
     def _unwatch(self, conn: Connection) -> bool:
@@ -134,6 +139,8 @@ class Watcher:
         now = time.monotonic()
         if now >= self._next_check:
             self._drop_overdue(now)
+            if self._certificate:
+                self._certificate.reload_if_changed()
             self._next_check = now + self._check_interval
 
     def _dispatch(self, readable: Any) -> None:
@@ -152,7 +159,10 @@ class Watcher:
         if client.family == socket.AF_UNIX:
             conn = Connection(self, client, Peer(client, None), None)
         else:
-            conn = Connection(self, client, Peer(client, address[0]), origin_of(address[0]))
+            wrapped = self._certificate.wrap(client) if self._certificate else client
+            if wrapped is None:
+                return
+            conn = Connection(self, wrapped, Peer(wrapped, address[0]), origin_of(address[0]))
             conn.remote_addr, conn.remote_port = address[:2]
         if not self.connections.has_share(conn.origin) and not self._drop_oldest(conn.origin):
             conn.close()

@@ -30,8 +30,8 @@ def serve(after):
 
 @pytest.fixture
 def connect(after):
-    def to(started):
-        client = Client(started.address)
+    def to(started, tls=None):
+        client = Client(started.address, tls)
         after.callback(client.close)
         return client
 
