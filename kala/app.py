@@ -42,6 +42,7 @@ from kala.heartbeat import Heartbeat
 from kala.runner import cgroup
 from kala.runner.executor import Executor
 from kala.runner.launch import RunDefaults
+from kala.server.certificate import Certificate
 from kala.server.listener import SocketFile, listen
 from kala.server.server import Server
 from kala.server.streamer import Streamer
@@ -86,6 +87,7 @@ class App:
         self._origins = dict(origins)
         with ExitStack() as undo:
             listening = [undo.enter_context(one) for one in listeners or [listen(config.interface, config.port)]]
+            certificate = _certificate(config)
             self._store = Store(_data_dir(config, undo), config.durability)
             undo.callback(self._store.close)
             self._check_reach(listening, has_admin=bool(admin_token))
@@ -144,8 +146,8 @@ class App:
             )
             # After the store, which only one Kala can open: the file is not that of another one.
             listening += _open_socket(socket_path, undo) if socket_path else []
-            self._server = Server(wsgi, *listening, streamer=self.streamer)
-            self.address = _address(listening[0].family, *self._server.address)
+            self._server = Server(wsgi, *listening, streamer=self.streamer, certificate=certificate)
+            self.address = _address(listening[0].family, *self._server.address, is_tls=certificate is not None)
             self._undo = undo.pop_all()
 
     def start(self) -> None:
@@ -190,10 +192,11 @@ class App:
         return f"{jobs}, {self._engine.running} running, {_until(totals.next_due)}"
 
     def reload(self, config: Config, origins: Mapping[str, str] = {}) -> None:
-        """Apply the settings that can change while Kala runs. If that fails, keep the old ones.
+        """Apply the settings that can change while Kala runs, and load the certificate again. If that fails, keep all.
 
         `origins` has where those come from that are applied.
         """
+        self._server.reload_certificate()
         before, self.config = self.config, config
         self._zone.refresh()
         self._gate.configure(config)
@@ -232,6 +235,10 @@ def _data_dir(config: Config, undo: ExitStack) -> Path:
     return config.data_dir if config.persist else Path(undo.enter_context(TemporaryDirectory(prefix="kala-")))
 
 
+def _certificate(config: Config) -> Certificate | None:
+    return Certificate(config.tls_certificate, config.tls_key) if config.tls_certificate and config.tls_key else None
+
+
 def _open_socket(path: Path, undo: ExitStack) -> list[socket]:
     """Listen at a path. Not all file systems have sockets, and no path of one is longer than 107 bytes."""
     try:
@@ -254,10 +261,11 @@ def _thread_limit_as_busy() -> Iterator[None]:
         raise Busy(_NO_THREADS) from error
 
 
-def _address(family: int, host: str, port: int) -> str:
+def _address(family: int, host: str, port: int, *, is_tls: bool) -> str:
     if family == AF_UNIX:
         return f"unix:{host}"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _until(due: datetime | None) -> str:

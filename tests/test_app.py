@@ -1,10 +1,14 @@
 """The app: it closes what it opened, also if its start fails; a reload replaces all settings at once."""
 
 import gc
+import shutil
 import socket
+import ssl
 import stat
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from msgspec.structs import replace
@@ -18,6 +22,8 @@ from kala.core.errors import Busy, Invalid, KalaError
 from kala.heartbeat import Heartbeat
 from kala.store.store import Store
 
+LOCALHOST = Path(__file__).parent / "runner" / "localhost.pem"
+OTHER = Path(__file__).parent / "server" / "tls" / "other.pem"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -109,6 +115,44 @@ def test_a_reload_reaches_every_part(app, config):
     assert app._executor._defaults().kill_grace == 1.5
     assert app._jobs._settings().default_owner == "ann@example.org"
     assert app._retention().max_runs == 7
+
+
+class TestHttps:
+    @pytest.fixture
+    def files(self, tmp_path):
+        made = tmp_path / "cert.pem", tmp_path / "key.pem"
+        for file in made:
+            shutil.copy(LOCALHOST, file)
+        return made
+
+    @pytest.fixture
+    def config(self, config, files):
+        return replace(config, tls_certificate=files[0], tls_key=files[1])
+
+    def test_its_address_is_one_of_https_and_answers(self, app):
+        app.start()
+        assert app.address.startswith("https://127.0.0.1:")
+        with urlopen(f"{app.address}/health/live", context=ssl.create_default_context(cafile=LOCALHOST)) as response:
+            assert response.status == 200
+
+    def test_a_reload_loads_the_certificate_again(self, app, config, files):
+        for file in files:
+            shutil.copy(OTHER, file)
+        app.start()
+        app.reload(config)
+        with urlopen(f"{app.address}/health/live", context=ssl.create_default_context(cafile=OTHER)) as response:
+            assert response.status == 200
+
+    def test_a_reload_with_a_wrong_certificate_keeps_it_and_the_settings(self, app, config, files):
+        files[1].unlink()
+        with pytest.raises(Invalid, match=f"^tls_key: cannot read {files[1]}: No such file or directory"):
+            app.reload(replace(config, kill_grace=1.0))
+        assert app.config == config
+
+    def test_it_does_not_start_with_a_wrong_certificate(self, config, files):
+        shutil.copy(OTHER, files[1])
+        with pytest.raises(Invalid, match=r"^tls_key: .* does not have the key of the certificate in "):
+            App(config, Heartbeat())
 
 
 class TestSocketFile:
