@@ -59,6 +59,8 @@ _REQUEST_SECONDS = 5.0
 # How long the end of a run may take to be recorded after its processes are killed.
 _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
+# The group whose members can connect to the Unix socket; the package creates it.
+_SOCKET_GROUP = "kala"
 _STOPPED = "cancelled because Kala was stopped"
 
 logger = logging.getLogger("kala.app")
@@ -80,8 +82,8 @@ class App:
         """Open the sockets and the database, and build the parts. Raises KalaError if that fails.
 
         `listeners`, which App then closes, replace the interface and port of the settings. At `socket_path`, Kala also
-        listens for programs of the same user. `origins` has where each setting comes from, to be shown. `admin_token`
-        is a token of an administrator that is not in the database.
+        listens for programs of the same user and of the group kala. `origins` has where each setting comes from, to be
+        shown. `admin_token` is a token of an administrator that is not in the database.
         """
         self.config = config
         self._origins = dict(origins)
@@ -242,7 +244,7 @@ def _certificate(config: Config) -> Certificate | None:
 def _open_socket(path: Path, undo: ExitStack) -> list[socket]:
     """Listen at a path. Not all file systems have sockets, and no path of one is longer than 107 bytes."""
     try:
-        opened = SocketFile(path)
+        opened = SocketFile(path, _SOCKET_GROUP)
     except OSError as error:
         logger.warning("cannot listen on %s: %s; clients can use the port", path, error.strerror or error)
         return []

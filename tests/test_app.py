@@ -161,7 +161,8 @@ class TestSocketFile:
         return tmp_path / "kala.sock"
 
     @pytest.fixture
-    def app(self, config, path):
+    def app(self, config, path, monkeypatch):
+        monkeypatch.setattr("kala.app._SOCKET_GROUP", "no such group")
         interval = sys.getswitchinterval()
         app = App(config, Heartbeat(), socket_path=path)
         app.start()

@@ -1,6 +1,7 @@
 """The listening socket: binding it, and accepting connections from it."""
 
 import errno
+import grp
 import math
 import os
 import selectors
@@ -43,21 +44,23 @@ def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 class SocketFile:
-    """A Unix socket that listens at a path, on which only this user can connect. It replaces a socket left there.
+    """A Unix socket that listens at a path, on which this user and a group can connect.
 
-    Raises OSError if the path is too long, or the file system has no sockets.
+    It replaces a socket left there. The group is left out if there is none of this name, or if this user may not give
+    it the file. Raises OSError if the path is too long, or the file system has no sockets.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, group: str) -> None:
         self._path = path
         with ExitStack() as on_error:
             self.socket = on_error.enter_context(socket.socket(socket.AF_UNIX))
-            # Linux gives the file the mode of the socket; a chmod() of the file would come too late.
+            # Linux gives the file the mode of the socket. The group is let in when the file is the group's.
             os.fchmod(self.socket.fileno(), 0o600)
             if path.is_socket():
                 path.unlink()
             self.socket.bind(str(path))
             self._identity = _identity(path)
+            _let_in(group, path)
             self.socket.listen(BACKLOG)
             on_error.pop_all()
 
@@ -66,6 +69,12 @@ class SocketFile:
         with suppress(FileNotFoundError):
             if _identity(self._path) == self._identity:
                 self._path.unlink()
+
+
+def _let_in(group: str, path: Path) -> None:
+    with suppress(KeyError, PermissionError):  # no such group, or not one of this user's
+        os.chown(path, -1, grp.getgrnam(group).gr_gid, follow_symlinks=False)
+        path.chmod(0o660)
 
 
 def _identity(path: Path) -> tuple[int, int]:

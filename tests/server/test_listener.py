@@ -1,8 +1,10 @@
 """Binding the listening socket, and accepting connections from it."""
 
 import errno
+import grp
 import os
 import socket
+import stat
 import threading
 import time
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import pytest
 from raw_http import GET, LONG, PATIENCE, SHORT
 
 from kala.core.errors import Conflict, Invalid
-from kala.server.listener import listen
+from kala.server.listener import SocketFile, listen
 
 
 def test_port_zero_takes_a_free_port_and_address_has_it(serve, connect):
@@ -37,6 +39,36 @@ def test_it_serves_a_unix_socket_that_is_bound_already(serve, connect, tmp_path)
     started = serve(listener=listener)
     assert started.address == (str(tmp_path / "kala.sock"), 0)
     assert connect(started).ask(GET).status == 200
+
+
+def opened_for(group, path, after):
+    """Return the mode of the file of a socket for this group, and the file's group."""
+    after.enter_context(SocketFile(path, group).socket)
+    found = path.stat()
+    return stat.filemode(found.st_mode), found.st_gid
+
+
+def test_the_file_of_a_socket_is_for_the_user_and_the_group(tmp_path, after):
+    mine = grp.getgrgid(os.getegid())
+    assert opened_for(mine.gr_name, tmp_path / "kala.sock", after) == ("srw-rw----", mine.gr_gid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to any group")
+def test_the_group_need_not_be_one_of_a_kala_that_is_root(tmp_path, after):
+    other = grp.getgrnam("daemon")
+    assert opened_for(other.gr_name, tmp_path / "kala.sock", after) == ("srw-rw----", other.gr_gid)
+
+
+def test_without_such_a_group_the_file_is_for_the_user_alone(tmp_path, after):
+    assert opened_for("no such group", tmp_path / "kala.sock", after)[0] == "srw-------"
+
+
+def test_a_group_that_this_user_is_not_in_is_not_let_in(tmp_path, after, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("kala.server.listener.os.chown", refuse)
+    assert opened_for("daemon", tmp_path / "kala.sock", after)[0] == "srw-------"
 
 
 def test_it_uses_its_listener_even_if_listen_fds_names_another(serve, connect, monkeypatch):

@@ -294,7 +294,7 @@ def test_an_address_is_in_its_shortest_form(after, host, address, is_loopback):
 
 @pytest.fixture
 def file(after, tmp_path):
-    opened = SocketFile(tmp_path / "kala.sock")
+    opened = SocketFile(tmp_path / "kala.sock", "no such group")
     return after.enter_context(opened.socket)
 
 
@@ -367,7 +367,7 @@ def who(environ, start_response):
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_the_application_gets_the_peer_of_its_connection(serve, connect, kind, tmp_path):
-    listener = SocketFile(tmp_path / "kala.sock").socket if kind == "unix" else None
+    listener = SocketFile(tmp_path / "kala.sock", "no such group").socket if kind == "unix" else None
     client = connect(serve(who, listener=listener))
     first, second = (client.ask(GET).body for _ in range(2))
     assert first == second
