@@ -11,6 +11,8 @@ from box import Box
 ROOT = Path(__file__).parents[2]
 SUITES = ("bookworm", "trixie")
 URL = "http://127.0.0.1:8000"
+# As root, who is an administrator on the Unix socket, and a stranger on the port.
+CURL = "curl --silent --show-error --fail-with-body --max-time 20 --unix-socket /run/kala/kala.sock"
 PATIENCE = 30
 # Files of the previous package that differ from this one's; conffiles have no checksum.
 EDITED = ("kala.toml", "kala.conf", "kala.service")
@@ -75,10 +77,10 @@ class Host:
 
     def call(self, path: str, body: dict | None = None):
         data = f"--data {shlex.quote(json.dumps(body))}" if body is not None else ""
-        return json.loads(self.shell(f"curl --silent --show-error --fail-with-body --max-time 20 {data} {URL}{path}"))
+        return json.loads(self.shell(f"{CURL} {data} http://localhost{path}"))
 
     def output(self, run: int) -> str:
-        return self.shell(f"curl -sS --fail-with-body {URL}/api/v1/run/{run}/output")
+        return self.shell(f"{CURL} http://localhost/api/v1/run/{run}/output")
 
     def create(self, name: str, command: str, **fields) -> str:
         """Its id."""
@@ -92,7 +94,9 @@ class Host:
         return self.until(lambda: [run for run in self.runs(job)[:1] if run["ended_at"]])[0]
 
     def answers(self) -> bool:
-        return bool(self.shell(f"curl -sf {URL}/api/v1/stats/", check=False))
+        """Whether Kala answers, on its socket and on its port."""
+        here = f"{CURL} -o /dev/null http://localhost/api/v1/stats/ && curl -sf -o /dev/null {URL}/health/live"
+        return self.shell(f"{here} && echo yes", check=False) == "yes\n"
 
     def until(self, fact):
         deadline = time.monotonic() + PATIENCE

@@ -11,11 +11,20 @@ pytestmark = pytest.mark.timeout(400)
 
 # Creates jobs, and prints the run of each in one JSON object.
 SCRIPT = r"""
-import json, os, subprocess, time, urllib.request
-URL = "http://127.0.0.1:8000/api/v1"
+import http.client, json, os, socket, subprocess, time
+class Connection(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect("/run/kala/kala.sock")
 def call(path, body=None):
-    with urllib.request.urlopen(URL + path, json.dumps(body).encode() if body else None, timeout=60) as answer:
-        return answer.read()
+    connection = Connection("localhost")
+    connection.request("POST" if body else "GET", "/api/v1" + path, json.dumps(body) if body else None)
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status >= 300:
+        raise OSError(body)
+    return body
 def told(name, command, **fields):
     job = json.loads(call("/job/", {"name": name, "command": command, **fields}))["id"]
     while not (run := json.loads(call(f"/job/{job}/runs/"))["runs"][0])["ended_at"]:

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import ROOT
+from conftest import CURL, ROOT
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -17,7 +17,7 @@ CLIENT_SCRIPT = f"""
 import collections, os, threading, urllib.request
 outcomes = collections.Counter()
 def ask():
-    while not os.path.exists("/root/stop"):
+    while not os.path.exists("/run/stop"):
         try:
             with urllib.request.urlopen("http://127.0.0.1:8000/api/v1/stats/", timeout=60) as answer:
                 outcomes["answered" if answer.read() else "empty"] += 1
@@ -58,8 +58,10 @@ def test_the_first_minute_of_a_new_user_who_is_root(host):
     assert host.shell("kala delete hello --yes") == "hello\n"
 
 
-def test_only_root_and_kalas_user_can_use_the_socket(host):
-    assert host.shell("stat -c '%A %U' /run/kala/kala.sock") == "srw------- kala\n"
+def test_root_and_kalas_user_use_the_socket_and_others_the_port(host):
+    assert host.shell("stat -c '%A %U:%G' /run/kala /run/kala/kala.sock") == (
+        "drwxr-xr-x kala:kala\nsrw-rw---- kala:kala\n"
+    )
     assert "ready at unix:///run/kala/kala.sock" in host.shell("setpriv --reuid=kala --clear-groups kala status")
     assert "ready at http://127.0.0.1:8000" in host.shell("setpriv --reuid=nobody --clear-groups kala status")
 
@@ -167,7 +169,7 @@ class TestInstalled:
 class TestRoot:
     def test_a_kala_that_is_not_root_refuses_a_job_of_another_user(self, host):
         body = json.dumps({"name": "other", "command": "id", "user": "daemon"})
-        said = host.shell(f"curl -s --data '{body}' http://127.0.0.1:8000/api/v1/job/")
+        said = host.shell(f"{CURL} --data '{body}' http://localhost/api/v1/job/", check=False)
         assert "requires Kala to run as root" in said
 
     def test_one_that_is_runs_it_as_that_user(self, host):
@@ -261,14 +263,15 @@ class TestStop:
 
 class TestSocket:
     def test_restarts_under_twenty_clients_fail_no_request(self, host):
-        host.write("/root/client.py", CLIENT_SCRIPT)
+        host.write("/usr/local/lib/client.py", CLIENT_SCRIPT)
         host.shell("systemctl stop kala; systemctl enable --quiet --now kala.socket")
         assert host.answers(), "the first request starts Kala"
-        host.shell("rm -f /root/stop; systemd-run --quiet --unit=clients sh -c 'python3 /root/client.py > /root/said'")
+        options = "--quiet --unit=clients --uid=kala --property=StandardOutput=file:/root/said"
+        host.shell(f"rm -f /run/stop /root/said; systemd-run {options} python3 /usr/local/lib/client.py")
         for _ in range(RESTARTS):
             time.sleep(0.5)
             host.shell("systemctl restart kala")
-        host.shell("touch /root/stop")
+        host.shell("touch /run/stop")
         said = host.until(lambda: host.shell("cat /root/said"))
         outcomes = json.loads(said.replace("'", '"'))
         assert list(outcomes) == ["answered"]
