@@ -363,8 +363,8 @@ class TestPackage:
         assert [name for name in found.split() if name not in ("./kala.db-shm", "./kala.db-wal")] == [
             "./kala.db",
             "./kala.lock",
-            "kala:750",
-            "kala:750",
+            "kala:700",
+            "kala:700",
         ]
         self.interrupt_half_way(fresh)
         fresh.shell("dpkg-reconfigure kala; /var/lib/dpkg/info/kala.postinst configure 0.0.1")
