@@ -1,6 +1,7 @@
 """The image under Docker's engine from Debian's package, unpacked and started by hand. Needs root."""
 
 import json
+import os
 import subprocess
 import time
 import urllib.request
@@ -10,10 +11,15 @@ import pytest
 from box import CACHE, base
 from conftest import ROOT
 
+from kala.access.credentials import new_secret
+
 pytestmark = pytest.mark.timeout(300)
 PATIENCE = 30
 ADDRESS = "127.0.0.1:18000"
 PLACE = CACHE / "docker"
+TOKEN = new_secret()
+# The image's user, which the documentation names, too.
+KALA_UID = 999
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +72,44 @@ def image(docker):
 
 
 @pytest.fixture
-def container(docker, image):
-    """Its name; it runs as the documentation says, with a volume that goes with it."""
-    docker("run", "--detach", "--name=kala", f"-p{ADDRESS}:8000", "--volume=kala:/var/lib/kala", image)
-    yield "kala"
-    docker("rm", "--force", "kala")
+def token_file(tmp_path):
+    """A file with a token, which the image's user alone can read."""
+    file = tmp_path / "kala-token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o400)
+    os.chown(file, KALA_UID, -1)
+    return file
+
+
+@pytest.fixture
+def run(docker, image):
+    """Run the image as the documentation says, with a volume that goes at the end; a container `kala` does, too."""
+
+    def run(*options, command=()):
+        return docker("run", *options, "--volume=kala:/var/lib/kala", image, *command)
+
+    yield run
+    docker("rm", "--force", "kala", check=False)
     docker("volume", "rm", "kala")
 
 
-def call(path, body=None):
+@pytest.fixture
+def container(run, token_file):
+    """Its name; it has the token of TOKEN."""
+    place = "/run/secrets/kala-token"
+    secret = [f"--volume={token_file}:{place}:ro", f"--env=KALA_ADMIN_TOKEN_FILE={place}"]
+    run("--detach", "--name=kala", f"-p{ADDRESS}:8000", *secret)
+    return "kala"
+
+
+def ask(path, body=None, token=TOKEN):
     data = json.dumps(body).encode() if body else None
-    with urllib.request.urlopen(f"http://{ADDRESS}/api/v1{path}", data, timeout=10) as answer:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return urllib.request.urlopen(urllib.request.Request(f"http://{ADDRESS}{path}", data, headers), timeout=10)
+
+
+def call(path, body=None):
+    with ask(f"/api/v1{path}", body) as answer:
         return json.load(answer)
 
 
@@ -99,9 +132,9 @@ def ended(job):
 def test_one_command_starts_it_healthy_and_not_as_root(docker, container):
     assert until(answers), docker("logs", container)
     run = ended(call("/job/", {"name": "who", "command": "id -un"})["id"])
-    with urllib.request.urlopen(f"http://{ADDRESS}/api/v1/run/{run['id']}/output", timeout=10) as answer:
+    with ask(f"/api/v1/run/{run['id']}/output") as answer:
         assert answer.read() == b"kala\n"
-    with urllib.request.urlopen(f"http://{ADDRESS}/jobs", timeout=10) as page:
+    with ask("/jobs") as page:
         assert b"<h1>Jobs</h1>" in page.read()
     health = ("inspect", "--format={{.State.Health.Status}}", container)
     assert until(lambda: docker(*health) == "healthy"), docker("inspect", container)
@@ -116,3 +149,47 @@ def test_a_stop_lets_the_running_job_finish_and_records_its_end_in_the_volume(do
     docker("start", container)
     assert until(answers)
     assert ended(job)["state"] == "succeeded"
+
+
+def test_without_a_user_or_a_token_it_does_not_start_and_says_what_to_do(docker, run):
+    run("--detach", "--name=kala")
+    assert until(lambda: docker("inspect", "--format={{.State.Running}}", "kala") == "false"), docker("logs", "kala")
+    assert docker("inspect", "--format={{.State.ExitCode}}", "kala") == "2"
+    said = docker("logs", "kala")
+    assert "kala user add" in said
+    assert "KALA_ADMIN_TOKEN_FILE" in said
+
+
+def test_who_has_no_token_gets_401_and_a_health_check_needs_none(docker, container):
+    assert until(answers), docker("logs", container)
+    with pytest.raises(urllib.request.HTTPError, match="401"):
+        ask("/api/v1/job/", token="")
+    with ask("/health/live", token="") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("user", ["kala", "root"])
+def test_commands_in_the_container_need_no_token(docker, container, user):
+    assert until(answers), docker("logs", container)
+    exec_ = ("exec", f"--user={user}", container, "kala")
+    docker(*exec_, "create", "hello", "--command=echo hello", "--schedule=manual")
+    assert docker(*exec_, "start", "hello", "--follow") == "hello"
+
+
+def test_a_user_who_was_added_before_the_first_start_can_log_in(docker, run, tmp_path):
+    password = tmp_path / "password"
+    password.write_text("four words in a row\n")
+    password.chmod(0o444)
+    add = ["kala", "user", "add", "ann", "--role=admin", "--password-file=/password"]
+    run("--rm", f"--volume={password}:/password:ro", command=add)
+    run("--detach", "--name=kala", f"-p{ADDRESS}:8000")
+    login = {"name": "ann", "password": password.read_text().strip()}
+
+    def logged_in():
+        with suppress(OSError), ask("/api/v1/session/", login, token="") as answer:
+            return json.load(answer)["token"]
+
+    token = until(logged_in)
+    assert token, docker("logs", "kala")
+    with ask("/api/v1/me/", token=token) as answer:
+        assert json.load(answer)["role"] == "admin"
