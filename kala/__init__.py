@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Written when Kala is built. A clone has none, because git knows the commit.
 COMMIT_FILE = Path(__file__).with_name("commit.txt")

@@ -124,7 +124,7 @@ _SHOWN: list[Any] = [
         has_more=False,
     ),
     system_schema.System(
-        versions=system_schema.Versions("0.1.0", "1a2b3c4", "3.11.7", "3.40.1", "2025b"),
+        versions=system_schema.Versions("0.2.0", "1a2b3c4", "3.11.7", "3.40.1", "2025b"),
         started_at=_SLOT - timedelta(days=1),
         uptime=86_400.012,
         is_draining=False,
