@@ -181,7 +181,7 @@ class App:
 
     def _retention(self) -> Retention:
         config = self.config
-        return Retention(config.keep_for, config.keep_runs, config.keep_bytes)
+        return Retention(config.keep_for, config.keep_runs, config.keep_bytes, config.keep_audit)
 
     def status(self) -> str:
         """Return one line for people, such as `1,203 jobs, 2 running, next run in 3 s`."""

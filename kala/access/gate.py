@@ -199,7 +199,7 @@ class Gate:
                 self._refusals.clear()
             self._refusals[caller.actor] = (minute, count)
         if count <= _REFUSALS:
-            self._engine.ask(NoteRefusal(Action.REQUEST, f"{method} {path}"[:200], sentence), caller)
+            self._engine.call(NoteRefusal(Action.REQUEST, f"{method} {path}"[:200], sentence), caller)
         elif count == _REFUSALS + 1:
             logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
 

@@ -119,5 +119,5 @@ class SessionRoutes:
         if passwords.matches(password, stored) and account:
             self._gate.tries.give_back(name, caller.address)
             return account
-        self._engine.ask(NoteRefusal(Action.LOGIN, presentable(name)[:100], _WRONG), caller)
+        self._engine.call(NoteRefusal(Action.LOGIN, presentable(name)[:100], _WRONG), caller)
         return None

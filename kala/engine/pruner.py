@@ -1,4 +1,4 @@
-"""Deletion of runs and answers that need not be kept, in small batches that never delay a run.
+"""Deletion of what need not be kept, in small batches that never delay a run: runs, answers, entries of the audit log.
 
 Counts and repeats stay.
 """
@@ -29,11 +29,15 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """Limits for jobs that have none of their own: an age (ISO 8601), runs of each job, and bytes of all output."""
+    """Limits for jobs that have none of their own: an age (ISO 8601), runs of each job, and bytes of all output.
+
+    `audit_age` is that of entries in the audit log, empty for ever.
+    """
 
     max_age: str = ""
     max_runs: int = 0
     max_bytes: int = 0
+    audit_age: str = ""
 
 
 class Pruner:
@@ -60,6 +64,8 @@ class Pruner:
             self._last_time = now
             self._session.answers.delete_older(now - _ANSWERS_AGE, _BATCH)
             self._session.endings.delete_before((now - _COUNTS_AGE - EPOCH) // timedelta(minutes=1), _BATCH)
+            if length := self._keep().audit_age:
+                self._session.audit.delete_older(_before(now, length), _BATCH)
             gone = [*self._of_jobs(now), *self._of_deleted_jobs(now)]
             self._session.runs.delete(gone)
             # Only now: the runs above no longer count towards the total limit.

@@ -4,11 +4,13 @@ import pytest
 from msgspec.structs import replace
 from samples import HOURLY
 
+from kala.core.caller import Caller, Role
 from kala.core.run import RunEnded
 from kala.engine import pruner
 from kala.engine.engine import Engine
 from kala.engine.pruner import Retention
 from kala.runner.spool import path_of
+from kala.store.audit import AuditFilter
 
 
 @pytest.fixture
@@ -208,3 +210,19 @@ def test_the_jobs_that_wait_to_be_visited_take_bounded_memory(keeping, monkeypat
     assert len(kala.engine._pruner._noted) <= 2
     idle(kala)
     assert len(numbers(kala)) == len(jobs)
+
+
+def test_entries_of_the_audit_log_are_kept_up_to_their_maximum_age(keeping):
+    kala = keeping(audit_age="P1Y")
+    kala.caller = Caller("user:ann", Role.EDITOR)
+
+    def names():
+        with kala.store.reading(()) as session:
+            return [entry.name for entry in session.audit.search(AuditFilter(limit=10))]
+
+    kala.create(name="old", schedule="manual")
+    kala.passes(days=364)
+    assert names() == ["old"]
+    kala.create(name="new", schedule="manual")
+    kala.passes(days=2)
+    assert names() == ["new"]
