@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, tzinfo
 from functools import partial
 from typing import Annotated, Any
@@ -14,11 +14,12 @@ from kala.api import fields, schema, views
 from kala.api.http import Request, Response, json
 from kala.api.kept_lists import KeptList
 from kala.api.output import Outputs
-from kala.api.paging import Reading, long_response, pages
+from kala.api.paging import long_response, pages
 from kala.api.parameters import Kind
 from kala.core.caller import Caller
 from kala.core.errors import Invalid
 from kala.core.job import Job
+from kala.core.masking import masked_job, masked_run
 from kala.core.run import Run
 from kala.core.summary import JobSummary, NewestRun
 from kala.core.words import describe_job
@@ -64,37 +65,42 @@ class JobLists:
     def search(self, request: Request) -> Response:
         wanted = job_filter(request.query)
         if request.query["fields"]:
-            return json(self._summaries(wanted, request.query, request.caller.owners))
+            return json(self._summaries(wanted, request))
         for name, default in _ONLY_IN_SUMMARIES.items():
             if request.query[name] != default:
                 raise Invalid(f"{name}: only possible with fields=summary; add that, or remove this parameter")
-        if wanted == _ALL and not request.query["after"] and _sees_everything(request.caller):
-            return long_response(self._all())
-        reading = partial(self._store.reading, request.caller.owners)
-        return long_response(self._list(reading, wanted, request.query["after"] or ""))
+        if wanted == _ALL and not request.query["after"] and not request.caller.owners:
+            return long_response(self._all(request.caller))
+        return long_response(self._list(wanted, request.query["after"] or "", request.caller))
 
-    def _keeping(self, zone: tzinfo) -> KeptList:
-        return KeptList(self._store, partial(_entries, zone=zone))
+    def _keeping(self, zone: tzinfo) -> dict[bool, KeptList]:
+        """Return the lists without and with secrets. A list that nobody asks for takes no memory."""
+        return {
+            with_secrets: KeptList(self._store, partial(_entries, zone=zone, with_secrets=with_secrets))
+            for with_secrets in (False, True)
+        }
 
-    def _all(self) -> Iterator[bytes]:
+    def _all(self, caller: Caller) -> Iterator[bytes]:
         yield b'{"jobs":{'
         zones = (self._zone(), named_zones.changes)
         if zones != self._kept_zones:
             self._kept, self._kept_zones = self._keeping(zones[0]), zones
-        yield from self._kept.parts()
+        yield from self._kept[caller.sees_secrets].parts()
         yield b"}}"
 
-    def _list(self, reading: Reading, wanted: JobFilter, after: str) -> Iterator[bytes]:
+    def _list(self, wanted: JobFilter, after: str, caller: Caller) -> Iterator[bytes]:
         def read(session: Session, last: tuple[int, Job] | None, count: int) -> Iterator[tuple[int, Job]]:
             place = last[0] if last else session.jobs.seq(session.jobs.id_of(after, "after")) if after else 0
             left = None if wanted.limit is None else wanted.limit - count
             return session.jobs.search(replace(wanted, limit=left, after=place))
 
         yield b'{"jobs":{'
-        yield from pages(reading, read, partial(_entries, zone=self._zone()))
+        encode = partial(_entries, zone=self._zone(), with_secrets=caller.sees_secrets)
+        yield from pages(partial(self._store.reading, caller.owners), read, encode)
         yield b"}}"
 
-    def _summaries(self, wanted: JobFilter, query: Mapping[str, Any], owners: Sequence[str]) -> schema.Summaries:
+    def _summaries(self, wanted: JobFilter, request: Request) -> schema.Summaries:
+        query = request.query
         limit = query["limit"] or _PAGE
         if limit > _LARGEST_PAGE:
             raise fields.invalid("limit", limit, f"between 1 and {_LARGEST_PAGE} with fields=summary")
@@ -104,7 +110,7 @@ class JobLists:
         keys = query["sort"]
         sort = ",".join(f"{'-' * key.is_descending}{key.name}" for key in keys)
         after = _place(query["after"], sort, len(keys)) if query["after"] else None
-        with self._store.reading(owners) as session:
+        with self._store.reading(request.caller.owners) as session:
             matches = session.summaries.matches(wanted)
             jobs, last = session.summaries.page(matches, keys, after, limit=limit, recent=query["recent"])
             runs = session.history.newest([job.id for job in jobs], query["runs"]) if query["runs"] else {}
@@ -115,6 +121,7 @@ class JobLists:
         if query["runs"]:
             shown = [replace(job, runs=list(map(_newest_view, runs[job.id]))) for job in shown]
         if with_lines:
+            ended = ended if request.caller.sees_secrets else list(map(masked_run, ended))
             shown = self._with_lines(shown, {run.id: run for run in ended})
         following = _written(_Cursor(sort, tuple(last))) if len(jobs) == limit else None
         is_capped = None if total is None else total > _MOST_COUNTED and not matches.are_all
@@ -131,11 +138,6 @@ class JobLists:
             return replace(last, message=None, last_line=None)
         line = self._outputs.last_line(run.id) if run.outcome.output_size else ""
         return replace(last, message=run.outcome.message, last_line=line)
-
-
-def _sees_everything(caller: Caller) -> bool:
-    """Whether the list that is kept in memory is right for a caller: it has all jobs, with their secrets."""
-    return caller.sees_secrets and not caller.owners
 
 
 def job_filter(given: Mapping[str, Any]) -> JobFilter:
@@ -199,8 +201,9 @@ def _newest_view(run: NewestRun) -> schema.NewestRun:
     return schema.NewestRun(run.id, run.state, None if run.duration is None else run.duration / 1e9)
 
 
-def _entries(placed: list[tuple[int, Job]], zone: tzinfo = UTC) -> bytes:
-    return _encode({job.id: views.job_view(job, zone=zone) for _, job in placed})[1:-1]
+def _entries(placed: list[tuple[int, Job]], zone: tzinfo = UTC, *, with_secrets: bool = True) -> bytes:
+    jobs = [job if with_secrets else masked_job(job) for _, job in placed]
+    return _encode({job.id: views.job_view(job, zone=zone) for job in jobs})[1:-1]
 
 
 class Sort(Kind, frozen=True):

@@ -19,6 +19,7 @@ from kala.api.runs import run_created
 from kala.config import Config
 from kala.core import graph, permissions, policy
 from kala.core.job import Job, Spec
+from kala.core.masking import masked_job
 from kala.core.run import Run
 from kala.engine.engine import Engine
 from kala.engine.messages import CheckJob, CreateJob, DeleteAllJobs, DeleteJob, StartJob, UpdateJob
@@ -64,9 +65,11 @@ class JobRoutes:
         return self._show(request, request.path["id"])
 
     def _show(self, request: Request, given: str) -> Response:
+        """Return a job. The entity tag is of what is shown: else it would tell whether a guess of a secret is right."""
         with self._store.reading(request.caller.owners) as session:
             job = session.jobs.resolve(given)
             runs = session.runs.last_attempts(job.id, _NEWEST)
+        job = job if request.caller.sees_secrets else masked_job(job)
         return json(
             schema.OneJob(views.job_view(job, runs, zone=self._zone())), headers={"ETag": f'"{job.spec.digest}"'}
         )

@@ -10,7 +10,9 @@ from kala.api.explanation import explanation
 from kala.api.http import Request, Response, json, no_content
 from kala.api.idempotency import Repeatable
 from kala.api.output import WHOLE_HEADERS, Outputs, part_of
+from kala.core.caller import Caller
 from kala.core.errors import Invalid, no_run
+from kala.core.masking import masked_run
 from kala.core.run import Run
 from kala.engine.engine import Engine
 from kala.engine.messages import CancelRun, DeleteRun, RetryRun
@@ -71,8 +73,9 @@ class RunRoutes:
             causes, caused = session.history.causes(run.id, limit + 1), session.history.caused(run.id, limit + 1)
         has_more = max(len(causes), len(caused)) > limit
         causes, caused = causes[-limit:], caused[:limit]
-        causes_view, caused_view = list(map(self._view, causes)), list(map(self._view, caused))
-        return json(schema.Chain(self._view(run), causes_view, caused_view, has_more))
+        view, *led_here = (views.run_view(self._as_shown(one, request.caller)) for one in [run, *causes])
+        led_to = [views.run_view(self._as_shown(one, request.caller)) for one in caused]
+        return json(schema.Chain(view, led_here, led_to, has_more))
 
     def get(self, request: Request) -> Response:
         run = self._run(request)
@@ -81,7 +84,7 @@ class RunRoutes:
 
     def _told(self, session: Session, request: Request, run: Run) -> schema.Run:
         """Return a run's JSON with what the request also wants to know."""
-        run = self._executor.as_it_stands(run)
+        run = self._as_shown(run, request.caller)
         view = views.run_view(run)
         if request.query["explain"]:
             sentence = explanation(session, run, self._pools(), self._executor.workers)
@@ -91,9 +94,13 @@ class RunRoutes:
             view = replace(view, usual_duration=None if usual is None else usual / 1e9)
         return view
 
-    def _view(self, run: Run) -> schema.Run:
-        """Return a run's JSON. The database has a claimed run as running; only the executor knows if it has started."""
-        return views.run_view(self._executor.as_it_stands(run))
+    def _as_shown(self, run: Run, caller: Caller) -> Run:
+        """Return a run as the caller sees it.
+
+        The database has a claimed run as running; only the executor knows if it has started.
+        """
+        run = self._executor.as_it_stands(run)
+        return run if caller.sees_secrets else masked_run(run)
 
     def retry(self, request: Request) -> Response:
         return self._repeatable.call(request, "retry", lambda: RetryRun(request.path["id"]), run_created)

@@ -93,7 +93,13 @@ class HttpCall(msgspec.Struct, frozen=True, tag="http"):
 
     url: Annotated[
         str,
-        Field(Url(), Group.WHAT, "a complete `http` or `https` URL; it can be a template", unset="required for type 1"),
+        Field(
+            Url(),
+            Group.WHAT,
+            "a complete `http` or `https` URL; it can be a template",
+            unset="required for type 1",
+            can_be_secret=True,
+        ),
     ]
     method: Annotated[str, Field(Method(), Group.WHAT, "the HTTP method")] = "GET"
     body: Annotated[str, Field(Text(), Group.WHAT, "sent as UTF-8; it can be a template", can_be_secret=True)] = ""
@@ -362,8 +368,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `next_due` is when the next slot is due, None where no more will come; it stays while the job is disabled, so that
     enabling finds what was missed. With `jitter` that is later than the slot itself, which is then in `next_slot`.
-    `slots_started` counts scheduled runs, for the repeats. `is_done` says that the
-    last run has ended and no other will be due.
+    `slots_started` counts scheduled runs, for the repeats. `is_done` says that the last run ended and none will be due.
 
     The other fields of the plan say what `next_due` was reckoned from, so that it can be reckoned again; only
     `policy` sets them. Every slot until `claimed_until` has become a run or an entry in the history; None where all

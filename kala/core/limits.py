@@ -113,7 +113,9 @@ FOLLOWED = Limit(
     "the response is 503",
 )
 KEPT_BYTES = Limit(
-    16 * 1024 * 1024, "bytes of the list of all jobs kept in memory", "further jobs are encoded again for each list"
+    16 * 1024 * 1024,
+    "bytes of the list of all jobs kept in memory, and as many of the list without secrets",
+    "further jobs are encoded again for each list",
 )
 PART_BYTES = Limit(
     512 * 1024,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kala.core.job import Job
+from kala.core.masking import masked_message
 from kala.core.run import Run, State
 
 logger = logging.getLogger("kala.runs")
@@ -56,7 +57,7 @@ def _started(run: Run) -> Line:
 def _ended(run: Run) -> Line:
     assert run.outcome
     outcome, seconds = run.outcome, run.outcome.duration / 1e9
-    reason = f": {outcome.message}" if outcome.message else ""
+    reason = f": {masked_message(outcome.message)}" if outcome.message else ""
     message = f"{run.job_name}: run {run.id} {outcome.state} after {seconds:.3f} s{reason}"
     fields = _fields("run_ended", run)
     fields["exit_code"], fields["duration_s"] = outcome.exit_code, seconds

@@ -4,9 +4,9 @@ import ssl
 import time
 from datetime import UTC, datetime
 
-from kala.core.foreign import masked
 from kala.core.job import HttpCall
 from kala.core.limits import REDIRECTS
+from kala.core.masking import MASK
 from kala.core.reach import Reach
 from kala.core.run import Outcome, State
 from kala.core.url import Url
@@ -88,7 +88,7 @@ class _RunningCall:
     @property
     def description(self) -> str:
         """The URL that was called, with redirects and proxies, for a message."""
-        return f"{masked(self._call.url)} {self._route}".rstrip()
+        return f"{_shown(self._call.url)} {self._route}".rstrip()
 
     def judge(self, problem: str) -> tuple[State, str]:
         if not problem and self.status in self._call.expected_codes:
@@ -157,6 +157,15 @@ class _RunningCall:
             return None
         self._route = f"redirected to {next_request.url.place}"
         return next_request
+
+
+def _shown(text: str) -> str:
+    """Return a URL for a message, without its login and without spaces, so that the rest can be masked, too."""
+    try:
+        url = Url.parse(text)
+    except ValueError:  # what a template made
+        return MASK
+    return url.place + url.target
 
 
 def _reason(error: Exception) -> str:

@@ -79,7 +79,7 @@ def first_request(call: HttpCall) -> Request:
     try:
         url = Url.parse(call.url)
     except ValueError:
-        raise ValueError("must be a complete http or https URL, such as https://example.org/hook") from None
+        raise ValueError("must be a complete http or https URL once its template is rendered") from None
     headers = {
         name: ("; " if name.lower() == "cookie" else ", ").join(values)
         for name, values in call.headers

@@ -178,7 +178,7 @@ def test_a_job_that_is_too_large_to_keep_is_listed_all_the_same(idle_api, monkey
     monkeypatch.setattr(kept_lists, "PART_BYTES", 10_000)
     ids = [idle_api.create(command=f"echo {'x' * 4000}", schedule=FAR) for _ in range(9)]
     lists = JobLists(idle_api.app._store, idle_api.app._lists._outputs, lambda: UTC)
-    parts = [len(part) for part in lists._kept.parts()]
+    parts = [len(part) for part in lists._kept[True].parts()]
     assert max(parts) < 30_000
     assert idle_api.jobs() == ids
-    assert lists._kept._blocks == {}
+    assert lists._kept[True]._blocks == {}

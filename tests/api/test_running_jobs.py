@@ -135,16 +135,15 @@ class TestCallingAUrl:
         job = api.await_job(api.create(type=1, schedule=None, remote_properties=properties), is_done=True)
         assert (job["success_count"], job["error_count"], len(hook.got)) == (0, 1, 1)
 
-    def test_the_password_in_its_url_is_shown_only_in_the_job(self, api, caplog):
+    def test_the_login_in_its_url_is_shown_only_in_the_job(self, api, caplog):
         caplog.set_level("INFO", "kala.runs")
         url = "http://user:TopSecret@127.0.0.1:9/x"
         job_id = api.create(type=1, schedule=None, remote_properties={"url": url})
         api.await_job(job_id, is_done=True)
         api.create()  # the engine has logged the step before
         responses = [api.ask("GET", path).body for path in ("/api/v1/run/", f"/api/v1/job/{job_id}/runs/")]
-        shown = "GET http://user:***@127.0.0.1:9/x: Connection refused"
-        assert all(shown.encode() in response for response in responses)
-        assert shown in caplog.text
+        assert all(b"GET http://127.0.0.1:9/x: Connection refused" in response for response in responses)
+        assert "GET http://127.0.0.1:9/***: Connection refused" in caplog.text
         assert "TopSecret" not in f"{responses}{caplog.text}{api.app.feed.after(0, 0)}"
         assert api.job(job_id)["remote_properties"]["url"] == url
 

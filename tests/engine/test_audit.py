@@ -77,7 +77,7 @@ def test_secrets_are_not_in_the_log(kala):
         "env": [[["KEY", "***"]], [["KEY", "***"]]],
         "remote_properties.url": ["https://hooks.example/", "https://hooks.example/***"],
         "remote_properties.body": ["", "***"],
-        "remote_properties.headers": [[], [["X-Key", "***"]]],
+        "remote_properties.headers": [[], [["X-Key", ["***"]]]],
     }
 
 
