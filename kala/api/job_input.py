@@ -4,7 +4,7 @@ Field names match in any case, as in Go, and null means "not given". Fields that
 job can be sent back as it was read; any other unknown field is refused.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,10 @@ from kala.api.job_fields import COMMAND, HTTP_CALL, JOB, REMOTE, RESUME
 from kala.api.names import by_name
 from kala.core.cron_syntax import split_zone
 from kala.core.errors import Invalid
-from kala.core.fields import Field, Kind, Object
+from kala.core.fields import Field, Object
 from kala.core.job import FIELDS, Command, HttpCall, Missed, Spec
 from kala.core.limits import HEADERS
+from kala.core.masking import MASK, is_masked
 
 Pairs = tuple[tuple[str, Any], ...]
 Patch = dict[str, Any]
@@ -27,16 +28,43 @@ _ATTRIBUTES = {field.key: field.attribute for field in FIELDS.values()}
 _REMOTE_ATTRIBUTES = {field.key: field.attribute for field in REMOTE.values()}
 
 
-def _check(kind: Kind) -> fields.Check:
-    if isinstance(kind, Object):
-        checks = _checks(kind.fields)
-        return lambda field, value: _without_nulls(_checked(field, value, checks))
-    return kinds.check(kind)
+def _check(field: Field) -> fields.Check:
+    if isinstance(field.kind, Object):
+        checks = _checks(field.kind.fields)
+        return lambda path, value: _without_nulls(_checked(path, value, checks))
+    return _unmasked(field, kinds.check(field.kind))
+
+
+def _unmasked(declared: Field, check: fields.Check) -> fields.Check:
+    """Return a check that also refuses what a response has in place of a secret: a job would lose the secret by it."""
+
+    def check_value(field: str, value: Any) -> Any:
+        checked = check(field, value)
+        for path, text in _texts(field, value):
+            if is_masked(declared, text):
+                raise Invalid(
+                    f"{path}: {MASK} stands for a secret that was hidden when the job was read; give the real value"
+                )
+        return checked
+
+    return check_value if declared.can_be_secret else check
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the values in a checked field, with their paths."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _texts(f"{path}.{name}", one)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _texts(f"{path}[{index}]", one)
+    else:
+        yield path, value
 
 
 def _checks(declared: Mapping[str, Field]) -> dict[str, fields.Check]:
     """Return the checks of fields by their names in lower case."""
-    return {field.key: _check(field.kind) for field in declared.values()}
+    return {field.key: _check(field) for field in declared.values()}
 
 
 _FIELDS = _checks(JOB)
@@ -160,7 +188,7 @@ def _keeping_nulls(check: fields.Check) -> fields.Check:
 
 _PATCH_FIELDS = _FIELDS | {
     "remote_properties": lambda field, value: _checked(
-        field, value, _REMOTE_FIELDS | {"headers": _keeping_nulls(fields.headers)}
+        field, value, _REMOTE_FIELDS | {"headers": _unmasked(REMOTE["headers"], _keeping_nulls(fields.headers))}
     ),
-    "env": _keeping_nulls(fields.variables),
+    "env": _unmasked(JOB["env"], _keeping_nulls(fields.variables)),
 }
