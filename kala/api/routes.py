@@ -122,7 +122,7 @@ _EVENTS = (
 _CHECKED = Parameter("job", JobName(), "Check a change of this job, a merge patch, instead of a new job.")
 _OFFSET = {"X-Offset": "How many bytes were printed before the first one of the response; not with a `Range`."}
 _LOCATION = {"Location": "The path of the run."}
-_ETAG = {"ETag": "A digest of the fields that the job's owner decides."}
+_ETAG = {"ETag": "A digest of the fields that the job's owner decides, as they are shown."}
 
 # A table is read by its rows.
 # fmt: off

@@ -112,7 +112,7 @@ class Run(msgspec.Struct, frozen=True):
     ended_at: Time | None
     lateness: Annotated[float | None, said("Seconds from the slot to the start.")]
     duration: Annotated[float | None, said("Seconds from the start to the end.")]
-    message: Annotated[str, said("How the run ended, in words.")]
+    message: Annotated[str, said("How the run ended, in words; below the role editor, with URLs up to their hosts.")]
     exit_code: Annotated[int | None, said("The exit status of a command.")]
     signal: Annotated[int | None, said("The signal that ended a command.")]
     http_status: Annotated[int | None, said("The status code of an HTTP call.")]

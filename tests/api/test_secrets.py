@@ -252,6 +252,20 @@ def test_no_page_has_a_secret(scene, route, role):
             assert SECRET.encode() not in response.body, path
 
 
+HIDDEN = b"<code>***</code> is hidden: needs the role editor."
+
+
+def test_the_page_of_a_job_says_why_something_is_hidden(scene):
+    pages = {name: f"/jobs/{scene.jobs[name]}" for name in ("fine", "ok", "rendered")}
+    plain = scene.api.create(name="plain", command="echo '***'")
+    with asking_as(Role.VIEWER):
+        assert all(HIDDEN in scene.api.ask("GET", path).body for path in pages.values())
+        assert HIDDEN not in scene.api.ask("GET", f"/jobs/{plain}").body
+    with asking_as(Role.EDITOR):
+        assert not any(HIDDEN in scene.api.ask("GET", path).body for path in pages.values())
+    assert scene.api.ask("DELETE", f"/api/v1/job/{plain}/").status == 204
+
+
 def test_what_an_operator_starts_and_retries_has_none(scene):
     with asking_as(Role.OPERATOR):
         for path in (f"job/start/{scene.jobs['refused']}/?return=run", f"run/{scene.runs['refused']['id']}/retry/"):

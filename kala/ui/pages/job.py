@@ -13,10 +13,11 @@ from kala.api.graph_schema import Graph, GraphNode
 from kala.api.http import Request, Response
 from kala.api.job_fields import HTTP_CALL, JOB, REMOTE
 from kala.core.errors import Conflict, KalaError, NotFound
+from kala.core.masking import MASK
 from kala.core.run import State
 from kala.ui import sentences, svg
 from kala.ui.forms import Form
-from kala.ui.job_texts import tidied, without_defaults
+from kala.ui.job_texts import flat, texts_of, tidied, without_defaults
 from kala.ui.site import Site, see_other
 
 # How many runs the chart shows, and for how many it has room at least.
@@ -92,6 +93,7 @@ class JobPage:
             after=after,
             is_http=job["type"] == HTTP_CALL,
             settings=_settings(definition),
+            is_masked=not request.caller.sees_secrets and _is_masked(definition),
             definition=json.dumps(definition, indent=2, ensure_ascii=False),
             curl=f"curl {shlex.quote(address)} -d {shlex.quote(json.dumps(definition, ensure_ascii=False))}",
         )
@@ -185,6 +187,12 @@ def _settings(definition: Mapping[str, Any]) -> list[_Setting]:
         for field, value in given
         if field.json not in _SHOWN_ELSEWHERE
     ]
+
+
+def _is_masked(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition, as it was read without secrets, has had some."""
+    texts = texts_of(definition)
+    return any(MASK in texts[path] for path, field in flat().items() if field.can_be_secret)
 
 
 def _shown(value: Any) -> str:
