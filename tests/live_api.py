@@ -20,7 +20,7 @@ from kala.api.http import Request
 from kala.api.routes import ROUTES
 from kala.app import App
 from kala.config import Config
-from kala.core.caller import KALA
+from kala.core.caller import KALA, Role
 from kala.core.job import Command, Spec
 from kala.engine.messages import CreateJob, Drain
 from kala.heartbeat import Heartbeat
@@ -60,11 +60,14 @@ class Api:
         self.app = app
         self.host, self.port = app._server.address
         self._connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
+        self._tokens: dict[tuple[Role, ...], str] = {}
+        # What each request says about its caller; nothing for Kala's own user on this machine.
+        self.credentials: dict[str, str] = {}
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
         """Send a request. A body that is not bytes is sent as JSON. `Content_Type` in headers means `Content-Type`."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = self.credentials | {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             self._connection.request(method, path, data, named)
             response = self._connection.getresponse()
@@ -162,6 +165,28 @@ class Api:
             assert time.monotonic() < deadline, page
             time.sleep(0.02)
         return page
+
+    def token(self, role: Role, *owners: str) -> str:
+        """Return a token with a role, for all jobs or for those of some owners."""
+        if (role, *owners) not in self._tokens:
+            given = {"name": f"{role}-{len(self._tokens)}", "role": role, "owners": owners}
+            response = self.ask("POST", "/api/v1/token/", given)
+            assert response.status == 201, response.body
+            self._tokens[(role, *owners)] = response.json["secret"]
+        return self._tokens[(role, *owners)]
+
+    @contextmanager
+    def asked_by(self, role: Role, *owners: str):
+        """Let the requests of the block come from who has a token with this role, or from a stranger."""
+        if role is Role.ANYONE:
+            credentials = {"X-Forwarded-For": "192.0.2.7"}
+        else:
+            credentials = {"Authorization": f"Bearer {self.token(role, *owners)}"}
+        before, self.credentials = self.credentials, credentials
+        try:
+            yield
+        finally:
+            self.credentials = before
 
     @contextmanager
     def configured(self, **settings: Any):
