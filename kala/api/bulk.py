@@ -68,10 +68,12 @@ class BulkRoutes:
         keyed = Keyed.of(request, "bulk")
         with self._store.reading(request.caller.owners) as session:
             kept = keyed.kept(session) if keyed else None
+            wanted = _parse(parse_object(request.body))
+            # Also for a repeated request: the rest of it may still be to do.
+            check_role(request.caller, _ROLES.get(wanted.action, Role.OPERATOR))
             # In the same transaction, so that the jobs are selected as they were before the first change of a request
             # with this key: another thread may be carrying it out.
-            task = None if kept else _task(session, _parse(parse_object(request.body)))
-            check_role(request.caller, _ROLES.get(task.action, Role.OPERATOR) if task else Role.OPERATOR)
+            task = None if kept else _task(session, wanted)
         if keyed is None:
             assert task is not None
             return json(self._do(task, None, request.caller))
