@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from kala.core import permissions
 from kala.core.account import Account, Action, Login, Token
 from kala.core.errors import Conflict, NotFound
 from kala.engine.messages import Change
@@ -18,6 +19,7 @@ class CreateAccount(Change[Account], frozen=True):
         name = self.account.name
         if step.accounts.get(name):
             raise Conflict(f"name: a user {name} exists; use another name, or change that user")
+        permissions.check_limit(self.account.role, self.account.owners)
         step.accounts.save(self.account)
         step.effects.has_changed_access = True
         step.note(Action.USER_CREATE, name, changed=_permissions(self.account))
@@ -37,6 +39,7 @@ class UpdateAccount(Change[Account], frozen=True):
     def carry_out(self, step: Step) -> Account:
         before = existing(step, self.name)
         account = self.revise(before)
+        permissions.check_limit(account.role, account.owners)
         step.accounts.save(account)
         if (before.role, before.password) != (account.role, account.password):
             step.accounts.end_logins(self.name, self.keep)
@@ -95,6 +98,7 @@ class CreateToken(Change[None], frozen=True):
         name = self.token.name
         if any(token.name == name for token in step.accounts.tokens()):
             raise Conflict(f"name: a token {name} exists; use another name, or delete that token")
+        permissions.check_limit(self.token.role, self.token.owners)
         step.accounts.add_token(self.token, self.digest)
         step.effects.has_changed_access = True
         step.note(Action.TOKEN_CREATE, name, changed=_permissions(self.token))

@@ -290,6 +290,18 @@ def test_each_handler_reads_with_the_owners_of_its_caller():
                 assert owners in ("request.caller.owners", "owners", ""), file
 
 
+def test_an_admin_is_not_limited_to_the_jobs_of_some_owners(kala_of_teams):
+    sentence = "owners: an admin sees the jobs of all owners; leave owners out, or use the role editor"
+    admin = ANN | {"name": "limited", "role": "admin"}
+    for path in ("token", "user"):
+        refused = kala_of_teams.ask("POST", f"/api/v1/{path}/", admin)
+        assert (refused.status, refused.error) == (400, sentence)
+    assert kala_of_teams.ask("POST", "/api/v1/user/", admin | {"role": "editor"}).status == 201
+    refused = kala_of_teams.ask("PATCH", "/api/v1/user/limited/", {"role": "admin"})
+    assert (refused.status, refused.error) == (400, sentence)
+    assert kala_of_teams.ask("PATCH", "/api/v1/user/limited/", {"role": "admin", "owners": []}).status == 200
+
+
 PAGES = (
     *("/", "/jobs", "/jobs/{mine}", "/jobs/{child}", "/jobs/{child}/edit", "/jobs/{child}/delete", "/runs", "/graph"),
     *("/runs/{run}", "/runs/{caused}", "/runs/{caused}/delete", "/system", "/graph?job={child}"),

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from kala.core import permissions
 from kala.core.caller import Caller, Role
-from kala.core.errors import Conflict, Forbidden
+from kala.core.errors import Conflict, Forbidden, Invalid
 from kala.core.job import Command, Spec
 
 EDITOR = Caller("user:ann", Role.EDITOR)
@@ -59,3 +59,10 @@ def test_a_deletion_names_no_job_that_is_not_seen():
         permissions.check_deletion("1", ["1", "secret", "hidden"], ["1"])
     assert "2 of the jobs that would be deleted with it" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+def test_an_admin_sees_the_jobs_of_all_owners():
+    permissions.check_limit(Role.ADMIN, ())
+    permissions.check_limit(Role.EDITOR, ["*@db.example"])
+    with pytest.raises(Invalid, match="owners: an admin sees the jobs of all owners"):
+        permissions.check_limit(Role.ADMIN, ["*@db.example"])
