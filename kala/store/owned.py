@@ -33,6 +33,7 @@ _TOTALS = f"""
 """
 _INDEXED = re.compile(r"(?<! AS )\b(\w+)(?: AS (\w+))? \[index (\w+)\]")
 _NUMBER = re.compile(r"\?(\d+)")
+_READS = re.compile(r"\s*(SELECT|WITH)\b")
 _WITH = re.compile(r"\s*WITH (RECURSIVE )?")
 
 
@@ -62,6 +63,7 @@ _PREFIX, _NUMBERED_PREFIX = _prefix("?"), _prefix("?1")
 @lru_cache(maxsize=4096)
 def of_owners(statement: str) -> str:
     """Return a reading statement for callers with owners. The list of owners is its first value, before all others."""
+    assert _READS.match(statement), statement  # the names of tables to be written mean the tables
     prefix = _PREFIX
     if "?1" in statement:
         prefix, statement = _NUMBERED_PREFIX, _NUMBER.sub(lambda found: f"?{int(found[1]) + 1}", statement)
