@@ -128,6 +128,7 @@ class App:
                 tzdata=lambda: self._zone.tzdata,
                 groups=groups,
                 usage=lambda: self._server.usage,
+                certificate_expires_at=lambda: self._server.certificate_expires_at,
             )
             upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
             access = (

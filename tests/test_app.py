@@ -1,6 +1,7 @@
 """The app: it closes what it opened, also if its start fails; a reload replaces all settings at once."""
 
 import gc
+import json
 import shutil
 import socket
 import ssl
@@ -134,6 +135,12 @@ class TestHttps:
         assert app.address.startswith("https://127.0.0.1:")
         with urlopen(f"{app.address}/health/live", context=ssl.create_default_context(cafile=LOCALHOST)) as response:
             assert response.status == 200
+
+    def test_it_tells_when_the_certificate_expires(self, app):
+        app.start()
+        url, context = f"{app.address}/api/v1/system/", ssl.create_default_context(cafile=LOCALHOST)
+        with urlopen(url, context=context) as response:
+            assert json.load(response)["certificate_expires_at"] == "2120-01-01T00:00:00Z"
 
     def test_a_reload_loads_the_certificate_again(self, app, config, files):
         for file in files:

@@ -139,6 +139,7 @@ _SHOWN: list[Any] = [
         connections=Usage(open=3, limit=2_000),
         streams=Usage(open=1, limit=1_000),
         run_limits=system_schema.RunLimits(are_available=True, reason=""),
+        certificate_expires_at=None,
         last_outage=Trouble("storage: the database cannot be written: disk I/O error", _SLOT, _ENDED),
         lag=system_schema.Lag(_STARTED, 0.001981, 0.000845, 0.011065),
     ),

@@ -37,6 +37,7 @@ class StatusRoutes:
         tzdata: Callable[[], str | None],
         groups: Groups,
         usage: Callable[[], tuple[Usage, Usage]],
+        certificate_expires_at: Callable[[], datetime | None],
     ) -> None:
         """`usage` returns how many connections and streams are open."""
         self._engine = engine
@@ -46,6 +47,7 @@ class StatusRoutes:
         self._tzdata = tzdata
         self._run_limits = schema.RunLimits(not groups.unavailable, groups.unavailable)
         self._usage = usage
+        self._certificate_expires_at = certificate_expires_at
         # 100,000 queued runs, the most there can be, take 8 ms to count.
         self._queued = Kept[tuple[dict[Waiting, int], dict[str, int]]]()
         self._started_at = datetime.now(UTC)
@@ -80,6 +82,7 @@ class StatusRoutes:
                 connections=connections,
                 streams=streams,
                 run_limits=self._run_limits,
+                certificate_expires_at=self._certificate_expires_at(),
                 last_outage=_last_outage(status),
                 lag=_lag(status),
             )

@@ -96,6 +96,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True, rename={"is_draining": "
     connections: Usage
     streams: Usage
     run_limits: RunLimits
+    certificate_expires_at: datetime | None
     last_outage: Trouble | None
     lag: Lag
 

@@ -9,6 +9,7 @@ import resource
 import socket
 import threading
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_SECONDS
@@ -65,6 +66,11 @@ class Server:
     def usage(self) -> tuple[Usage, Usage]:
         """How many connections and how many live streams are open. For any thread."""
         return self._connections.usage, self._streamer.usage
+
+    @property
+    def certificate_expires_at(self) -> datetime | None:
+        """When the certificate expires; None without one. For any thread."""
+        return self._certificate.expires_at if self._certificate else None
 
     def reload_certificate(self) -> None:
         """Load certificate and key again, if there is one. Raises Invalid, and keeps them, if they cannot be used."""

@@ -166,4 +166,5 @@ def made(store, status: EngineStatus) -> StatusRoutes:
         tzdata=lambda: None,
         groups=Groups(Path(), "no control groups"),
         usage=lambda: (Usage(0, 1), Usage(0, 1)),
+        certificate_expires_at=lambda: None,
     )

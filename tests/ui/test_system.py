@@ -3,7 +3,7 @@
 import html
 import re
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -109,6 +109,14 @@ class TestSystem:
             "Pool old is not in the settings, so it has no limit; add it, or change its jobs.",
         ),
         ({"last_outage": Trouble("storage: disk full", NOON)}, "storage: disk full."),
+        (
+            {"certificate_expires_at": SYSTEM.started_at + timedelta(seconds=SYSTEM.uptime, hours=30)},
+            "The certificate expires in 1 d 6 h; renew it.",
+        ),
+        (
+            {"certificate_expires_at": SYSTEM.started_at},
+            "The certificate has expired, so browsers and other clients refuse it; renew it.",
+        ),
     ],
 )
 def test_what_is_near_its_limit_is_said_in_words(changes, warning):
@@ -143,3 +151,8 @@ class TestSettings:
     def test_are_a_file_to_copy(self, api):
         file = page(api, "/settings").partition('id="file"')[2].partition(">")[2].partition("</pre>")[0]
         assert set(tomllib.loads(html.unescape(file))) == set(KEYS)
+
+
+def test_a_certificate_that_lasts_longer_needs_no_attention():
+    later = SYSTEM.started_at + timedelta(seconds=SYSTEM.uptime, days=3)
+    assert list(warnings(replace(SYSTEM, certificate_expires_at=later))) == []

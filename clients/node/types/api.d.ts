@@ -815,6 +815,7 @@ export type System = {
   connections: Usage;
   streams: Usage;
   run_limits: RunLimits;
+  certificate_expires_at: string | null;
   last_outage: Trouble | null;
   lag: Lag;
 };

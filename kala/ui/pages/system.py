@@ -1,6 +1,7 @@
 """How Kala itself stands, and what needs attention."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import msgspec
 
@@ -17,6 +18,8 @@ from kala.ui.site import Site
 _NEAR = 0.8
 _LITTLE_FREE, _LITTLE_FREE_BYTES = 0.1, 10**9
 _LATE_SECONDS, _SLOW_SECONDS = 5.0, 1.0
+# Those that last six days only are renewed three days before they expire, and others earlier.
+_SOON_EXPIRED = timedelta(days=2)
 _WAITING = {
     "worker": "a worker",
     "pool": "a pool",
@@ -96,10 +99,20 @@ def warnings(system: System) -> Iterator[str]:
     for name in ("Connections", "Streams"):
         if gauges[name].is_near:
             yield f"{name} are near their limit: {gauges[name].text}."
+    yield from _about_certificate(system)
     yield from _about_time(system)
     for name, pool in system.pools.items():
         if pool.size is None:
             yield f"Pool {name} is not in the settings, so it has no limit; add it, or change its jobs."
+
+
+def _about_certificate(system: System) -> Iterator[str]:
+    if expires_at := system.certificate_expires_at:
+        left = expires_at - (system.started_at + timedelta(seconds=system.uptime))
+        if left <= timedelta(0):
+            yield "The certificate has expired, so browsers and other clients refuse it; renew it."
+        elif left < _SOON_EXPIRED:
+            yield f"The certificate expires in {length(left.total_seconds())}; renew it."
 
 
 def _about_time(system: System) -> Iterator[str]:
