@@ -29,7 +29,7 @@ from kala.api.sessions import SessionRoutes
 from kala.api.status import StatusRoutes
 from kala.api.system import SystemRoutes
 from kala.api.upcoming import UpcomingRoutes
-from kala.config import DEFAULT_ORIGINS, Config, Loaded, check_reach
+from kala.config import DEFAULT_ORIGINS, Config, Loaded, check_reach, is_loopback
 from kala.core.caller import KALA
 from kala.core.errors import Busy, KalaError
 from kala.core.limits import FOLLOWED
@@ -61,6 +61,10 @@ _REAP_SECONDS = 5.0
 _NO_THREADS = "Kala has reached its limit of threads; raise TasksMax= of its unit or ulimit -u, or reduce workers"
 # The group whose members can connect to the Unix socket; the package creates it.
 _SOCKET_GROUP = "kala"
+_PLAIN_HTTP = (
+    "others on the network can read passwords and tokens that are sent to %s; set tls_certificate and tls_key, or put a"
+    " proxy in front and name it in trusted_proxies"
+)
 _STOPPED = "cancelled because Kala was stopped"
 
 logger = logging.getLogger("kala.app")
@@ -168,9 +172,12 @@ class App:
     def _check_reach(self, listening: Sequence[socket], *, has_admin: bool) -> None:
         with self._store.reading(()) as session:
             has_callers = has_admin or session.accounts.are_any()
-        for one in listening:
-            if one.family != AF_UNIX:
-                check_reach(one.getsockname()[0], self.config, has_callers=has_callers)
+        config = self.config
+        is_safe = config.is_open or config.tls_certificate or config.trusted_proxies
+        for address in (one.getsockname()[0] for one in listening if one.family != AF_UNIX):
+            check_reach(address, config, has_callers=has_callers)
+            if not is_safe and not is_loopback(address):
+                logger.warning(_PLAIN_HTTP, address)
 
     def _run_defaults(self) -> RunDefaults:
         config = self.config  # once, as a reload can replace it meanwhile

@@ -85,6 +85,20 @@ class TestAnAddressThatOthersCanReach:
     def test_is_used_where_auth_is_off(self, config):
         App(replace(config, interface="0.0.0.0", auth="off"), Heartbeat()).stop()
 
+    @pytest.mark.parametrize(
+        ("changes", "is_warned"),
+        [
+            ({}, True),
+            ({"tls_certificate": LOCALHOST, "tls_key": LOCALHOST}, False),
+            ({"trusted_proxies": ("192.0.2.1",)}, False),
+            ({"auth": "off"}, False),
+            ({"interface": "127.0.0.1"}, False),
+        ],
+    )
+    def test_gets_a_warning_where_passwords_can_be_read(self, config, changes, is_warned, caplog):
+        App(replace(config, **{"interface": "0.0.0.0"} | changes), Heartbeat(), admin_token="secret").stop()
+        assert ("others on the network can read passwords" in caplog.text) == is_warned
+
     def test_is_used_once_there_is_a_user(self, config):
         store = Store(config.data_dir)
         with store.transaction():

@@ -19,9 +19,12 @@ ME = os.geteuid()
 SOMEBODY = 64321
 ROOT = pytest.mark.skipif(ME != 0, reason="only root can connect as another user")
 LOOPBACK = ["127.0.0.1", "127.0.0.9", "::1"]
-# Connect to an address or a path, say so, and wait for the end of the input.
-CONNECT = """
-import ast, socket, sys
+# Become somebody, connect to an address or a path, say so, and wait for the end of the input.
+CONNECT = f"""
+import ast, os, socket, sys
+os.setgroups([64323, 64324])
+os.setgid(64322)
+os.setuid({SOMEBODY})
 address = ast.literal_eval(sys.argv[1])
 family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 with socket.socket(family) as client:
@@ -53,8 +56,7 @@ def as_somebody(after):
     """Connect in a process of another user."""
 
     def connect(address):
-        become = ["setpriv", f"--reuid={SOMEBODY}", "--regid=64322", "--groups=64323,64324"]
-        command = [*become, sys.executable, "-c", CONNECT, repr(address)]
+        command = [sys.executable, "-c", CONNECT, repr(address)]
         process = after.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         after.callback(process.stdin.close)
         assert process.stdout.readline() == b"connected\n"

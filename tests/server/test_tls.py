@@ -600,7 +600,7 @@ def test_nonsense_instead_of_a_handshake_is_refused(https, connect, dial, log, s
 
 
 def test_a_unix_socket_stays_without_tls(after, site, files, tmp_path):
-    file = SocketFile(tmp_path / "kala.sock")
+    file = SocketFile(tmp_path / "kala.sock", "no such group")
     started = Server(site, listen("127.0.0.1", 0), file.socket, certificate=Certificate(*files), threads=1)
     after.callback(started.stop, PATIENCE)
     started.start()
