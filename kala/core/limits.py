@@ -88,7 +88,9 @@ HEAD_BYTES = Limit(64 * 1024, "bytes in a request line and headers", "the respon
 URL_BYTES = Limit(16 * 1024, "bytes in the URL of a request", "the response is 414")
 HEADER_LINES = Limit(200, "headers in a request", "the response is 431")
 HEAD_SECONDS = Limit(
-    10, "seconds without data between requests or within a body, and to receive the headers", "the connection is closed"
+    10,
+    "seconds without data between requests or within a body, and for a TLS handshake and the headers",
+    "the connection is closed",
 )
 BODY_BYTES = Limit(1024 * 1024, "bytes in the body of a request", "the response is 413")
 CHUNKS = Limit(10_000, "chunks in the body of a request", "the response is 400")
