@@ -3,6 +3,7 @@
 This package is also the package `kala_client`, so its modules import each other by relative names.
 """
 
+from .access import CreatedToken, Entry, Invitation, Login, Me, Session, Token, User
 from .client import Client
 from .errors import (
     Busy,
@@ -34,14 +35,19 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "Created",
+    "CreatedToken",
+    "Entry",
     "Event",
     "Forbidden",
     "Invalid",
+    "Invitation",
     "Job",
     "JobFields",
     "JobRef",
     "KalaError",
     "LastRun",
+    "Login",
+    "Me",
     "NewestRun",
     "NotFound",
     "Outdated",
@@ -51,10 +57,13 @@ __all__ = [
     "RemoteProperties",
     "Run",
     "ServerError",
+    "Session",
     "Slots",
     "Summary",
+    "Token",
     "TooLarge",
     "Unauthorized",
     "Upcoming",
     "UpcomingJob",
+    "User",
 ]

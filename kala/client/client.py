@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from functools import cache
-from threading import Lock
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from . import events
+from . import access, events
+from .access import Entry, Me, Session, Tokens, Users
 from .address import Address, find
-from .errors import ServerError
+from .caller import Caller
 from .jobs import Jobs
 from .runs import Runs
 from .schedule import Slots, Upcoming
@@ -21,16 +19,15 @@ from .transport import Response, Transport, path_of, query_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_MAKING = Lock()
-
 
 class Client:
     """A client of one server, for any number of threads.
 
     Without a `url`, it is that of KALA_URL, of ~/.config/kala/cli.toml, of the first Unix socket of a Kala on this
     machine that you may use, or http://127.0.0.1:8000. The `token` is that of KALA_TOKEN or of the file KALA_TOKEN_FILE
-    if it is not given. `timeout` is how many seconds the server may be silent within a request; `retries` is how many
-    times a request is repeated that can be.
+    if it is not given. `ca` is a file with the certificates of a CA of your own, in PEM, or else that of KALA_CA.
+    `timeout` is how many seconds the server may be silent within a request; `retries` is how many times a request is
+    repeated that can be.
     """
 
     def __init__(
@@ -39,15 +36,19 @@ class Client:
         *,
         token: str | None = None,
         server: str | None = None,
+        ca: str | None = None,
         timeout: float = 60.0,
         retries: int = 2,
         agent: str = "kala-client",
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        address = find(url, token, server=server, environ=os.environ if environ is None else environ)
+        address = find(url, token, server=server, ca=ca, environ=os.environ if environ is None else environ)
         self._transport = Transport(address, timeout=timeout, retries=retries, agent=agent)
+        self._call = Caller(self._transport).call
         self.runs = Runs(self._transport, self._call)
         self.jobs = Jobs(self._call, self.runs)
+        self.users = Users(self._call)
+        self.tokens = Tokens(self._call)
 
     @property
     def address(self) -> Address:
@@ -114,6 +115,46 @@ class Client:
         found: dict[str, Any] = self._call("GET", path_of("graph") + query, type=dict[str, Any])
         return found
 
+    def me(self) -> Me:
+        """Return who makes the requests of this client, and what they may do."""
+        return access.me(self._call)
+
+    def log_in(self, name: str, password: str) -> Session:
+        """Log in with a name and a password. From now on, this client uses the token of the login."""
+        # A token that is no longer valid must not keep anybody from logging in.
+        with self._transport.without_token() as transport:
+            session = access.log_in(Caller(transport).call, name, password)
+        self._transport.use_token(session.token)
+        return session
+
+    def log_out(self, *, everywhere: bool = False) -> None:
+        """End the login, or all logins of the user. From now on, this client uses no token."""
+        access.log_out(self._call, everywhere=everywhere)
+        self._transport.use_token("")
+
+    def change_password(self, old: str, new: str) -> None:
+        """Change the password of who is logged in. All their other logins end."""
+        access.change_password(self._call, old, new)
+
+    def accept_invitation(self, invitation: str, password: str) -> str:
+        """Choose a password with an invitation; return the name of the user, who can log in now."""
+        return access.accept(self._call, invitation, password)
+
+    def audit(
+        self,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        since: str | datetime | None = None,
+        until: str | datetime | None = None,
+        refused: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Entry]:
+        """Yield what was asked for and by whom, the newest first, page by page; at most `limit` entries."""
+        filters = {"actor": actor, "action": action, "target": target, "since": since, "until": until}
+        return access.audit(self._call, {**filters, "refused": refused}, limit)
+
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Response:
@@ -124,43 +165,3 @@ class Client:
     def stream(self, path: str) -> Iterator[bytes]:
         """Yield the response to a GET request as it comes; it may take as long as it likes."""
         return self._transport.stream(path, has_timeout=False).chunks()
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        has_key: bool = False,
-        is_repeatable: bool = True,
-        type: Any = None,  # noqa: A002  as msgspec has it
-        with_headers: bool = False,
-    ) -> Any:
-        """Make a request with a JSON body, and return the response as `type`, perhaps with its headers.
-
-        With `has_key`, the server carries the request out once, however often it gets it.
-        """
-        given = dict(headers or {})
-        if has_key:
-            given["Idempotency-Key"] = os.urandom(16).hex()
-        content = None if body is None else msgspec.json.encode(body)
-        response = self._transport.request(method, path, content, given, is_repeatable=is_repeatable)
-        if type is None:
-            return None
-        try:
-            decoded = _decoder(type).decode(response.body)
-        except msgspec.MsgspecError as error:
-            raise ServerError(f"{self.address.url} does not respond as Kala does: {error}") from error
-        return (decoded, response.headers) if with_headers else decoded
-
-
-def _decoder(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002  as msgspec has it
-    """Return the decoder of a type. One thread makes it: msgspec crashes if two meet a type for the first time."""
-    with _MAKING:
-        return _made(type)
-
-
-@cache
-def _made(type: Any) -> msgspec.json.Decoder[Any]:  # noqa: A002
-    return msgspec.json.Decoder(type)

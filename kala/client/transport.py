@@ -7,14 +7,16 @@ import select
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from .address import Address
-from .errors import Busy, ConnectionFailed, KalaError, RateLimited, ServerError, error_for
+from .errors import Busy, ConnectionFailed, Invalid, KalaError, RateLimited, ServerError, error_for
 
 # Responses that say: the same request may succeed later.
 _LATER = (RateLimited, Busy)
@@ -75,10 +77,24 @@ class Transport:
         self.address = address
         self._timeout = timeout
         self._retries = retries
-        self._headers = {"User-Agent": agent, "Accept": "*/*"}
-        if address.token:
-            self._headers["Authorization"] = f"Bearer {address.token}"
+        self._agent = agent
+        self.use_token(address.token)
         self._idle: list[HTTPConnection] = []
+
+    def use_token(self, token: str) -> None:
+        """Send this token with each request from now on, none if it is empty."""
+        headers = {"User-Agent": self._agent, "Accept": "*/*"}
+        self._headers = headers | {"Authorization": f"Bearer {token}"} if token else headers
+
+    @contextmanager
+    def without_token(self) -> Iterator[Transport]:
+        """Make requests to the same server without a token."""
+        address = replace(self.address, token="")
+        other = Transport(address, timeout=self._timeout, retries=self._retries, agent=self._agent)
+        try:
+            yield other
+        finally:
+            other.close()
 
     def request(
         self,
@@ -175,8 +191,8 @@ class Transport:
 
         try:
             context = ssl.create_default_context(cafile=address.ca or None)
-        except OSError as error:
-            raise ConnectionFailed(f"ca {address.ca}: {_reason(error)}") from error
+        except OSError as error:  # also ssl.SSLError
+            raise Invalid(f"ca {address.ca}: {_reason(error)}; give a file with certificates in PEM") from error
         return HTTPSConnection(address.host, address.port, timeout=self._timeout, context=context)
 
     def _send(

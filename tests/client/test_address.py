@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from kala.client import Invalid, address
+from kala.client import Invalid, Unauthorized, address
 from kala.client.address import Address, find, parse
 
 
@@ -137,6 +137,31 @@ def test_a_token_that_others_can_read_is_refused(found, home):
     file.chmod(0o640)
     with pytest.raises(Invalid, match="others can read it; run chmod 600"):
         found(KALA_TOKEN_FILE=str(file))
+
+
+def test_the_token_of_a_server_in_the_file_is_where_its_login_is(found, configure, home):
+    configure('[server.a]\nurl = "http://a"\ntoken_file = "~/a.token"\n')
+    with pytest.raises(Unauthorized, match=r"~/a\.token: does not exist; log in with kala login"):
+        found()
+    assert found(KALA_TOKEN="t").token == "t"
+    (home / "a.token").write_text("of-a\n")
+    (home / "a.token").chmod(0o600)
+    assert (found().token, found().token_file) == ("of-a", str(home / "a.token"))
+    assert (found("http://b").token, found("http://b").token_file) == ("", "")
+
+
+def test_a_ca_is_given_or_in_the_file_or_in_a_variable(found, configure, home):
+    configure('[server.a]\nurl = "https://a"\nca = "/a.pem"\n')
+    assert found("https://b", KALA_CA="/v.pem").ca == "/v.pem"
+    assert found(KALA_CA="/v.pem").ca == "/a.pem"
+    assert find(ca="~/given.pem", environ={"HOME": str(home), "KALA_CA": "/v.pem"}).ca == f"{home}/given.pem"
+
+
+def test_an_address_tells_whether_somebody_has_named_the_server(found, configure):
+    assert not found().is_given
+    assert found(KALA_URL="http://a").is_given
+    configure('[server.a]\nurl = "http://a"\n')
+    assert found().is_given
 
 
 def test_a_token_of_several_lines_is_refused(found):

@@ -33,6 +33,19 @@ export function find(url, token, environ = process.env) {
 }
 
 /**
+ * Return the certificates in the file KALA_CA, if it is given. Throws Invalid if it cannot be read.
+ * @param {NodeJS.ProcessEnv} [environ]
+ */
+export function ownCa({ KALA_CA: file } = process.env) {
+  if (!file) return undefined;
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new Invalid(`ca ${file}: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+/**
  * Return the parts of an http, https or unix URL. Throws Invalid for another.
  * @param {string} url
  * @param {string} token

@@ -17,7 +17,8 @@ const PATIENCE = 90_000;
 
 /**
  * @typedef {{ status: number, headers: http.IncomingHttpHeaders, body: Buffer }} Response
- * @typedef {{ body?: unknown, headers?: Record<string, string>, isRepeatable?: boolean, signal?: AbortSignal }} Options
+ * @typedef {{ body?: unknown, headers?: Record<string, string>, isRepeatable?: boolean, withoutToken?: boolean,
+ *   signal?: AbortSignal }} Options
  */
 
 /**
@@ -204,7 +205,7 @@ export class Transport {
    * @param {number} timeout
    * @returns {Promise<http.IncomingMessage>}
    */
-  send(method, path, { body, headers, signal }, timeout) {
+  send(method, path, { body, headers, withoutToken, signal }, timeout) {
     const { isTls, host, port, socketPath, prefix, token } = this.address;
     const content = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
@@ -216,7 +217,7 @@ export class Transport {
         headers: {
           Host: socketPath ? "localhost" : host?.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
           "User-Agent": "kala-client (node)",
-          ...(token && { Authorization: `Bearer ${token}` }),
+          ...(token && !withoutToken && { Authorization: `Bearer ${token}` }),
           ...(content !== undefined && { "Content-Type": "application/json" }),
           "Content-Length": Buffer.byteLength(content ?? ""),
           ...headers,

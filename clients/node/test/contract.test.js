@@ -73,7 +73,8 @@ async function carriedOut(kala, [name, positional, options], take) {
   const given = Object.keys(options).length ? [rest] : [];
   // In JavaScript, fields of a job and options are two arguments.
   if (/^jobs\.(create|check|change|replace)$/.test(name)) given.push({ ifMatch });
-  const found = await name.split(".").reduce(([owner], part) => [owner[part].bind?.(owner) ?? owner[part]], [kala])[0](
+  const camel = name.replaceAll(/_(\w)/g, (_, letter) => letter.toUpperCase());
+  const found = await camel.split(".").reduce(([owner], part) => [owner[part].bind?.(owner) ?? owner[part]], [kala])[0](
     ...positional, ...given,
   );
   if (found instanceof client.Output) return found.text();

@@ -14,6 +14,11 @@
  */
 export function find(url?: string, token?: string, environ?: NodeJS.ProcessEnv): Address;
 /**
+ * Return the certificates in the file KALA_CA, if it is given. Throws Invalid if it cannot be read.
+ * @param {NodeJS.ProcessEnv} [environ]
+ */
+export function ownCa({ KALA_CA: file }?: NodeJS.ProcessEnv): NonSharedBuffer | undefined;
+/**
  * Return the parts of an http, https or unix URL. Throws Invalid for another.
  * @param {string} url
  * @param {string} token

@@ -1,5 +1,20 @@
 // Made by scripts/api-types.js from docs/openapi.json: npm run types.
 
+/** An invitation, and the password that the user chooses. */
+export type Acceptance = {
+  invitation: string;
+  /** At least 12 characters, at most 256. */
+  password: string;
+};
+
+/** The user who can log in now. */
+export type Accepted = {
+  user: string;
+};
+
+/** What was done, or refused, as the audit log names it. */
+export type Action = "job.cancel" | "job.create" | "job.delete" | "job.delete_all" | "job.start" | "job.update" | "login" | "logout" | "request" | "run.cancel" | "run.delete" | "run.retry" | "token.create" | "token.delete" | "user.create" | "user.delete" | "user.invite" | "user.logout" | "user.update";
+
 /** An action on many jobs: those in `ids`, or those that match `filter`. */
 export type Bulk = {
   action: BulkAction;
@@ -94,6 +109,19 @@ export type Created = {
   id: string;
 };
 
+/** A new token. Its secret is shown once. */
+export type CreatedToken = {
+  /** For Authorization: Bearer. */
+  secret: string;
+  token: Token;
+};
+
+/** A name and a password. */
+export type Credentials = {
+  name: string;
+  password: string;
+};
+
 /** The jobs that one request deleted, above all the job that it named. */
 export type Deleted = {
   deleted: DeletedJob[];
@@ -109,6 +137,32 @@ export type DeletedJob = {
 /** The jobs that a deletion would delete, above all the job that the request named. */
 export type Deletion = {
   jobs: DeletedJob[];
+};
+
+/** Entries of the audit log, newest first. */
+export type Entries = {
+  entries: Entry[];
+  /** The `before` of the next page; null if this page is not full. */
+  next_before: number | null;
+};
+
+/** One line of the audit log. */
+export type Entry = {
+  id: number;
+  at: string;
+  /** Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local. */
+  actor: string;
+  /** Where the request came from; unix for the Unix socket. */
+  address: string;
+  action: Action;
+  /** The id or name of what it was about. */
+  target: string;
+  /** The name of the job, if it was about one. */
+  name: string;
+  /** Why it was refused; null if it was done. */
+  refused: string | null;
+  /** The old and the new value of each field that was changed. */
+  changed: { [name: string]: unknown };
 };
 
 /** What is wrong with a request, and what to do. */
@@ -181,6 +235,14 @@ export type HistogramStep = {
   cancelled?: number;
   lost?: number;
   skipped?: number;
+};
+
+/** An invitation to choose a password. It works once, and is shown once. */
+export type Invitation = {
+  /** For POST /api/v1/invitation/, or the page /invitation. */
+  invitation: string;
+  user: string;
+  expires_at: string;
 };
 
 /** A job in a response. */
@@ -452,6 +514,31 @@ export type LastRun = {
   last_line?: string | null;
 };
 
+/** A session of a user in a browser or a terminal. */
+export type Login = {
+  created_at: string;
+  last_used: string;
+  address: string;
+  /** The User-Agent of the program. */
+  agent: string;
+  /** Whether this request has it. */
+  is_this: boolean;
+};
+
+/** Who makes the request. `user` is null without a login, as with a token. */
+export type Me = {
+  /** Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local. */
+  actor: string;
+  role: Role;
+  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  owners: string[];
+  /** Whether they may choose the user that a job runs as. */
+  run_as: boolean;
+  address: string;
+  user: string | null;
+  logins: Login[];
+};
+
 /** A job in a request. Names of fields are not case-sensitive, and null means that a field is not given. */
 export type NewJob = {
   /** one line, not blank; does not have to be unique */
@@ -549,6 +636,36 @@ export type NewJob = {
   TemplateDelimiters?: string | null;
 };
 
+/** A new password for who is logged in. All their other logins end. */
+export type NewPassword = {
+  old_password: string;
+  /** At least 12 characters, at most 256. */
+  password: string;
+};
+
+/** A new token for a program. */
+export type NewToken = {
+  name: string;
+  role: Role;
+  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  owners?: string[];
+  /** Whether they may choose the user that a job runs as. */
+  run_as?: boolean;
+  /** An ISO 8601 duration, or never. */
+  expires_in?: string;
+};
+
+/** A new user. Without a password, invite them: with an invitation they choose one. */
+export type NewUser = {
+  name: string;
+  role: Role;
+  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  owners?: string[];
+  /** Whether they may choose the user that a job runs as. */
+  run_as?: boolean;
+  password?: string | null;
+};
+
 /** One of the newest runs of a job, whatever its state. */
 export type NewestRun = {
   id: number;
@@ -564,6 +681,11 @@ export type OldestRun = {
   expires_at: string | null;
 };
 
+/** Who makes the request. */
+export type OneCaller = {
+  me: Me;
+};
+
 /** A job. */
 export type OneJob = {
   job: Job;
@@ -577,6 +699,12 @@ export type OneOverview = {
 /** A run. */
 export type OneRun = {
   run: Run;
+};
+
+/** A user, and where they are logged in. */
+export type OneUser = {
+  user: User;
+  logins: Login[];
 };
 
 /** What goes on in all jobs. */
@@ -637,6 +765,9 @@ export type Retention = {
   oldest_run: OldestRun | null;
 };
 
+/** What a caller may do. Each role may do what the ones before it may. */
+export type Role = "admin" | "anyone" | "editor" | "operator" | "viewer";
+
 /** A run. Its times are null where there are none. */
 export type Run = {
   id: number;
@@ -696,6 +827,16 @@ export type Runs = {
   runs: Run[];
   /** The `before` of the next page; null if this page is not full. */
   next_before: number | null;
+};
+
+/** A login. The token is shown once. */
+export type Session = {
+  /** For Authorization: Bearer. */
+  token: string;
+  user: string;
+  role: Role;
+  /** When the login ends at the latest; without a request, it ends earlier. */
+  expires_at: string;
 };
 
 /** A setting as it is shown. `source` is the kind of its origin. The default is None if it depends on the system. */
@@ -820,6 +961,26 @@ export type System = {
   lag: Lag;
 };
 
+/** A token, without its secret. */
+export type Token = {
+  name: string;
+  role: Role;
+  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  owners: string[];
+  /** Whether they may choose the user that a job runs as. */
+  run_as: boolean;
+  /** Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local. */
+  created_by: string;
+  created_at: string;
+  expires_at: string | null;
+  last_used: string | null;
+};
+
+/** All tokens, by name. */
+export type Tokens = {
+  tokens: Token[];
+};
+
 /** Totals over all jobs. */
 export type Totals = {
   active_jobs: number;
@@ -881,6 +1042,33 @@ export type UpcomingSteps = {
 export type Usage = {
   open: number;
   limit: number;
+};
+
+/** A user. */
+export type User = {
+  name: string;
+  role: Role;
+  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  owners: string[];
+  /** Whether they may choose the user that a job runs as. */
+  run_as: boolean;
+  /** Without one, nobody can log in as this user yet. */
+  has_password: boolean;
+  created_at: string;
+  last_login: string | null;
+};
+
+/** A change of a user; what is not given stays. With a new role or password, all their logins end. */
+export type UserChange = {
+  role?: Role | null;
+  owners?: string[] | null;
+  run_as?: boolean | null;
+  password?: string | null;
+};
+
+/** All users, by name. */
+export type Users = {
+  users: User[];
 };
 
 /** What a bug report needs. The commit and the version of tzdata are null if nothing tells them. */

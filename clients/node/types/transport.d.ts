@@ -1,6 +1,7 @@
 /**
  * @typedef {{ status: number, headers: http.IncomingHttpHeaders, body: Buffer }} Response
- * @typedef {{ body?: unknown, headers?: Record<string, string>, isRepeatable?: boolean, signal?: AbortSignal }} Options
+ * @typedef {{ body?: unknown, headers?: Record<string, string>, isRepeatable?: boolean, withoutToken?: boolean,
+ *   signal?: AbortSignal }} Options
  */
 /**
  * Return the path of these parts below /api/v1/, each percent-encoded.
@@ -101,7 +102,7 @@ export class Transport {
      * @param {number} timeout
      * @returns {Promise<http.IncomingMessage>}
      */
-    send(method: string, path: string, { body, headers, signal }: Options, timeout: number): Promise<http.IncomingMessage>;
+    send(method: string, path: string, { body, headers, withoutToken, signal }: Options, timeout: number): Promise<http.IncomingMessage>;
     /** @param {unknown} error */
     refusal(error: unknown): string;
     /** @param {unknown} error */
@@ -116,6 +117,7 @@ export type Options = {
     body?: unknown;
     headers?: Record<string, string>;
     isRepeatable?: boolean;
+    withoutToken?: boolean;
     signal?: AbortSignal;
 };
 import type { Address } from "./address.js";
