@@ -9,6 +9,3 @@ class OpenGate:
 
     def refused(self, caller, method, path, sentence):
         raise AssertionError(sentence)
-
-    def watch(self, headers, caller):
-        return lambda: True

@@ -7,7 +7,7 @@ trusted proxy, then the user of this machine at the other end.
 import base64
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
@@ -150,10 +150,12 @@ class Gate:
     def _holder(self, digest: bytes) -> Caller | None:
         """Return whose secret this is; None if it is not valid."""
         now = datetime.now(UTC)
-        known = self._valid(digest, now)
-        if known is None:
+        known = self._known.get(digest) or self._read(digest)
+        if known is None or (known.ends_at and now >= known.ends_at):
             return None
         if known.idle_since is not None:
+            if now - known.idle_since >= self.idle:
+                return None
             known.idle_since = now
         if known.noted_at is None or not timedelta() <= now - known.noted_at < _NOTE_EVERY:
             known.noted_at = now
@@ -161,30 +163,6 @@ class Gate:
             is_login = bool(known.caller.login)
             self._engine.ask(NoteUse(now, "" if is_login else name, digest if is_login else b""), known.caller)
         return known.caller
-
-    def _valid(self, digest: bytes, now: datetime) -> _Known | None:
-        known = self._known.get(digest) or self._read(digest)
-        if known is None or (known.ends_at and now >= known.ends_at):
-            return None
-        is_idle = known.idle_since is not None and now - known.idle_since >= self.idle
-        return None if is_idle else known
-
-    def watch(self, headers: Mapping[str, str], caller: Caller) -> Callable[[], bool]:
-        """Return a function that tells whether a caller's token or login is still valid and means the same caller.
-
-        It is for responses without an end. To listen to one is no use of a login.
-        """
-        digest = caller.login
-        if caller.actor.startswith("token:"):
-            digest = credentials.hashed(_secret_in(headers.get("Authorization", ""))[1])
-        if not digest or compare_digest(digest, self._admin_digest):
-            return lambda: True
-
-        def is_current() -> bool:
-            known = self._valid(digest, datetime.now(UTC))
-            return known is not None and replace(known.caller, address=caller.address) == caller
-
-        return is_current
 
     def _read(self, digest: bytes) -> _Known | None:
         generation = self._generation

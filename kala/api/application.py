@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import cherrypy
-from msgspec.structs import replace
 
 from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
@@ -26,7 +25,7 @@ from kala.core.errors import (
     Unauthorized,
 )
 from kala.server.body import BodyTooLarge, read_body
-from kala.server.source import Parts, Source, Watched
+from kala.server.source import Parts, Source
 from kala.server.strict_request import STREAM
 
 if TYPE_CHECKING:
@@ -67,9 +66,6 @@ class Gate(Protocol):
 
     def refused(self, caller: Caller, method: str, path: str, sentence: str) -> None:
         """Note that a caller does not have the role that a request needs."""
-
-    def watch(self, headers: Headers, caller: Caller) -> Callable[[], bool]:
-        """Return a function that tells whether a caller is still the same, for a response without an end."""
 
 
 class Reply(NamedTuple):
@@ -161,8 +157,6 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
             else:
                 self._check(route, caller, method, path)
                 response = _response(route, given, environ, query_string, caller)
-                if isinstance(response.body, Source):
-                    response = replace(response, body=Watched(response.body, self._gate.watch(headers, caller)))
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
             target = f"{path}?{query_string}" if is_page and method in ("GET", "HEAD") else ""

@@ -1,6 +1,6 @@
 """Sources of the bytes of long responses."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol, runtime_checkable
 
 # Upper bound of what read() returns, and so of what is buffered for a client that does not read.
@@ -32,17 +32,3 @@ class Parts(Source):
     def close(self) -> None:
         if isinstance(self._parts, Generator):
             self._parts.close()
-
-
-class Watched(Source):
-    """A source that ends when its client may no longer have it: the client then asks again."""
-
-    def __init__(self, source: Source, is_allowed: Callable[[], bool]) -> None:
-        self._source = source
-        self._is_allowed = is_allowed
-
-    def read(self) -> bytes | None:
-        return self._source.read() if self._is_allowed() else None
-
-    def close(self) -> None:
-        self._source.close()
