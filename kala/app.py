@@ -115,7 +115,7 @@ class App:
                 beat=heartbeat.beat,
                 beat_interval=heartbeat.interval,
                 boot_id=boot_id(),
-                access_changed=lambda: self._gate.forget(),  # noqa: PLW0108  it is made after the engine
+                access_changed=self._access_changed,
             )
             self._gate = Gate(self._engine, self._store, config, admin_token)
             outputs = Outputs(self._store, self._executor)
@@ -168,6 +168,10 @@ class App:
             self._undo.callback(self._server.stop, _REQUEST_SECONDS)
         gc.collect()
         gc.freeze()
+
+    def _access_changed(self) -> None:
+        self._gate.forget()
+        self.streamer.wake()  # those that may no longer be read end
 
     def _check_reach(self, listening: Sequence[socket], *, has_admin: bool) -> None:
         with self._store.reading(()) as session:

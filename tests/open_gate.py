@@ -4,7 +4,9 @@ from kala.core.caller import NOBODY
 
 
 class OpenGate:
-    def identify(self, environ, headers):
+    generation = 0
+
+    def identify(self, environ, headers, *, counts=True):
         return NOBODY
 
     def refused(self, caller, method, path, sentence):

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -68,7 +67,7 @@ class Gate:
         self.tries = Tries()
         self._lock = Lock()
         self._known: dict[bytes, _Known] = {}
-        self._generation = 0
+        self.generation = 0
         self._admin_digest = credentials.hashed(admin_token) if admin_token else b""
         self._refusals: dict[str, tuple[int, int]] = {}
         with store.reading(()) as session:
@@ -84,27 +83,31 @@ class Gate:
         )
         self.idle = duration.parse(config.session_idle, "session_idle").longest
         self.lifetime = duration.parse(config.session_lifetime, "session_lifetime").longest
+        self.forget()
 
     def forget(self) -> None:
-        """Read tokens and logins again: some were changed."""
+        """Read tokens and logins again, as some were changed, or the settings."""
         with self._lock:
-            self._generation += 1
+            self.generation += 1
             self._known.clear()
 
-    def identify(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller:
-        """Return who makes a request. Raise Unauthorized for a wrong token, Forbidden for another site's request."""
+    def identify(self, environ: "WSGIEnvironment", headers: Mapping[str, str], *, counts: bool = True) -> Caller:
+        """Return who makes a request. Raise Unauthorized for a wrong token, Forbidden for another site's request.
+
+        A wrong token is a try, unless this request was let in before, which does not count.
+        """
         peer: Peer = environ[PEER]
         address = self._proxies.client_address(peer.address, headers, lambda: peer.uid)
         if self._is_open:
             return Caller("anyone", Role.ADMIN, may_run_as=True, address=address)
-        caller = self._by_token(headers, peer, address) or self._by_login(environ, headers)
+        caller = self._by_token(headers, peer, address, counts=counts) or self._by_login(environ, headers)
         if caller is None and (found := self._proxies.login(peer.address, headers, lambda: peer.uid)):
             caller = Caller(f"proxy:{found.name}", found.role)
         if caller is None and not is_forwarded(headers):
             caller = self._peers.caller(peer)
         return replace(caller or NOBODY, address=address)
 
-    def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str) -> Caller | None:
+    def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str, *, counts: bool) -> Caller | None:
         scheme, secret = _secret_in(headers.get("Authorization", ""))
         if not secret:
             return None
@@ -114,10 +117,9 @@ class Gate:
         if credentials.is_secret(secret):
             if caller := self._holder(digest):
                 return caller
-            self.tries.take("", address, time.monotonic())
         elif scheme == "basic" or self._proxies.login(peer.address, headers, lambda: peer.uid):
             return None  # what a proxy has asked for and passes on
-        else:
+        if counts:
             self.tries.take("", address, time.monotonic())
         raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
 
@@ -137,11 +139,17 @@ class Gate:
     def _cookie_in(self, header: str, *, is_https: bool) -> str:
         if self.cookie not in header:
             return ""
-        try:
-            found = SimpleCookie(header).get(self.cookie_name(is_https=is_https))
-        except CookieError:
-            return ""
-        return found.value if found else ""
+        wanted = f"{self.cookie_name(is_https=is_https)}="
+        cookies = {
+            part.strip(" ").removeprefix(wanted) for part in header.split(";") if part.strip(" ").startswith(wanted)
+        }
+        # A browser sends two if a page of another port has set one for a path: perhaps that of an attacker's login.
+        if len(cookies) > 1:
+            raise Unauthorized(
+                f"Cookie: {wanted[:-1]} is given twice, so another server of this host has set it, too;"
+                " delete the cookies of this host, and log in again"
+            )
+        return cookies.pop() if cookies else ""
 
     def cookie_name(self, *, is_https: bool) -> str:
         """Return the name of the cookie: over HTTPS one that no other host or plain request can set (RFC 6265bis)."""
@@ -165,7 +173,7 @@ class Gate:
         return known.caller
 
     def _read(self, digest: bytes) -> _Known | None:
-        generation = self._generation
+        generation = self.generation
         with self._store.reading(()) as session:
             if token := session.accounts.token_of(digest):
                 caller = Caller(f"token:{token.name}", token.role, token.owners, token.may_run_as)
@@ -183,7 +191,7 @@ class Gate:
             else:
                 return None
         with self._lock:
-            if generation == self._generation:  # else it was read before a change
+            if generation == self.generation:  # else it was read before a change
                 if len(self._known) >= _REMEMBERED:
                     self._known.clear()
                 self._known[digest] = known

@@ -4,14 +4,16 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import cherrypy
+from msgspec.structs import replace
 
 from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
 from kala.api.route import Route, Table
+from kala.api.watched import Gate, Watched
 from kala.core.caller import NOBODY, Caller
 from kala.core.errors import (
     Busy,
@@ -56,16 +58,6 @@ _WITHOUT_BODY = (204, 304)
 _LINES = {int(status): f"{status} {status.phrase}" for status in HTTPStatus}
 _API = "/api/v1/"
 ErrorPage = Callable[[Failure], Response]
-
-
-class Gate(Protocol):
-    """Finds out who makes each request."""
-
-    def identify(self, environ: "WSGIEnvironment", headers: Headers) -> Caller:
-        """Return who makes a request. Raise KalaError for one with wrong credentials."""
-
-    def refused(self, caller: Caller, method: str, path: str, sentence: str) -> None:
-        """Note that a caller does not have the role that a request needs."""
 
 
 class Reply(NamedTuple):
@@ -157,6 +149,8 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
             else:
                 self._check(route, caller, method, path)
                 response = _response(route, given, environ, query_string, caller)
+                if isinstance(response.body, Source):
+                    response = replace(response, body=Watched(response.body, self._gate, environ, caller))
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
             target = f"{path}?{query_string}" if is_page and method in ("GET", "HEAD") else ""

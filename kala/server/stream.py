@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 
-from kala.core.errors import KalaError
+from kala.core.errors import KalaError, Unauthorized
 from kala.core.limits import ANSWER_RATE, ANSWER_SECONDS
 from kala.server.client import Client
 from kala.server.source import PART, Parts, Source
@@ -116,6 +116,9 @@ class Stream:
             return None
         try:
             return self._source.read()
+        except Unauthorized as error:
+            logger.info("a response was cut short: %s", error)
+            raise Aborted from error
         except KalaError as error:
             logger.error("a response was cut short: %s", error)  # noqa: TRY400  the sentence says it all
             raise Aborted from error
