@@ -180,13 +180,13 @@ class TestAddress:
         assert is_loopback(address)
 
     @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.0.1", "2001:db8::1", "fe80::1%eth0"])
-    def test_an_address_that_others_can_reach_is_refused_with_three_remedies_while_nobody_can_log_in(self, address):
+    def test_an_address_that_others_can_reach_is_refused_with_the_remedies_while_nobody_can_log_in(self, address):
         with pytest.raises(Invalid) as error:
             check_reach(address, from_flags(), has_callers=False)
         assert str(error.value) == (
             f"interface: {address} can be reached from other machines, and there is no user or token yet; create one"
-            " with kala user add NAME --role admin, listen on 127.0.0.1, or use --insecure-no-auth if a proxy or"
-            " firewall controls access"
+            " with kala user add NAME --role admin, name a file with a token in KALA_ADMIN_TOKEN_FILE, listen on"
+            " 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
         )
         assert not is_loopback(address)
 

@@ -359,8 +359,8 @@ def check_reach(address: str, config: Config, *, has_callers: bool) -> None:
     if not (config.is_open or has_callers or is_loopback(address)):
         raise Invalid(
             f"interface: {address} can be reached from other machines, and there is no user or token yet; create one"
-            " with kala user add NAME --role admin, listen on 127.0.0.1, or use --insecure-no-auth if a proxy or"
-            " firewall controls access"
+            " with kala user add NAME --role admin, name a file with a token in KALA_ADMIN_TOKEN_FILE, listen on"
+            " 127.0.0.1, or use --insecure-no-auth if a proxy or firewall controls access"
         )
 
 
