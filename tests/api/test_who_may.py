@@ -1,5 +1,6 @@
 """Each route with each role: allowed exactly where the table says."""
 
+import json
 from functools import cached_property
 from itertools import count
 from urllib.parse import urlencode
@@ -23,6 +24,8 @@ CHANGES = [route for route in [*ROUTES, *PAGES_TO_ASK] if route.method != "GET"]
 PASSWORD = EXAMPLES[access_schema.NewUser]["password"]
 # What a program with a token cannot do: it has no login.
 WITHOUT_LOGIN = {"changePassword": 409, "logOut": 409}
+OWNER = "ann@example.org"
+OWN, FOREIGN = ("*@example.org",), ("*@elsewhere.example",)
 _numbers = count(1)
 
 
@@ -35,10 +38,11 @@ class World:
 
     def __init__(self, api):
         self.api = api.renew()
-        self.job = api.create(name="job", command="echo", env={"A": "1"})
+        self.job = api.create(name="job", command="echo", env={"A": "1"}, owner=OWNER)
         self.user = f"user{next(_numbers)}"
         for role in ROLES:
-            api.token(role)
+            for owners in ((), OWN, FOREIGN):
+                api.token(role, *owners)
 
     @cached_property
     def run(self):
@@ -59,19 +63,21 @@ class World:
     def prepare(self, route):
         """Make what only this route needs, and return what to send."""
         name = route.operation_id
-        if name in ("cancelRun", "cancelRunForm"):
-            self.run = self._start(self.api.create(name="long", command="sleep 600"))
-        elif name == "logIn":
+        if name == "logIn":
             assert self.api.ask("PATCH", f"/api/v1/user/{self.name}/", {"password": PASSWORD}).status == 200
         path = route.path
         if "{name}" in path:
             path = path.replace("{name}", self.name)
         elif "{id}" in path:
-            is_of_run = path.startswith(("/api/v1/run/", "/runs/"))
-            path = path.replace("{id}", str(self.run) if is_of_run else self.job)
+            path = path.replace("{id}", self._id(route))
         # A stream of events does not end.
         method = "HEAD" if EVENTS in route.answers.values() else route.method
         return method, path, self._form(name) if route.is_page and route.method == "POST" else self._body(route.body)
+
+    def _id(self, route):
+        if route.operation_id in ("cancelRun", "cancelRunForm"):
+            return str(self._start(self.api.create(name="long", command="sleep 600", owner=OWNER)))
+        return str(self.run) if route.path.startswith(("/api/v1/run/", "/runs/")) else self.job
 
     def _body(self, kinds):
         if kinds is None:
@@ -91,7 +97,8 @@ class World:
         return EXAMPLES[kind] | changes.get(kind, {})
 
     def _form(self, name):
-        job = {"as": "json", "source": '{"name": "new", "command": "true"}', "key": self.user}
+        source = json.dumps({"name": "new", "command": "true", "owner": OWNER})
+        job = {"as": "json", "source": source, "key": self.user}
         forms = {
             "bulkForm": {"action": "disable", "ids": self.job},
             "createJobByForm": job | {"do": "save"},
@@ -119,14 +126,22 @@ def world(live_kala):
 
 
 @pytest.fixture(scope="module")
-def quiet_world(tmp_path_factory):
-    """A world that no request of a test changes."""
+def _quiet_world(tmp_path_factory):
     with running(tmp_path_factory.mktemp("quiet")) as api:
         yield World(api)
 
 
+@pytest.fixture
+def quiet_world(_quiet_world):
+    """A world that no request of a test changes, by a new connection, as Kala closes those that are idle for long."""
+    _quiet_world.api.close()
+    return _quiet_world
+
+
 def is_turned_away(response):
     """Whether the response tells a stranger how to log in."""
+    if response.status == 303:
+        return response.headers["Location"].startswith("/login")
     return response.status == 401 and response.headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -140,7 +155,7 @@ class TestARoute:
     @pytest.mark.parametrize("route", [*READS, *CHANGES], ids=named)
     def test_is_refused_to_who_has_not_its_role(self, quiet_world, route):
         method, path, body = quiet_world.prepare(route)
-        before = quiet_world.state()
+        before = quiet_world.state() if route in CHANGES else None
         for role in Role:
             if role.includes(route.role):
                 continue
@@ -153,24 +168,39 @@ class TestARoute:
             if method != "HEAD":
                 said = response.body.decode() if route.is_page else response.error
                 assert f"not allowed: this needs the role {route.role}, and token:" in said
-        assert quiet_world.state() == before
+        assert before is None or quiet_world.state() == before
 
     @pytest.mark.parametrize("route", READS, ids=named)
     def test_that_reads_is_open_to_who_has_its_role(self, quiet_world, route):
-        assert_open(quiet_world, route, [role for role in Role if role.includes(route.role)])
+        roles = [role for role in Role if role.includes(route.role)]
+        assert_open(quiet_world, route, roles)
+        assert_open(quiet_world, route, [role for role in roles if role is not Role.ANYONE], OWN)
 
     @pytest.mark.parametrize("route", CHANGES, ids=named)
     def test_that_changes_is_open_to_who_has_its_role(self, live_kala, route):
         for role in Role:
             if role.includes(route.role):
                 assert_open(World(live_kala), route, [role])
+        # Nobody deletes all jobs who does not see all.
+        if route.role is not Role.ANYONE and route.operation_id != "deleteAllJobs":
+            assert_open(World(live_kala), route, [route.role], OWN)
         live_kala.renew()
 
+    @pytest.mark.parametrize("route", [route for route in [*READS, *CHANGES] if "{id}" in route.path], ids=named)
+    def test_finds_no_job_and_no_run_of_others(self, quiet_world, route):
+        method, path, body = quiet_world.prepare(route)
+        before = quiet_world.state() if route in CHANGES else None
+        for role in ROLES:
+            if role.includes(route.role):
+                with quiet_world.api.asked_by(role, *FOREIGN):
+                    assert quiet_world.api.ask(method, path, body).status == 404, role
+        assert before is None or quiet_world.state() == before
 
-def assert_open(world, route, roles):
+
+def assert_open(world, route, roles, owners=()):
     method, path, body = world.prepare(route)
     for role in roles:
-        with world.api.asked_by(role):
+        with world.api.asked_by(role, *owners):
             response = world.api.ask(method, path, body)
         if route.is_page:
             assert response.status in (200, 303), response.body
