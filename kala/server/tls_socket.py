@@ -8,12 +8,15 @@ import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 
 from kala.server.strict_request import error_response
 
 # The most bytes of data in a record (RFC 8446, 5.1). A read of that size leaves no data in OpenSSL, where no selector
 # sees it.
 _RECORD = 16 * 1024
+# Records to send at a time: a client that reads as fast as we encrypt would keep the streams' thread to itself.
+_RECORDS_AT_ONCE = 16
 _PLAIN_HTTP = error_response("400 Bad Request", "this port speaks HTTPS; use https://")
 
 
@@ -70,7 +73,7 @@ class TlsSocket(ssl.SSLSocket):
         """
         sent = 0
         try:
-            for record in _records(buffers):
+            for record in islice(_records(buffers), _RECORDS_AT_ONCE):
                 sent += self.send(record)
         except ssl.SSLWantWriteError:
             if not sent:
