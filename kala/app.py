@@ -48,6 +48,7 @@ from kala.server.server import Server
 from kala.server.streamer import Streamer
 from kala.store.store import Store
 from kala.ui.backend import Calls
+from kala.ui.login_cookie import LoginCookie
 from kala.ui.routes import pages
 from kala.ui.site import Renderer
 from kala.zone import ServerZone
@@ -143,7 +144,8 @@ class App:
             )
             about_jobs = (self._lists, bulk, overview, self._jobs, runs, upcoming)
             routes = bind(ROUTES, *about_jobs, *access, system, status, OpenApiRoutes(ROUTES))
-            renderer = Renderer(Calls(routes), lambda: self._zone.current, config.base_path)
+            cookie = LoginCookie(self._gate, config.base_path)
+            renderer = Renderer(Calls(routes), lambda: self._zone.current, config.base_path, cookie)
             wsgi = application(
                 Table([*routes, *pages(renderer)]),
                 self._gate,

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import cherrypy
 from msgspec.structs import replace
@@ -153,7 +153,7 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
                     response = replace(response, body=Watched(response.body, self._gate, environ, caller))
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
-            target = f"{path}?{query_string}" if is_page and method in ("GET", "HEAD") else ""
+            target = _target(path, query_string) if is_page and method in ("GET", "HEAD") else ""
             return _send(respond_to_error(_failure(error, caller, target)), environ, self._base_path)
 
     def _check(self, route: Route, caller: Caller, method: str, path: str) -> None:
@@ -232,6 +232,12 @@ def _parse_query(text: str) -> dict[str, str]:
 def _accepts_page(path: str, method: str, headers: Mapping[str, str]) -> bool:
     """Whether a person who followed a link gets the response, and not a program."""
     return method in ("GET", "HEAD") and not path.startswith(_API) and "text/html" in headers.get("Accept", "")
+
+
+def _target(path: str, query_string: str) -> str:
+    """Return a path as a browser sent it, with its query. The server has decoded it, as PEP 3333 says."""
+    sent = quote(path.encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~")
+    return f"{sent}?{query_string}" if query_string else sent
 
 
 def _no_route(path: str, method: str, allowed: list[str], caller: Caller) -> Failure:

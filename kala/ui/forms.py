@@ -1,6 +1,7 @@
 """What forms send: `application/x-www-form-urlencoded` (URL Standard, 5.1)."""
 
 import re
+from collections.abc import Container
 from urllib.parse import parse_qs
 
 from kala.core.errors import Invalid
@@ -32,5 +33,15 @@ class Form:
     @property
     def back(self) -> str:
         """The path of the page to return to, as the form's page gave it; empty for what is not a path of Kala's own."""
-        back = self.get("back")
-        return back if _PATH.fullmatch(back) else ""
+        return own_path(self.get("back"))
+
+
+def own_path(given: str) -> str:
+    """Return the path of a page of Kala's own, perhaps with a query; empty for anything else, such as another site."""
+    return given if _PATH.fullmatch(given) else ""
+
+
+def wrong_field(sentence: str, fields: Container[str]) -> str:
+    """Return the field that an error of the API begins with; empty if it is none of these."""
+    field = sentence.partition(":")[0]
+    return field if field in fields else ""

@@ -8,18 +8,25 @@ from kala.api.http import Request, Response
 from kala.api.route import Route
 from kala.core.caller import Role
 from kala.ui.assets import Assets
+from kala.ui.pages.account import AccountPage
 from kala.ui.pages.api import ApiPage
+from kala.ui.pages.audit import AuditPage
 from kala.ui.pages.bulk import BulkPage
 from kala.ui.pages.graph import GraphPage
+from kala.ui.pages.invitation import InvitationPage
 from kala.ui.pages.job import JobPage
 from kala.ui.pages.job_form import JobForm
 from kala.ui.pages.jobs import JobsPage
+from kala.ui.pages.login import LoginPage
 from kala.ui.pages.overview import OverviewPage
 from kala.ui.pages.preview import PreviewPage
 from kala.ui.pages.run import RunPage
 from kala.ui.pages.runs import RunsPage
 from kala.ui.pages.settings import SettingsPage
 from kala.ui.pages.system import SystemPage
+from kala.ui.pages.tokens import TokensPage
+from kala.ui.pages.user import UserPage
+from kala.ui.pages.users import UsersPage
 from kala.ui.site import Renderer, Site
 
 
@@ -60,6 +67,26 @@ PAGES = (
     _page("/jobs/new/preview", PreviewPage.show, "previewPage"),
     _page("/jobs/{id}/edit", JobForm.edit, "editJobPage", Role.EDITOR),
     _form("/jobs/{id}/edit", JobForm.send_edit, "changeJobByForm", Role.EDITOR),
+    _page("/login", LoginPage.show, "loginPage", Role.ANYONE),
+    _form("/login", LoginPage.log_in, "loginForm", Role.ANYONE),
+    _form("/logout", LoginPage.log_out, "logoutForm", Role.ANYONE),
+    _page("/invitation", InvitationPage.show, "invitationPage", Role.ANYONE),
+    _form("/invitation", InvitationPage.accept, "acceptInvitationForm", Role.ANYONE),
+    _page("/account", AccountPage.show, "accountPage"),
+    _form("/account", AccountPage.change_password, "changePasswordForm", Role.VIEWER),
+    _page("/users", UsersPage.show, "usersPage", Role.ADMIN),
+    _form("/users", UsersPage.create, "createUserForm", Role.ADMIN),
+    _page("/users/{name}", UserPage.show, "userPage", Role.ADMIN),
+    _form("/users/{name}", UserPage.change, "changeUserForm", Role.ADMIN),
+    _form("/users/{name}/invite", UserPage.invite, "inviteUserForm", Role.ADMIN),
+    _form("/users/{name}/logout", UserPage.log_out, "logOutUserForm", Role.ADMIN),
+    _page("/users/{name}/delete", UserPage.ask_to_delete, "deleteUserPage", Role.ADMIN),
+    _form("/users/{name}/delete", UserPage.delete, "deleteUserForm", Role.ADMIN),
+    _page("/tokens", TokensPage.show, "tokensPage", Role.ADMIN),
+    _form("/tokens", TokensPage.create, "createTokenForm", Role.ADMIN),
+    _page("/tokens/{name}/revoke", TokensPage.ask_to_revoke, "revokeTokenPage", Role.ADMIN),
+    _form("/tokens/{name}/revoke", TokensPage.revoke, "revokeTokenForm", Role.ADMIN),
+    _page("/audit", AuditPage.show, "auditPage", Role.ADMIN),
     _page("/static/{digest}/{file}", Assets.respond, "asset", Role.ANYONE),
     _page("/static/{digest}/{folder}/{file}", Assets.respond, "assetInFolder", Role.ANYONE),
 )
@@ -67,18 +94,25 @@ PAGES = (
 
 
 _KINDS = (
+    AccountPage,
     ApiPage,
+    AuditPage,
     BulkPage,
     GraphPage,
+    InvitationPage,
     JobPage,
     JobForm,
     JobsPage,
+    LoginPage,
     OverviewPage,
     PreviewPage,
     RunPage,
     RunsPage,
     SettingsPage,
     SystemPage,
+    TokensPage,
+    UserPage,
+    UsersPage,
 )
 
 

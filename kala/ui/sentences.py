@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kala.api import schema
+from kala.core.caller import Role
 from kala.core.run import State
 
 # How `explain` begins the sentence about a run that has ended.
@@ -21,6 +22,24 @@ ENDS = {
     State.LOST: "is lost",
     State.SKIPPED: "was skipped",
 }
+
+ROLES = {
+    Role.VIEWER: "sees jobs, runs and their output, but not their secrets, and changes nothing",
+    Role.OPERATOR: "sees what a viewer sees; runs, cancels, retries, enables and disables jobs",
+    Role.EDITOR: "does what an operator does; creates, changes and deletes jobs, and so can run any command",
+    Role.ADMIN: "does what an editor does; manages users, tokens and settings, and reads the audit log",
+}
+# The tokens of a User-Agent, each before those that others send as well.
+_BROWSERS = {"Edg": "Edge", "Firefox": "Firefox", "Chrome": "Chrome", "Version": "Safari", "curl": "curl"}
+_SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Mac OS": "macOS",
+    "Linux": "Linux",
+}
+_WHO = {"local": "This machine", "anyone": "Anyone", "kala": "Kala", "": "Nobody"}
 
 
 class Piece(NamedTuple):
@@ -93,3 +112,17 @@ CAUSES = {
 def cause(run: schema.Run) -> str:
     """Return why a run exists, in words that the run that caused it follows, if there is one."""
     return "retried by request:" if run.cause == "manual" and run.cause_run_id else CAUSES[run.cause]
+
+
+def who(actor: str) -> str:
+    """Return the short name of a caller, such as `ann` for `user:ann`."""
+    return _WHO.get(actor) or actor.partition(":")[2]
+
+
+def program(agent: str) -> str:
+    """Return what a User-Agent names, such as `Firefox 125 on Linux`; itself if it names nothing known."""
+    found = [(name, match[1]) for token, name in _BROWSERS.items() if (match := re.search(rf"{token}/(\d+)", agent))]
+    systems = [name for token, name in _SYSTEMS.items() if token in agent]
+    if not found:
+        return agent or "unknown"
+    return " ".join(found[0]) + (f" on {systems[0]}" if systems else "")

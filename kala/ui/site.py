@@ -21,6 +21,7 @@ from kala.core.instants import rfc3339
 from kala.ui import sentences, svg
 from kala.ui.assets import Assets
 from kala.ui.backend import Backend, Calls
+from kala.ui.login_cookie import LoginCookie
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,9 +45,10 @@ _HEADERS = {
 class Renderer:
     """Makes pages from templates. Shared by all HTTP threads; nothing in it changes but the compiled templates."""
 
-    def __init__(self, calls: Calls, zone: Callable[[], tzinfo], base_path: str) -> None:
+    def __init__(self, calls: Calls, zone: Callable[[], tzinfo], base_path: str, login_cookie: LoginCookie) -> None:
         """`zone` is the server's. `base_path` precedes the path of each link."""
         self.calls = calls
+        self.login_cookie = login_cookie
         self.assets = Assets()
         self.base_path = base_path
         self.zone = zone
@@ -86,6 +88,9 @@ class Renderer:
             relative=figures.relative,
             local=self._local,
             cause_words=sentences.cause,
+            who=sentences.who,
+            program=sentences.program,
+            role_words=sentences.ROLES,
             svg=svg,
             version=kala.__version__,
         )
@@ -105,6 +110,7 @@ class Site:
 
     def __init__(self, renderer: Renderer, caller: Caller) -> None:
         self.backend = Backend(renderer.calls, caller)
+        self.login_cookie = renderer.login_cookie
         self._caller = caller
         self._renderer = renderer
 
@@ -132,12 +138,18 @@ class Site:
         return self.backend.read(Health, "getReadiness").reasons
 
     def error_page(self, failure: Failure) -> Response:
-        """Return the page for a request that failed."""
+        """Return the page for a request that failed; who has to log in for a page gets to the page for that."""
+        if failure.status == 401 and not failure.target:
+            return self.page("not_logged_in.html", status=401, headers=failure.headers)
+        # The page for logging in fails so only where a program has sent a wrong token.
+        if failure.status == 401 and not failure.target.startswith("/login"):
+            return see_other(path("login", next="" if failure.target == "/" else failure.target))
         return self.page(
             "error.html",
             status=failure.status,
             headers=failure.headers,
-            title=HTTPStatus(failure.status).phrase,
+            title="Not allowed" if failure.status == 403 else HTTPStatus(failure.status).phrase,
+            code=failure.status,
             sentence=presentable(failure.sentence),
         )
 
@@ -167,9 +179,9 @@ def path(*parts: object, **query: object) -> str:
     return "/" + "/".join(quote(str(part), safe="") for part in parts) + (f"?{urlencode(given)}" if given else "")
 
 
-def see_other(path: str) -> Response:
+def see_other(path: str, headers: Mapping[str, str] = {}) -> Response:
     """Return the answer to a form that was carried out: the browser gets another page (RFC 9110, 15.4.4).
 
     The application puts the base path before `path`.
     """
-    return Response(303, headers={"Location": path, "Cache-Control": "no-store"})
+    return Response(303, headers={"Location": path, "Cache-Control": "no-store", **headers})

@@ -39,11 +39,18 @@ def ids(below) -> dict[str, str]:
     below.create(name="child", parent_jobs=[job])
     below.ask("POST", f"/api/v1/job/start/{job}/")
     below.await_job(job, error_count=1)
-    return {"jobs": job, "runs": str(below.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+    below.ask("POST", "/api/v1/user/", {"name": "ann", "role": "viewer"})
+    below.ask("POST", "/api/v1/token/", {"name": "ci", "role": "viewer"})
+    return {
+        "users": "ann",
+        "tokens": "ci",
+        "jobs": job,
+        "runs": str(below.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"]),
+    }
 
 
 def path_of(route, ids) -> str:
-    return route.path.replace("{id}", ids.get(route.path.split("/")[1], ""))
+    return re.sub("{id}|{name}", ids.get(route.path.split("/")[1], ""), route.path)
 
 
 def page(api, path: str) -> str:

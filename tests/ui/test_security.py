@@ -36,7 +36,7 @@ FIELDS = {
     "working_directory": "/",
     "schedule": "manual",
 }
-NAMES = "q state owner tag job since sort depth after from tail pool cause copy".split()
+NAMES = "name next actor action target until refused before q state owner tag job since sort depth after from tail pool cause copy".split()
 
 
 class Parsed(HTMLParser):
@@ -75,7 +75,14 @@ def evil(live_kala) -> dict[str, str]:
     live_kala.create(name=f"child {EVIL}", parent_jobs=[job])
     live_kala.ask("POST", f"/api/v1/job/start/{job}/")
     live_kala.await_job(job, error_count=1)
-    return {"jobs": job, "runs": str(live_kala.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"])}
+    live_kala.ask("POST", "/api/v1/user/", {"name": "ann", "role": "viewer", "owners": [EVIL]})
+    live_kala.ask("POST", "/api/v1/token/", {"name": "ci", "role": "viewer", "owners": [EVIL]})
+    return {
+        "users": "ann",
+        "tokens": "ci",
+        "jobs": job,
+        "runs": str(live_kala.ask("GET", f"/api/v1/job/{job}/runs/").json["runs"][0]["id"]),
+    }
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def api(live_kala):
 
 
 def path_of(route, ids) -> str:
-    return route.path.replace("{id}", ids.get(route.path.split("/")[1], ""))
+    return re.sub("{id}|{name}", ids.get(route.path.split("/")[1], ""), route.path)
 
 
 class TestHeaders:

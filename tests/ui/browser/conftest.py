@@ -149,6 +149,8 @@ def fill(kala: Kala) -> Kala:
         "Report": {"schedule": "manual", "on_failure_job": "Failing <b>import</b>"},
     }.items():
         ids[name] = kala.create(name=name, **fields)
+    kala.request("POST", "/user/", {"name": "ann", "role": "operator", "owners": ["*@example.com"]})
+    kala.request("POST", "/token/", {"name": "ci", "role": "editor"})
     ids["Child"] = kala.create(name="Child", parent_jobs=[ids["Report"]])
     for name in ("Nightly backup of db1", "Failing <b>import</b>", "Waiting", "Waiting", "Report"):
         kala.go(ids[name])

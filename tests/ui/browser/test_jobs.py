@@ -319,6 +319,6 @@ def test_times_are_those_of_the_chosen_clock_and_of_the_schedule(serve, make, br
     slot = page.locator(".slots li").first
     expect(slot).to_contain_text("2099-06-01 02:30 Asia/Tokyo")
     expect(slot.locator("time.exact")).to_have_text("2099-05-31 19:30:00 +02:00")
-    page.get_by_text("Display").click()
+    page.get_by_label("Display").click()
     page.get_by_label("Mine").check()
     expect(slot.locator("time.exact")).to_have_text("2099-05-31 13:30:00 -04:00")

@@ -67,7 +67,7 @@ def test_selected_text_stays_selected(kala, page):
 
 
 def test_an_open_menu_stays_open(kala, page):
-    page.get_by_text("Display", exact=True).click()
+    page.get_by_label("Display").click()
     kala.create(name="second", schedule="manual")
     page.wait_for_timeout(1500)
     assert page.get_by_label("Dark").is_visible()

@@ -101,7 +101,7 @@ def test_the_hours_are_those_of_the_clock_that_the_person_has_chosen(kala, brows
     hour = bars(page).last.locator("time").first
     before = hour.text_content()
     assert before.endswith(":00")
-    page.get_by_text("Display").click()
+    page.get_by_label("Display").click()
     page.get_by_label("Mine").check()
     expect(hour).not_to_have_text(before)
     assert hour.text_content().endswith(":30")

@@ -18,7 +18,7 @@ def page(kala, browse):
 
 
 def choose(page, label):
-    page.get_by_text("Display", exact=True).click()
+    page.get_by_label("Display").click()
     page.get_by_label(label).check()
     page.keyboard.press("Escape")
 

@@ -1,5 +1,6 @@
 // Reads the output of a run, byte for byte, until the run ends: through lost connections, sleep, and hidden tabs. The
 // offset of the next byte is all that is needed to go on.
+import { LoggedOut, ask } from "./login.js";
 import { Seat } from "./seats.js";
 
 const HIDDEN_SECONDS = 5;
@@ -73,6 +74,8 @@ export class Feed {
         if (!this.isOver && !isFollowed) await this.pause(POLL_SECONDS);
       } catch (error) {
         if (error.name === "AbortError") continue;
+        // What is shown stays.
+        if (error instanceof LoggedOut) break;
         this.failures += 1;
         this.listener.connected(false);
         await this.pause(Math.min(LONGEST_WAIT_SECONDS, 0.25 * 2 ** this.failures));
@@ -107,7 +110,7 @@ export class Feed {
   // Return how many bytes came.
   async readOnce(isFollowed, signal) {
     const query = isFollowed ? `?follow=true&from=${this.offset}` : `?from=${this.offset}`;
-    const response = await fetch(this.path + query, { signal });
+    const response = await ask(this.path + query, { signal });
     if (response.status === 404) {
       this.isOver = true;
       this.listener.ended();
@@ -148,7 +151,7 @@ export class Feed {
   }
 
   async hasEnded(signal) {
-    const response = await fetch(this.path.replace("output/", ""), { signal });
+    const response = await ask(this.path.replace("output/", ""), { signal });
     if (!response.ok) throw new Error(`status ${response.status}`);
     return (await response.json()).run.ended_at !== null;
   }
@@ -161,7 +164,7 @@ export async function readPart(path, lines, to) {
   while (at < to) {
     const before = at;
     const controller = new AbortController();
-    const response = await fetch(`${path}?from=${at}`, { signal: controller.signal });
+    const response = await ask(`${path}?from=${at}`, { signal: controller.signal });
     if (!response.ok) throw new Error(`status ${response.status}`);
     const first = Number(response.headers.get("X-Offset"));
     if (first > at) {

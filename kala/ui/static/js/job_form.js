@@ -1,4 +1,5 @@
 // The form of a job, while people type: what the schedule means, recipes, and the names of other jobs.
+import { LoggedOut, ask } from "./login.js";
 import * as time from "./time.js";
 
 const PREVIEW_MS = 300, SEARCH_MS = 200;
@@ -13,8 +14,13 @@ function later(milliseconds, act) {
   let timer = 0;
   return (...given) => {
     clearTimeout(timer);
-    timer = setTimeout(() => act(...given), milliseconds);
+    timer = setTimeout(() => act(...given).catch(ignoreLogout), milliseconds);
   };
+}
+
+// The page says so already.
+function ignoreLogout(error) {
+  if (!(error instanceof LoggedOut)) throw error;
 }
 
 let asked = null;
@@ -32,7 +38,7 @@ async function preview() {
   const shown = document.getElementById("preview");
   shown.classList.add("waiting");
   try {
-    const response = await fetch(`${form.dataset.preview}?${query}`, {
+    const response = await ask(`${form.dataset.preview}?${query}`, {
       headers: { Accept: "text/html" }, signal: asked.signal,
     });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -81,13 +87,13 @@ function setUpRecipes() {
     const schedule = form.elements.schedule;
     schedule.value = button.dataset.recipe;
     schedule.focus();
-    preview();
+    preview().catch(ignoreLogout);
   });
 }
 
 async function search(text) {
   const query = new URLSearchParams({ fields: "summary", q: text.trim(), limit: FOUND, sort: "name" });
-  const response = await fetch(`${document.body.dataset.base}/api/v1/job/?${query}`);
+  const response = await ask(`${document.body.dataset.base}/api/v1/job/?${query}`);
   if (!response.ok) return;
   const { jobs } = await response.json();
   const names = jobs.map((job) => job.name);

@@ -4,6 +4,7 @@
 // morphed into the new ones. Regions keep their place, focus, ticks and open menus.
 import { Idiomorph } from "../vendor/idiomorph.esm.js";
 import { isOpen } from "./dialog.js";
+import { LoggedOut, ask } from "./login.js";
 import { Seat } from "./seats.js";
 import * as time from "./time.js";
 
@@ -22,6 +23,7 @@ let pending = 0;
 // Whether the page may be out of date without an event.
 let isStale = false;
 let isFetching = false;
+let isLoggedOut = false;
 let fetchedAt = 0;
 let timer = 0;
 let closing = 0;
@@ -59,7 +61,7 @@ function refetch() {
 }
 
 function schedule() {
-  if (timer || isFetching || document.visibilityState !== "visible") return;
+  if (timer || isFetching || isLoggedOut || document.visibilityState !== "visible") return;
   const wait = Math.max(0, fetchedAt + LEAST_SECONDS * 1000 - Date.now());
   timer = setTimeout(() => {
     timer = 0;
@@ -82,11 +84,7 @@ async function refresh() {
   const count = pending;
   isStale = false;
   try {
-    const response = await fetch(address(), { headers: { Accept: "text/html" } });
-    if (response.status === 401) {
-      say("logged out");
-      return;
-    }
+    const response = await ask(address(), { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     // The person may have begun something while the page was fetched.
     if (!isBusy()) {
@@ -97,9 +95,11 @@ async function refresh() {
     } else {
       isStale = true;
     }
-  } catch {
-    isStale = true;
-    say("reconnecting");
+  } catch (error) {
+    if (!(error instanceof LoggedOut)) {
+      isStale = true;
+      say("reconnecting");
+    }
   } finally {
     isFetching = false;
     fetchedAt = Date.now();
@@ -155,6 +155,7 @@ function offerReload() {
 }
 
 function notePending() {
+  if (isLoggedOut) return;
   if (document.getElementById("notice").querySelector("button")) return;
   const notice = document.getElementById("notice");
   notice.hidden = !pending || !isPaused;
@@ -162,7 +163,7 @@ function notePending() {
 }
 
 function connect() {
-  if (source || isPaused || !seat.isMine) return;
+  if (source || isPaused || isLoggedOut || !seat.isMine) return;
   const query = body.events ? `?${body.events}` : "";
   source = new EventSource(`${body.base}/api/v1/events/${query}`);
   source.onopen = () => {
@@ -170,7 +171,13 @@ function connect() {
     // What happened after the page was made and before the stream began has no event.
     refetch();
   };
-  source.onerror = () => say("reconnecting");
+  source.onerror = () => {
+    say("reconnecting");
+    // The browser does not try again after a response that is no stream, such as that to who is not logged in.
+    if (source.readyState !== EventSource.CLOSED) return;
+    source = null;
+    refetch();
+  };
   for (const name of ["job", "run", "refetch"]) source.addEventListener(name, changed);
 }
 
@@ -186,6 +193,15 @@ function keepFresh() {
 function disconnect() {
   source?.close();
   source = null;
+}
+
+function endLogin() {
+  isLoggedOut = true;
+  leave();
+  clearTimeout(timer);
+  clearInterval(polling);
+  say("logged out");
+  document.getElementById("pause").hidden = true;
 }
 
 // Another window has taken a connection, or given one back.
@@ -204,6 +220,7 @@ function leave() {
 
 // A browser opens six connections to a server, over all tabs; so only a visible tab has a stream.
 function onVisibility() {
+  if (isLoggedOut) return;
   clearTimeout(closing);
   clearInterval(polling);
   if (document.visibilityState === "visible") {
@@ -219,10 +236,10 @@ function onVisibility() {
 
 async function poll() {
   try {
-    const response = await fetch(address(), { headers: { Accept: "text/html" } });
+    const response = await ask(address(), { headers: { Accept: "text/html" } });
     if (response.ok) showState(new DOMParser().parseFromString(await response.text(), "text/html"));
-  } catch {
-    say("reconnecting");
+  } catch (error) {
+    if (!(error instanceof LoggedOut)) say("reconnecting");
   }
 }
 
@@ -249,11 +266,14 @@ export function setUp() {
     document.addEventListener(name, () => { isPointerDown = false; });
   }
   document.addEventListener("visibilitychange", onVisibility);
+  document.addEventListener("kala:logged-out", endLogin);
   window.addEventListener("pagehide", disconnect);
   window.addEventListener("pageshow", (event) => event.persisted && onVisibility());
   seat = new Seat(onSeat);
   setInterval(() => {
-    if (!source && !isPaused && document.visibilityState === "visible") changed();
+    if (source || isPaused || document.visibilityState !== "visible") return;
+    connect();
+    changed();
   }, CROWDED_SECONDS * 1000);
   if (document.visibilityState === "visible") {
     seat.take();

@@ -1,6 +1,7 @@
 // What the page of a run says about it, kept up to date beside the output without a connection of its own. Once the
 // run has ended, the page is live as any other.
 import * as live from "./live.js";
+import { LoggedOut, ask } from "./login.js";
 
 const QUEUED_SECONDS = 2;
 const RUNNING_SECONDS = 10;
@@ -27,7 +28,7 @@ function seconds() {
 
 async function refresh() {
   if (document.visibilityState !== "visible" || live.isBusy()) return;
-  const response = await fetch(page, { headers: { Accept: "text/html" } });
+  const response = await ask(page, { headers: { Accept: "text/html" } });
   const next = new DOMParser().parseFromString(await response.text(), "text/html");
   if (response.status === 404) location.reload();
   live.show(next, response.ok, [region()]);
@@ -39,7 +40,12 @@ async function watch() {
   while (region().dataset.ended === undefined) {
     await pause(seconds());
     // Without a connection the next try is the same.
-    await refresh().catch((error) => console.debug(error));
+    try {
+      await refresh();
+    } catch (error) {
+      if (error instanceof LoggedOut) return;
+      console.debug(error);
+    }
   }
   // Only one connection at a time: the output's, and then that for events.
   await outputOver;

@@ -18,7 +18,7 @@ export function setUp(onTimes) {
   const keys = document.getElementById("single-keys");
   keys.checked = chosen("keys", "on") === "on";
   keys.addEventListener("change", () => choose("keys", keys.checked ? "on" : "off"));
-  closeOnEscape(menu);
+  for (const one of document.querySelectorAll("details.menu")) closeOnEscape(one);
 }
 
 function radio(name, fallback, act) {

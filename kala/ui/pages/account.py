@@ -1,0 +1,43 @@
+"""Who one is, where one is logged in, and a new password."""
+
+from kala.api import access_schema
+from kala.api.application import status_of
+from kala.api.http import Request, Response
+from kala.core.errors import Conflict, Invalid, KalaError, TooManyTries
+from kala.core.foreign import presentable
+from kala.ui.forms import Form, wrong_field
+from kala.ui.site import Site, path, see_other
+
+_FIELDS = ("old_password", "password", "again")
+
+
+class AccountPage:
+    """`/account`."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def show(self, request: Request) -> Response:
+        return self._page(is_changed="changed" in request.query)
+
+    def change_password(self, request: Request) -> Response:
+        form = Form(request.body)
+        given = {name: form.get(name) for name in ("old_password", "password")}
+        try:
+            if form.get("again") != form.get("password"):
+                raise Invalid("again: is not the same password as above")
+            self._site.backend.do("changePassword", body=given)
+        except (Invalid, Conflict, TooManyTries) as error:
+            return self._page(error=error)
+        return see_other(path("account", changed=1))
+
+    def _page(self, *, error: KalaError | None = None, is_changed: bool = False) -> Response:
+        sentence = presentable(str(error)) if error else ""
+        return self._site.page(
+            "account.html",
+            status=status_of(error) if error else 200,
+            me=self._site.backend.read(access_schema.OneCaller, "getMe").me,
+            error=sentence,
+            wrong=wrong_field(sentence, _FIELDS),
+            is_changed=is_changed,
+        )

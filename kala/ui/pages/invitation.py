@@ -1,0 +1,44 @@
+"""Where a user chooses a password with an invitation, whose secret stands in the fragment of the link.
+
+Browsers send no fragment, so that the secret is in no log; a script puts it into the form.
+"""
+
+from kala.api.application import status_of
+from kala.api.http import Request, Response
+from kala.core.errors import Invalid, KalaError, NotFound, TooManyTries
+from kala.core.foreign import presentable
+from kala.ui.forms import Form, wrong_field
+from kala.ui.site import Site, path, see_other
+
+
+class InvitationPage:
+    """`/invitation`."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def show(self, _: Request) -> Response:
+        return self._page()
+
+    def accept(self, request: Request) -> Response:
+        form = Form(request.body)
+        # Who pastes the whole link means what stands behind its `#`.
+        invitation, password = form.get("invitation").strip().rpartition("#")[2], form.get("password")
+        try:
+            if form.get("again") != password:
+                raise Invalid("again: is not the same password as above")
+            body = {"invitation": invitation, "password": password}
+            user = self._site.backend.do("acceptInvitation", body=body)["user"]
+        except (Invalid, NotFound, TooManyTries) as error:
+            return self._page(invitation, error)
+        return see_other(path("login", name=user))
+
+    def _page(self, invitation: str = "", error: KalaError | None = None) -> Response:
+        sentence = presentable(str(error)) if error else ""
+        return self._site.page(
+            "invitation.html",
+            status=status_of(error) if error else 200,
+            invitation=invitation,
+            error=sentence,
+            wrong=wrong_field(sentence, ("invitation", "password", "again")),
+        )

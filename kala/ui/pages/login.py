@@ -1,0 +1,63 @@
+"""Logging in and out."""
+
+from kala.api.application import status_of
+from kala.api.http import Request, Response
+from kala.core.errors import KalaError, TooManyTries, Unauthorized
+from kala.core.foreign import presentable
+from kala.ui.forms import Form, own_path
+from kala.ui.site import Site, is_https, path, see_other
+
+
+class LoginPage:
+    """`/login` and `/logout`."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def show(self, request: Request) -> Response:
+        query = request.query
+        following = own_path(query.get("next", ""))
+        if request.caller.user and "out" not in query:
+            return see_other(following or "/")
+        return self._page(name=query.get("name", ""), following=following, is_out="out" in query)
+
+    def log_in(self, request: Request) -> Response:
+        form, backend = Form(request.body), self._site.backend
+        name, following = form.get("name").strip(), own_path(form.get("next"))
+        credentials = {"name": name, "password": form.get("password")}
+        agent = {"User-Agent": request.headers.get("User-Agent", "")}
+        try:
+            session = backend.do("logIn", body=credentials, headers=agent)
+        except KalaError as error:
+            return self._refused(name, following, error)
+        if request.caller.user:  # who logs in again needs the login before no longer
+            backend.do("logOut")
+        cookie = self._site.login_cookie.set(session["token"], is_https=is_https(request))
+        return see_other(following or "/", cookie)
+
+    def _refused(self, name: str, following: str, error: KalaError) -> Response:
+        headers = {}
+        if isinstance(error, TooManyTries):
+            headers = {"Retry-After": str(error.retry_after)}
+        elif isinstance(error, Unauthorized):
+            headers = {"WWW-Authenticate": "Bearer"}
+        return self._page(
+            status=status_of(error),
+            headers=headers,
+            name=name,
+            following=following,
+            error=presentable(str(error)),
+            is_wrong=isinstance(error, Unauthorized),
+            wait=error.retry_after if isinstance(error, TooManyTries) else None,
+        )
+
+    def _page(self, *, status: int = 200, headers: dict[str, str] = {}, **values: object) -> Response:  # noqa: B006
+        common = {"error": "", "is_wrong": False, "wait": None, "is_out": False}
+        return self._site.page("login.html", status=status, headers=headers, **common | values)
+
+    def log_out(self, request: Request) -> Response:
+        """End the login, or all of the user. Without one, the cookie is old, and goes."""
+        if request.caller.user:
+            everywhere = {"all": "true"} if Form(request.body).get("all") else {}
+            self._site.backend.do("logOut", query=everywhere)
+        return see_other(path("login", out=1), self._site.login_cookie.delete(is_https=is_https(request)))

@@ -1,0 +1,72 @@
+"""The tokens of programs: a list, a form that creates one, and the question before one is revoked."""
+
+from kala.api import access_schema
+from kala.api.application import status_of
+from kala.api.http import Request, Response
+from kala.core.errors import Conflict, Invalid, KalaError, NotFound
+from kala.core.foreign import presentable
+from kala.ui.forms import Form, wrong_field
+from kala.ui.permissions import Permissions, permissions_in
+from kala.ui.site import Site, see_other
+
+_FIELDS = ("name", "role", "owners", "run_as", "expires_in")
+_YEAR = "P1Y"
+_LENGTHS = {"P7D": "7 days", "P30D": "30 days", "P90D": "90 days", _YEAR: "1 year", "never": "Never"}
+
+
+class TokensPage:
+    """`/tokens`, and a token there."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._backend = site.backend
+
+    def show(self, _: Request) -> Response:
+        return self._page()
+
+    def create(self, request: Request) -> Response:
+        """Answer with the secret: so it is in no address, and shown once."""
+        form = Form(request.body)
+        name, permissions, expires_in = form.get("name").strip(), permissions_in(form), form.get("expires_in")
+        try:
+            body = {"name": name, **permissions.as_json, "expires_in": expires_in}
+            made = self._backend.do("createToken", body=body)
+        except (Invalid, Conflict) as error:
+            return self._page(name, permissions, expires_in, error)
+        return self._site.page(
+            "token_created.html", name=name, secret=made["secret"], address=self._site.address(request)
+        )
+
+    def _page(
+        self,
+        name: str = "",
+        permissions: Permissions = Permissions(),  # noqa: B008  frozen
+        expires_in: str = _YEAR,
+        error: KalaError | None = None,
+    ) -> Response:
+        sentence = presentable(str(error)) if error else ""
+        return self._site.page(
+            "tokens.html",
+            status=status_of(error) if error else 200,
+            tokens=self._all(),
+            name=name,
+            given=permissions,
+            lengths=_LENGTHS if expires_in in _LENGTHS else {**_LENGTHS, expires_in: expires_in},
+            expires_in=expires_in,
+            error=sentence,
+            wrong=wrong_field(sentence, _FIELDS),
+        )
+
+    def _all(self) -> list[access_schema.Token]:
+        return self._backend.read(access_schema.Tokens, "listTokens").tokens
+
+    def ask_to_revoke(self, request: Request) -> Response:
+        name = request.path["name"]
+        found = [token for token in self._all() if token.name == name]
+        if not found:
+            raise NotFound(f"no token has the name {name[:100]!r}")
+        return self._site.page("token_revoke.html", token=found[0])
+
+    def revoke(self, request: Request) -> Response:
+        self._backend.do("deleteToken", request.path["name"])
+        return see_other("/tokens")

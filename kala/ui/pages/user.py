@@ -1,0 +1,67 @@
+"""One user: what they may do, where they are logged in; an invitation, and the end of all of it."""
+
+from typing import Any
+
+from kala.api import access_schema
+from kala.api.application import status_of
+from kala.api.http import Request, Response
+from kala.core.errors import Invalid
+from kala.core.foreign import presentable
+from kala.ui.forms import Form, wrong_field
+from kala.ui.permissions import permissions_in, permissions_of
+from kala.ui.site import Site, path, see_other
+
+
+class UserPage:
+    """`/users/{name}`, and the actions there."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._backend = site.backend
+
+    def show(self, request: Request) -> Response:
+        return self._page(request, is_saved="saved" in request.query)
+
+    def change(self, request: Request) -> Response:
+        given = permissions_in(Form(request.body))
+        try:
+            self._backend.do("changeUser", request.path["name"], body=given.as_json)
+        except Invalid as error:
+            sentence = presentable(str(error))
+            wrong = wrong_field(sentence, ("role", "owners", "run_as"))
+            return self._page(request, status=status_of(error), given=given, error=sentence, wrong=wrong)
+        return see_other(path("users", request.path["name"], saved=1))
+
+    def _page(self, request: Request, *, status: int = 200, **values: Any) -> Response:
+        found = self._read(request)
+        user = found.user
+        common: dict[str, Any] = {
+            "given": permissions_of(user.role, user.owners, run_as=user.run_as),
+            "error": "",
+            "wrong": "",
+            "is_saved": False,
+        }
+        return self._site.page("user.html", status=status, user=user, logins=found.logins, **common | values)
+
+    def _read(self, request: Request) -> access_schema.OneUser:
+        return self._backend.read(access_schema.OneUser, "getUser", request.path["name"])
+
+    def invite(self, request: Request) -> Response:
+        return invited(self._site, request, request.path["name"])
+
+    def log_out(self, request: Request) -> Response:
+        self._backend.do("logOutUser", request.path["name"])
+        return see_other(path("users", request.path["name"]))
+
+    def ask_to_delete(self, request: Request) -> Response:
+        return self._site.page("user_delete.html", user=self._read(request).user)
+
+    def delete(self, request: Request) -> Response:
+        self._backend.do("deleteUser", request.path["name"])
+        return see_other("/users")
+
+
+def invited(site: Site, request: Request, name: str) -> Response:
+    """Invite a user, and return the page that shows the link once. Its secret is in no address that is sent."""
+    invitation = site.backend.do("inviteUser", name)["invitation"]
+    return site.page("invited.html", name=name, link=f"{site.address(request)}/invitation#{invitation}")
