@@ -4,18 +4,23 @@ import logging
 from collections.abc import Sequence
 
 from kala.core.account import Entry
-from kala.core.foreign import presentable
+from kala.engine import log_lines
+from kala.engine.log_lines import Line
 
 logger = logging.getLogger("kala.audit")
 
 
 def write(entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        about = " ".join(filter(None, (entry.target, entry.name and f"({entry.name})")))
-        refused = f": refused: {entry.refused}" if entry.refused else ""
-        level = logging.WARNING if entry.refused else logging.INFO
-        sentence = f"{entry.actor or 'nobody'} at {entry.address}: {entry.action} {about}".rstrip() + refused
-        logger.log(level, "%s", presentable(sentence), extra={"fields": _fields(entry)})
+    """Write the lines of a step."""
+    if entries:
+        log_lines.write(logger, list(map(_line, entries)))
+
+
+def _line(entry: Entry) -> Line:
+    about = " ".join(filter(None, (entry.target, entry.name and f"({entry.name})")))
+    refused = f": refused: {entry.refused}" if entry.refused else ""
+    sentence = f"{entry.actor or 'nobody'} at {entry.address}: {entry.action} {about}".rstrip() + refused
+    return Line(logging.WARNING if entry.refused else logging.INFO, sentence, _fields(entry))
 
 
 def _fields(entry: Entry) -> dict[str, object]:

@@ -21,7 +21,7 @@ import msgspec
 from kala.core.foreign import presentable
 from kala.core.instants import rfc3339
 from kala.core.limits import LOG_LINE
-from kala.engine.run_log import Line
+from kala.engine.log_lines import Line
 from kala.service import journal
 
 logger = logging.getLogger("kala")

@@ -36,7 +36,10 @@ FIELDS = {
     "working_directory": "/",
     "schedule": "manual",
 }
-NAMES = "name next actor action target until refused before q state owner tag job since sort depth after from tail pool cause copy".split()
+NAMES = (
+    "name next actor action target until refused before q state owner tag job since sort depth after from tail pool"
+    " cause copy"
+).split()
 
 
 class Parsed(HTMLParser):
