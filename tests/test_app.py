@@ -150,6 +150,18 @@ class TestHttps:
         with urlopen(f"{app.address}/health/live", context=ssl.create_default_context(cafile=LOCALHOST)) as response:
             assert response.status == 200
 
+    def test_a_socket_from_systemd_speaks_https_too(self, config):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            made = App(config, Heartbeat(), [listener])
+            made._server.start()
+            try:
+                context = ssl.create_default_context(cafile=LOCALHOST)
+                with urlopen(f"{made.address}/", context=context) as response:
+                    assert response.status == 200
+            finally:
+                made._server.stop(5)
+                made.stop()
+
     def test_it_tells_when_the_certificate_expires(self, app):
         app.start()
         url, context = f"{app.address}/api/v1/system/", ssl.create_default_context(cafile=LOCALHOST)
