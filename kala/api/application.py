@@ -235,8 +235,8 @@ def _accepts_page(path: str, method: str, headers: Mapping[str, str]) -> bool:
 
 
 def _target(path: str, query_string: str) -> str:
-    """Return a path as a browser sent it, with its query. The server has decoded it, as PEP 3333 says."""
-    sent = quote(path.encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~")
+    """Return a path that was decoded as browsers send it, with its query."""
+    sent = quote(path, safe="/:@!$&'()*+,;=~")
     return f"{sent}?{query_string}" if query_string else sent
 
 

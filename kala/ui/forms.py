@@ -10,6 +10,7 @@ _MOST_FIELDS = 20_000
 # A path and perhaps a query (RFC 3986, 3.3 and 3.4). Two slashes would begin with a host, and browsers take a backslash
 # for a slash.
 _PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
+_FIELD = re.compile(r"(\w+)(?:\[\d+\])?: ")
 
 
 class Form:
@@ -42,6 +43,6 @@ def own_path(given: str) -> str:
 
 
 def wrong_field(sentence: str, fields: Container[str]) -> str:
-    """Return the field that an error of the API begins with; empty if it is none of these."""
-    field = sentence.partition(":")[0]
-    return field if field in fields else ""
+    """Return the field that an error of the API begins with, as in `owners[0]: …`; empty if it is none of these."""
+    match = _FIELD.match(sentence)
+    return match[1] if match and match[1] in fields else ""

@@ -3,7 +3,7 @@
 import pytest
 
 from kala.core.errors import Invalid
-from kala.ui.forms import Form
+from kala.ui.forms import Form, wrong_field
 
 
 def test_a_form_has_the_values_of_its_fields():
@@ -42,3 +42,17 @@ def test_a_form_leads_back_to_a_page(path):
 )
 def test_a_form_leads_to_no_other_site(path):
     assert Form(b"back=" + path.encode()).back == ""
+
+
+@pytest.mark.parametrize(
+    ("sentence", "field"),
+    [
+        ("name: required", "name"),
+        ("owners[2]: too long", "owners"),
+        ("role: unknown", ""),
+        ("name is wrong", ""),
+        ("", ""),
+    ],
+)
+def test_an_error_names_the_field_that_is_wrong(sentence, field):
+    assert wrong_field(sentence, ("name", "owners")) == field
