@@ -73,4 +73,10 @@ def matches(patterns: Iterable[str], owner: str) -> bool:
 
 @lru_cache(maxsize=1000)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    first, *rest = map(re.escape, pattern.split("*"))
+    if not rest:
+        return re.compile(first)
+    # Each part between two wildcards is found at its first place and not searched for again (?>): else an owner such as
+    # "aaaa…" takes a time that grows with a power of its length, once for each wildcard.
+    between = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(f"{first}{between}.*{rest[-1]}", re.DOTALL)

@@ -1,6 +1,11 @@
 """Roles, and the owners whose jobs a caller sees."""
 
+import time
+from fnmatch import fnmatchcase
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kala.core.caller import KALA, NOBODY, Caller, Role, matches
 
@@ -52,3 +57,14 @@ def test_secrets_are_shown_to_who_may_write_them():
 )
 def test_a_job_without_an_owner_gets_the_only_one_that_the_caller_may_give(owners, expected):
     assert Caller("user:ann", Role.EDITOR, owners=owners).default_owner("ops") == expected
+
+
+@given(st.text("ab*", max_size=8), st.text("ab\n", max_size=8))
+def test_a_wildcard_stands_for_any_text(pattern, owner):
+    assert matches([pattern], owner) is fnmatchcase(owner, pattern)
+
+
+def test_a_long_owner_is_compared_in_a_moment():
+    began = time.process_time()
+    assert not matches(["*a*a*a*a*a*b"], "a" * 1000)
+    assert time.process_time() - began < 0.5
