@@ -62,7 +62,10 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
 
 def _job(step: Step, given: str) -> Job:
     """Return a job by its id or unique name. Jobs that the caller does not see do not exist."""
-    return step.jobs.resolve(step.seen.jobs.id_of(given))
+    seen = step.seen.jobs
+    job = seen.resolve(given)
+    # What follows from a change reaches children that the caller does not see.
+    return job if seen is step.jobs else step.jobs.resolve(job.id)
 
 
 def _resume(step: Step, job: Job) -> None:
