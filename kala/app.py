@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from kala.access.gate import Gate
 from kala.api.accounts import TokenRoutes, UserRoutes
@@ -52,6 +53,9 @@ from kala.ui.login_cookie import LoginCookie
 from kala.ui.routes import pages
 from kala.ui.site import Renderer
 from kala.zone import ServerZone
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 # A thread that computes must let another start its run; Python's own 5 ms made runs late by seconds under load.
 _SWITCH_SECONDS = 1e-4
@@ -119,45 +123,49 @@ class App:
                 access_changed=self._access_changed,
             )
             self._gate = Gate(self._engine, self._store, config, admin_token)
-            outputs = Outputs(self._store, self._executor)
-            self._lists = JobLists(self._store, outputs, lambda: self._zone.current)
-            bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
-            self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups, lambda: self._zone.current)
-            runs = RunRoutes(self._engine, self._store, outputs, self._executor, lambda: self.config.pools)
-            system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
-            status = StatusRoutes(
-                self._engine,
-                self._store,
-                lambda: Loaded(self.config, self._origins),
-                zone=lambda: self._zone.current,
-                tzdata=lambda: self._zone.tzdata,
-                groups=groups,
-                usage=lambda: self._server.usage,
-                certificate_expires_at=lambda: self._server.certificate_expires_at,
-            )
-            upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
-            access = (
-                SessionRoutes(self._engine, self._store, self._gate),
-                UserRoutes(self._engine, self._store),
-                TokenRoutes(self._engine, self._store),
-                AuditRoutes(self._store),
-            )
-            about_jobs = (self._lists, bulk, overview, self._jobs, runs, upcoming)
-            routes = bind(ROUTES, *about_jobs, *access, system, status, OpenApiRoutes(ROUTES))
-            cookie = LoginCookie(self._gate, config.base_path)
-            renderer = Renderer(Calls(routes), lambda: self._zone.current, config.base_path, cookie)
-            wsgi = application(
-                Table([*routes, *pages(renderer)]),
-                self._gate,
-                lambda: self.config.allowed_hosts,
-                error_page=renderer.error_page,
-                base_path=config.base_path,
-            )
+            wsgi = self._application(groups)
             # After the store, which only one Kala can open: the file is not that of another one.
             listening += _open_socket(socket_path, undo) if socket_path else []
             self._server = Server(wsgi, *listening, streamer=self.streamer, certificate=certificate)
             self.address = _address(listening[0].family, *self._server.address, is_tls=certificate is not None)
             self._undo = undo.pop_all()
+
+    def _application(self, groups: cgroup.Groups) -> "WSGIApplication":
+        """Return the API and the web UI, as the server calls them."""
+        outputs = Outputs(self._store, self._executor)
+        lists = JobLists(self._store, outputs, lambda: self._zone.current)
+        bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
+        self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups, lambda: self._zone.current)
+        runs = RunRoutes(self._engine, self._store, outputs, self._executor, lambda: self.config.pools)
+        system = SystemRoutes(self._store, self.feed, lambda: self._zone.current)
+        status = StatusRoutes(
+            self._engine,
+            self._store,
+            lambda: Loaded(self.config, self._origins),
+            zone=lambda: self._zone.current,
+            tzdata=lambda: self._zone.tzdata,
+            groups=groups,
+            usage=lambda: self._server.usage,
+            certificate_expires_at=lambda: self._server.certificate_expires_at,
+        )
+        upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
+        access = (
+            SessionRoutes(self._engine, self._store, self._gate),
+            UserRoutes(self._engine, self._store),
+            TokenRoutes(self._engine, self._store),
+            AuditRoutes(self._store),
+        )
+        about_jobs = (lists, bulk, overview, self._jobs, runs, upcoming)
+        routes = bind(ROUTES, *about_jobs, *access, system, status, OpenApiRoutes(ROUTES))
+        cookie = LoginCookie(self._gate, self.config.base_path)
+        renderer = Renderer(Calls(routes), lambda: self._zone.current, self.config.base_path, cookie)
+        return application(
+            Table([*routes, *pages(renderer)]),
+            self._gate,
+            lambda: self.config.allowed_hosts,
+            error_page=renderer.error_page,
+            base_path=self.config.base_path,
+        )
 
     def start(self) -> None:
         """Start, and return once requests are answered. Raises KalaError if that fails; then stop() undoes the rest."""
@@ -179,6 +187,8 @@ class App:
         with self._store.reading(()) as session:
             has_callers = has_admin or session.accounts.are_any()
         config = self.config
+        if config.is_open:
+            logger.warning("anyone who can reach Kala can run commands as its user, as auth is off")
         is_safe = config.is_open or config.tls_certificate or config.trusted_proxies
         for address in (one.getsockname()[0] for one in listening if one.family != AF_UNIX):
             check_reach(address, config, has_callers=has_callers)

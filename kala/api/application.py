@@ -195,7 +195,7 @@ def application(
     allowed_hosts: Callable[[], Iterable[str]],
     error_page: ErrorPage = error_response,
     base_path: str = "",
-) -> cherrypy.Application:
+) -> "WSGIApplication":
     """Return a WSGI application for the routes. Call `allowed_hosts` at each request, as a reload can change it.
 
     `gate` tells who makes a request. `error_page` makes the response to a person whose request fails. `base_path`
