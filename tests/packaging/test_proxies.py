@@ -235,13 +235,22 @@ class TestKalaAsksForTheLogin:
             assert events.stdout.readline() == b"retry: 2000\n"
             events.kill()
 
-    def test_people_log_in_with_name_and_password(self, place):
-        create = ("-d", json.dumps({"name": "ann", "role": "viewer", "password": PASSWORD}))
+    def test_people_log_in_on_a_page_and_get_a_cookie_for_https_and_this_host_alone(self, place):
+        create = ("-d", json.dumps({"name": "ann", "role": "editor", "password": PASSWORD}))
         assert place.ask("/api/v1/user/", *with_token(place), *create).status == 201
-        login = ("-d", json.dumps({"name": "ann", "password": PASSWORD}))
-        token = place.ask("/api/v1/session/", *login).json["token"]
-        me = place.ask("/api/v1/me/", "-H", f"Authorization: Bearer {token}").json["me"]
-        assert me["actor"] == "user:ann"
+        stranger = place.ask("/jobs")
+        assert (stranger.status, "/login?next=" in stranger.head) == (303, True)
+        ours = ("-H", f"Origin: https://{HOST}", "-H", "Sec-Fetch-Site: same-origin")
+        said = place.ask("/login", *ours, "-d", f"name=ann&password={PASSWORD}")
+        [cookie] = re.findall(r"^set-cookie: (.*)$", said.head, re.MULTILINE | re.IGNORECASE)
+        assert cookie.startswith("__Host-kala-")
+        assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+        logged_in = ("-b", cookie.partition(";")[0])
+        assert place.ask("/api/v1/me/", *logged_in).json["me"]["actor"] == "user:ann"
+        job = ("-d", '{"name": "a", "command": "true", "schedule": "manual"}')
+        assert place.ask("/api/v1/job/", *logged_in, *ours, *job).status == 201
+        foreign = ("-H", "Origin: https://evil.example", "-H", "Sec-Fetch-Site: cross-site")
+        assert place.ask("/api/v1/job/", *logged_in, *foreign, *job).status == 403
 
 
 class TestTheProxyLogsPeopleIn:
