@@ -56,7 +56,8 @@ def kala_1() -> str:
             *_section(
                 "ENVIRONMENT",
                 "`KALA_URL` is the server, as `--url`. `KALA_TOKEN` is a token for it, and `KALA_TOKEN_FILE` a file"
-                " with one. `NO_COLOR` turns colours off. `VISUAL` and `EDITOR` name the editor of `kala edit`.",
+                " with one. `KALA_CA` is a file with the certificates of a CA of your own. `NO_COLOR` turns colours"
+                " off. `VISUAL` and `EDITOR` name the editor of `kala edit`.",
             ),
             *_section("FILES", "/etc/kala/kala.toml, ~/.config/kala/kala.toml, ~/.config/kala/cli.toml"),
             *_section("SEE ALSO", "`kala.toml`(5)"),

@@ -21,7 +21,7 @@ from kala.engine.access_messages import (
     UpdateAccount,
     no_user,
 )
-from kala.engine.engine import Engine
+from kala.engine.messages import Carrier
 from kala.store.store import Session, Store
 
 _INVITED_FOR = timedelta(hours=1)
@@ -31,7 +31,7 @@ _TOKEN_LENGTH = duration.parse("P1Y", "expires_in")
 class UserRoutes:
     """The handlers of `/api/v1/user/`."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Carrier, store: Store) -> None:
         self._engine = engine
         self._store = store
 
@@ -93,7 +93,7 @@ class UserRoutes:
 class TokenRoutes:
     """The handlers of `/api/v1/token/`."""
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    def __init__(self, engine: Carrier, store: Store) -> None:
         self._engine = engine
         self._store = store
 

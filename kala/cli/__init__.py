@@ -4,22 +4,15 @@ import os
 import signal
 from importlib import import_module
 from inspect import cleandoc
-from typing import NamedTuple
 
 import click
 
 from kala import __version__
 from kala.cli.exits import sentences
 from kala.cli.table import COMMANDS, GROUPS
+from kala.cli.target import Target
 
 _INTERRUPTED = 128 + signal.SIGINT
-
-
-class Target(NamedTuple):
-    """The server that a command calls, as the options say."""
-
-    url: str | None
-    server: str | None
 
 
 class _Commands(click.Group):

@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from kala.client import Client, Token, User
+
 # Modules of commands import this one, which therefore imports little at its top.
 
 _Complete = Callable[[click.Context, click.Parameter, str], "list[str]"]
@@ -58,6 +60,26 @@ def runs(context: click.Context, parameter: click.Parameter, typed: str) -> "lis
         return []
     ids = [CompletionItem(str(run.id), help=f"{run.job_name}, {run.state}") for run in found]
     return [item for item in ids if item.value.startswith(typed)] + jobs(context, parameter, typed)
+
+
+def users(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Complete the name of a user."""
+    return [name for name in _names(lambda kala: kala.users.list()) if name.startswith(typed)]
+
+
+def tokens(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Complete the name of a token."""
+    return [name for name in _names(lambda kala: kala.tokens.list()) if name.startswith(typed)]
+
+
+def _names(listed: "Callable[[Client], Sequence[User | Token]]") -> list[str]:
+    from kala.client import Client, KalaError  # noqa: PLC0415
+
+    try:
+        with Client(timeout=_SECONDS, retries=0) as kala:
+            return [one.name for one in listed(kala)]
+    except KalaError:
+        return []
 
 
 def paths(_context: click.Context, _parameter: click.Parameter, typed: str) -> "list[CompletionItem]":

@@ -9,25 +9,70 @@ from typing import TYPE_CHECKING
 import click
 
 from kala import __version__
+from kala.cli.target import Target
 
 if TYPE_CHECKING:
     from kala.client import Client, JobRef, Run, Summary
+    from kala.client.address import Address
 
 # `kala jobs --help` imports the modules of commands, too, so none of them imports kala.client at its top.
 
 _PREFIX = re.compile("[0-9a-f]{4}[0-9a-f-]*")
 _MOST_CANDIDATES = 20
+_LOOPBACK = ("localhost", "::1")
+
+
+def target_of_options() -> Target:
+    """Return the server that the options name."""
+    return click.get_current_context().find_root().obj or Target(None, None)
+
+
+def client_of_options(timeout: float = 60.0) -> "Client":
+    """Return a client of the server of the options, the environment, or this machine."""
+    from kala.client import Client  # noqa: PLC0415
+
+    target = target_of_options()
+    return Client(target.url, server=target.server, timeout=timeout, agent=f"kala/{__version__}")
 
 
 @contextmanager
 def connected(timeout: float = 60.0) -> Iterator["Client"]:
     """Connect to the server of the options, the environment, or this machine."""
-    from kala.client import Client  # noqa: PLC0415
-
-    target = click.get_current_context().find_root().obj
-    url, server = (target.url, target.server) if target else (None, None)
-    with Client(url, server=server, timeout=timeout, agent=f"kala/{__version__}") as kala:
+    with client_of_options(timeout) as kala, connected_to(kala):
         yield kala
+
+
+@contextmanager
+def connected_to(kala: "Client") -> Iterator[None]:
+    """Warn before a token is sent unencrypted, and say what to do where Kala does not know who asks."""
+    from kala.client import Unauthorized  # noqa: PLC0415
+
+    if kala.address.token:
+        warn_if_unencrypted(kala.address, "the token")
+    try:
+        yield
+    except Unauthorized as error:
+        raise Unauthorized(_with_help(str(error), kala.address)) from None
+
+
+def warn_if_unencrypted(address: "Address", what: str) -> None:
+    """Say that a secret is sent to another machine as anybody in between can read it."""
+    if address.is_tls or address.socket or address.host in _LOOPBACK or address.host.startswith("127."):
+        return
+    click.echo(f"kala: {what} is sent unencrypted to {address.url}; use https", err=True)
+
+
+def _with_help(sentence: str, address: "Address") -> str:
+    from kala.client.address import is_refused_socket  # noqa: PLC0415
+
+    if address.token_file:
+        return f"{sentence}; log in again with kala login"
+    if address.token:
+        return f"{sentence}; give another one in KALA_TOKEN or KALA_TOKEN_FILE, or log in with kala login"
+    ways = ["log in with kala login", "give a token in KALA_TOKEN_FILE"]
+    if not address.is_given and is_refused_socket():
+        ways.insert(0, "use sudo kala")
+    return f"not logged in at {address.url}: {', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 def find_job(kala: "Client", text: str) -> "JobRef":

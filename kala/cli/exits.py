@@ -25,9 +25,13 @@ EXITS = (
     Exit(1, ("KalaError",), "Another error."),
     Exit(2, ("Invalid", "TooLarge"), "The command line, or a value in it, is invalid."),
     Exit(RESULT, (), "The run did not succeed (`logs`, `start`, `retry`, `why`), or Kala is not well (`status`)."),
-    Exit(4, ("NotFound",), "The job or run does not exist, or several jobs have the name."),
-    Exit(5, ("Conflict", "Outdated"), "The state of the job or run does not allow this, or it was changed meanwhile."),
-    Exit(6, ("Forbidden", "Unauthorized"), "The request is not allowed."),
+    Exit(4, ("NotFound",), "The job, run, user or token does not exist, or several jobs have the name."),
+    Exit(
+        5,
+        ("Conflict", "Outdated"),
+        "The state of what you named does not allow this, it was changed meanwhile, or the name is taken.",
+    ),
+    Exit(6, ("Forbidden", "Unauthorized"), "You are not logged in, or your role does not allow this."),
     Exit(7, ("Busy", "RateLimited", "TooManyTries"), "Kala cannot do this at the moment; try again later."),
     Exit(8, ("ConnectionFailed",), "Kala cannot be reached."),
 )

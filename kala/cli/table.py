@@ -33,6 +33,14 @@ GROUPS: dict[str, dict[str, Command]] = {
         "cancel": Command("actions:cancel", "Cancel a run, or all runs of a job."),
         "retry": Command("start:retry", "Run the job of a run again, for the same slot."),
     },
+    "Access": {
+        "login": Command("login:login", "Log in to a server, and remember the login."),
+        "logout": Command("login:logout", "Log out."),
+        "whoami": Command("login:whoami", "Show who you are for Kala, and what you may do."),
+        "user": Command("user:user", "Manage the users who can log in."),
+        "token": Command("token:token", "Manage the tokens of programs."),
+        "audit": Command("audit:audit", "Show who asked for which change."),
+    },
     "Server": {
         "serve": Command("serve:serve", "Run the service."),
         "run": Command("run:run", "Run a command as a job would, to try it."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -18,6 +19,7 @@ from .servers import expanded, home_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _SYSTEM_SOCKET = Path("/run/kala/kala.sock")
+_PROBE_SECONDS = 5.0
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -90,6 +92,32 @@ def _not_a_url(url: str) -> Invalid:
     return Invalid(f"url: must be like http://HOST:PORT, https://HOST or unix:///PATH, not {url!r}")
 
 
+def is_open(address: Address) -> bool:
+    """Return whether something listens at an address."""
+    if not address.socket:
+        try:
+            socket.create_connection((address.host, address.port), timeout=_PROBE_SECONDS).close()
+        except OSError:
+            return False
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(address.socket)
+        except OSError:
+            return False
+        return True
+
+
+def is_refused_socket() -> bool:
+    """Return whether the service of this machine has a socket that this user may not open."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(_SYSTEM_SOCKET))
+        except OSError as error:
+            return error.errno == errno.EACCES
+        return False
+
+
 def _token_of_server(file: str | None, environ: Mapping[str, str]) -> str:
     """Return the token in a file that cli.toml names. It is not there after `kala logout`."""
     if not file or expanded(file, environ).exists():
@@ -116,12 +144,9 @@ def _token_from(file: str | None, environ: Mapping[str, str]) -> str:
 def _open_socket(environ: Mapping[str, str]) -> str:
     """Return the URL of the first Unix socket on which a Kala listens that this user may use."""
     for path in _sockets(environ):
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(path))
-            except OSError:
-                continue
-            return f"unix://{quote(str(path))}"
+        url = f"unix://{quote(str(path))}"
+        if is_open(parse(url)):
+            return url
     return ""
 
 

@@ -28,19 +28,24 @@ def home_of(environ: Mapping[str, str]) -> Path | None:
 
 def section(server: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return what cli.toml says about a server: the named one, `default`, or the only one."""
+    return named(server, environ)[1]
+
+
+def named(server: str | None, environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Return the name of a server, too; it is empty if cli.toml has none to choose."""
     file = _config_file(environ)
     table = _read(file) if file else {}
     servers = table.get("server", {})
     name = server or table.get("default") or (next(iter(servers)) if len(servers) == 1 else "")
     if not name:
-        return {}
+        return "", {}
     found = servers.get(name)
     if not isinstance(found, dict) or not isinstance(found.get("url"), str):
         raise Invalid(f'{file}: has no server {name!r}; add [server.{name}] with url = "http://HOST:PORT"')
     unknown = found.keys() - {"url", "token_file", "ca"}
     if unknown or not all(isinstance(value, str) for value in found.values()):
         raise Invalid(f"{file}: server {name!r} has keys that are not known; use url, token_file and ca, all strings")
-    return found
+    return name, found
 
 
 def prepare(name: str, url: str, environ: Mapping[str, str]) -> Path:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from kala.core.caller import Caller
 from kala.core.job import Job, Spec
 from kala.core.plan import next_slots
 from kala.core.run import Run
@@ -26,6 +27,12 @@ class Change(Message[T], Generic[T], frozen=True):
     def carry_out(self, step: Step) -> T:
         """Write the change and return the answer. Raises KalaError if it cannot be; then nothing of it is written."""
         raise NotImplementedError
+
+
+class Carrier(Protocol):
+    """What carries out messages: the engine or, while Kala is not running, what takes its place."""
+
+    def call(self, message: Message[T], caller: Caller) -> T: ...
 
 
 class CreateJob(Change[Job], frozen=True):

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from kala.core.errors import Busy, Conflict, Invalid, KalaError, describe_os_error
+from kala.core.errors import Busy, Conflict, Invalid, KalaError, NotFound, describe_os_error
 from kala.core.foreign import presentable
 
-_ERRORS = {kind.__name__: kind for kind in (Invalid, Conflict, Busy, KalaError)}
+_ERRORS = {kind.__name__: kind for kind in (Invalid, NotFound, Conflict, Busy, KalaError)}
 _REPORT_BYTES = 64 * 1024
 # nogroup on Debian: never root's group.
 _NO_GROUP = 65534

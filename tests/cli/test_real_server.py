@@ -1,8 +1,6 @@
 """Commands with a real Kala, over its Unix socket."""
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -13,47 +11,6 @@ import yaml
 from process import PATIENCE, eventually
 
 NAMES = ["plain", "with spaces", 'it\'s "quoted"', "näme 🙂", "a/b", "100%"]
-
-
-@pytest.fixture
-def done(tell):
-    """Run a command that must succeed, and return what it prints."""
-
-    def done(*arguments, **environ):
-        code, out, err = tell(*arguments, **environ)
-        assert (code, err) == (0, ""), (code, out, err)
-        return out
-
-    return done
-
-
-@pytest.fixture
-def on_terminal(kala, done):
-    """Run a command on a terminal with this many columns; return its exit code and what appears."""
-
-    def on_terminal(columns, *arguments, typed="", **environ):
-        leader, follower = pty.openpty()
-        size = {"COLUMNS": str(columns), "LINES": "24"}
-        process = subprocess.Popen(
-            [*kala.command, *arguments],
-            cwd=kala.home,
-            env=kala.environ | size | environ,
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-        )
-        os.close(follower)
-        os.write(leader, typed.encode())
-        shown = b""
-        try:
-            while part := os.read(leader, 4096):
-                shown += part
-        except OSError:  # the terminal is closed
-            pass
-        os.close(leader)
-        return process.wait(PATIENCE), shown.decode().replace("\r\n", "\n")
-
-    return on_terminal
 
 
 def test_the_first_minute_of_a_new_user(done, tell):

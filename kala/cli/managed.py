@@ -1,0 +1,122 @@
+"""Users and tokens of the server that is running or, for the first user, in the data of one that is not."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import click
+
+from kala.cli.complete import choices, paths
+from kala.cli.connect import client_of_options, connected_to
+from kala.cli.view import safe
+
+if TYPE_CHECKING:
+    from kala.client.access import Tokens, Users
+    from kala.client.transport import Response
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+ROLES = ("viewer", "operator", "editor", "admin")
+
+
+class Managed(NamedTuple):
+    """The requests about users and tokens."""
+
+    users: "Users"
+    tokens: "Tokens"
+
+
+def where(command: _Command) -> _Command:
+    """Give a command the options that say which data are meant while Kala is not running."""
+    for option in (
+        click.option(
+            "--data-dir", metavar="DIR", shell_complete=paths, help="The data directory of a Kala on this machine."
+        ),
+        click.option(
+            "--config", "config_file", metavar="FILE", shell_complete=paths, help="The settings with that directory."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def role(*, required: bool) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--role",
+        type=click.Choice(ROLES),
+        required=required,
+        shell_complete=choices(ROLES),
+        help="viewer reads; operator also starts, cancels and enables; editor also changes jobs; admin does all.",
+    )
+
+
+owners = click.option(
+    "--owner",
+    "owners",
+    metavar="PATTERN",
+    multiple=True,
+    help="Only jobs whose owner matches exist for them; * is any text. Repeat it for several.",
+)
+RUN_AS = "They may choose the user that a job runs as."
+
+
+@contextmanager
+def managed(config_file: str | None, data_dir: str | None) -> Iterator[Managed]:
+    """Connect to the server that is meant or, if none was named and none is there, open its data.
+
+    With a data directory or a settings file, the server is the one that runs on these data.
+    """
+    from kala.client.address import is_open  # noqa: PLC0415  `kala --help` imports this module, too
+
+    has_data = config_file is not None or data_dir is not None
+    with client_of_options() as kala:
+        if not has_data and (kala.address.is_given or is_open(kala.address)):
+            with connected_to(kala):
+                yield Managed(kala.users, kala.tokens)
+            return
+    with _of_data(config_file, data_dir) as found:
+        yield found
+
+
+@contextmanager
+def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]:
+    from kala.cli.settings import loaded_as_by_service  # noqa: PLC0415  settings are slow to import
+    from kala.client import Client  # noqa: PLC0415
+    from kala.client.access import Tokens, Users  # noqa: PLC0415
+    from kala.client.address import is_open, parse  # noqa: PLC0415
+    from kala.client.caller import Caller  # noqa: PLC0415
+
+    config = loaded_as_by_service(config_file, {"data_dir": data_dir}).config
+    socket = f"unix://{quote(str(Path.cwd() / config.data_dir / 'kala.sock'))}"
+    if is_open(parse(socket)):
+        with Client(socket) as kala, connected_to(kala):
+            yield Managed(kala.users, kala.tokens)
+        return
+    call = Caller(_Offline(config)).call
+    yield Managed(Users(call), Tokens(call))
+    click.echo(safe(f"kala: Kala is not running; this was done in {config.data_dir}"), err=True)
+
+
+class _Offline:
+    """Makes requests to the data of a Kala that is not running."""
+
+    def __init__(self, config: Any) -> None:
+        from kala.client.address import Address  # noqa: PLC0415
+
+        self._config = config
+        self.address = Address(str(config.data_dir))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = {},  # noqa: ARG002  as all senders
+        *,
+        is_repeatable: bool = True,  # noqa: ARG002
+    ) -> "Response":
+        from kala.client.transport import Response  # noqa: PLC0415
+        from kala.service.offline import respond  # noqa: PLC0415
+
+        return Response(200, {}, respond(self._config, method, path, body or b""))
