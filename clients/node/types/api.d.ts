@@ -796,7 +796,7 @@ export type Run = {
   lateness: number | null;
   /** Seconds from the start to the end. */
   duration: number | null;
-  /** How the run ended, in words. */
+  /** How the run ended, in words; below the role editor, with URLs up to their hosts. */
   message: string;
   /** The exit status of a command. */
   exit_code: number | null;
