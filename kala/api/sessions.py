@@ -28,6 +28,7 @@ from kala.store.store import Store
 
 _WRONG = "name or password: wrong"
 _LONGEST_AGENT = 200
+_UNKNOWN_USER = "?"
 _NO_LOGIN = "not logged in with a name and a password, so there is no login to end and no password to change"
 
 
@@ -101,7 +102,7 @@ class SessionRoutes:
         with self._store.reading(()) as session:
             name = session.accounts.invited(digest, datetime.now(UTC)) if credentials.is_secret(secret) else None
         if name is None:
-            self._gate.tries.take("", request.caller.address, time.monotonic())
+            self._gate.tries.take("", request.caller.place, time.monotonic())
             raise invalid_invitation()
         passwords.check_new(password, name)
         return json(
@@ -112,12 +113,13 @@ class SessionRoutes:
 
     def _checked(self, caller: Caller, name: str, password: str) -> Account | None:
         """Return the account if the password is right. Whether there is one takes the same time to tell."""
-        self._gate.tries.take(name, caller.address, time.monotonic())
+        self._gate.tries.take(name, caller.place, time.monotonic())
         with self._store.reading(()) as session:
             account = session.accounts.get(name)
         stored = account.password if account and account.password else passwords.DUMMY
         if passwords.matches(password, stored) and account:
-            self._gate.tries.give_back(name, caller.address)
+            self._gate.tries.give_back(name, caller.place)
             return account
-        self._engine.call(NoteRefusal(Action.LOGIN, presentable(name)[:100], _WRONG), caller)
+        # A name that no account has can be a password in the wrong field.
+        self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, _WRONG), caller)
         return None
