@@ -26,8 +26,8 @@ class Tries:
     A try takes a token from the bucket of its account and from that of its address before the password is checked,
     since a hundred tries at the same time would otherwise be one; a right password gives both back.
 
-    Who keeps the bucket of an account empty, from many addresses, would keep its user out. So an address from which
-    the user has logged in before has a bucket of its own for this account.
+    Who keeps the bucket of an account or an address empty would keep others out. So an address from which the user has
+    logged in before has a bucket of its own for this account.
     """
 
     def __init__(self) -> None:
@@ -42,32 +42,38 @@ class Tries:
         `name` is that of an account, whether or not it exists, or empty for a try at a token. `now` is in monotonic
         seconds. A caller without an IP address, as on a Unix socket, has any other text that is its own.
         """
-        place = _place(address)
         with self._lock:
-            account = self._account(name, place)
-            wait = max(self._addresses.wait(place, now), self._accounts.wait(account, now) if name else 0.0)
+            used = self._used(name, _place(address))
+            wait = max(buckets.wait(key, now) for buckets, key in used)
             if wait > 0:
                 raise TooManyTries(math.ceil(wait))
-            self._addresses.take(place, now)
-            if name:
-                self._accounts.take(account, now)
+            for buckets, key in used:
+                buckets.take(key, now)
 
     def give_back(self, name: str, address: str) -> None:
         """Undo `take`, as the password was right, and remember that the user of the account calls from there."""
         place = _place(address)
         with self._lock:
-            self._addresses.give_back(place)
-            self._accounts.give_back(self._account(name, place))
+            for buckets, key in self._used(name, place):
+                buckets.give_back(key)
             pair = _digest(name, place)
             self._known.pop(pair, None)
             self._known[pair] = None
             if len(self._known) > _KNOWN:
                 del self._known[next(iter(self._known))]
 
-    def _account(self, name: str, place: bytes) -> bytes:
-        """Return the key of the bucket for this account: with the address, if the user is known there."""
+    def _used(self, name: str, place: bytes) -> list[tuple["_Buckets", bytes]]:
+        """Return the buckets for a try, and the key in each.
+
+        Where the user is known, that is a bucket for this account and address. It is the only one, as others at the
+        address, behind the same router, may have used up what the address has.
+        """
+        if not name:
+            return [(self._addresses, place)]
         pair = _digest(name, place)
-        return pair if pair in self._known else _digest(name, b"")
+        if pair in self._known:
+            return [(self._accounts, pair)]
+        return [(self._addresses, place), (self._accounts, _digest(name, b""))]
 
 
 class _Buckets:

@@ -103,9 +103,10 @@ class Gate:
         caller = self._by_token(headers, peer, address, counts=counts) or self._by_login(environ, headers)
         if caller is None and (found := self._proxies.login(peer.address, headers, lambda: peer.uid)):
             caller = Caller(f"proxy:{found.name}", found.role)
+        place = address
         if caller is None and not is_forwarded(headers):
-            caller = self._peers.caller(peer)
-        return replace(caller or NOBODY, address=address)
+            caller, place = self._peers.caller(peer), _place(peer, headers, address)
+        return replace(caller or NOBODY, address=address, place=place)
 
     def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str, *, counts: bool) -> Caller | None:
         scheme, secret = _secret_in(headers.get("Authorization", ""))
@@ -120,7 +121,7 @@ class Gate:
         elif scheme == "basic" or self._proxies.login(peer.address, headers, lambda: peer.uid):
             return None  # what a proxy has asked for and passes on
         if counts:
-            self.tries.take("", address, time.monotonic())
+            self.tries.take("", _place(peer, headers, address), time.monotonic())
         raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
@@ -215,6 +216,11 @@ class Gate:
 def is_https(environ: "WSGIEnvironment", headers: Mapping[str, str]) -> bool:
     """Whether the client's connection is encrypted; behind a proxy, only the proxy knows."""
     return environ["wsgi.url_scheme"] == "https" or headers.get("X-Forwarded-Proto") == "https"
+
+
+def _place(peer: Peer, headers: Mapping[str, str], address: str) -> str:
+    """Return where wrong passwords and tokens are counted. Users of this machine share an address, but no tries."""
+    return address if is_forwarded(headers) or peer.uid is None else f"uid {peer.uid}"
 
 
 def _secret_in(authorization: str) -> tuple[str, str]:

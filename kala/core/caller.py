@@ -32,7 +32,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
     `may_run_as` is the permission to choose the user that a job runs as. `user` is the account of who has logged in,
-    and `login` the digest of that login's secret.
+    and `login` the digest of that login's secret. `place` is where their wrong passwords are counted.
     """
 
     actor: str
@@ -42,6 +42,7 @@ class Caller(msgspec.Struct, frozen=True):
     address: str = ""
     user: str = ""
     login: bytes = b""
+    place: str = ""
 
     def may(self, role: Role) -> bool:
         return self.role.includes(role)

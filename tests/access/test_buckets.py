@@ -106,6 +106,27 @@ def test_a_user_gets_in_from_a_known_address_while_others_try_the_account(tries)
     assert is_refused(tries) == 90
 
 
+def test_a_user_gets_in_from_a_known_address_while_others_there_use_up_its_tries(tries):
+    """Such as behind the same router."""
+    tries.take("ann", HOME, NOW)
+    tries.give_back("ann", HOME)
+    take(tries, 30, name="")
+    assert is_refused(tries, name="bob")
+    assert not is_refused(tries, name="ann")
+    tries.give_back("ann", HOME)
+    assert is_refused(tries, name="bob")
+    take(tries, 10, name="ann")
+    assert is_refused(tries, name="ann")
+
+
+def test_after_ten_thousand_tries_the_next_one_is_allowed_when_the_error_said(tries):
+    for number in range(10_000):
+        is_refused(tries, name="ann", address=f"198.18.{number // 250 % 250}.{number % 250}")
+    wait = is_refused(tries)
+    assert wait <= 90
+    assert not is_refused(tries, now=NOW + wait)
+
+
 def test_an_address_that_one_user_is_known_at_gets_no_tries_for_another(tries):
     tries.take("ann", HOME, NOW)
     tries.give_back("ann", HOME)
