@@ -133,7 +133,7 @@ class App:
     def _application(self, groups: cgroup.Groups) -> "WSGIApplication":
         """Return the API and the web UI, as the server calls them."""
         outputs = Outputs(self._store, self._executor)
-        lists = JobLists(self._store, outputs, lambda: self._zone.current)
+        self._lists = JobLists(self._store, outputs, lambda: self._zone.current)
         bulk, overview = BulkRoutes(self._engine, self._store), OverviewRoutes(self._store, self._executor)
         self._jobs = JobRoutes(self._engine, self._store, lambda: self.config, groups, lambda: self._zone.current)
         runs = RunRoutes(self._engine, self._store, outputs, self._executor, lambda: self.config.pools)
@@ -155,7 +155,7 @@ class App:
             TokenRoutes(self._engine, self._store),
             AuditRoutes(self._store),
         )
-        about_jobs = (lists, bulk, overview, self._jobs, runs, upcoming)
+        about_jobs = (self._lists, bulk, overview, self._jobs, runs, upcoming)
         routes = bind(ROUTES, *about_jobs, *access, system, status, OpenApiRoutes(ROUTES))
         cookie = LoginCookie(self._gate, self.config.base_path)
         renderer = Renderer(Calls(routes), lambda: self._zone.current, self.config.base_path, cookie)
