@@ -62,6 +62,8 @@ def _about(run: "Run", view: View) -> Iterator[tuple[str, str]]:
     yield "state", run.state
     yield "reason", run.explain
     yield "cause", run.cause + (f", attempt {run.attempt + 1}" if run.attempt else "")
+    if run.requested_by:
+        yield "requested by", run.requested_by
     for name, time in (("due", run.slot), ("started", run.started_at), ("ended", run.ended_at)):
         if time:
             yield name, view.text(time)

@@ -166,6 +166,11 @@ def test_cancel_of_an_ended_run_shows_how_it_ended(api):
     assert "Exit status 3;" in text(page)
 
 
+def test_a_run_that_was_started_by_hand_says_by_whom(api):
+    run = api.ask("POST", f"/api/v1/job/start/{api.create(schedule='manual')}/?return=run").json["run"]["id"]
+    assert "<dt>Requested by</dt><dd>local</dd>" in api.ask("GET", f"/runs/{run}").body.decode()
+
+
 def test_retry_leads_to_the_new_run(api):
     run = start(api, command="exit 3")
     answer = api.submit(f"/runs/{run['id']}/retry")
