@@ -1,7 +1,6 @@
 """The routes about single jobs."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import starmap
@@ -32,9 +31,6 @@ _NEWEST = 100
 _SLOTS = 10
 _encode = msgspec.json.Encoder().encode
 # How many of the jobs that were deleted along with another one are named in the log.
-_NAMES_IN_LOG = 20
-
-logger = logging.getLogger("kala.api")
 
 
 class JobRoutes:
@@ -120,7 +116,6 @@ class JobRoutes:
 
     def delete(self, request: Request) -> Response:
         deleted = self._engine.call(DeleteJob(request.path["id"], _expected(request)), request.caller)
-        _log_deleted(deleted)
         if not request.query["return"]:
             return no_content()
         return json(schema.Deleted(list(starmap(schema.DeletedJob, deleted.items()))))
@@ -135,7 +130,6 @@ class JobRoutes:
 
     def delete_all(self, request: Request) -> Response:
         self._engine.call(DeleteAllJobs(), request.caller)
-        logger.info("all jobs deleted", extra={"fields": {"action": "all_jobs_deleted"}})
         return no_content()
 
     def start(self, request: Request) -> Response:
@@ -190,12 +184,3 @@ def _run_located(run: Run) -> Response:
 
 def _stats(runs: list[Run]) -> bytes:
     return _encode([views.stat_view(run) for run in runs])[1:-1]
-
-
-def _log_deleted(deleted: Mapping[str, str]) -> None:
-    """Log the deleted jobs, above all those that the request did not name: children without another parent."""
-    (job_id, name), *others = deleted.items()
-    named = ", ".join(other for _, other in others[:_NAMES_IN_LOG]) + (", …" if len(others) > _NAMES_IN_LOG else "")
-    with_it = f", with {len(others):,} descendants that had no other parent: {named}" if others else ""
-    fields = {"action": "job_deleted", "job_id": job_id, "job_name": name, "with_it": len(others)}
-    logger.info("%s deleted%s", name, with_it, extra={"fields": fields})

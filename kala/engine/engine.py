@@ -348,8 +348,8 @@ class Engine:
         else:
             self._idle.set()
         self._feed.publish(effects.changes)
-        run_log.write(effects.starts, effects.ends)
         audit_log.write(effects.entries)
+        run_log.write(effects.starts, effects.ends)
 
     def _timeout(self) -> float:
         """Return the seconds until the next step if no message comes."""

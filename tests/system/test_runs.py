@@ -98,6 +98,7 @@ def test_a_run_has_all_its_facts(serve, soon):
         "http_status": None,
         "output_size": 4,
         "output_cut": False,
+        "requested_by": None,
     }
 
 

@@ -503,7 +503,7 @@ def test_without_persistence_nothing_is_left_behind(make, tmp_path):
 
 
 class TestLog:
-    """One line when a run starts, and one when it ends."""
+    """One line for a change that somebody asks for, one when a run starts, and one when it ends."""
 
     def run_one(self, serve, log_format, command):
         kala = serve("--log-format", log_format)
@@ -511,27 +511,31 @@ class TestLog:
         kala.runs(job, 1)
         assert kala.stop() == 0
         lines = [line for line in kala.lines if "backup" in line]
-        assert len(lines) == 2
+        assert len(lines) == 3
         return job, lines
 
     def test_text_is_for_people(self, serve):
-        _, [start, end] = self.run_one(serve, "text", "/bin/true")
+        job, [create, start, end] = self.run_one(serve, "text", "/bin/true")
         time_ = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
+        assert re.fullmatch(rf"{time_} local at 127\.0\.0\.1: job\.create {job} \(backup\)\n", create)
         assert re.fullmatch(rf"{time_} backup: run 1 started \(creation\)\n", start)
         assert re.fullmatch(rf"{time_} backup: run 1 succeeded after \d+\.\d{{3}} s\n", end)
 
     def test_a_failure_is_a_warning_with_the_reason(self, serve):
-        _, [_, end] = self.run_one(serve, "text", "exit 3")
+        _, [*_, end] = self.run_one(serve, "text", "exit 3")
         assert re.search(r" warning: backup: run 1 failed after \S+ s: exit status 3\n", end)
 
     def test_the_journal_gets_priorities(self, serve):
-        _, [start, end] = self.run_one(serve, "journal", "exit 3")
+        job, [create, start, end] = self.run_one(serve, "journal", "exit 3")
+        assert create == f"<6>local at 127.0.0.1: job.create {job} (backup)\n"
         assert start == "<6>backup: run 1 started (creation)\n"
         assert re.fullmatch(r"<4>backup: run 1 failed after \S+ s: exit status 3\n", end)
 
     def test_json_has_the_facts_as_fields(self, serve):
         job, lines = self.run_one(serve, "json", "exit 3")
-        start, end = map(json.loads, lines)
+        create, start, end = map(json.loads, lines)
+        asked = {"action": "job.create", "actor": "local", "address": "127.0.0.1", "target": job, "name": "backup"}
+        assert asked.items() <= create.items()
         facts = {"job_id": job, "job_name": "backup", "run_id": 1, "cause": "creation", "attempt": 0}
         assert facts.items() <= start.items()
         assert facts.items() <= end.items()
