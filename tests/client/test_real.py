@@ -10,10 +10,11 @@ import pytest
 from process import PATIENCE, eventually
 
 from kala import client as client_module
-from kala.client import Client, Conflict, ConnectionFailed, NotFound, Outdated
+from kala.client import Client, Conflict, ConnectionFailed, Forbidden, Invalid, NotFound, Outdated
 from kala.client.transport import Transport
 
 ROOT = Path(__file__).parents[2]
+LOCALHOST = str(ROOT / "tests/runner/localhost.pem")
 LINES = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
 PRINTED = "".join(f"line {number}\n" for number in range(1, 401)).encode()
 
@@ -171,6 +172,34 @@ def test_a_creation_that_kala_was_killed_during_is_made_once(make, connect):
         patched.setattr(http.client.HTTPConnection, "getresponse", kill_first)
         job = client.jobs.create(name="once", command="true", schedule="manual")
     assert [job.id] == [row["id"] for row in kala.query("SELECT id FROM job")] == [row["id"] for row in created[0]]
+
+
+def test_a_server_with_a_ca_of_ones_own_is_trusted_where_it_is_named(make, tmp_path):
+    kala = make("--tls-certificate", LOCALHOST, "--tls-key", LOCALHOST)
+    kala.launch()
+    port = kala.says("answers on https://").rpartition(":")[2].split()[0]
+    url, environ = f"https://localhost:{port}", {"HOME": str(tmp_path)}
+    with Client(url, ca=LOCALHOST, environ=environ) as client:
+        assert client.me().actor == "local"
+    with Client(url, environ=environ | {"KALA_CA": LOCALHOST}) as client:
+        assert client.me().role == "admin"
+    with Client(url, retries=0, environ=environ) as client, pytest.raises(ConnectionFailed, match="certificate verify"):
+        client.me()
+    for wrong in (str(tmp_path / "none.pem"), __file__):
+        with Client(url, ca=wrong, environ=environ) as client, pytest.raises(Invalid, match=f"ca {wrong}: .*in PEM"):
+            client.me()
+
+
+def test_a_client_uses_the_token_of_its_login_until_it_logs_out(client, connect, kala):
+    client.users.create("ann", role="viewer", password="four plain English words")
+    with Client(kala.address, token="kala_not_valid") as other:
+        session = other.log_in("ann", "four plain English words")
+        assert (session.user, other.me().actor) == ("ann", "user:ann")
+        with pytest.raises(Forbidden, match="needs the role admin"):
+            other.users.list()
+        other.log_out()
+        assert other.me().actor == "local"
+    assert [entry.action for entry in client.audit(actor="user:ann", limit=9)] == ["logout", "request", "login"]
 
 
 def test_without_a_server_the_error_says_where_it_looked():

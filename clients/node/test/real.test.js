@@ -1,12 +1,14 @@
 // The client with a real Kala.
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
-import { Conflict, ConnectionFailed, Invalid, Kala, NotFound, Outdated } from "kala-client";
+import { Conflict, ConnectionFailed, Forbidden, Invalid, Kala, NotFound, Outdated } from "kala-client";
 
 import { find } from "../src/address.js";
 import { freePort, proxy, Server } from "./kala.js";
@@ -51,6 +53,20 @@ describe("with one Kala", { timeout: 120_000 }, () => {
       assert.equal((await kala.jobs.find(name)).id, id);
     }
     await assert.rejects(kala.jobs.find("nothing"), NotFound);
+  });
+
+  test("a client uses the token of its login until it logs out", async (context) => {
+    await kala.users.create("ann", { role: "viewer", password: "four plain English words" });
+    const other = new Kala({ url: server.url, token: "kala_not_valid" });
+    context.after(() => other.close());
+    const { user } = await other.logIn("ann", "four plain English words");
+    assert.deepEqual([user, (await other.me()).actor], ["ann", "user:ann"]);
+    await assert.rejects(other.users.list(), Forbidden);
+    await other.logOut();
+    assert.equal((await other.me()).actor, "local");
+    const actions = [];
+    for await (const entry of kala.audit({ actor: "user:ann" })) actions.push(entry.action);
+    assert.deepEqual(actions, ["logout", "request", "login"]);
   });
 
   test("a wait ends with its timeout, or with a signal", async () => {
@@ -168,6 +184,30 @@ describe("addresses", () => {
       rmSync(folder, { recursive: true });
     });
     assert.equal((await kala.summary()).jobs, 3);
+  });
+
+  test("a CA of one's own is an option, or in the file that KALA_CA names", async (context) => {
+    const file = fileURLToPath(new URL("../../../tests/runner/localhost.pem", import.meta.url));
+    const pem = readFileSync(file);
+    const stub = https.createServer({ cert: pem, key: pem }, (_, response) => response.end('{"summary":{"jobs":3}}'));
+    await new Promise((resolve) => stub.listen(0, "127.0.0.1", resolve));
+    const url = `https://localhost:${stub.address().port}`;
+    const made = [];
+    const jobs = async (options) => {
+      made.push(new Kala({ url, retries: 0, ...options }));
+      return (await made.at(-1).summary()).jobs;
+    };
+    context.after(() => {
+      delete process.env.KALA_CA;
+      for (const kala of made) kala.close();
+      stub.close();
+    });
+    await assert.rejects(jobs({}), ConnectionFailed);
+    assert.equal(await jobs({ ca: pem }), 3);
+    process.env.KALA_CA = file;
+    assert.equal(await jobs({}), 3);
+    process.env.KALA_CA = `${file}.none`;
+    await assert.rejects(jobs({}), Invalid);
   });
 
   test("a token comes from the environment, or from a file that others cannot read", (context) => {
