@@ -4,16 +4,15 @@ import re
 from html import unescape
 
 import pytest
-from live_api import running
 from pages import html, text
-from people import PASSWORD, Person, add_user, logged_in
+from visitors import PASSWORD, Person, add_user, logged_in, serving
 
 ANOTHER = "staple battery horse"
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("access")) as api:
+    with serving(tmp_path_factory.mktemp("access")) as api:
         yield api
 
 

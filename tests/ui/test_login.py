@@ -4,16 +4,15 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from live_api import running
 from pages import text
-from people import PASSWORD, Person, add_user, logged_in
+from visitors import PASSWORD, Person, add_user, logged_in, serving
 
 WRONG = "The name or the password is wrong."
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("login")) as api:
+    with serving(tmp_path_factory.mktemp("login")) as api:
         add_user(api, "ann", "admin")
         add_user(api, "vic", "viewer")
         yield api
@@ -21,7 +20,7 @@ def live(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def below(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("below"), base_path="/kala") as api:
+    with serving(tmp_path_factory.mktemp("below"), base_path="/kala") as api:
         add_user(api, "ann", "viewer")
         yield api
 
@@ -235,7 +234,7 @@ class TestTheFrame:
         assert "/logout" not in page
 
     def test_warns_on_each_page_where_anyone_may_do_everything(self, tmp_path):
-        with running(tmp_path, auth="off") as api:
+        with serving(tmp_path, auth="off") as api:
             for path in ("/", "/jobs", "/account", "/nothing"):
                 page = text(api.ask("GET", path, Accept="text/html").body.decode())
                 assert "Anyone who can reach Kala can do everything" in page

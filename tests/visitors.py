@@ -1,9 +1,26 @@
 """People who use the pages of a live Kala from another machine, and log in."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
+import pytest
+from live_api import Api, running
+
+from kala.access import passwords
+
 PASSWORD = "correct horse battery"
+
+
+@contextmanager
+def serving(folder, **settings) -> Iterator[Api]:
+    """Run a Kala that checks passwords in no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_COST", passwords._Cost(4, 8, 1))
+        patch.setattr(passwords, "DUMMY", f"$scrypt${passwords._COST}${'A' * 22}${'A' * 43}")
+        with running(folder, **settings) as api:
+            yield api
 
 
 class Person:
@@ -37,7 +54,8 @@ class Person:
 def add_user(api, name, role, **fields):
     """Create a user, with the password that people here have."""
     given = {"name": name, "role": role, "password": PASSWORD} | fields
-    assert api.ask("POST", "/api/v1/user/", given).status == 201
+    response = api.ask("POST", "/api/v1/user/", given)
+    assert response.status == 201, response.body
 
 
 def logged_in(api, name, role, **fields):
