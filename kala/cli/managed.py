@@ -28,17 +28,21 @@ class Managed(NamedTuple):
 
 
 def where(command: _Command) -> _Command:
-    """Give a command the options that say which data are meant while Kala is not running."""
-    for option in (
-        click.option(
-            "--data-dir", metavar="DIR", shell_complete=paths, help="The data directory of a Kala on this machine."
-        ),
-        click.option(
-            "--config", "config_file", metavar="FILE", shell_complete=paths, help="The settings with that directory."
-        ),
-    ):
-        command = option(command)
-    return command
+    """Give a command the options for data on this machine. The option that is added last comes first in the help."""
+    by_file = click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        shell_complete=paths,
+        help="The same with the data directory of this settings file.",
+    )
+    by_directory = click.option(
+        "--data-dir",
+        metavar="DIR",
+        shell_complete=paths,
+        help="Work with the Kala of this data directory, also while it is not running.",
+    )
+    return by_directory(by_file(command))
 
 
 def role(*, required: bool) -> Callable[[_Command], _Command]:

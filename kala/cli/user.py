@@ -197,7 +197,7 @@ def _rows(one: "User", view: View) -> list[tuple[str, str]]:
         ("password", view.text(one.has_password)),
         ("created", view.text(one.created_at)),
         ("last login", view.text(one.last_login)),
-        *login_rows(one.logins, view),
+        *login_rows(one.logins or (), view),
     ]
 
 

@@ -49,7 +49,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class User(Struct, frozen=True, kw_only=True):
-    """A user. Without a password, nobody can log in as this user yet."""
+    """A user. Without a password, nobody can log in as this user yet. A list of users leaves out the logins."""
 
     name: str
     role: str
@@ -58,7 +58,7 @@ class User(Struct, frozen=True, kw_only=True):
     has_password: bool
     created_at: datetime
     last_login: datetime | None = None
-    logins: tuple[Login, ...] = ()
+    logins: tuple[Login, ...] | None = None
 
 
 class Invitation(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,9 @@ class Address(Struct, frozen=True):
     is_given: bool = False
     token_file: str = ""
 
+    def __repr__(self) -> str:
+        return f"Address({self.url!r})"  # without the token
+
 
 def find(
     url: str | None = None,

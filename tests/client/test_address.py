@@ -129,6 +129,7 @@ def test_a_token_is_given_or_in_a_variable_or_in_a_file(found, home):
     assert found(KALA_TOKEN_FILE="~/token").token == "from-file"
     assert found(KALA_TOKEN="t", KALA_TOKEN_FILE=str(file)).token == "t"
     assert found(token="given", KALA_TOKEN="t").token == "given"
+    assert repr(found(token="given")) == "Address('http://127.0.0.1:8000')"
 
 
 def test_a_token_that_others_can_read_is_refused(found, home):
