@@ -78,7 +78,11 @@ class Renderer:
             auto_reload=False,
         )
         environment.filters.update(
-            lasting=figures.length, bytes=figures.size, rfc3339=rfc3339, count=lambda number: f"{number:,}"
+            lasting=figures.length,
+            bytes=figures.size,
+            rfc3339=rfc3339,
+            capital=_capital,
+            count=lambda number: f"{number:,}",
         )
         environment.globals.update(
             url=lambda *parts, **query: self.base_path + path(*parts, **query),
@@ -185,3 +189,7 @@ def see_other(path: str, headers: Mapping[str, str] = {}) -> Response:
     The application puts the base path before `path`.
     """
     return Response(303, headers={"Location": path, "Cache-Control": "no-store", **headers})
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -83,7 +83,7 @@ class TestAccount:
     @pytest.mark.parametrize(
         ("field", "given", "sentence"),
         [
-            ("old_password", {"old_password": "not this one"}, "Old_password: wrong"),
+            ("old_password", {"old_password": "not this one"}, "Old password: wrong"),
             ("password", {"password": "short", "again": "short"}, "must have at least 12 characters, not 5"),
             ("again", {"again": "staple battery house"}, "is not the same password as above"),
         ],
@@ -154,7 +154,7 @@ class TestUsers:
         assert ivan.log_in("ivan").status == 303
         again = Person(api).submit("/invitation", invitation=secret, password=ANOTHER, again=ANOTHER)
         assert again.status == 404
-        assert_wrong_at(again.body.decode(), "invitation", "invitation")
+        assert_wrong_at(again.body.decode(), "invitation", "Invitation: not valid")
 
     def test_are_told_what_is_wrong_with_the_password_and_keep_the_invitation(self, api):
         add_user(api, "ivan", "viewer")
