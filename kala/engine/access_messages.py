@@ -43,6 +43,8 @@ class UpdateAccount(Change[Account], frozen=True):
         step.accounts.save(account)
         if (before.role, before.password) != (account.role, account.password):
             step.accounts.end_logins(self.name, self.keep)
+        if before.password != account.password:
+            step.accounts.end_invitation(self.name)  # or else somebody else could choose another one with it
         step.effects.has_changed_access = True
         step.note(Action.USER_UPDATE, self.name, changed=_changed(before, account))
         return account
