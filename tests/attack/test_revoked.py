@@ -109,6 +109,33 @@ def test_a_login_that_is_not_used_ends_and_one_that_is_used_ends_later(make):
     assert ask(kala, "GET", "/job/", **unused).status == 401
 
 
+def test_a_password_that_an_administrator_sets_ends_all_logins_of_the_user(kala):
+    """Also while an attacker has one of them, who has perhaps an invitation, too (reported of Airflow's API)."""
+    user(kala, "ann", "admin")
+    header = bearer(login(kala, "ann"))
+    invitation = ask(kala, "POST", "/user/ann/invite/", **header).json["invitation"]
+    assert ask(kala, "PATCH", "/user/ann/", {"password": OTHER}).status == 200
+    assert ask(kala, "GET", "/job/", **header).status == 401
+    taken = {"invitation": invitation, "password": "thirteen sleepy owls at midnight"}
+    assert ask(kala, "POST", "/invitation/", taken).status == 404
+    login(kala, "ann", OTHER)
+
+
+def test_an_invitation_is_for_one_user_once(kala):
+    """Not for another one who gets the name later."""
+    user(kala, "ann")
+    first, second = (ask(kala, "POST", "/user/ann/invite/").json["invitation"] for _ in range(2))
+    assert ask(kala, "POST", "/invitation/", {"invitation": first, "password": OTHER}).status == 404
+    assert ask(kala, "POST", "/invitation/", {"invitation": second, "password": OTHER}).status == 200
+    assert ask(kala, "POST", "/invitation/", {"invitation": second, "password": PASSWORD}).status == 404
+    login(kala, "ann", OTHER)
+    third = ask(kala, "POST", "/user/ann/invite/").json["invitation"]
+    assert ask(kala, "DELETE", "/user/ann/").status == 204
+    user(kala, "ann", "admin")
+    assert ask(kala, "POST", "/invitation/", {"invitation": third, "password": OTHER}).status == 404
+    assert ask(kala, "GET", "/job/", X_Forwarded_For="192.0.2.1", **bearer(third)).status == 401
+
+
 # Responses that are being read
 
 
