@@ -61,25 +61,3 @@ class TestDeletingAParent:
         assert [job["name"] for job in would] == ["parent", "child", "grandchild"]
         assert idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/?return=deleted").json == {"deleted": would}
         assert idle_api.ask("GET", f"/api/v1/job/{family[0]}/deletion/").status == 404
-
-    def test_logs_the_jobs_deleted_with_it(self, idle_api, family, caplog):
-        caplog.set_level("INFO", "kala.api")
-        assert idle_api.ask("DELETE", f"/api/v1/job/{family[0]}/").status == 204
-        assert [record.message for record in caplog.records] == [
-            "parent deleted, with 2 descendants that had no other parent: child, grandchild"
-        ]
-
-    def test_logs_the_names_of_only_some_of_many(self, idle_api, caplog):
-        parent = idle_api.create(name="parent")
-        for number in range(21):
-            idle_api.create(name=f"child {number}", parent_jobs=[parent])
-        caplog.set_level("INFO", "kala.api")
-        idle_api.ask("DELETE", f"/api/v1/job/{parent}/")
-        assert caplog.records[0].message.endswith("child 18, child 19, …")
-        assert "with 21 descendants that" in caplog.records[0].message
-
-    def test_logs_only_its_name_if_nothing_was_deleted_with_it(self, idle_api, family, caplog):
-        caplog.set_level("INFO", "kala.api")
-        response = idle_api.ask("DELETE", f"/api/v1/job/{family[2]}/?return=deleted")
-        assert response.json == {"deleted": [{"id": family[2], "name": "grandchild"}]}
-        assert [record.message for record in caplog.records] == ["grandchild deleted"]
