@@ -356,3 +356,10 @@ def test_a_page_offers_what_the_role_of_its_reader_may_do(ids, api, role):
             for name in OFFERED[rank].get(path, ()):
                 found = any(one.startswith(name) for one in names)
                 assert found == (RANKS.index(role) >= RANKS.index(rank)), (path, name, names)
+
+
+def test_a_command_to_copy_says_that_it_needs_a_token(api):
+    path = f"/jobs/{api.create(name='copied', schedule='manual')}"
+    hint = re.compile('Add -H "Authorization: Bearer TOKEN" ?,')
+    assert hint.search(text(logged_in(api, "edith", "editor").look(path).body.decode()))
+    assert not hint.search(text(html(api, path)))
