@@ -1,15 +1,19 @@
 """Who may call the Kala of the package, as users of the machine see it. Needs root."""
 
 import json
+import re
+import subprocess
 
 import pytest
-from conftest import URL
+from conftest import ROOT, URL
 
 pytestmark = pytest.mark.timeout(300)
 
 JOBS = "http://localhost/api/v1/job/"
 OVER_SOCKET = "curl -sS -w '\\n%{http_code}' --unix-socket /run/kala/kala.sock"
 OVER_PORT = "curl -sS -w '\\n%{http_code}'"
+PASSWORD = "four words in a row"
+SECURITY = (ROOT / "docs/security.md").read_text()
 TOKEN = "e48b6bb2c7d54b4cb3e0bd3a0c3a2b57"
 
 
@@ -115,3 +119,46 @@ def test_an_upgrade_keeps_all_and_says_in_news_who_has_to_do_what(fresh, deb, de
     version = fresh.shell("dpkg-query -W -f '${Version}' kala")
     assert news.startswith(f"kala ({version}) ")
     assert "kala token create" in news
+
+
+def accept(host, invitation: str, address: str, options: str = "") -> None:
+    body = json.dumps({"invitation": invitation, "password": PASSWORD})
+    assert "user" in json.loads(host.shell(f"curl -sSf {options} {address}/api/v1/invitation/ -d '{body}'"))
+
+
+def log_in(host, name: str) -> str:
+    """Return the role of a user who logs in on the port."""
+    body = json.dumps({"name": name, "password": PASSWORD})
+    return json.loads(host.shell(f"curl -sSf {URL}/api/v1/session/ -d '{body}'"))["role"]
+
+
+def test_the_first_user_is_added_through_the_socket_or_while_kala_is_stopped(host):
+    def add(name):
+        host.shell(f"echo '{PASSWORD}' | kala user add {name} --role admin --password-file -")
+
+    add("dora")
+    host.shell("systemctl stop kala")
+    add("erik")
+    assert host.shell("find /var/lib/kala ! -user kala") == ""
+    host.shell("systemctl start kala")
+    assert [log_in(host, name) for name in ("dora", "erik")] == ["admin", "admin"]
+
+
+def test_a_team_is_set_up_by_the_commands_of_the_documentation(host, tmp_path):
+    [section] = re.findall(r"^## A team in five minutes\n(.*?)^## ", SECURITY, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"^    (.*)$", section, re.MULTILINE)
+    # Without a terminal, each user is invited; there is no sudo, as this is root.
+    script = "\n".join(line.removeprefix("$ ").replace("sudo ", "") for line in lines if "kala login" not in line)
+    name = "kala.example.org"
+    new = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout privkey.pem -out fullchain.pem"
+    subject = f"-subj /CN={name} -addext subjectAltName=DNS:{name}"
+    subprocess.run(f"{new} {subject}".split(), cwd=tmp_path, capture_output=True, check=True)
+    host.box.copy(tmp_path, f"/etc/letsencrypt/live/{name}")
+    ann, _bob, token = re.findall(r"kala_\w{38}", host.shell(f"set -e\n{script}"))
+    options = f"--cacert /etc/kala/tls/cert.pem --resolve {name}:8443:127.0.0.1"
+    accept(host, ann, f"https://{name}:8443", options)
+    host.write("/root/header", f"Authorization: Bearer {token}\n")
+    me = json.loads(host.shell(f"curl -sSf {options} -H @/root/header https://{name}:8443/api/v1/me/"))["me"]
+    assert (me["actor"], me["role"]) == ("token:ci", "operator")
+    me = asked(host, "carol", f"{OVER_SOCKET} http://localhost/api/v1/me/")[1]["me"]
+    assert (me["actor"], me["role"]) == ("peer:carol", "operator")
