@@ -26,6 +26,7 @@ FOREIGN, REBOUND = "foreign.test", "rebound.test"
 READ = """
 /api/v1/job/ /api/v1/me/ /api/v1/stats/ /api/v1/run/1/ /api/v1/run/1/output /api/v1/config/ /api/v1/user/ /api/v1/token/
 /api/v1/audit/ /api/v1/graph/?format=dot /api/v1/events/ /api/v1/openapi.json / /jobs /runs/1 /settings /api /system
+/users /tokens /account /login
 """.split()
 
 # All that a page can do with the requests of others. It returns what it could read, and how often it tried.
@@ -226,6 +227,12 @@ class Victim:
             {"method": "POST", "path": "/login", "body": "name=mallory", "fields": login},
             {"method": "POST", "path": "/logout", "fields": {}},
             {"method": "POST", "path": f"/jobs/{self.job}/start", "fields": {}},
+            {"method": "POST", "path": "/users", "fields": {"name": "evil", "role": "admin"}},
+            {"method": "POST", "path": "/users/mallory", "fields": {"role": "admin"}},
+            {"method": "POST", "path": "/users/mallory/invite", "fields": {}},
+            {"method": "POST", "path": "/users/victim/logout", "fields": {}},
+            {"method": "POST", "path": "/users/victim/delete", "fields": {}},
+            {"method": "POST", "path": "/tokens", "fields": {"name": "evil", "role": "admin"}},
             {"method": "POST", "path": f"/jobs/{self.job}/delete", "fields": {}},
             {"method": "POST", "path": "/jobs/new", "fields": {"name": "evil", "command": "id", "schedule": FAR}},
         ]
