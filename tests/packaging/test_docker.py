@@ -192,4 +192,4 @@ def test_a_user_who_was_added_before_the_first_start_can_log_in(docker, run, tmp
     token = until(logged_in)
     assert token, docker("logs", "kala")
     with ask("/api/v1/me/", token=token) as answer:
-        assert json.load(answer)["role"] == "admin"
+        assert json.load(answer)["me"]["role"] == "admin"
