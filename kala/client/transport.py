@@ -177,7 +177,7 @@ class Transport:
             connection.connect()
         except OSError as error:
             connection.close()
-            raise _Refused(f"cannot connect to {self.address.url}: {_reason(error)}; is Kala running?") from error
+            raise _Refused(f"cannot connect to {self.address.url}: {_reason(error)}; {_advice(error)}") from error
         return connection
 
     def _new_connection(self) -> HTTPConnection:
@@ -273,7 +273,19 @@ def _reason(error: Exception) -> str:
         return "timed out"
     if isinstance(error, HTTPException):
         return "the connection was closed"
+    # An ssl.SSLCertVerificationError, told by its attribute, as ssl is not imported for a server on this machine.
+    if why := getattr(error, "verify_message", None):
+        return f"its certificate cannot be verified: {why.rstrip('.')}"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _advice(error: OSError) -> str:
+    """Return what to do about a connection that could not be made."""
+    if isinstance(error, PermissionError):
+        return "use sudo, or become a member of the socket's group"
+    if hasattr(error, "verify_message"):
+        return "if its CA is your own, name the file with the CA's certificate in ca or KALA_CA"
+    return "is Kala running?"
 
 
 def _headers(response: HTTPResponse) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The client with a real `kala serve`."""
 
+import errno
 import http.client
+import os
 import subprocess
 import sys
 import threading
@@ -183,7 +185,10 @@ def test_a_server_with_a_ca_of_ones_own_is_trusted_where_it_is_named(make, tmp_p
         assert client.me().actor == "local"
     with Client(url, environ=environ | {"KALA_CA": LOCALHOST}) as client:
         assert client.me().role == "admin"
-    with Client(url, retries=0, environ=environ) as client, pytest.raises(ConnectionFailed, match="certificate verify"):
+    with (
+        Client(url, retries=0, environ=environ) as client,
+        pytest.raises(ConnectionFailed, match=r"cannot be verified: .*KALA_CA"),
+    ):
         client.me()
     for wrong in (str(tmp_path / "none.pem"), __file__):
         with Client(url, ca=wrong, environ=environ) as client, pytest.raises(Invalid, match=f"ca {wrong}: .*in PEM"):
@@ -208,6 +213,18 @@ def test_without_a_server_the_error_says_where_it_looked():
         pytest.raises(
             ConnectionFailed, match=r"cannot connect to http://127.0.0.1:\d+: Connection refused; is Kala running\?"
         ),
+    ):
+        client.summary()
+
+
+def test_the_error_for_a_socket_that_one_may_not_open_says_who_may(monkeypatch, tmp_path):
+    def refuse(_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("kala.client.transport._UnixConnection.connect", refuse)
+    with (
+        Client(f"unix://{tmp_path}/kala.sock", retries=0) as client,
+        pytest.raises(ConnectionFailed, match=r"Permission denied; use sudo, or become a member of the socket's group"),
     ):
         client.summary()
 
