@@ -17,11 +17,16 @@ _ACTIONS = [action.value for action in Action]
 
 
 def _changed(entry: "Entry") -> str:
-    return ", ".join(f"{field}: {_text(old)} -> {_text(new)}" for field, (old, new) in entry.changed.items())
+    values = {field: (_text(old), _text(new)) for field, (old, new) in entry.changed.items()}
+    return ", ".join(f"{field}: {old} -> {new}" for field, (old, new) in values.items() if old != new)
 
 
 def _text(value: Any) -> str:
-    return "-" if value in (None, "", []) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    return "-" if value in (None, "") else str(value)
 
 
 _COLUMNS = (

@@ -175,6 +175,9 @@ def test_the_audit_log_tells_who_did_what_and_what_was_refused(tell, done, ann, 
     newest, _ = json.loads(done("audit", "--target", "backup", "-o", "json"))
     assert (newest["action"], newest["changed"]) == ("job.update", {"retries": [0, 2]})
     assert "retries: 0 -> 2" in done("audit", "--action", "job.update", "--since", "-1h", "-o", "wide")
+    tell("token", "create", "ci", "--role", "viewer", "--owner", "*@a", "--owner", "*@b")
+    created = "role: - -> viewer, owners: - -> *@a *@b, run_as: - -> no"
+    assert created in done("audit", "--action", "token.create", "-o", "wide")
     assert done("audit", "--actor", "user:nobody", "--no-headers") == ""
     tell("user", "add", ann, "--role", "viewer", "--password-file", password_file)
     assert len(done("audit", "-n", "2", "--no-headers").splitlines()) == 2
