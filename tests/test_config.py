@@ -257,7 +257,7 @@ class TestPeers:
         ],
     )
     def test_invalid_ones_are_refused(self, value):
-        assert refusal({"peers": value}).startswith("--peer: must be a list such as operator=@ops,viewer=ann, of users")
+        assert refusal({"peers": value}).startswith("--peer: must be a list such as operator=@ops,viewer=ann, in")
 
 
 PROXY = {"trusted_proxies": "127.0.0.1", "proxy_user_header": "Remote-User", "group_roles": "*=viewer"}

@@ -86,7 +86,8 @@ def _session_length(value: object) -> str:
 
 PEERS = Kind(
     _peers,
-    f"a list such as operator=@ops,viewer=ann, of users and @groups with the role {_ROLE_NAMES}",
+    "a list such as operator=@ops,viewer=ann, in a file {operator = ['@ops'], viewer = ['ann']}, of users and @groups"
+    f" with the role {_ROLE_NAMES}",
     is_list=True,
 )
 GROUP_ROLES = Kind(
