@@ -17,7 +17,7 @@ from kala.core.errors import Forbidden, Invalid, Unauthorized
 
 NOT_LOGGED_IN = (
     "not logged in: use kala login, or send a token, as in Authorization: Bearer TOKEN; on Kala's own machine, sudo"
-    " kala works without, and the setting peers gives other users a role on the Unix socket"
+    " kala needs neither, and the setting peers gives other users a role on the Unix socket"
 )
 # The bodies that clients send when they have nothing to send.
 _EMPTY_BODIES = (b"", b"{}", b"null")

@@ -72,6 +72,8 @@ def _with_help(sentence: str, address: "Address") -> str:
     ways = ["log in with kala login", "give a token in KALA_TOKEN_FILE"]
     if not address.is_given and is_refused_socket():
         ways.insert(0, "use sudo kala")
+    if address.socket:
+        ways.append("ask for a role in the setting peers")
     return f"not logged in at {address.url}: {', '.join(ways[:-1])}, or {ways[-1]}"
 
 

@@ -40,7 +40,7 @@ def where(command: _Command) -> _Command:
         "--data-dir",
         metavar="DIR",
         shell_complete=paths,
-        help="Work with the Kala of this data directory, also while it is not running.",
+        help="Work with the Kala of this data directory, even if it is not running.",
     )
     return by_directory(by_file(command))
 
@@ -51,7 +51,7 @@ def role(*, required: bool) -> Callable[[_Command], _Command]:
         type=click.Choice(ROLES),
         required=required,
         shell_complete=choices(ROLES),
-        help="viewer reads; operator also starts, cancels and enables; editor also changes jobs; admin does all.",
+        help="viewer reads; operator also starts, cancels and enables; editor also changes jobs; admin may do all.",
     )
 
 
@@ -99,7 +99,7 @@ def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]
         return
     call = Caller(_Offline(config)).call
     yield Managed(Users(call), Tokens(call))
-    click.echo(safe(f"kala: Kala is not running; this was done in {config.data_dir}"), err=True)
+    click.echo(safe(f"kala: Kala is not running; used its data in {config.data_dir}"), err=True)
 
 
 class _Offline:

@@ -32,7 +32,7 @@ _password_file = click.option(
 
 @click.group()
 def user() -> None:
-    """While Kala is not running, the commands work on its data: so the first user is made."""
+    """While Kala is not running, the commands work on its data, so that you can add the first user."""
 
 
 @user.command()
@@ -54,9 +54,9 @@ def add(
     config_file: str | None,
     data_dir: str | None,
 ) -> None:
-    """Add a user. The password is asked for on a terminal; if it is empty, or there is no terminal, they are invited.
+    """Add a user, with the password that you type, or with an invitation if you type none or there is no terminal.
 
-    An invitation works once, and for an hour.
+    An invitation works once, within an hour.
     """
     if invite and password_file:
         raise click.UsageError("--invite and --password-file exclude each other")
@@ -150,7 +150,7 @@ def remove(name: str, *, yes: bool, config_file: str | None, data_dir: str | Non
 @click.argument("name", shell_complete=users)
 @where
 def invite(name: str, config_file: str | None, data_dir: str | None) -> None:
-    """Print an invitation, with which a user chooses a password. It works once, and for an hour."""
+    """Print an invitation, with which a user chooses a password. It works once, within an hour."""
     with managed(config_file, data_dir) as found:
         _invite(found, name)
 
@@ -182,10 +182,8 @@ def _invite(found: Managed, name: str) -> None:
     invitation = found.users.invite(name)
     click.echo(invitation.invitation)
     until = rfc3339(invitation.expires_at, "seconds")
-    text = (
-        f"kala: with this invitation, {name} chooses a password, once and until {until}: with kala login --invitation"
-    )
-    click.echo(safe(f"{text}, or on the page /invitation"), err=True)
+    text = f"kala: {name} can use this invitation once, until {until}, to choose a password"
+    click.echo(safe(f"{text}: with kala login --invitation, or on the page /invitation"), err=True)
 
 
 def _rows(one: "User", view: View) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from contract import playing
 from process import eventually
 
-from kala.cli import commands
+from kala.cli import commands, connect
 from kala.client import address
 
 PASSWORD = "four plain English words"
@@ -56,7 +56,7 @@ def stopped(make):
         return done.returncode, done.stdout, done.stderr
 
     stopped.kala = kala
-    stopped.notice = f"kala: Kala is not running; this was done in {kala.data}\n"
+    stopped.notice = f"kala: Kala is not running; used its data in {kala.data}\n"
     return stopped
 
 
@@ -105,7 +105,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(done, on_terminal):
 def test_without_a_password_a_user_is_invited_and_chooses_one(kala, tell, on_terminal):
     code, out, err = tell("user", "add", "bob", "--role", "viewer")
     assert (code, bool(SECRET.fullmatch(out.strip()))) == (0, True)
-    assert "with this invitation, bob chooses a password, once and until 20" in err
+    assert "kala: bob can use this invitation once, until 20" in err
     assert SECRET.search(err) is None
     answers = [("Invitation: ", out.strip()), ("New password: ", PASSWORD), ("The same again: ", PASSWORD)]
     code, shown = on_terminal(80, "login", kala.address, "--name", "here", "--invitation", answers=answers)
@@ -194,6 +194,11 @@ def test_without_a_login_one_is_told_the_ways_in(is_refused, sudo, monkeypatch, 
         result = CliRunner().invoke(commands, ["whoami"], env={"HOME": str(tmp_path), "KALA_URL": None})
     ways = f"{sudo}log in with kala login, or give a token in KALA_TOKEN_FILE"
     assert (result.exit_code, result.stderr) == (6, f"kala: not logged in at {url}: {ways}\n")
+
+
+def test_without_a_role_on_the_socket_one_is_told_of_peers():
+    help_ = connect._with_help("not logged in", address.parse("unix:///run/kala/kala.sock"))
+    assert help_.endswith(", give a token in KALA_TOKEN_FILE, or ask for a role in the setting peers")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every socket")
