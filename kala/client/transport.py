@@ -26,6 +26,8 @@ _PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
 _CHUNK = 64 * 1024
 _KEPT_CONNECTIONS = 4
+# X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN and _UNABLE_TO_GET_ISSUER_CERT_LOCALLY of OpenSSL.
+_UNKNOWN_ISSUER = (18, 19, 20)
 # With a stream nobody notices a peer that vanished, unless the kernel asks: after 15 s, then every 5 s.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -283,8 +285,11 @@ def _advice(error: OSError) -> str:
     """Return what to do about a connection that could not be made."""
     if isinstance(error, PermissionError):
         return "use sudo, or become a member of the socket's group"
-    if hasattr(error, "verify_message"):
+    code = getattr(error, "verify_code", None)
+    if code in _UNKNOWN_ISSUER:
         return "if its CA is your own, name the file with the CA's certificate in ca or KALA_CA"
+    if code is not None:
+        return "check the URL, and the certificate of the server"
     return "is Kala running?"
 
 

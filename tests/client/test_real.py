@@ -17,6 +17,7 @@ from kala.client.transport import Transport
 
 ROOT = Path(__file__).parents[2]
 LOCALHOST = str(ROOT / "tests/runner/localhost.pem")
+EXPIRED = str(ROOT / "tests/server/tls/expired.pem")
 LINES = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
 PRINTED = "".join(f"line {number}\n" for number in range(1, 401)).encode()
 
@@ -205,6 +206,17 @@ def test_a_client_uses_the_token_of_its_login_until_it_logs_out(client, connect,
         other.log_out()
         assert other.me().actor == "local"
     assert [entry.action for entry in client.audit(actor="user:ann", limit=9)] == ["logout", "request", "login"]
+
+
+def test_an_expired_certificate_is_not_taken_for_one_of_an_unknown_ca(make, tmp_path):
+    kala = make("--tls-certificate", EXPIRED, "--tls-key", EXPIRED)
+    kala.launch()
+    port = kala.says("answers on https://").rpartition(":")[2].split()[0]
+    with (
+        Client(f"https://localhost:{port}", ca=EXPIRED, retries=0, environ={"HOME": str(tmp_path)}) as client,
+        pytest.raises(ConnectionFailed, match="has expired; check the URL, and the certificate of the server"),
+    ):
+        client.me()
 
 
 def test_without_a_server_the_error_says_where_it_looked():
