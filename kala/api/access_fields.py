@@ -35,11 +35,13 @@ def role(field: str, value: Any) -> Role:
 
 def secret(field: str, value: Any) -> str:
     """A password or an invitation. No message shows it."""
-    if not isinstance(value, str):
-        raise Invalid(f"{field}: must be a string")
+    try:
+        fields.text(field, value)
+    except Invalid:
+        raise Invalid(f"{field}: must be a string without NUL characters or lone surrogates") from None
     if len(value) > _LONGEST_TEXT:
         raise Invalid(f"{field}: must be at most {_LONGEST_TEXT} characters long")
-    return value
+    return str(value)
 
 
 owners = fields.listed(fields.tag(200), _MOST_OWNERS)

@@ -13,7 +13,7 @@ from kala.api.accounts import logins_view
 from kala.api.http import Request, Response, json, no_content
 from kala.core.account import Account, Action, Login
 from kala.core.caller import Caller
-from kala.core.errors import Conflict, Invalid, Unauthorized
+from kala.core.errors import Conflict, Invalid
 from kala.core.foreign import presentable
 from kala.engine.access_messages import (
     AcceptInvitation,
@@ -22,12 +22,13 @@ from kala.engine.access_messages import (
     NoteRefusal,
     UpdateAccount,
     invalid_invitation,
+    wrong_password,
 )
 from kala.engine.engine import Engine
 from kala.store.store import Store
 
-_WRONG = "name or password: wrong"
 _LONGEST_AGENT = 200
+_WRONG_OLD = "old_password: wrong"
 _UNKNOWN_USER = "?"
 _NO_LOGIN = "not logged in with a name and a password, so there is no login to end and no password to change"
 
@@ -66,11 +67,18 @@ class SessionRoutes:
         old = body.required("old_password", access_fields.secret)
         password = body.required("password", access_fields.secret)
         passwords.check_new(password, caller.user)
-        if self._checked(caller, caller.user, old) is None:
-            raise Invalid("old_password: wrong")
+        checked = self._checked(caller, caller.user, old)
+        if checked is None:
+            raise Invalid(_WRONG_OLD)
         stored = passwords.hashed(password)
-        message = UpdateAccount(caller.user, lambda account: replace(account, password=stored), caller.login)
-        self._engine.call(message, caller)
+
+        def revise(account: Account) -> Account:
+            # An administrator may have set another password after the old one was checked.
+            if account.password != checked.password:
+                raise Invalid(_WRONG_OLD)
+            return replace(account, password=stored)
+
+        self._engine.call(UpdateAccount(caller.user, revise, caller.login), caller)
         return no_content()
 
     def log_in(self, request: Request) -> Response:
@@ -78,12 +86,12 @@ class SessionRoutes:
         name, password = body.required("name", access_fields.secret), body.required("password", access_fields.secret)
         account = self._checked(request.caller, name, password)
         if account is None:
-            raise Unauthorized(_WRONG)
+            raise wrong_password()
         now, secret = datetime.now(UTC), credentials.new_secret()
         agent = presentable(request.headers.get("User-Agent", ""))[:_LONGEST_AGENT]
         login = Login(user=name, created_at=now, last_used=now, address=request.caller.address, agent=agent)
         caller = Caller(f"user:{name}", account.role, address=request.caller.address, user=name)
-        message = LogIn(login, credentials.hashed(secret), self._gate.idle, self._gate.lifetime)
+        message = LogIn(login, account.password, credentials.hashed(secret), self._gate.idle, self._gate.lifetime)
         self._engine.call(message, caller)
         return json(access_schema.Session(secret, name, account.role, now + self._gate.lifetime), 201)
 
@@ -121,5 +129,5 @@ class SessionRoutes:
             self._gate.tries.give_back(name, caller.place)
             return account
         # A name that no account has can be a password in the wrong field.
-        self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, _WRONG), caller)
+        self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, str(wrong_password())), caller)
         return None

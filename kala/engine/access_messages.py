@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kala.core import permissions
 from kala.core.account import Account, Action, Login, Token
-from kala.core.errors import Conflict, NotFound
+from kala.core.errors import Conflict, NotFound, Unauthorized
 from kala.engine.messages import Change
 from kala.engine.step import Step
 
@@ -117,15 +117,21 @@ class DeleteToken(Change[None], frozen=True):
 
 
 class LogIn(Change[None], frozen=True):
-    """Logins that were not used for `idle`, and those that began before `lifetime`, are deleted at the same time."""
+    """`password` is the stored one that was checked: it takes a while, in which the user can get another one.
+
+    Logins that were not used for `idle`, and those that began before `lifetime`, are deleted at the same time.
+    """
 
     login: Login
+    password: str
     digest: bytes
     idle: timedelta
     lifetime: timedelta
 
     def carry_out(self, step: Step) -> None:
-        account = existing(step, self.login.user)
+        account = step.accounts.get(self.login.user)
+        if account is None or account.password != self.password:
+            raise wrong_password()
         step.accounts.delete_old_logins(step.now - self.idle, step.now - self.lifetime)
         step.accounts.add_login(self.login, self.digest)
         step.accounts.save(replace(account, last_login=step.now))
@@ -182,6 +188,10 @@ def existing(step: Step, name: str) -> Account:
 
 def no_user(name: str) -> NotFound:
     return NotFound(f"no user has the name {name[:100]!r}")
+
+
+def wrong_password() -> Unauthorized:
+    return Unauthorized("name or password: wrong")
 
 
 def invalid_invitation() -> NotFound:

@@ -2,11 +2,14 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
-from kala.access import credentials
+from kala.access import credentials, passwords
+from kala.core.caller import KALA
+from kala.engine.access_messages import UpdateAccount
 
 PASSWORD = "four plain English words"
 OTHER = "some other words to remember"
@@ -45,6 +48,18 @@ def token(api, name="ci", role="operator", **more):
     response = api.ask("POST", "/api/v1/token/", {"name": name, "role": role} | more)
     assert response.status == 201, response.body
     return response.json
+
+
+def replaced_while_checked(api, monkeypatch):
+    """Let an administrator give Ann another password after each check of a password, before anything follows from it."""
+    matches = passwords.matches
+
+    def matches_then_replaced(password, stored):
+        found = matches(password, stored)
+        api.app._engine.call(UpdateAccount("ann", partial(replace, password=passwords.hashed(OTHER))), KALA)
+        return found
+
+    monkeypatch.setattr(passwords, "matches", matches_then_replaced)
 
 
 class TestAUser:
@@ -149,6 +164,24 @@ class TestALogin:
             sentences.add(response.error)
         assert sentences == {"name or password: wrong"}
 
+    def test_does_not_begin_with_a_password_that_was_replaced_while_it_was_checked(self, api, monkeypatch):
+        add(api)
+        replaced_while_checked(api, monkeypatch)
+        response = api.ask("POST", "/api/v1/session/", {"name": "ann", "password": PASSWORD})
+        assert (response.status, response.error) == (401, "name or password: wrong")
+        assert api.ask("GET", "/api/v1/user/ann/").json["logins"] == []
+
+    @pytest.mark.parametrize("wrong", ["\ud800", "a\0b", 1, ["a"]])
+    def test_needs_text(self, api, wrong):
+        sentence = "must be a string without NUL characters or lone surrogates"
+        for path, fields in (
+            ("session", ("name", "password")),
+            ("invitation", ("invitation", "password")),
+        ):
+            for field in fields:
+                response = api.ask("POST", f"/api/v1/{path}/", dict.fromkeys(fields, "x") | {field: wrong})
+                assert (response.status, response.error) == (400, f"{field}: {sentence}")
+
     def test_takes_a_password_in_whatever_way_its_letters_are_composed(self, api):
         add(api, password="zwölf Boxkämpfer jagen")
         assert me(api, **log_in(api, password="zwo\u0308lf Boxka\u0308mpfer jagen")).status == 200
@@ -209,6 +242,15 @@ class TestAPassword:
             response = api.ask("PATCH", "/api/v1/me/", {"old_password": old, "password": new}, **login)
             assert (response.status, response.error) == (400, error)
         assert me(api, **log_in(api)).status == 200
+
+    def test_that_was_replaced_while_the_old_one_was_checked_stays(self, api, monkeypatch):
+        add(api)
+        login = log_in(api)
+        replaced_while_checked(api, monkeypatch)
+        response = api.ask("PATCH", "/api/v1/me/", {"old_password": PASSWORD, "password": "one more of them"}, **login)
+        assert (response.status, response.error) == (400, "old_password: wrong")
+        monkeypatch.undo()
+        assert log_in(api, password=OTHER)
 
     def test_is_no_matter_of_callers_without_a_login(self, api):
         response = api.ask("PATCH", "/api/v1/me/", {"old_password": PASSWORD, "password": OTHER})
