@@ -24,7 +24,7 @@ from kala.config import Config
 from kala.core import duration
 from kala.core.account import Action
 from kala.core.caller import NOBODY, Caller, Role
-from kala.core.errors import Forbidden, Unauthorized
+from kala.core.errors import Busy, Forbidden, Unauthorized
 from kala.engine.access_messages import NoteRefusal, NoteUse
 from kala.engine.engine import Engine
 from kala.server.peer import PEER, Peer
@@ -208,7 +208,12 @@ class Gate:
                 self._refusals.clear()
             self._refusals[caller.actor] = (minute, count)
         if count <= _REFUSALS:
-            self._engine.call(NoteRefusal(Action.REQUEST, f"{method} {path}"[:200], sentence), caller)
+            request = f"{method} {path}"[:200]
+            try:
+                self._engine.call(NoteRefusal(Action.REQUEST, request, sentence), caller)
+            except Busy as error:
+                # The request stays refused: an answer such as 503 would ask the client to try again.
+                logger.warning("%s: %s is refused, and not in the audit log: %s", caller.actor, request, error)
         elif count == _REFUSALS + 1:
             logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
 

@@ -21,6 +21,7 @@ from kala.core.errors import (
     Forbidden,
     Invalid,
     KalaError,
+    NoRole,
     NotFound,
     Outdated,
     TooManyTries,
@@ -40,6 +41,7 @@ _STATUS: dict[type[KalaError], int] = {
     Invalid: 400,
     Unauthorized: 401,
     Forbidden: 403,
+    NoRole: 403,
     NotFound: 404,
     Conflict: 409,
     Outdated: 412,
@@ -147,21 +149,18 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
             if route is None:
                 response = respond_to_error(_no_route(path, method, allowed, caller))
             else:
-                self._check(route, caller, method, path)
-                response = _response(route, given, environ, query_string, caller)
+                try:
+                    route.check_caller(caller)
+                    response = _response(route, given, environ, query_string, caller)
+                except NoRole as error:
+                    self._gate.refused(caller, method, path, str(error))
+                    raise
                 if isinstance(response.body, Source):
                     response = replace(response, body=Watched(response.body, self._gate, environ, caller))
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
             target = _target(path, query_string) if is_page and method in ("GET", "HEAD") else ""
             return _send(respond_to_error(_failure(error, caller, target)), environ, self._base_path)
-
-    def _check(self, route: Route, caller: Caller, method: str, path: str) -> None:
-        try:
-            route.check_caller(caller)
-        except Forbidden as error:
-            self._gate.refused(caller, method, path, str(error))
-            raise
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""

@@ -13,7 +13,7 @@ from kala.api import parameters
 from kala.api.http import Response
 from kala.api.parameters import Parameter
 from kala.core.caller import Caller, Role
-from kala.core.errors import Forbidden, Invalid, Unauthorized
+from kala.core.errors import Invalid, NoRole, Unauthorized
 
 NOT_LOGGED_IN = (
     "not logged in: use kala login, or send a token, as in Authorization: Bearer TOKEN; on Kala's own machine, sudo"
@@ -85,7 +85,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
         return parameters.parse(self.in_query, self._defaults, given) if given else self._defaults
 
     def check_caller(self, caller: Caller) -> None:
-        """Raise Unauthorized or Forbidden for a caller who may not call this route."""
+        """Raise Unauthorized or NoRole for a caller who may not call this route."""
         check_role(caller, self.role)
 
     def check_body(self, body: bytes) -> None:
@@ -95,12 +95,12 @@ class Route(msgspec.Struct, frozen=True, dict=True):
 
 
 def check_role(caller: Caller, role: Role) -> None:
-    """Raise Unauthorized or Forbidden for a caller who does not have a role."""
+    """Raise Unauthorized or NoRole for a caller who does not have a role."""
     if caller.may(role):
         return
     if not caller.actor:
         raise Unauthorized(NOT_LOGGED_IN)
-    raise Forbidden(f"not allowed: this needs the role {role}, and {caller.actor} has the role {caller.role}")
+    raise NoRole(f"not allowed: this needs the role {role}, and {caller.actor} has the role {caller.role}")
 
 
 class Table:

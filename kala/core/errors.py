@@ -31,6 +31,10 @@ class Forbidden(KalaError):
     """The client is not allowed to make the request."""
 
 
+class NoRole(Forbidden):
+    """The caller does not have the role that the request needs."""
+
+
 class TooManyTries(KalaError):
     """There were too many wrong passwords or tokens; the next try is allowed after this number of seconds."""
 

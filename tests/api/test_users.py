@@ -51,7 +51,7 @@ def token(api, name="ci", role="operator", **more):
 
 
 def replaced_while_checked(api, monkeypatch):
-    """Let an administrator give Ann another password after each check of a password, before anything follows from it."""
+    """Let Ann get another password after each check of one, before anything follows from it."""
     matches = passwords.matches
 
     def matches_then_replaced(password, stored):

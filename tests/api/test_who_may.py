@@ -16,6 +16,7 @@ from kala.api.job_fields import JOB
 from kala.api.route import EVENTS
 from kala.api.routes import ROUTES
 from kala.core.caller import ROLES, Role
+from kala.core.errors import Busy
 from kala.ui.assets import Assets
 from kala.ui.routes import PAGES
 
@@ -165,6 +166,16 @@ def test_a_wrong_token_is_refused_also_on_this_machine(quiet_world):
         assert is_turned_away(response)
 
 
+def test_a_refusal_stays_one_if_the_audit_log_cannot_be_written(quiet_world, monkeypatch, caplog):
+    def call(message, caller):
+        raise Busy("storage: the database cannot be written: disk is full")
+
+    with quiet_world.api.asked_by(Role.VIEWER):
+        monkeypatch.setattr(quiet_world.api.app._engine, "call", call)
+        assert quiet_world.api.ask("GET", "/api/v1/user/").status == 403
+    assert "GET /api/v1/user/ is refused, and not in the audit log: storage: " in caplog.text
+
+
 class TestARoute:
     @pytest.mark.parametrize("route", [*READS, *CHANGES], ids=named)
     def test_is_refused_to_who_has_not_its_role(self, quiet_world, route):
@@ -256,6 +267,9 @@ class TestAnOperator:
         form = {"action": "delete", "ids": world.job, "expect": "1", "key": world.user}
         with world.api.asked_by(Role.OPERATOR):
             assert world.api.submit("/jobs/bulk", **form).status == 403
+        refused = world.api.ask("GET", "/api/v1/audit/?limit=2&refused=true").json["entries"]
+        assert [entry["target"] for entry in refused] == ["POST /jobs/bulk", "POST /api/v1/job/bulk/"]
+        assert all("needs the role editor" in entry["refused"] for entry in refused)
         assert world.api.job(world.job)["name"] == "job"
 
     def test_does_not_go_on_with_what_was_begun_as_an_editor(self, world):
