@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from kala.access import credentials
 from kala.access.buckets import Tries
 from kala.access.peers import Peers
-from kala.access.proxies import Proxies, is_forwarded
+from kala.access.proxies import Proxies, is_forwarded, is_https
 from kala.config import Config
 from kala.core import duration
 from kala.core.account import Action
@@ -125,7 +125,7 @@ class Gate:
         raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
-        secret = self._cookie_in(headers.get("Cookie", ""), is_https=is_https(environ, headers))
+        secret = self._cookie_in(headers.get("Cookie", ""), is_https=is_https(headers, environ["wsgi.url_scheme"]))
         caller = self._holder(credentials.hashed(secret)) if credentials.is_secret(secret) else None
         if caller is None or not caller.login:  # a token is no cookie
             return None
@@ -216,11 +216,6 @@ class Gate:
                 logger.warning("%s: %s is refused, and not in the audit log: %s", caller.actor, request, error)
         elif count == _REFUSALS + 1:
             logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
-
-
-def is_https(environ: "WSGIEnvironment", headers: Mapping[str, str]) -> bool:
-    """Whether the client's connection is encrypted; behind a proxy, only the proxy knows."""
-    return environ["wsgi.url_scheme"] == "https" or headers.get("X-Forwarded-Proto") == "https"
 
 
 def _place(peer: Peer, headers: Mapping[str, str], address: str) -> str:

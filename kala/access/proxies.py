@@ -105,6 +105,11 @@ def is_forwarded(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in _FORWARDING)
 
 
+def is_https(headers: Mapping[str, str], scheme: str) -> bool:
+    """Whether the client's connection is encrypted; behind a proxy, only the proxy knows. `scheme` is that of Kala."""
+    return scheme == "https" or headers.get("X-Forwarded-Proto") == "https"
+
+
 def _trusted(setting: str) -> _Trusted:
     user, _, network = setting.rpartition("@")
     try:

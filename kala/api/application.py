@@ -183,9 +183,7 @@ def _response(
         parameters, values = route.parse_path(given), route.parse_query(query)
     body = read_body(environ)
     route.check_body(body)
-    return route.handler(
-        Request(parameters, values, body, Headers(environ), caller, environ["wsgi.url_scheme"] == "https")
-    )
+    return route.handler(Request(parameters, values, body, Headers(environ), caller, environ["wsgi.url_scheme"]))
 
 
 def application(

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from kala.access.proxies import is_https
 from kala.api.schema import Error
 from kala.core.caller import NOBODY, Caller
 from kala.core.foreign import presentable
@@ -52,7 +53,7 @@ def _is_header(key: str) -> bool:
 class Request(msgspec.Struct, frozen=True):
     """A request: the values of the parameters in its path and its query, the whole body, the headers, and who makes it.
 
-    `is_tls` tells whether the connection to Kala itself is encrypted.
+    `scheme` is that of the connection to Kala itself.
 
     Each parameter that the route declares for the query has a value: its default if it is not given.
     """
@@ -62,7 +63,12 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
     headers: Mapping[str, str] = {}
     caller: Caller = NOBODY
-    is_tls: bool = False
+    scheme: str = "http"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the client's connection is encrypted, as far as the request tells."""
+        return is_https(self.headers, self.scheme)
 
 
 class Response(msgspec.Struct, frozen=True):

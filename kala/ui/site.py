@@ -168,13 +168,8 @@ class Site:
 
     def address(self, request: Request) -> str:
         """Return where this client reaches Kala, for commands that people copy."""
-        scheme = "https" if is_https(request) else "http"
+        scheme = "https" if request.is_https else "http"
         return f"{scheme}://{request.headers.get('Host', 'localhost')}{self._renderer.base_path}"
-
-
-def is_https(request: Request) -> bool:
-    """Whether the client's connection is encrypted; behind a proxy, only the proxy knows."""
-    return request.is_tls or request.headers.get("X-Forwarded-Proto") == "https"
 
 
 def path(*parts: object, **query: object) -> str:

@@ -5,7 +5,7 @@ from kala.api.http import Request, Response
 from kala.core.errors import KalaError, TooManyTries, Unauthorized
 from kala.core.foreign import presentable
 from kala.ui.forms import Form, own_path
-from kala.ui.site import Site, is_https, path, see_other
+from kala.ui.site import Site, path, see_other
 
 
 class LoginPage:
@@ -32,7 +32,7 @@ class LoginPage:
             return self._refused(name, following, error)
         if request.caller.user:  # who logs in again needs the login before no longer
             backend.do("logOut")
-        cookie = self._site.login_cookie.set(session["token"], is_https=is_https(request))
+        cookie = self._site.login_cookie.set(session["token"], is_https=request.is_https)
         return see_other(following or "/", cookie)
 
     def _refused(self, name: str, following: str, error: KalaError) -> Response:
@@ -60,4 +60,4 @@ class LoginPage:
         if request.caller.user:
             everywhere = {"all": "true"} if Form(request.body).get("all") else {}
             self._site.backend.do("logOut", query=everywhere)
-        return see_other(path("login", out=1), self._site.login_cookie.delete(is_https=is_https(request)))
+        return see_other(path("login", out=1), self._site.login_cookie.delete(is_https=request.is_https))
