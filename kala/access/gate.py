@@ -99,7 +99,7 @@ class Gate:
         peer: Peer = environ[PEER]
         address = self._proxies.client_address(peer.address, headers, lambda: peer.uid)
         if self._is_open:
-            return Caller("anyone", Role.ADMIN, may_run_as=True, address=address)
+            return Caller("anyone", Role.ADMIN, address=address)
         caller = self._by_token(headers, peer, address, counts=counts) or self._by_login(environ, headers)
         if caller is None and (found := self._proxies.login(peer.address, headers, lambda: peer.uid)):
             caller = Caller(f"proxy:{found.name}", found.role)
@@ -114,7 +114,7 @@ class Gate:
             return None
         digest = credentials.hashed(secret)
         if self._admin_digest and compare_digest(digest, self._admin_digest):
-            return Caller("token:admin", Role.ADMIN, may_run_as=True)
+            return Caller("token:admin", Role.ADMIN)
         if credentials.is_secret(secret):
             if caller := self._holder(digest):
                 return caller

@@ -28,7 +28,7 @@ class Peers:
         if peer.is_unix:
             return self._on_socket(peer)
         if peer.is_loopback and peer.uid is not None and peer.uid == os.geteuid():
-            return Caller("local", Role.ADMIN, may_run_as=True)
+            return Caller("local", Role.ADMIN)
         return None
 
     def _on_socket(self, peer: Peer) -> Caller | None:
@@ -36,7 +36,7 @@ class Peers:
         if uid is None:
             return None
         if uid in (_ROOT, os.geteuid()):
-            return Caller(f"peer:{_name(uid)}", Role.ADMIN, may_run_as=True)
+            return Caller(f"peer:{_name(uid)}", Role.ADMIN)
         if not self._roles:
             return None
         names = {_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}

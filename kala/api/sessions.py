@@ -51,7 +51,7 @@ class SessionRoutes:
                     actor=caller.actor,
                     role=caller.role,
                     owners=list(caller.owners),
-                    run_as=caller.may_run_as or caller.role.includes(type(caller.role).ADMIN),
+                    run_as=caller.may_choose_user,
                     address=caller.address,
                     user=caller.user or None,
                     logins=logins,

@@ -31,8 +31,9 @@ class Caller(msgspec.Struct, frozen=True):
     """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
 
     `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
-    `may_run_as` is the permission to choose the user that a job runs as. `user` is the account of who has logged in,
-    and `login` the digest of that login's secret. `place` is where their wrong passwords are counted.
+    `may_run_as` is the permission to choose the user that a job runs as, which an admin has anyway. `user` is the
+    account of a caller who has logged in, and `login` the digest of that login's secret. `place` is where wrong
+    passwords of the caller are counted.
     """
 
     actor: str
@@ -46,6 +47,11 @@ class Caller(msgspec.Struct, frozen=True):
 
     def may(self, role: Role) -> bool:
         return self.role.includes(role)
+
+    @property
+    def may_choose_user(self) -> bool:
+        """Whether the caller may choose the user that a job runs as."""
+        return self.may_run_as or self.may(Role.ADMIN)
 
     def sees(self, owner: str) -> bool:
         """Whether a job of this owner exists for the caller."""
@@ -63,7 +69,7 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 NOBODY = Caller("", Role.ANYONE)
-KALA = Caller("kala", Role.ADMIN, may_run_as=True)
+KALA = Caller("kala", Role.ADMIN)
 """Kala itself."""
 
 

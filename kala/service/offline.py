@@ -25,7 +25,7 @@ def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
     """
     if not config.persist:
         raise Invalid("persist: is off, so that users and tokens would not be kept; turn it on, or start Kala first")
-    caller = Caller(f"offline:{_user()}", Role.ADMIN, may_run_as=True)
+    caller = Caller(f"offline:{_user()}", Role.ADMIN)
     # In memory, as it can have a secret, and open in the process that works as the owner of the data, too.
     with os.fdopen(os.memfd_create("kala"), "w+b") as answer:
 
