@@ -120,6 +120,7 @@ class App:
                 beat=heartbeat.beat,
                 beat_interval=heartbeat.interval,
                 boot_id=boot_id(),
+                own_user="root" if os.geteuid() == 0 else "",
                 access_changed=self._access_changed,
             )
             self._gate = Gate(self._engine, self._store, config, admin_token)

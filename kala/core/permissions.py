@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from kala.core.caller import Caller, Role
 from kala.core.errors import Conflict, Forbidden, Invalid
-from kala.core.job import Spec
+from kala.core.job import Command, Spec
 
 NOT_ALL = "all jobs can be deleted only by a caller who sees them all; delete yours with POST /api/v1/job/bulk/"
 _NEEDED = "needs the role admin, or the permission to choose the user that jobs run as"
@@ -18,20 +18,32 @@ def check_limit(role: Role, owners: Collection[str]) -> None:
         raise Invalid("owners: an admin sees the jobs of all owners; leave owners out, or use the role editor")
 
 
-def check_change(caller: Caller, before: Spec | None, after: Spec) -> None:
-    """Raise Forbidden if the caller may not give a job this spec. A new job has none before."""
+def check_change(caller: Caller, before: Spec | None, after: Spec, own_user: str = "") -> None:
+    """Raise Forbidden if the caller may not give a job this spec. A new job has none before.
+
+    `own_user` is root where Kala runs as root, and else empty: a command without a user runs as Kala's.
+    """
     if not caller.sees(after.owner):
         patterns = " or ".join(caller.owners)
         given = f"not {after.owner!r}" if after.owner else "and there is none"
         raise Forbidden(f"owner: must match {patterns}, {given}; you see only jobs of such owners")
     if caller.may_choose_user:
         return
-    user = before.user if before else ""
-    if after.user != user:
-        raise Forbidden(f"user: setting or changing it {_NEEDED}")
+    user, wanted = _user(before, own_user) if before else "", _user(after, own_user)
+    if wanted != user:
+        what = (
+            "setting or changing it"
+            if after.user or not own_user
+            else f"without one, the command runs as {own_user}; this"
+        )
+        raise Forbidden(f"user: {what} {_NEEDED}")
     # Whoever may choose the command of a job that runs as root is root.
     if before and user and after != replace(before, disabled=after.disabled):
         raise Forbidden(f"user: changing a job that runs as {user!r} {_NEEDED}; you can start, disable and enable it")
+
+
+def _user(spec: Spec, own_user: str) -> str:
+    return spec.user or (own_user if isinstance(spec.action, Command) else "")
 
 
 def check_deletion(job_id: str, doomed: Collection[str], seen: Collection[str]) -> None:

@@ -73,6 +73,7 @@ class Engine:
         beat: Callable[[], None] = lambda: None,
         beat_interval: float | None = None,
         boot_id: str = "",
+        own_user: str = "",
         access_changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,7 +82,8 @@ class Engine:
         They return the server's zone, the sizes of the pools, and the limits of the history.
 
         `beat` is called at least every `beat_interval` seconds for as long as the loop does its work. `boot_id` is a
-        new one after each boot of the machine. `access_changed` is called after users, tokens or logins were changed.
+        new one after each boot of the machine. `own_user` is root if Kala runs as root.
+        `access_changed` is called after users, tokens or logins were changed.
         """
         self._store = store
         self._executor = executor
@@ -90,6 +92,7 @@ class Engine:
         self._pools = pools
         self._beat = beat
         self._boot_id = boot_id
+        self.own_user = own_user
         self._access_changed = access_changed
         self._longest_wait = min(LONGEST_WAIT, beat_interval or LONGEST_WAIT)
         self._stuck_limit = _STUCK_INTERVALS * (beat_interval or _UNWATCHED_INTERVAL)
@@ -255,7 +258,9 @@ class Engine:
         session, pools = self._store.writer, self._pools()
         capacity = Capacity(session.runs, free, pools, [run.pool for run in self._running.values()])
         zone, leftovers = self._continuity.zone, self._leftovers
-        return Step(session, zone=zone, now=now, pools=pools, capacity=capacity, leftovers=leftovers)
+        return Step(
+            session, zone=zone, now=now, pools=pools, capacity=capacity, leftovers=leftovers, own_user=self.own_user
+        )
 
     def _finish(self, step: Step, ends: Sequence[RunEnded]) -> None:
         """Write the ends of runs together or, if that fails, one by one, so that only the faulty one fails."""

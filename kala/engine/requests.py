@@ -25,7 +25,7 @@ _BATCH = 500
 
 def create_job(step: Step, spec: Spec) -> Job:
     spec = _complete(step, spec, before=None)
-    permissions.check_change(step.caller, None, spec)
+    permissions.check_change(step.caller, None, spec, step.own_user)
     job = policy.new_job(str(uuid4()), spec, step.zone_of(spec), step.now)
     _check_children(step, job, ())
     step.jobs.add(job)
@@ -42,7 +42,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
     before = _job(step, given)
     policy.check_unchanged(before, digests)
     spec = _complete(step, revise(before.spec), before.spec)
-    permissions.check_change(step.caller, before.spec, spec)
+    permissions.check_change(step.caller, before.spec, spec, step.own_user)
     move = policy.replan(before, spec, step.zone_of(spec), step.now, step.zone_of(before.spec))
     job = move.job
     _check_children(step, job, before.spec.parents)

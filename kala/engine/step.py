@@ -53,8 +53,10 @@ class Step:
         pools: Mapping[str, int],
         capacity: Capacity,
         leftovers: Leftovers,
+        own_user: str = "",
     ) -> None:
-        """`zone` is the server's; `pools` has the sizes of the pools."""
+        """`zone` is the server's; `pools` has the sizes of the pools; `own_user` is root if Kala runs as root."""
+        self.own_user = own_user
         self._session = session
         self.jobs = session.jobs
         self.counts = session.counts

@@ -6,12 +6,13 @@ from msgspec.structs import replace
 from kala.core import permissions
 from kala.core.caller import Caller, Role
 from kala.core.errors import Conflict, Forbidden, Invalid
-from kala.core.job import Command, Spec
+from kala.core.job import Command, HttpCall, Spec
 
 EDITOR = Caller("user:ann", Role.EDITOR)
 OF_TEAM = replace(EDITOR, owners=("*@db.example", "db"))
 SPEC = Spec(name="backup", action=Command("true"), owner="ann@db.example")
 AS_ROOT = replace(SPEC, user="root")
+CALL = replace(SPEC, action=HttpCall("https://example.org/"))
 
 
 @pytest.mark.parametrize("owner", ["ann@db.example", "@db.example", "db"])
@@ -45,6 +46,26 @@ def test_a_job_with_a_user_is_changed_only_with_the_permission_to_choose_it(befo
         permissions.check_change(EDITOR, before, after)
     permissions.check_change(replace(EDITOR, may_run_as=True), before, after)
     permissions.check_change(replace(EDITOR, role=Role.ADMIN), before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, SPEC), (SPEC, replace(SPEC, retries=1)), (CALL, SPEC), (SPEC, CALL)]
+)
+def test_where_kala_is_root_a_command_without_a_user_needs_the_permission_too(before, after):
+    with pytest.raises(Forbidden, match=r"^user: .* needs the role admin, or the permission to choose the user"):
+        permissions.check_change(EDITOR, before, after, "root")
+    permissions.check_change(replace(EDITOR, may_run_as=True), before, after, "root")
+
+
+def test_where_kala_is_root_an_http_call_needs_no_permission():
+    permissions.check_change(EDITOR, None, CALL, "root")
+    permissions.check_change(EDITOR, CALL, replace(CALL, retries=1), "root")
+
+
+def test_where_kala_is_root_the_sentence_says_as_whom_the_command_would_run():
+    with pytest.raises(Forbidden) as error:
+        permissions.check_change(EDITOR, None, SPEC, "root")
+    assert str(error.value).startswith("user: without one, the command runs as root; this needs the role admin")
 
 
 def test_a_job_with_a_user_can_be_disabled_and_enabled_by_all():
