@@ -12,10 +12,10 @@ from kala.api.http import Request
 from kala.api.route import Table, bind
 from kala.config import Config
 from kala.core.caller import Caller, Role
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Conflict, Invalid, NotFound
 from kala.engine.offline import OfflineEngine
 from kala.store.owner import as_owner_of
-from kala.store.store import Store, lock_data_dir
+from kala.store.store import DATABASE, Store, lock_data_dir
 
 
 def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
@@ -25,6 +25,10 @@ def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
     """
     if not config.persist:
         raise Invalid("persist: is off, so that users and tokens would not be kept; turn it on, or start Kala first")
+    # Only a POST, which adds something, makes a database where none is: any other finds nothing in a new one.
+    folder = config.data_dir
+    if method != "POST" and not os.path.exists(folder / DATABASE):  # noqa: PTH110  False where one may not look
+        raise NotFound(f"data_dir: {folder} has no {DATABASE}, or you cannot read it; use the data directory of Kala")
     caller = Caller(f"offline:{_user()}", Role.ADMIN)
     # In memory, as it can have a secret, and open in the process that works as the owner of the data, too.
     with os.fdopen(os.memfd_create("kala"), "w+b") as answer:

@@ -21,9 +21,8 @@ from typing import IO
 from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.outputs import OUTPUTS, output_name
 from kala.store.owner import as_owner_of
-from kala.store.store import lock_data_dir
+from kala.store.store import DATABASE, lock_data_dir
 
-_DATABASE = "kala.db"
 _PART = "kala.db.part"
 # The outputs in a backup. Members of an archive with other names are not extracted, so none is written elsewhere.
 _OUTPUT = re.compile(rf"{OUTPUTS}/\d{{1,18}}/(\d{{1,18}})\.out", re.ASCII)
@@ -81,18 +80,18 @@ def _created_atomically(target: Path) -> Iterator[IO[bytes]]:
 
 
 def _write(data_dir: Path, beside: Path, file: IO[bytes], tell: Tell) -> None:
-    database = data_dir / _DATABASE
+    database = data_dir / DATABASE
     if not database.exists():
-        raise Invalid(f"data_dir: {data_dir} has no {_DATABASE}; use the data directory of Kala")
+        raise Invalid(f"data_dir: {data_dir} has no {DATABASE}; use the data directory of Kala")
     # The folder of the backup has room for it, but the owner of the data cannot always write there.
     place = beside if os.access(beside, os.W_OK | os.X_OK) else data_dir
     with TemporaryDirectory(prefix="kala-backup.", dir=place) as folder:
-        copy = Path(folder, _DATABASE)
+        copy = Path(folder, DATABASE)
         _copy_database(database, copy)
         _check_database(data_dir, copy)
         with tarfile.open(fileobj=file, mode="w") as archive, _known_runs(copy, data_dir) as known:
             with copy.open("rb") as content:
-                _add(archive, content, _DATABASE, copy.stat().st_size)
+                _add(archive, content, DATABASE, copy.stat().st_size)
             tell(file.tell())
             _add_outputs(archive, data_dir, known, lambda: tell(file.tell()))
         file.flush()
@@ -170,7 +169,7 @@ def _restore(data_dir: Path, file: IO[bytes], source: Path, tell: Tell) -> None:
     part = data_dir / _PART
     try:
         _extract(file, source, data_dir, part, tell)
-        part.rename(data_dir / _DATABASE)
+        part.rename(data_dir / DATABASE)
     except BaseException:
         part.unlink(missing_ok=True)
         _remove_outputs(data_dir)
@@ -181,7 +180,7 @@ def _restore(data_dir: Path, file: IO[bytes], source: Path, tell: Tell) -> None:
 
 def _existing_data(data_dir: Path) -> Iterator[Path]:
     """Yield the files that would mix with the backup: SQLite would replay the log of another database, for example."""
-    names = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", _PART)
+    names = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", _PART)
     yield from (path for path in (data_dir / name for name in names) if os.path.lexists(path))
     yield from (data_dir / OUTPUTS).glob("[0-9]*/*.out")
 
@@ -195,8 +194,8 @@ def _extract(file: IO[bytes], source: Path, data_dir: Path, part: Path, tell: Te
     try:
         with tarfile.open(fileobj=file) as archive:
             first = archive.next()
-            if first is None or first.name != _DATABASE:
-                raise Invalid(f"{source} is not a backup of Kala: it does not start with {_DATABASE}")
+            if first is None or first.name != DATABASE:
+                raise Invalid(f"{source} is not a backup of Kala: it does not start with {DATABASE}")
             _extract_member(archive, first, data_dir, _PART)
             _check_database(source, part)
             with _known_runs(part, source) as known:
@@ -232,14 +231,14 @@ def _extract_member(archive: tarfile.TarFile, member: tarfile.TarInfo, data_dir:
 
 def _check_database(source: Path, database: Path) -> None:
     if not database.exists():
-        raise Invalid(f"{source} is not a backup of Kala: it has no {_DATABASE}")
+        raise Invalid(f"{source} is not a backup of Kala: it has no {DATABASE}")
     try:
         with closing(_connect(database)) as connection:
             [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found != "ok":
-        raise Invalid(f"{source}: its {_DATABASE} is damaged: {found}")
+        raise Invalid(f"{source}: its {DATABASE} is damaged: {found}")
 
 
 @contextmanager
@@ -249,7 +248,7 @@ def _known_runs(database: Path, source: Path) -> Iterator[sqlite3.Connection]:
             connection.execute(_OUTPUT_SIZE, (0,))
             yield connection
     except sqlite3.DatabaseError as error:
-        raise Invalid(f"{source}: its {_DATABASE} is not a database of Kala: {error}") from error
+        raise Invalid(f"{source}: its {DATABASE} is not a database of Kala: {error}") from error
 
 
 def _connect(database: Path) -> sqlite3.Connection:

@@ -49,6 +49,7 @@ _WRITER_TIMEOUT = 5
 _PRIMARY_BITS = 0xFF
 _TRANSIENT_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM}
 _TRANSIENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
+DATABASE = "kala.db"
 _LOCK = "kala.lock"
 # A write that changes nothing.
 _WRITE_UNCHANGED = "UPDATE totals SET jobs = jobs"
@@ -99,7 +100,7 @@ class Store:
         """
         self.outputs = data_dir / OUTPUTS
         self._lock = lock_data_dir(data_dir)
-        path = self._path = data_dir / "kala.db"
+        path = self._path = data_dir / DATABASE
         path.touch(mode=0o600)  # commands can contain secrets; SQLite gives its other files the same mode
         pragmas = {"journal_mode": "wal", "synchronous": durability, "journal_size_limit": 64 << 20}
         self._writing = SqliteDatabase(str(path), pragmas=pragmas, lock_type="IMMEDIATE", timeout=_WRITER_TIMEOUT)

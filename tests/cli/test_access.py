@@ -212,6 +212,14 @@ def test_a_socket_that_one_may_not_open_is_noticed(monkeypatch, tmp_path):
         assert address.is_refused_socket()
 
 
+def test_to_look_where_no_data_are_makes_none(stopped):
+    data = stopped.kala.data
+    sentence = f"kala: data_dir: {data} has no kala.db, or you cannot read it; use the data directory of Kala\n"
+    for command in (("user", "list"), ("user", "remove", "ann", "--yes"), ("token", "list")):
+        assert stopped(*command) == (4, "", sentence)
+    assert not data.exists()
+
+
 def test_the_first_user_is_made_while_kala_is_not_running(stopped, password_file):
     kala = stopped.kala
     code, out, err = stopped("user", "add", "ann", "--role", "admin", "--password-file", password_file)
