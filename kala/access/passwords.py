@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from kala.core.errors import Busy, Invalid
 
-_SHORTEST = 12
-_LONGEST = 256
+SHORTEST = 12
+LONGEST = 256
 # Unicode's normalization can make a text shorter, but takes quadratic time for many combining characters.
-_LONGEST_TEXT = 4 * _LONGEST
+_LONGEST_TEXT = 4 * LONGEST
 _COMMON = Path(__file__).parent / "common_passwords.txt.gz"
 _OBVIOUS = ("kala", "password", "passwort", "admin")
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
@@ -51,10 +51,10 @@ DUMMY = f"$scrypt${_COST}${'A' * 22}${'A' * 43}"
 def check_new(password: str, name: str) -> None:
     """Raise Invalid if a user of this name should not have this password. The message does not show it."""
     text, folded_name = _normalized(password), name.casefold()
-    if len(password) > _LONGEST_TEXT or len(text) > _LONGEST:
-        raise Invalid(f"password: must have at most {_LONGEST} characters, not {max(len(text), len(password))}")
-    if len(text) < _SHORTEST:
-        raise Invalid(f"password: must have at least {_SHORTEST} characters, not {len(text)}; use several words")
+    if len(password) > _LONGEST_TEXT or len(text) > LONGEST:
+        raise Invalid(f"password: must have at most {LONGEST} characters, not {max(len(text), len(password))}")
+    if len(text) < SHORTEST:
+        raise Invalid(f"password: must have at least {SHORTEST} characters, not {len(text)}; use several words")
     folded = text.casefold()
     if folded == folded_name or _is_obvious(folded, folded_name):
         raise Invalid("password: is the user's name or an obvious word with little else; use several other words")

@@ -5,18 +5,17 @@ from typing import Annotated, Any
 
 import msgspec
 
+from kala.access.passwords import LONGEST, SHORTEST
 from kala.api.schema import said
 from kala.core.account import Action
-from kala.core.caller import Role
+from kala.core.caller import ROLES, Role
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Actor = Annotated[str, said("Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local.")]
 Owners = Annotated[list[str], said("Only jobs whose owner matches one of these exist for them; all do if it is empty.")]
-GivenRole = Annotated[
-    Role, msgspec.Meta(extra_json_schema={"enum": [role.value for role in Role if role is not Role.ANYONE]})
-]
+GivenRole = Annotated[Role, msgspec.Meta(extra_json_schema={"enum": [role.value for role in ROLES]})]
 RunAs = Annotated[bool, said("Whether they may choose the user that a job runs as.")]
-Password = Annotated[str, said("At least 12 characters, at most 256.")]
+Password = Annotated[str, said(f"At least {SHORTEST} characters, at most {LONGEST}.")]
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -53,9 +53,6 @@ class UserRoutes:
         account = self._engine.call(CreateAccount(account), request.caller)
         return json(access_schema.OneUser(_user_view(account), []), 201, {"Location": f"/api/v1/user/{name}/"})
 
-    def get(self, request: Request) -> Response:
-        return self._one(request)
-
     def change(self, request: Request) -> Response:
         name, body = request.path["name"], Body(request, access_schema.UserChange)
         change: dict[str, Any] = {
@@ -66,7 +63,7 @@ class UserRoutes:
         }
         given = {field: value for field, value in change.items() if value is not None}
         self._engine.call(UpdateAccount(name, lambda account: replace(account, **given)), request.caller)
-        return self._one(request)
+        return self.get(request)
 
     def delete(self, request: Request) -> Response:
         self._engine.call(DeleteAccount(request.path["name"]), request.caller)
@@ -81,7 +78,7 @@ class UserRoutes:
         self._engine.call(LogOut(request.path["name"]), request.caller)
         return no_content()
 
-    def _one(self, request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         name = request.path["name"]
         with self._store.reading(()) as session:
             account = session.accounts.get(name)

@@ -11,13 +11,14 @@ import click
 from kala.cli.complete import choices, paths
 from kala.cli.connect import client_of_options, connected_to
 from kala.cli.view import safe
+from kala.core.caller import ROLES
 
 if TYPE_CHECKING:
     from kala.client.access import Tokens, Users
     from kala.client.transport import Response
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-ROLES = ("viewer", "operator", "editor", "admin")
+_ROLES = [role.value for role in ROLES]
 
 
 class Managed(NamedTuple):
@@ -48,9 +49,9 @@ def where(command: _Command) -> _Command:
 def role(*, required: bool) -> Callable[[_Command], _Command]:
     return click.option(
         "--role",
-        type=click.Choice(ROLES),
+        type=click.Choice(_ROLES),
         required=required,
-        shell_complete=choices(ROLES),
+        shell_complete=choices(_ROLES),
         help="viewer reads; operator also starts, cancels and enables; editor also changes jobs; admin may do all.",
     )
 

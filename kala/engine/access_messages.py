@@ -111,7 +111,7 @@ class DeleteToken(Change[None], frozen=True):
 
     def carry_out(self, step: Step) -> None:
         if not step.accounts.delete_token(self.name):
-            raise NotFound(f"no token has the name {self.name!r}")
+            raise no_token(self.name)
         step.effects.has_changed_access = True
         step.note(Action.TOKEN_DELETE, self.name)
 
@@ -188,6 +188,10 @@ def existing(step: Step, name: str) -> Account:
 
 def no_user(name: str) -> NotFound:
     return NotFound(f"no user has the name {name[:100]!r}")
+
+
+def no_token(name: str) -> NotFound:
+    return NotFound(f"no token has the name {name[:100]!r}")
 
 
 def wrong_password() -> Unauthorized:

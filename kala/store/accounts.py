@@ -21,8 +21,8 @@ _SAVE_ACCOUNT = f"""
 """
 _DELETE_ACCOUNT = "DELETE FROM account WHERE name = ?"
 _OF_TOKENS = "name, role, owners, may_run_as, created_by, created_at, expires_at, last_used"
-_ALL_TOKENS = f"SELECT {_OF_TOKENS} FROM token ORDER BY name"
-_GET_TOKEN = f"SELECT {_OF_TOKENS} FROM token WHERE digest = ?"
+_TOKENS = f"SELECT {_OF_TOKENS} FROM token ORDER BY name"
+_TOKEN_OF = f"SELECT {_OF_TOKENS} FROM token WHERE digest = ?"
 _ADD_TOKEN = f"INSERT INTO token ({_OF_TOKENS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _NOTE_USE = "UPDATE token SET last_used = ? WHERE name = ?"
 _REVOKE = "DELETE FROM token WHERE name = ? RETURNING name"
@@ -31,7 +31,7 @@ _LOGIN_OF = f"SELECT {_OF_LOGINS} FROM login WHERE digest = ?"
 _LOGINS = f"SELECT {_OF_LOGINS} FROM login WHERE user_name = ? ORDER BY last_used DESC"
 _ADD_LOGIN = f"INSERT INTO login ({_OF_LOGINS}, digest) VALUES (?, ?, ?, ?, ?, ?)"
 _LOGIN_USED = "UPDATE login SET last_used = ? WHERE digest = ?"
-_DELETE_LOGIN = "DELETE FROM login WHERE digest = ? RETURNING user_name"
+_DELETE_LOGIN = "DELETE FROM login WHERE digest = ?"
 _DELETE_LOGINS = "DELETE FROM login WHERE user_name = ? AND digest != ?"
 _DELETE_OLD_LOGINS = "DELETE FROM login WHERE last_used <= ? OR created_at <= ?"
 _INVITE = """
@@ -79,10 +79,10 @@ class Accounts:
         self._sql(_DELETE_INVITATION, (name,))
 
     def tokens(self) -> list[Token]:
-        return [_token(row) for row in self._sql(_ALL_TOKENS).fetchall()]
+        return [_token(row) for row in self._sql(_TOKENS).fetchall()]
 
     def token_of(self, digest: bytes) -> Token | None:
-        row = self._sql(_GET_TOKEN, (digest,)).fetchone()
+        row = self._sql(_TOKEN_OF, (digest,)).fetchone()
         return row and _token(row)
 
     def add_token(self, token: Token, digest: bytes) -> None:
@@ -112,9 +112,8 @@ class Accounts:
     def login_used(self, digest: bytes, now: datetime) -> None:
         self._sql(_LOGIN_USED, (to_column(now), digest))
 
-    def end_login(self, digest: bytes) -> bool:
-        """Delete a login; return whether there was one."""
-        return self._sql(_DELETE_LOGIN, (digest,)).fetchone() is not None
+    def end_login(self, digest: bytes) -> None:
+        self._sql(_DELETE_LOGIN, (digest,))
 
     def end_logins(self, user: str, keep: bytes = b"") -> None:
         """Delete the logins of a user, except the one with a digest."""

@@ -37,6 +37,14 @@ class Form:
         return own_path(self.get("back"))
 
 
+def new_password(form: Form) -> str:
+    """Return the password that was typed twice. Raise Invalid if the second one differs."""
+    password = form.get("password")
+    if form.get("again") != password:
+        raise Invalid("again: is not the same password as above")
+    return password
+
+
 def own_path(given: str) -> str:
     """Return the path of a page of Kala's own, perhaps with a query; empty for anything else, such as another site."""
     return given if _PATH.fullmatch(given) else ""

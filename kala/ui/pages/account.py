@@ -5,7 +5,7 @@ from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError, TooManyTries
 from kala.core.foreign import presentable
-from kala.ui.forms import Form, wrong_field
+from kala.ui.forms import Form, new_password, wrong_field
 from kala.ui.site import Site, path, see_other
 
 _FIELDS = ("old_password", "password", "again")
@@ -22,11 +22,9 @@ class AccountPage:
 
     def change_password(self, request: Request) -> Response:
         form = Form(request.body)
-        given = {name: form.get(name) for name in ("old_password", "password")}
         try:
-            if form.get("again") != form.get("password"):
-                raise Invalid("again: is not the same password as above")
-            self._site.backend.do("changePassword", body=given)
+            body = {"old_password": form.get("old_password"), "password": new_password(form)}
+            self._site.backend.do("changePassword", body=body)
         except (Invalid, Conflict, TooManyTries) as error:
             return self._page(error=error)
         return see_other(path("account", changed=1))

@@ -7,7 +7,7 @@ from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Invalid, KalaError, NotFound, TooManyTries
 from kala.core.foreign import presentable
-from kala.ui.forms import Form, wrong_field
+from kala.ui.forms import Form, new_password, wrong_field
 from kala.ui.site import Site, path, see_other
 
 
@@ -23,11 +23,9 @@ class InvitationPage:
     def accept(self, request: Request) -> Response:
         form = Form(request.body)
         # Who pastes the whole link means what stands behind its `#`.
-        invitation, password = form.get("invitation").strip().rpartition("#")[2], form.get("password")
+        invitation = form.get("invitation").strip().rpartition("#")[2]
         try:
-            if form.get("again") != password:
-                raise Invalid("again: is not the same password as above")
-            body = {"invitation": invitation, "password": password}
+            body = {"invitation": invitation, "password": new_password(form)}
             user = self._site.backend.do("acceptInvitation", body=body)["user"]
         except (Invalid, NotFound, TooManyTries) as error:
             return self._page(invitation, error)

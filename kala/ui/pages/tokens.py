@@ -3,8 +3,9 @@
 from kala.api import access_schema
 from kala.api.application import status_of
 from kala.api.http import Request, Response
-from kala.core.errors import Conflict, Invalid, KalaError, NotFound
+from kala.core.errors import Conflict, Invalid, KalaError
 from kala.core.foreign import presentable
+from kala.engine.access_messages import no_token
 from kala.ui.forms import Form, wrong_field
 from kala.ui.permissions import Permissions, permissions_in
 from kala.ui.site import Site, see_other
@@ -64,7 +65,7 @@ class TokensPage:
         name = request.path["name"]
         found = [token for token in self._all() if token.name == name]
         if not found:
-            raise NotFound(f"no token has the name {name[:100]!r}")
+            raise no_token(name)
         return self._site.page("token_revoke.html", token=found[0])
 
     def revoke(self, request: Request) -> Response:
