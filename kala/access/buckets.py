@@ -26,8 +26,8 @@ class Tries:
     A try takes a token from the bucket of its account and from that of its address before the password is checked,
     since a hundred tries at the same time would otherwise be one; a right password gives both back.
 
-    Who keeps the bucket of an account or an address empty would keep others out. So an address from which the user has
-    logged in before has a bucket of its own for this account.
+    Whoever keeps the bucket of an account or an address empty would keep others out. So an address from which the user
+    has logged in before has a bucket of its own for this account.
     """
 
     def __init__(self) -> None:

@@ -56,8 +56,8 @@ class _Known(msgspec.Struct):
 class Gate:
     """Finds out who makes each request. For all HTTP threads.
 
-    What is remembered of tokens and logins is forgotten whenever the engine has changed any of them, before the caller
-    who asked for the change gets an answer: so the next request meets the new state.
+    It forgets what it knows of tokens and logins whenever the engine has changed any of them, before the caller who
+    asked for the change gets an answer: so the next request meets the new state.
     """
 
     def __init__(self, engine: Engine, store: Store, config: Config, admin_token: str = "") -> None:
@@ -94,7 +94,7 @@ class Gate:
     def identify(self, environ: "WSGIEnvironment", headers: Mapping[str, str], *, counts: bool = True) -> Caller:
         """Return who makes a request. Raise Unauthorized for a wrong token, Forbidden for another site's request.
 
-        A wrong token is a try, unless this request was let in before, which does not count.
+        A wrong token counts as a try. `counts` is false for a request that was let in before.
         """
         peer: Peer = environ[PEER]
         address = self._proxies.client_address(peer.address, headers, lambda: peer.uid)

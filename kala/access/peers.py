@@ -22,8 +22,8 @@ class Peers:
     def caller(self, peer: Peer) -> Caller | None:
         """Return who is at the other end, None if that is not known or has no role.
 
-        Who has Kala's own user is an administrator, as that user can read and write the database, and so is root on the
-        Unix socket. On loopback only Kala's own user counts: many services of root can be made to send requests.
+        Kala's own user is an administrator, since it can read and write the database; so is root on the Unix socket.
+        On loopback only Kala's own user counts: many services of root can be made to send requests.
         """
         if peer.is_unix:
             return self._on_socket(peer)

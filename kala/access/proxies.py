@@ -54,8 +54,8 @@ class Proxies:
     def client_address(self, peer: str, headers: Mapping[str, str], uid: Callable[[], int | None]) -> str:
         """Return the address of the client: the last one that is not a trusted proxy's.
 
-        Each proxy adds to X-Forwarded-For the address that it was called from. Who is not trusted can have written all
-        that is before its own address, garbage included.
+        Each proxy adds to X-Forwarded-For the address that it was called from. A client that is not trusted
+        can have written anything before its own address.
         """
         if not self._trusted or "X-Forwarded-For" not in headers:
             return peer

@@ -12,7 +12,9 @@ from kala.core.caller import ROLES, Role
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Actor = Annotated[str, said("Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local.")]
-Owners = Annotated[list[str], said("Only jobs whose owner matches one of these exist for them; all do if it is empty.")]
+Owners = Annotated[
+    list[str], said("Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs.")
+]
 GivenRole = Annotated[Role, msgspec.Meta(extra_json_schema={"enum": [role.value for role in ROLES]})]
 RunAs = Annotated[bool, said("Whether they may choose the user that a job runs as.")]
 Password = Annotated[str, said(f"At least {SHORTEST} characters, at most {LONGEST}.")]

@@ -1,4 +1,4 @@
-"""Who may call. Without a login, what keeps strangers out is where Kala listens, and that browsers tell on them.
+"""Which requests are refused whoever makes them: those of other websites, of HTTP jobs, and for other names of hosts.
 
 Any web page can make a visitor's browser send requests to localhost. Such a request carries the page's Origin or says
 so in Sec-Fetch-Site (W3C Fetch Metadata), and after DNS rebinding it carries the page's name as Host.

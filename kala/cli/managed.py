@@ -35,7 +35,7 @@ def where(command: _Command) -> _Command:
         "config_file",
         metavar="FILE",
         shell_complete=paths,
-        help="The same with the data directory of this settings file.",
+        help="The same, with the data directory that this settings file names.",
     )
     by_directory = click.option(
         "--data-dir",
@@ -61,9 +61,9 @@ owners = click.option(
     "owners",
     metavar="PATTERN",
     multiple=True,
-    help="Only jobs whose owner matches exist for them; * is any text. Repeat it for several.",
+    help="Show them only jobs whose owner matches; * stands for any text. Can be repeated.",
 )
-RUN_AS = "They may choose the user that a job runs as."
+RUN_AS = "Let them choose the user that a job runs as."
 
 
 @contextmanager

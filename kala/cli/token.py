@@ -22,7 +22,7 @@ _COLUMNS = (
 
 @click.group()
 def token() -> None:
-    """While Kala is not running, the commands work on its data."""
+    """These commands also work while Kala is not running, on its data."""
 
 
 @token.command()

@@ -41,7 +41,7 @@ def user() -> None:
 @owners
 @click.option("--run-as", is_flag=True, help=RUN_AS)
 @_password_file
-@click.option("--invite", is_flag=True, help="Print an invitation, with which they choose a password.")
+@click.option("--invite", is_flag=True, help="Print an invitation to choose a password.")
 @where
 def add(
     name: str,
@@ -98,7 +98,7 @@ def show(view: View, name: str, config_file: str | None, data_dir: str | None) -
 @click.argument("name", shell_complete=users)
 @role(required=False)
 @owners
-@click.option("--no-owners", is_flag=True, help="All jobs exist for them.")
+@click.option("--no-owners", is_flag=True, help="Show them all jobs.")
 @click.option("--run-as/--no-run-as", default=None, help=f"{RUN_AS[:-1]}, or not.")
 @click.option("--password", "asks", is_flag=True, help="Ask for a new password.")
 @_password_file

@@ -44,7 +44,7 @@ class UpdateAccount(Change[Account], frozen=True):
         if (before.role, before.password) != (account.role, account.password):
             step.accounts.end_logins(self.name, self.keep)
         if before.password != account.password:
-            step.accounts.end_invitation(self.name)  # or else somebody else could choose another one with it
+            step.accounts.end_invitation(self.name)  # whoever has it could replace the new password
         step.effects.has_changed_access = True
         step.note(Action.USER_UPDATE, self.name, changed=_changed(before, account))
         return account
@@ -199,7 +199,9 @@ def wrong_password() -> Unauthorized:
 
 
 def invalid_invitation() -> NotFound:
-    return NotFound("invitation: not valid; each one works once, and for an hour: ask an administrator for another")
+    return NotFound(
+        "invitation: not valid; an invitation works once, within an hour; ask an administrator for another one"
+    )
 
 
 def _permissions(holder: Account | Token) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Who one is, where one is logged in, and a new password."""
+"""The caller's own account: their permissions, their logins, and a form for a new password."""
 
 from kala.api import access_schema
 from kala.api.application import status_of

@@ -22,7 +22,7 @@ class InvitationPage:
 
     def accept(self, request: Request) -> Response:
         form = Form(request.body)
-        # Who pastes the whole link means what stands behind its `#`.
+        # People also paste the whole link, in which the secret follows the `#`.
         invitation = form.get("invitation").strip().rpartition("#")[2]
         try:
             body = {"invitation": invitation, "password": new_password(form)}

@@ -30,7 +30,7 @@ class LoginPage:
             session = backend.do("logIn", body=credentials, headers=agent)
         except KalaError as error:
             return self._refused(name, following, error)
-        if request.caller.user:  # who logs in again needs the login before no longer
+        if request.caller.user:  # the new login replaces this one
             backend.do("logOut")
         cookie = self._site.login_cookie.set(session["token"], is_https=request.is_https)
         return see_other(following or "/", cookie)
