@@ -1,6 +1,6 @@
 """What all pages share: templates and their filters, the headers of a page, and the answers to forms."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import kala
 from kala.api import schema
+from kala.api.application import status_of
 from kala.api.http import Failure, Request, Response
 from kala.api.system_schema import Health
 from kala.core import figures
@@ -21,6 +22,7 @@ from kala.core.instants import rfc3339
 from kala.ui import sentences, svg
 from kala.ui.assets import Assets
 from kala.ui.backend import Backend, Calls
+from kala.ui.forms import wrong_field
 from kala.ui.login_cookie import LoginCookie
 
 if TYPE_CHECKING:
@@ -129,6 +131,12 @@ class Site:
             "allows": self.backend.allows,
         }
         return Response(status, self._renderer.render(template, common | values), {**_HEADERS, **headers})
+
+    def form_page(self, template: str, error: KalaError | None, fields: Container[str], **values: Any) -> Response:
+        """Return a page with a form and, after an error, its sentence and the field of the form that it is about."""
+        sentence = presentable(str(error)) if error else ""
+        status = status_of(error) if error else 200
+        return self.page(template, status=status, error=sentence, wrong=wrong_field(sentence, fields), **values)
 
     def _summary(self) -> schema.Overview | None:
         """Return what the title of each page tells; None while it cannot be read, or may not be."""

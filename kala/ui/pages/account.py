@@ -1,11 +1,9 @@
 """The caller's own account: their permissions, their logins, and a form for a new password."""
 
 from kala.api import access_schema
-from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError, TooManyTries
-from kala.core.foreign import presentable
-from kala.ui.forms import Form, new_password, wrong_field
+from kala.ui.forms import Form, new_password
 from kala.ui.site import Site, path, see_other
 
 _FIELDS = ("old_password", "password", "again")
@@ -30,12 +28,10 @@ class AccountPage:
         return see_other(path("account", changed=1))
 
     def _page(self, *, error: KalaError | None = None, is_changed: bool = False) -> Response:
-        sentence = presentable(str(error)) if error else ""
-        return self._site.page(
+        return self._site.form_page(
             "account.html",
-            status=status_of(error) if error else 200,
+            error,
+            _FIELDS,
             me=self._site.backend.read(access_schema.OneCaller, "getMe").me,
-            error=sentence,
-            wrong=wrong_field(sentence, _FIELDS),
             is_changed=is_changed,
         )

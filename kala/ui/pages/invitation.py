@@ -3,11 +3,9 @@
 Browsers send no fragment, so that the secret is in no log; a script puts it into the form.
 """
 
-from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Invalid, KalaError, NotFound, TooManyTries
-from kala.core.foreign import presentable
-from kala.ui.forms import Form, new_password, wrong_field
+from kala.ui.forms import Form, new_password
 from kala.ui.site import Site, path, see_other
 
 
@@ -32,11 +30,9 @@ class InvitationPage:
         return see_other(path("login", name=user))
 
     def _page(self, invitation: str = "", error: KalaError | None = None) -> Response:
-        sentence = presentable(str(error)) if error else ""
-        return self._site.page(
+        return self._site.form_page(
             "invitation.html",
-            status=status_of(error) if error else 200,
+            error,
+            ("invitation", "password", "again"),
             invitation=invitation,
-            error=sentence,
-            wrong=wrong_field(sentence, ("invitation", "password", "again")),
         )

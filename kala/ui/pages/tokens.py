@@ -1,12 +1,10 @@
 """The tokens of programs: a list, a form that creates one, and the question before one is revoked."""
 
 from kala.api import access_schema
-from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError
-from kala.core.foreign import presentable
 from kala.engine.access_messages import no_token
-from kala.ui.forms import Form, wrong_field
+from kala.ui.forms import Form
 from kala.ui.permissions import Permissions, permissions_in
 from kala.ui.site import Site, see_other
 
@@ -45,17 +43,15 @@ class TokensPage:
         expires_in: str = _YEAR,
         error: KalaError | None = None,
     ) -> Response:
-        sentence = presentable(str(error)) if error else ""
-        return self._site.page(
+        return self._site.form_page(
             "tokens.html",
-            status=status_of(error) if error else 200,
+            error,
+            _FIELDS,
             tokens=self._all(),
             name=name,
             given=permissions,
             lengths=_LENGTHS if expires_in in _LENGTHS else {**_LENGTHS, expires_in: expires_in},
             expires_in=expires_in,
-            error=sentence,
-            wrong=wrong_field(sentence, _FIELDS),
         )
 
     def _all(self) -> list[access_schema.Token]:

@@ -1,11 +1,9 @@
 """The users, and a form that adds one."""
 
 from kala.api import access_schema
-from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError
-from kala.core.foreign import presentable
-from kala.ui.forms import Form, wrong_field
+from kala.ui.forms import Form
 from kala.ui.pages.user import invited
 from kala.ui.permissions import Permissions, permissions_in
 from kala.ui.site import Site, path, see_other
@@ -40,14 +38,12 @@ class UsersPage:
         *,
         is_invited: bool = True,
     ) -> Response:
-        sentence = presentable(str(error)) if error else ""
-        return self._site.page(
+        return self._site.form_page(
             "users.html",
-            status=status_of(error) if error else 200,
+            error,
+            _FIELDS,
             users=self._site.backend.read(access_schema.Users, "listUsers").users,
             name=name,
             given=permissions,
             is_invited=is_invited,
-            error=sentence,
-            wrong=wrong_field(sentence, _FIELDS),
         )
