@@ -54,8 +54,8 @@ def token(kala, name: str, role: str = "viewer", **fields: Any) -> str:
     return made.json["secret"]
 
 
-def user(kala, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
-    made = ask(kala, "POST", "/user/", {"name": name, "role": role, "password": password})
+def user(kala, name: str, role: str = "viewer", password: str = PASSWORD, **fields: Any) -> None:
+    made = ask(kala, "POST", "/user/", {"name": name, "role": role, "password": password} | fields)
     assert made.status == 201, made
 
 

@@ -161,7 +161,7 @@ def test_a_viewer_reads_and_a_stranger_does_not_at_every_route(target):
 
 
 def test_each_request_of_a_connection_has_its_own_caller(kala):
-    viewer, editor = bearer(token(kala, "viewer")), bearer(token(kala, "editor", "editor"))
+    viewer, editor = bearer(token(kala, "viewer")), bearer(token(kala, "editor", "editor", run_as=True))
     new = {"name": "new", "command": "true", "schedule": FAR}
     sent, wanted = [], []
     for who, status in (
@@ -187,7 +187,7 @@ def test_each_request_of_a_connection_has_its_own_caller(kala):
 
 def test_no_request_is_smuggled_in_the_body_of_another(kala):
     """What a proxy in front takes for a body, Kala must not take for a request with the rights of somebody else."""
-    editor = bearer(token(kala, "editor", "editor"))["Authorization"]
+    editor = bearer(token(kala, "editor", "editor", run_as=True))["Authorization"]
     inner = request("POST", "/job/", {"name": "evil", "command": "id", "schedule": FAR}, Authorization=editor).decode()
     head = "POST /api/v1/job/ HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n"
     for framing in (

@@ -16,7 +16,9 @@ EXPECTED = ("Failed to load resource: the server responded with a status of 40",
 def kala(serve):
     kala = serve()
     for name, role in (("ann", "admin"), ("edith", "editor"), ("vic", "viewer")):
-        answer = kala.request("POST", "/user/", {"name": name, "role": role, "password": PASSWORD})
+        # An editor of a Kala that runs as root needs run_as.
+        given = {"name": name, "role": role, "password": PASSWORD, "run_as": role == "editor"}
+        answer = kala.request("POST", "/user/", given)
         assert answer.status == 201, answer
     return kala
 
