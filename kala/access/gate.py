@@ -105,7 +105,7 @@ class Gate:
             caller = Caller(f"proxy:{found.name}", found.role)
         place = address
         if caller is None and not is_forwarded(headers):
-            caller, place = self._peers.caller(peer), _place(peer, headers, address)
+            caller, place = self._peers.caller(peer), _place(peer, address)
         return replace(caller or NOBODY, address=address, place=place)
 
     def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str, *, counts: bool) -> Caller | None:
@@ -121,7 +121,8 @@ class Gate:
         elif scheme == "basic" or self._proxies.login(peer.address, headers, lambda: peer.uid):
             return None  # what a proxy has asked for and passes on
         if counts:
-            self.tries.take("", _place(peer, headers, address), time.monotonic())
+            place = address if is_forwarded(headers) else _place(peer, address)
+            self.tries.take("", place, time.monotonic())
         raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
@@ -218,9 +219,9 @@ class Gate:
             logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
 
 
-def _place(peer: Peer, headers: Mapping[str, str], address: str) -> str:
+def _place(peer: Peer, address: str) -> str:
     """Return where wrong passwords and tokens are counted. Users of this machine share an address, but no tries."""
-    return address if is_forwarded(headers) or peer.uid is None else f"uid {peer.uid}"
+    return address if peer.uid is None else f"uid {peer.uid}"
 
 
 def _secret_in(authorization: str) -> tuple[str, str]:

@@ -93,6 +93,8 @@ def _ids(step: Step, field: str, given: Sequence[str], before: Collection[str]) 
 
     They are jobs that the caller sees, or some of those that were named before.
     """
+    if not given:
+        return ()
     seen = step.seen.jobs
     existing = seen.existing(given)
     if kept := set(given).difference(existing).intersection(before):
