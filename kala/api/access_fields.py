@@ -18,6 +18,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 _MOST_OWNERS = 20
 _LONGEST_TEXT = 2000
 NEVER = "never"
+_ADMIN = "admin"
 
 
 def name(field: str, value: Any) -> str:
@@ -25,6 +26,13 @@ def name(field: str, value: Any) -> str:
         wanted = "1 to 64 lower-case letters, digits and ._@+-, and begin with a letter or digit"
         raise fields.invalid(field, value, wanted)
     return value
+
+
+def token_name(field: str, value: Any) -> str:
+    """A name that is not that of the token in KALA_ADMIN_TOKEN_FILE, so that the audit log tells the two apart."""
+    if value == _ADMIN:
+        raise Invalid(f"{field}: {_ADMIN} is the token of KALA_ADMIN_TOKEN_FILE; use another name")
+    return name(field, value)
 
 
 def role(field: str, value: Any) -> Role:

@@ -101,7 +101,7 @@ class TokenRoutes:
     def create(self, request: Request) -> Response:
         body, now = Body(request, access_schema.NewToken), datetime.now(UTC)
         token = Token(
-            name=body.required("name", access_fields.name),
+            name=body.required("name", access_fields.token_name),
             role=body.required("role", access_fields.role),
             owners=body.get("owners", access_fields.owners, ()),
             may_run_as=body.get("run_as", fields.flag, default=False),

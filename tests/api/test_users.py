@@ -341,6 +341,13 @@ class TestAToken:
             left = datetime.fromisoformat(expires_at) - datetime.now(UTC)
             assert timedelta(days=days - 1) < left < timedelta(days=days + 1)
 
+    def test_is_not_named_like_the_token_in_a_file(self, api):
+        response = api.ask("POST", "/api/v1/token/", {"name": "admin", "role": "viewer"})
+        assert (response.status, response.error) == (
+            400,
+            "name: admin is the token of KALA_ADMIN_TOKEN_FILE; use another name",
+        )
+
     @pytest.mark.parametrize("given", ["P", "1y", "P0D", "-P1D", 5])
     def test_with_a_wrong_expiry_is_refused(self, api, given):
         response = api.ask("POST", "/api/v1/token/", {"name": "ci", "role": "viewer", "expires_in": given})
