@@ -50,7 +50,9 @@ _STATUS: dict[type[KalaError], int] = {
     Busy: 503,
 }
 # The machine is at fault, not Kala: no file descriptor, process, memory or disk space left, or a broken disk.
-_RESOURCE_ERRNOS = {getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOMEM ENOSPC EDQUOT EROFS EIO".split()}
+_RESOURCE_ERRNOS = {
+    getattr(errno, name) for name in "EMFILE ENFILE EAGAIN ENOBUFS ENOMEM ENOSPC EDQUOT EROFS EIO".split()
+}
 # Not Basic, for which browsers show a window of their own.
 _HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 # A reverse proxy must not buffer a response that is sent as events happen; nginx obeys this header.

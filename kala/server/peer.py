@@ -56,6 +56,7 @@ class Peer:
         """The user whose process connected, on this machine only; None if that is not known.
 
         On a Unix socket, the effective user at the time of connect(2); on loopback, the one that created the socket.
+        Raises OSError if there is no file descriptor or memory left to find out.
         """
         return self._ask()[0]
 

@@ -38,6 +38,10 @@ _TABLES = Path("/proc/self/net")
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
+# What may be there again later, so that the owner is not unknown for the rest of the connection.
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+
 class End(NamedTuple):
     """An address, packed, of which an IPv4-mapped one is IPv4; and a port."""
 
@@ -51,17 +55,24 @@ def end(address: str, port: int) -> End:
 
 
 def owner_of_other_end(ours: socket.socket) -> int | None:
-    """Return the uid of the user whose socket is connected to `ours`, both on loopback addresses; None if unknown."""
+    """Return the uid of the user whose socket is connected to `ours`, both on loopback addresses; None if unknown.
+
+    Raises OSError if there is no file descriptor or memory left to find out.
+    """
     try:
         here, there = end(*ours.getsockname()[:2]), end(*ours.getpeername()[:2])
         try:
             uid = _ask_kernel(ours, there, here)
-        except OSError:  # RestrictAddressFamilies= without AF_NETLINK, or a kernel without tcp_diag
+        except OSError as error:  # RestrictAddressFamilies= without AF_NETLINK, or a kernel without tcp_diag
+            if error.errno in _SHORTAGES:
+                raise
             uid = _search_tables(ours, there, here)
         # Afterwards: while our end is open, no other socket can have got the addresses and ports of the other one.
         is_open = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _OUR_STATES
-    except OSError:  # the connection was reset
-        return None
+    except OSError as error:
+        if error.errno in _SHORTAGES:
+            raise
+        return None  # the connection was reset
     return uid if is_open else None
 
 

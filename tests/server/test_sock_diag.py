@@ -4,10 +4,12 @@ import errno
 import socket
 import struct
 import sys
+from contextlib import closing
 from itertools import chain
 
 import pytest
 
+from kala.server import sock_diag
 from kala.server.sock_diag import End, end, is_not_found, owner_in_answer, owner_in_table, request
 
 THERE, HERE = end("127.0.0.1", 40000), end("127.0.0.1", 8000)
@@ -150,3 +152,15 @@ def test_another_or_a_closed_socket_in_a_table_tells_no_owner(other):
 
 def test_a_table_without_the_socket_tells_no_owner():
     assert owner_in_table(HEAD, THERE, HERE) is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_a_shortage_is_told_and_not_taken_for_an_unknown_owner(number, monkeypatch):
+    def fail(*_):
+        raise OSError(number, "none left")
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()), closing(listener.accept()[0]) as ours:
+        monkeypatch.setattr(sock_diag.socket, "socket", fail)
+        with pytest.raises(OSError, match="none left"):
+            sock_diag.owner_of_other_end(ours)
