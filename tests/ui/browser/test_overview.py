@@ -114,7 +114,7 @@ def test_the_command_to_copy_is_copied(kala, browse):
     assert page.evaluate("navigator.clipboard.readText()").startswith(f"curl {kala.address}/api/v1/job/ -d")
 
 
-@pytest.mark.parametrize("width", [701, 800, 860, 900])
+@pytest.mark.parametrize("width", [701, 860, 1041])
 @pytest.mark.parametrize("path", ["/", "/system", "/settings"])
 def test_a_page_fits_in_a_window_of_any_width(kala, browse, failing, path, width):
     page = browse(kala, path, width=width)
