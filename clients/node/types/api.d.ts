@@ -530,7 +530,7 @@ export type Me = {
   /** Who it was, such as user:ann, token:ci, peer:root, proxy:ann or local. */
   actor: string;
   role: Role;
-  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  /** Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs. */
   owners: string[];
   /** Whether they may choose the user that a job runs as. */
   run_as: boolean;
@@ -647,7 +647,7 @@ export type NewPassword = {
 export type NewToken = {
   name: string;
   role: Role;
-  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  /** Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs. */
   owners?: string[];
   /** Whether they may choose the user that a job runs as. */
   run_as?: boolean;
@@ -659,7 +659,7 @@ export type NewToken = {
 export type NewUser = {
   name: string;
   role: Role;
-  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  /** Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs. */
   owners?: string[];
   /** Whether they may choose the user that a job runs as. */
   run_as?: boolean;
@@ -965,7 +965,7 @@ export type System = {
 export type Token = {
   name: string;
   role: Role;
-  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  /** Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs. */
   owners: string[];
   /** Whether they may choose the user that a job runs as. */
   run_as: boolean;
@@ -1048,7 +1048,7 @@ export type Usage = {
 export type User = {
   name: string;
   role: Role;
-  /** Only jobs whose owner matches one of these exist for them; all do if it is empty. */
+  /** Patterns; the caller sees only jobs whose owner matches one. An empty list means all jobs. */
   owners: string[];
   /** Whether they may choose the user that a job runs as. */
   run_as: boolean;
