@@ -236,7 +236,7 @@ class TestKalaAsksForTheLogin:
             events.kill()
 
     def test_people_log_in_on_a_page_and_get_a_cookie_for_https_and_this_host_alone(self, place):
-        create = ("-d", json.dumps({"name": "ann", "role": "editor", "password": PASSWORD}))
+        create = ("-d", json.dumps({"name": "ann", "role": "editor", "password": PASSWORD, "run_as": True}))
         assert place.ask("/api/v1/user/", *with_token(place), *create).status == 201
         stranger = place.ask("/jobs")
         assert (stranger.status, "/login?next=" in stranger.head) == (303, True)
