@@ -50,7 +50,9 @@ SLOW := tests/attack tests/crash tests/packaging tests/system tests/ui/browser t
 	tests/store/test_indexes.py tests/api/test_bulk_repeated.py tests/api/test_kept_lists.py tests/api/test_listing_jobs.py \
 	tests/cli/test_main.py tests/client/test_contract.py tests/client/test_threads.py tests/core/test_plan_moves.py \
 	tests/store/test_backup.py tests/test_app.py \
-	$(patsubst %,tests/ui/test_%.py,api_page base_path job_form overview security)
+	$(patsubst %,tests/ui/test_%.py,access_pages api_page base_path job_form overview security) \
+	$(patsubst %,tests/api/test_%.py,ignored_auth secrets who_may) tests/cli/test_access.py tests/store/test_owned.py \
+	$(patsubst %,tests/server/test_%.py,certificate peer tls)
 UNIT := $(BIN)/python -m pytest --hypothesis-profile quick $(addprefix --ignore=,$(SLOW))
 
 # In processes of their own, as the tests of runner mostly wait.

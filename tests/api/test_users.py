@@ -15,6 +15,11 @@ PASSWORD = "four plain English words"
 OTHER = "some other words to remember"
 
 
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch):
+    monkeypatch.setattr(passwords, "_COST", passwords._Cost(4, 8, 1))
+
+
 @pytest.fixture
 def api(idle_api):
     for user in idle_api.ask("GET", "/api/v1/user/").json["users"]:
