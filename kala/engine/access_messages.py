@@ -8,8 +8,12 @@ from msgspec.structs import replace
 from kala.core import permissions
 from kala.core.account import Account, Action, Login, Token
 from kala.core.errors import Conflict, NotFound, Unauthorized
+from kala.core.masking import MASK
 from kala.engine.messages import Change
 from kala.engine.step import Step
+
+# What a user or a token may do, by the names in JSON.
+_PERMISSIONS = {"role": "role", "owners": "owners", "may_run_as": "run_as"}
 
 
 class CreateAccount(Change[Account], frozen=True):
@@ -22,7 +26,7 @@ class CreateAccount(Change[Account], frozen=True):
         permissions.check_limit(self.account.role, self.account.owners)
         step.accounts.save(self.account)
         step.effects.has_changed_access = True
-        step.note(Action.USER_CREATE, name, changed=_permissions(self.account))
+        step.note(Action.USER_CREATE, name, changed=_permissions(None, self.account))
         return self.account
 
 
@@ -39,14 +43,7 @@ class UpdateAccount(Change[Account], frozen=True):
     def carry_out(self, step: Step) -> Account:
         before = existing(step, self.name)
         account = self.revise(before)
-        permissions.check_limit(account.role, account.owners)
-        step.accounts.save(account)
-        if (before.role, before.password) != (account.role, account.password):
-            step.accounts.end_logins(self.name, self.keep)
-        if before.password != account.password:
-            step.accounts.end_invitation(self.name)  # whoever has it could replace the new password
-        step.effects.has_changed_access = True
-        step.note(Action.USER_UPDATE, self.name, changed=_changed(before, account))
+        _update(step, before, account, self.keep)
         return account
 
 
@@ -83,12 +80,8 @@ class AcceptInvitation(Change[str], frozen=True):
         name = step.accounts.invited(self.digest, step.now)
         if name is None:
             raise invalid_invitation()
-        account = existing(step, name)
-        step.accounts.save(replace(account, password=self.password))
-        step.accounts.end_invitation(name)
-        step.accounts.end_logins(name)
-        step.effects.has_changed_access = True
-        step.note(Action.USER_UPDATE, name, changed={"password": ["***", "***"]}, actor=f"user:{name}")
+        before = existing(step, name)
+        _update(step, before, replace(before, password=self.password), actor=f"user:{name}")
         return name
 
 
@@ -103,7 +96,7 @@ class CreateToken(Change[None], frozen=True):
         permissions.check_limit(self.token.role, self.token.owners)
         step.accounts.add_token(self.token, self.digest)
         step.effects.has_changed_access = True
-        step.note(Action.TOKEN_CREATE, name, changed=_permissions(self.token))
+        step.note(Action.TOKEN_CREATE, name, changed=_permissions(None, self.token))
 
 
 class DeleteToken(Change[None], frozen=True):
@@ -179,6 +172,19 @@ class NoteRefusal(Change[None], frozen=True):
         step.note(self.action, self.target, refused=self.sentence)
 
 
+def _update(step: Step, before: Account, after: Account, keep: bytes = b"", *, actor: str = "") -> None:
+    permissions.check_limit(after.role, after.owners)
+    step.accounts.save(after)
+    if (before.role, before.password) != (after.role, after.password):
+        step.accounts.end_logins(after.name, keep)
+    changed = _permissions(before, after)
+    if before.password != after.password:
+        step.accounts.end_invitation(after.name)  # whoever has it could replace the new password
+        changed["password"] = [MASK, MASK]
+    step.effects.has_changed_access = True
+    step.note(Action.USER_UPDATE, after.name, changed=changed, actor=actor)
+
+
 def existing(step: Step, name: str) -> Account:
     account = step.accounts.get(name)
     if account is None:
@@ -204,16 +210,10 @@ def invalid_invitation() -> NotFound:
     )
 
 
-def _permissions(holder: Account | Token) -> dict[str, object]:
-    """Return what an entry of the audit log tells about a new user or token."""
-    return {"role": [None, holder.role], "owners": [None, holder.owners], "run_as": [None, holder.may_run_as]}
-
-
-def _changed(before: Account, after: Account) -> dict[str, object]:
-    named = {"role": "role", "owners": "owners", "may_run_as": "run_as"}
-    found: dict[str, object] = {
-        shown: [getattr(before, name), getattr(after, name)]
-        for name, shown in named.items()
-        if getattr(before, name) != getattr(after, name)
+def _permissions(before: Account | None, after: Account | Token) -> dict[str, object]:
+    """Return the old and the new values of the permissions that differ; of a new user or token, there is no old one."""
+    return {
+        shown: [getattr(before, name, None), getattr(after, name)]
+        for name, shown in _PERMISSIONS.items()
+        if getattr(before, name, None) != getattr(after, name)
     }
-    return found | ({} if before.password == after.password else {"password": ["***", "***"]})
