@@ -36,15 +36,16 @@ class Peers:
         if uid is None:
             return None
         if uid in (_ROOT, os.geteuid()):
-            return Caller(f"peer:{_name(uid)}", Role.ADMIN)
+            return Caller(f"peer:{user_name(uid)}", Role.ADMIN)
         if not self._roles:
             return None
-        names = {_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}
+        names = {user_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}
         role = next((role for role, given in self._roles if not given.isdisjoint(names)), None)
-        return Caller(f"peer:{_name(uid)}", role) if role else None
+        return Caller(f"peer:{user_name(uid)}", role) if role else None
 
 
-def _name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return the name of a user of this machine, or the number if there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

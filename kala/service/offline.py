@@ -1,10 +1,10 @@
 """Users, tokens and the audit log while Kala is not running: the API's routes, on the data and without a server."""
 
 import os
-import pwd
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from kala.access.peers import user_name
 from kala.api.access_routes import ACCESS_ROUTES
 from kala.api.accounts import TokenRoutes, UserRoutes
 from kala.api.audit import AuditRoutes
@@ -29,7 +29,7 @@ def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
     folder = config.data_dir
     if method != "POST" and not os.path.exists(folder / DATABASE):  # noqa: PTH110  False where one may not look
         raise NotFound(f"data_dir: {folder} has no {DATABASE}, or you cannot read it; use the data directory of Kala")
-    caller = Caller(f"offline:{_user()}", Role.ADMIN)
+    caller = Caller(f"offline:{user_name(os.getuid())}", Role.ADMIN)
     # In memory, as it can have a secret, and open in the process that works as the owner of the data, too.
     with os.fdopen(os.memfd_create("kala"), "w+b") as answer:
 
@@ -67,11 +67,3 @@ def _check_not_running(data_dir: Path) -> None:
         raise Conflict(
             f"data_dir: Kala is running on {data_dir}, but cannot be reached; say with --url where it listens"
         ) from None
-
-
-def _user() -> str:
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
