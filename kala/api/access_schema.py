@@ -18,6 +18,8 @@ Owners = Annotated[
 GivenRole = Annotated[Role, msgspec.Meta(extra_json_schema={"enum": [role.value for role in ROLES]})]
 RunAs = Annotated[bool, said("Whether they may choose the user that a job runs as.")]
 Password = Annotated[str, said(f"At least {SHORTEST} characters, at most {LONGEST}.")]
+VALID_FOR = "P1Y"
+"""How long a token is valid, unless the request says otherwise."""
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -143,7 +145,7 @@ class NewToken(msgspec.Struct, frozen=True, omit_defaults=True):
     role: GivenRole
     owners: Owners = []
     run_as: RunAs = False
-    expires_in: Annotated[str, said("An ISO 8601 duration, or never.")] = "P1Y"
+    expires_in: Annotated[str, said("An ISO 8601 duration, or never.")] = VALID_FOR
 
 
 class Token(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from kala.engine.messages import Carrier
 from kala.store.store import Session, Store
 
 _INVITED_FOR = timedelta(hours=1)
-_TOKEN_LENGTH = duration.parse("P1Y", "expires_in")
+_VALID_FOR = duration.parse(access_schema.VALID_FOR, "expires_in")
 
 
 class UserRoutes:
@@ -44,9 +44,7 @@ class UserRoutes:
         name = body.required("name", access_fields.name)
         account = Account(
             name=name,
-            role=body.required("role", access_fields.role),
-            owners=body.get("owners", access_fields.owners, ()),
-            may_run_as=body.get("run_as", fields.flag, default=False),
+            **_permissions(body),
             password=_hashed(body, name),
             created_at=datetime.now(UTC),
         )
@@ -102,12 +100,10 @@ class TokenRoutes:
         body, now = Body(request, access_schema.NewToken), datetime.now(UTC)
         token = Token(
             name=body.required("name", access_fields.token_name),
-            role=body.required("role", access_fields.role),
-            owners=body.get("owners", access_fields.owners, ()),
-            may_run_as=body.get("run_as", fields.flag, default=False),
+            **_permissions(body),
             created_by=request.caller.actor,
             created_at=now,
-            expires_at=body.get("expires_in", access_fields.expiry(now), _TOKEN_LENGTH.after_clamped(now)),
+            expires_at=body.get("expires_in", access_fields.expiry(now), _VALID_FOR.after_clamped(now)),
         )
         secret = credentials.new_secret()
         self._engine.call(CreateToken(token, credentials.hashed(secret)), request.caller)
@@ -116,6 +112,15 @@ class TokenRoutes:
     def delete(self, request: Request) -> Response:
         self._engine.call(DeleteToken(request.path["name"]), request.caller)
         return no_content()
+
+
+def _permissions(body: Body) -> dict[str, Any]:
+    """Return what a new user or token may do, by the names of the attributes."""
+    return {
+        "role": body.required("role", access_fields.role),
+        "owners": body.get("owners", access_fields.owners, ()),
+        "may_run_as": body.get("run_as", fields.flag, default=False),
+    }
 
 
 def _hashed(body: Body, name: str) -> str:

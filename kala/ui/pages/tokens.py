@@ -1,6 +1,7 @@
 """The tokens of programs: a list, a form that creates one, and the question before one is revoked."""
 
 from kala.api import access_schema
+from kala.api.access_fields import NEVER
 from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError
 from kala.engine.access_messages import no_token
@@ -9,8 +10,7 @@ from kala.ui.permissions import Permissions, permissions_in
 from kala.ui.site import Site, see_other
 
 _FIELDS = ("name", "role", "owners", "run_as", "expires_in")
-_YEAR = "P1Y"
-_LENGTHS = {"P7D": "7 days", "P30D": "30 days", "P90D": "90 days", _YEAR: "1 year", "never": "Never"}
+_LENGTHS = {"P7D": "7 days", "P30D": "30 days", "P90D": "90 days", "P1Y": "1 year", NEVER: "Never"}
 
 
 class TokensPage:
@@ -40,7 +40,7 @@ class TokensPage:
         self,
         name: str = "",
         permissions: Permissions = Permissions(),  # noqa: B008  frozen
-        expires_in: str = _YEAR,
+        expires_in: str = access_schema.VALID_FOR,
         error: KalaError | None = None,
     ) -> Response:
         return self._site.form_page(
