@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import kala
+from kala.access.passwords import LONGEST, SHORTEST
 from kala.api import schema
 from kala.api.application import status_of
 from kala.api.http import Failure, Request, Response
@@ -97,6 +98,7 @@ class Renderer:
             who=sentences.who,
             program=sentences.program,
             role_words=sentences.ROLES,
+            password_lengths=(SHORTEST, LONGEST),
             svg=svg,
             version=kala.__version__,
         )

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kala.api import access_schema
-from kala.api.application import status_of
 from kala.api.http import Request, Response
 from kala.core.account import Action
 from kala.core.errors import Invalid
-from kala.core.foreign import presentable
 from kala.ui.site import Site
 
 _PAGE = 100
@@ -49,10 +47,10 @@ class AuditPage:
         except Invalid as invalid:
             error = invalid
         filters = {name: value for name, value in query.items() if name != "before"}
-        return self._site.page(
+        return self._site.form_page(
             "audit.html",
-            status=status_of(error) if error else 200,
-            error=presentable(str(error)) if error else "",
+            error,
+            (),
             rows=list(map(_row, found.entries)),
             query=query,
             filters=filters,

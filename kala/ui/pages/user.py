@@ -1,15 +1,13 @@
 """One user: what they may do, where they are logged in; an invitation, and the end of all of it."""
 
-from typing import Any
-
 from kala.api import access_schema
-from kala.api.application import status_of
 from kala.api.http import Request, Response
-from kala.core.errors import Invalid
-from kala.core.foreign import presentable
-from kala.ui.forms import Form, wrong_field
-from kala.ui.permissions import permissions_in, permissions_of
+from kala.core.errors import Invalid, KalaError
+from kala.ui.forms import Form
+from kala.ui.permissions import Permissions, permissions_in, permissions_of
 from kala.ui.site import Site, path, see_other
+
+_FIELDS = ("role", "owners", "run_as")
 
 
 class UserPage:
@@ -27,21 +25,28 @@ class UserPage:
         try:
             self._backend.do("changeUser", request.path["name"], body=given.as_json)
         except Invalid as error:
-            sentence = presentable(str(error))
-            wrong = wrong_field(sentence, ("role", "owners", "run_as"))
-            return self._page(request, status=status_of(error), given=given, error=sentence, wrong=wrong)
+            return self._page(request, given, error)
         return see_other(path("users", request.path["name"], saved=1))
 
-    def _page(self, request: Request, *, status: int = 200, **values: Any) -> Response:
+    def _page(
+        self,
+        request: Request,
+        given: Permissions | None = None,
+        error: KalaError | None = None,
+        *,
+        is_saved: bool = False,
+    ) -> Response:
         found = self._read(request)
         user = found.user
-        common: dict[str, Any] = {
-            "given": permissions_of(user.role, user.owners, run_as=user.run_as),
-            "error": "",
-            "wrong": "",
-            "is_saved": False,
-        }
-        return self._site.page("user.html", status=status, user=user, logins=found.logins, **common | values)
+        return self._site.form_page(
+            "user.html",
+            error,
+            _FIELDS,
+            user=user,
+            logins=found.logins,
+            given=given or permissions_of(user.role, user.owners, run_as=user.run_as),
+            is_saved=is_saved,
+        )
 
     def _read(self, request: Request) -> access_schema.OneUser:
         return self._backend.read(access_schema.OneUser, "getUser", request.path["name"])
