@@ -273,9 +273,7 @@ def _failure(error: Exception, caller: Caller, target: str) -> Failure:
     if isinstance(error, OSError) and error.errno in _RESOURCE_ERRNOS:
         error = Busy(f"out of system resources: {error.strerror}; try again later")
     if isinstance(error, KalaError):
-        status = status_of(error)
-        wait = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyTries) else {}
-        return Failure(status, str(error), _HEADERS.get(status, {}) | wait, caller, target)
+        return Failure(status_of(error), str(error), headers_of(error), caller, target)
     logger.error("a request failed with an internal error", exc_info=error)
     return Failure(500, "internal error; see Kala's log", {}, caller, target)
 
@@ -283,3 +281,9 @@ def _failure(error: Exception, caller: Caller, target: str) -> Failure:
 def status_of(error: KalaError) -> int:
     """Return the status of the nearest kind that the table has."""
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def headers_of(error: KalaError) -> dict[str, str]:
+    """Return the headers that belong to the status: how to log in, and when to try again."""
+    wait = {"Retry-After": str(error.retry_after)} if isinstance(error, TooManyTries) else {}
+    return _HEADERS.get(status_of(error), {}) | wait

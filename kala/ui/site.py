@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import kala
 from kala.access.passwords import LONGEST, SHORTEST
 from kala.api import schema
-from kala.api.application import status_of
+from kala.api.application import headers_of, status_of
 from kala.api.http import Failure, Request, Response
 from kala.api.system_schema import Health
 from kala.core import figures
@@ -137,8 +137,9 @@ class Site:
     def form_page(self, template: str, error: KalaError | None, fields: Container[str], **values: Any) -> Response:
         """Return a page with a form and, after an error, its sentence and the field of the form that it is about."""
         sentence = presentable(str(error)) if error else ""
-        status = status_of(error) if error else 200
-        return self.page(template, status=status, error=sentence, wrong=wrong_field(sentence, fields), **values)
+        status, headers = (status_of(error), headers_of(error)) if error else (200, {})
+        wrong = wrong_field(sentence, fields)
+        return self.page(template, status=status, headers=headers, error=sentence, wrong=wrong, **values)
 
     def _summary(self) -> schema.Overview | None:
         """Return what the title of each page tells; None while it cannot be read, or may not be."""

@@ -1,6 +1,6 @@
 """Logging in and out."""
 
-from kala.api.application import status_of
+from kala.api.application import headers_of, status_of
 from kala.api.http import Request, Response
 from kala.core.errors import KalaError, TooManyTries, Unauthorized
 from kala.core.foreign import presentable
@@ -36,14 +36,9 @@ class LoginPage:
         return see_other(following or "/", cookie)
 
     def _refused(self, name: str, following: str, error: KalaError) -> Response:
-        headers = {}
-        if isinstance(error, TooManyTries):
-            headers = {"Retry-After": str(error.retry_after)}
-        elif isinstance(error, Unauthorized):
-            headers = {"WWW-Authenticate": "Bearer"}
         return self._page(
             status=status_of(error),
-            headers=headers,
+            headers=headers_of(error),
             name=name,
             following=following,
             error=presentable(str(error)),
