@@ -1,7 +1,10 @@
 """Values that tests of several rooms use."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+# A certificate for localhost, and its key.
+LOCALHOST = Path(__file__).parent / "runner" / "localhost.pem"
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 HOURLY = "R/2030-01-01T13:00:00Z/PT1H"

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 from msgspec.structs import replace
+from samples import LOCALHOST
 
 from kala.app import App
 from kala.client import Client
@@ -23,7 +24,6 @@ from kala.core.errors import Busy, Invalid, KalaError
 from kala.heartbeat import Heartbeat
 from kala.store.store import Store
 
-LOCALHOST = Path(__file__).parent / "runner" / "localhost.pem"
 OTHER = Path(__file__).parent / "server" / "tls" / "other.pem"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

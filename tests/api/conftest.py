@@ -7,7 +7,16 @@ import pytest
 from live_api import api, idle_kala, live_kala
 from samples import FAR, JOB
 
+from kala.access import passwords
+
 __all__ = ("api", "idle_kala", "live_kala")
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch):
+    """Hash passwords in no time."""
+    monkeypatch.setattr(passwords, "_COST", passwords._Cost(4, 8, 1))
+
 
 # The longest sentence: it may quote a whole line of a job.
 MAX_SENTENCE = 1500

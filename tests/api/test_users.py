@@ -11,13 +11,10 @@ from kala.access import credentials, passwords
 from kala.core.caller import KALA
 from kala.engine.access_messages import UpdateAccount
 
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
+
 PASSWORD = "four plain English words"
 OTHER = "some other words to remember"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(monkeypatch):
-    monkeypatch.setattr(passwords, "_COST", passwords._Cost(4, 8, 1))
 
 
 @pytest.fixture

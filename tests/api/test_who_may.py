@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import pytest
 from live_api import LONG_PATIENCE, running
 
-from kala.access import passwords
 from kala.api import access_schema, schema
 from kala.api.examples import EXAMPLES
 from kala.api.job_fields import JOB
@@ -19,6 +18,8 @@ from kala.core.caller import ROLES, Role
 from kala.core.errors import Busy
 from kala.ui.assets import Assets
 from kala.ui.routes import PAGES
+
+pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
 PAGES_TO_ASK = [route for route in PAGES if route.handler is not Assets.respond]
 READS = [route for route in [*ROUTES, *PAGES_TO_ASK] if route.method == "GET"]
@@ -127,11 +128,6 @@ class World:
         for token in found[-1]["tokens"]:  # that it was used is noted
             token["last_used"] = None
         return found
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(monkeypatch):
-    monkeypatch.setattr(passwords, "_COST", passwords._Cost(4, 8, 1))
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import shutil
 
 import pytest
 from raw_http import LONG, MAX_BODY, PATIENCE, Client, Gate, echo
+from samples import LOCALHOST
 
 from kala.server.listener import listen
 from kala.server.server import Server
@@ -14,6 +16,15 @@ from kala.server.server import Server
 def after():
     with contextlib.ExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Copies of a certificate and its key."""
+    made = tmp_path / "cert.pem", tmp_path / "key.pem"
+    for file in made:
+        shutil.copy(LOCALHOST, file)
+    return made
 
 
 @pytest.fixture

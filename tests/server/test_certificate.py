@@ -8,23 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from samples import LOCALHOST
 
 from kala.core.errors import Invalid
 from kala.server import certificate
 from kala.server.certificate import Certificate, expiry
 
 PEMS = Path(__file__).parent / "tls"
-LOCALHOST = Path(__file__).parents[1] / "runner" / "localhost.pem"
 OTHER, EXPIRED, ENCRYPTED = (PEMS / f"{name}.pem" for name in ("other", "expired", "encrypted"))
-
-
-@pytest.fixture
-def files(tmp_path):
-    """Copies of a certificate and its key."""
-    made = tmp_path / "cert.pem", tmp_path / "key.pem"
-    for file in made:
-        shutil.copy(LOCALHOST, file)
-    return made
 
 
 @pytest.fixture

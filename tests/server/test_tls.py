@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from raw_http import CHUNKED, GET, LONG, PATIENCE, POST, SHORT, Client, Gate, answer, echo, in_background
+from samples import LOCALHOST
 
 from kala.core.errors import Invalid
 from kala.server.certificate import Certificate
@@ -29,7 +30,6 @@ from kala.server.source import PART, Parts, Source
 from kala.server.streamer import Streamer
 from kala.server.tls_socket import TlsSocket, _records
 
-LOCALHOST = Path(__file__).parents[1] / "runner" / "localhost.pem"
 OTHER = Path(__file__).parent / "tls" / "other.pem"
 MEGABYTES = 3_000_000
 RESET = struct.pack("ii", 1, 0)
@@ -85,14 +85,6 @@ def site():
     made = Site()
     yield made
     made.gate.open.set()
-
-
-@pytest.fixture
-def files(tmp_path):
-    made = tmp_path / "cert.pem", tmp_path / "key.pem"
-    for file in made:
-        shutil.copy(LOCALHOST, file)
-    return made
 
 
 @pytest.fixture
