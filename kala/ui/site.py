@@ -55,13 +55,12 @@ class Renderer:
         self.assets = Assets()
         self.base_path = base_path
         self.zone = zone
-        self._compiling = Lock()
+        self._making = Lock()
 
     def render(self, template: str, values: Mapping[str, Any]) -> bytes:
-        # One thread compiles a template, rather than each that wants its first page.
-        with self._compiling:
-            compiled = self._environment.get_template(template)
-        return compiled.render(values).encode()
+        with self._making:
+            environment = self._environment
+        return environment.get_template(template).render(values).encode()
 
     def error_page(self, failure: Failure) -> Response:
         """Return the page for a request that failed."""
@@ -70,10 +69,12 @@ class Renderer:
     @cached_property
     def _environment(self) -> "Environment":
         # Here, as importing Jinja and compiling templates would make each start of Kala slower.
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  imported late
+        from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  imported late
+
+        from kala.ui.templates_once import TemplatesOnce  # noqa: PLC0415  imports Jinja
 
         environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
+            loader=TemplatesOnce(_TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
