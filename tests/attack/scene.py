@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from process import Kala, eventually
 from processors import Processors
+from stalls import Stalls
 
 # The promises. On an idle machine with two CPUs, the first two are about 5 ms without an attack.
 LATENESS = 0.250
@@ -145,6 +146,7 @@ class Report:
     megabytes: float
     silence: float
     share: float
+    stall: float
     complaints: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -153,14 +155,18 @@ class Report:
             f" /stats/ after {_ms(self.answer)} (at most {_ms(ANSWER)}),"
             f" {self.megabytes:.0f} MB (at most {MEGABYTES}),"
             f" {self.silence:.1f} s without a beat (at most {WATCHDOG:g});"
-            f" others had {1 - self.share:.0%} of the processors"
+            f" others had {1 - self.share:.0%} of the processors, the disk stalled for {_ms(self.stall)}"
         )
         return "\n  ".join([figures, *self.complaints])
 
     def broken(self) -> Iterator[str]:
-        """Yield the promises that were broken. With half of the CPU time, Kala may take twice as long."""
+        """Yield the promises that were broken.
+
+        With half of the CPU time, Kala may take twice as long. A run starts when it has been stored, so it may also be
+        late by a stall of the disk.
+        """
         share = max(LEAST_SHARE, self.share)
-        if self.lateness > LATENESS / share:
+        if self.lateness > LATENESS / share + self.stall:
             yield "runs were late"
         if self.answer > ANSWER / share:
             yield "the API was slow"
@@ -197,6 +203,7 @@ class Scene:
     def begin(self) -> None:
         eventually(lambda: any(self._marks.iterdir()))
         self._processors = Processors(self.pid)
+        self._stalls = Stalls(self.kala.home)
         self._begun, self._begun_at = time.monotonic(), datetime.now(UTC)
         self._poller.start()
 
@@ -220,6 +227,7 @@ class Scene:
             megabytes=megabytes(self.pid) if lives else math.inf,
             silence=self.systemd.longest_silence(self._begun, ended),
             share=self._processors.share() if lives else 1.0,
+            stall=self._stalls.longest(),
             complaints=self._poller.problems[:5],
         )
         if not lives:
