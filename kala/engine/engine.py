@@ -17,10 +17,9 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from kala.core import policy
-from kala.core.account import Action
 from kala.core.caller import KALA, Caller
 from kala.core.clock import CLOCK_SLACK
-from kala.core.errors import Busy, Forbidden, KalaError
+from kala.core.errors import Busy, KalaError
 from kala.core.run import Run, RunEnded
 from kala.engine import audit_log, boot, followers, plans, recovery, replies, requests, run_log, starts
 from kala.engine import ends as run_ends
@@ -33,7 +32,7 @@ from kala.engine.messages import Change, Drain, Message, Stop
 from kala.engine.outage import Outage
 from kala.engine.pruner import Pruner, Retention
 from kala.engine.status import EngineStatus, StatusBoard
-from kala.engine.step import Leftovers, Step, Undo
+from kala.engine.step import Leftovers, Refused, Step, Undo
 from kala.runner.executor import Executor
 from kala.runner.spool import clear, path_of, remove
 from kala.store.store import Store
@@ -303,8 +302,8 @@ class Engine:
         except Undo as undo:
             result = undo.answer
         except Exception as error:  # noqa: BLE001  only this message fails; its caller gets the error
-            if isinstance(error, Forbidden):
-                step.note(Action.REQUEST, refused=str(error))
+            if isinstance(error, Refused):
+                step.note(error.action, error.target, error.name, refused=str(error))
             return partial(replies.reject, message, answer, error)
         return partial(answer.set_result, result)
 

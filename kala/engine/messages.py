@@ -7,11 +7,12 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from kala.core.caller import Caller
+from kala.core.errors import Forbidden
 from kala.core.job import Job, Spec
 from kala.core.plan import next_slots
 from kala.core.run import Run
 from kala.engine import requests
-from kala.engine.step import Step, Undo
+from kala.engine.step import Refused, Step, Undo
 from kala.store.answers import Answer
 
 T = TypeVar("T")
@@ -66,7 +67,10 @@ class CheckJob(Change[tuple[Job, list[datetime]]], frozen=True):
     slots: int
 
     def carry_out(self, step: Step) -> tuple[Job, list[datetime]]:
-        job = self.change.carry_out(step)
+        try:
+            job = self.change.carry_out(step)
+        except Refused as error:  # whoever only looks has tried nothing that the audit log should have
+            raise Forbidden(str(error)) from None
         raise Undo((job, next_slots(job, step.zone_of(job.spec), self.slots)))
 
 

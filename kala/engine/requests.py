@@ -16,7 +16,7 @@ from kala.core.run import MOVES, Cause, Run, State
 from kala.engine import plans, queue
 from kala.engine.feed import ALL_JOBS
 from kala.engine.starts import JOB_DELETED
-from kala.engine.step import Step
+from kala.engine.step import Refused, Step
 from kala.store.answers import Answer
 
 _CANCELLED = "cancelled by request"
@@ -25,7 +25,7 @@ _BATCH = 500
 
 def create_job(step: Step, spec: Spec) -> Job:
     spec = _complete(step, spec, before=None)
-    permissions.check_change(step.caller, None, spec, step.own_user)
+    _check_permission(step, None, spec)
     job = policy.new_job(str(uuid4()), spec, step.zone_of(spec), step.now)
     _check_children(step, job, ())
     step.jobs.add(job)
@@ -42,7 +42,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
     before = _job(step, given)
     policy.check_unchanged(before, digests)
     spec = _complete(step, revise(before.spec), before.spec)
-    permissions.check_change(step.caller, before.spec, spec, step.own_user)
+    _check_permission(step, before, spec)
     move = policy.replan(before, spec, step.zone_of(spec), step.now, step.zone_of(before.spec))
     job = move.job
     _check_children(step, job, before.spec.parents)
@@ -124,6 +124,15 @@ def _check_cycle(step: Step, job: Job) -> None:
         raise Invalid(f"parent_jobs, on_failure_job: the jobs would form a cycle: {path}; remove one of these links")
 
 
+def _check_permission(step: Step, before: Job | None, spec: Spec) -> None:
+    try:
+        permissions.check_change(step.caller, before.spec if before else None, spec, step.own_user)
+    except Forbidden as error:
+        if before:
+            raise Refused(str(error), Action.JOB_UPDATE, before.id, before.spec.name) from None
+        raise Refused(str(error), Action.JOB_CREATE, name=spec.name) from None
+
+
 def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -> dict[str, str]:
     """Delete a job, and the descendants that are left without any parent; other jobs no longer name it."""
     job = _job(step, given)
@@ -149,7 +158,7 @@ def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -
 
 def delete_all_jobs(step: Step) -> None:
     if step.caller.owners:
-        raise Forbidden(permissions.NOT_ALL)
+        raise Refused(permissions.NOT_ALL, Action.JOB_DELETE_ALL)
     _clean_up_later(step, step.runs.jobs_with_queued())
     step.jobs.delete_all()
     step.note(Action.JOB_DELETE_ALL)

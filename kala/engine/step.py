@@ -9,6 +9,7 @@ import msgspec
 
 from kala.core.account import Action, Entry
 from kala.core.caller import KALA
+from kala.core.errors import Forbidden
 from kala.core.job import Job, Spec
 from kala.core.limits import FOLLOWERS
 from kala.core.run import Run
@@ -39,6 +40,14 @@ class Undo(Exception):
     def __init__(self, answer: object) -> None:
         super().__init__()
         self.answer = answer
+
+
+class Refused(Forbidden):
+    """The caller may not make a change; the audit log says which one."""
+
+    def __init__(self, sentence: str, action: Action, target: str = "", name: str = "") -> None:
+        super().__init__(sentence)
+        self.action, self.target, self.name = action, target, name
 
 
 class Step:

@@ -1,13 +1,24 @@
 """What the audit log has: who asked for which change, in the transaction of the change."""
 
 import pytest
+from msgspec.structs import replace
 from samples import FAR
 
 from kala.core.account import Action
 from kala.core.caller import KALA, Caller, Role
 from kala.core.errors import KalaError
 from kala.core.job import Command, HttpCall, Spec
-from kala.engine.messages import CancelRun, CheckJob, CreateJob, DeleteAllJobs, DeleteJob, DeleteRun, RetryRun, StartJob
+from kala.engine.messages import (
+    CancelRun,
+    CheckJob,
+    CreateJob,
+    DeleteAllJobs,
+    DeleteJob,
+    DeleteRun,
+    RetryRun,
+    StartJob,
+    UpdateJob,
+)
 from kala.store.audit import AuditFilter
 
 ANN = Caller("user:ann", Role.EDITOR, address="192.0.2.1")
@@ -52,6 +63,23 @@ def test_actions_have_the_job_or_the_run_that_they_are_about(kala):
         (Action.JOB_DELETE, job, "backup"),
         (Action.JOB_DELETE_ALL, "", ""),
     ]
+
+
+def test_a_refusal_has_the_job_that_it_is_about(kala):
+    kala.caller = replace(ANN, owners=("*@db.example",))
+    job = kala.create(name="backup", owner="a@db.example", schedule=FAR)
+    revise = UpdateJob(job, lambda spec: replace(spec, owner=""))
+    create = CreateJob(Spec(name="mine", action=Command("true"), schedule=FAR, owner="a@web.example"))
+    for message in (create, revise, DeleteAllJobs(), CheckJob(create, 1)):
+        with pytest.raises(KalaError):
+            kala.ask(message)
+    assert [(entry.action, entry.target, entry.name) for entry in entries(kala, refused=True)][::-1] == [
+        (Action.JOB_CREATE, "", "mine"),
+        (Action.JOB_UPDATE, job, "backup"),
+        (Action.JOB_DELETE_ALL, "", ""),
+    ]
+    sentence = "owner: must match *@db.example, not 'a@web.example'; you see only jobs of such owners"
+    assert entries(kala, refused=True)[-1].refused == sentence
 
 
 def test_a_deletion_names_the_descendants_that_went_along(kala):
