@@ -14,6 +14,13 @@ const PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
 // How long a stream tries to connect again: a restart of Kala takes up to a minute, as runs may finish first.
 const PATIENCE = 90_000;
+// The codes of OpenSSL for a certificate whose issuer is not trusted.
+const UNKNOWN_ISSUER = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
 
 /**
  * @typedef {{ status: number, headers: http.IncomingHttpHeaders, body: Buffer }} Response
@@ -237,7 +244,7 @@ export class Transport {
 
   /** @param {unknown} error */
   refusal(error) {
-    return `cannot connect to ${this.address.url}: ${reasonOf(error)}; is Kala running?`;
+    return `cannot connect to ${this.address.url}: ${reasonOf(error)}; ${adviceFor(error)}`;
   }
 
   /** @param {unknown} error */
@@ -253,12 +260,37 @@ class Refused extends ConnectionFailed {
 
 /** @param {Error & { code?: string, syscall?: string }} error */
 function isRefusal(error) {
-  return error.syscall === "connect" || error.syscall === "getaddrinfo";
+  return error.syscall === "connect" || error.syscall === "getaddrinfo" || isAboutCertificate(error);
+}
+
+/**
+ * Whether the server's certificate was not accepted: the codes of OpenSSL, and that of Node for another name.
+ * @param {unknown} error
+ */
+function isAboutCertificate(error) {
+  return /CERT|^UNABLE_TO_VERIFY/.test(codeOf(error));
+}
+
+/** @param {unknown} error */
+function codeOf(error) {
+  return String(/** @type {{ code?: string }} */ (error)?.code ?? "");
+}
+
+/**
+ * Return what to do about a connection that could not be made.
+ * @param {unknown} error
+ */
+function adviceFor(error) {
+  if (UNKNOWN_ISSUER.has(codeOf(error))) {
+    return "if its CA is your own, give the CA's certificate as ca, or name its file in KALA_CA";
+  }
+  return isAboutCertificate(error) ? "check the URL, and the certificate of the server" : "is Kala running?";
 }
 
 /** @param {unknown} error */
 function reasonOf(error) {
   const { code, message } = /** @type {Error & { code?: string }} */ (error);
+  if (isAboutCertificate(error)) return `its certificate cannot be verified: ${message}`;
   if (code === "ECONNRESET" || code === "ECONNABORTED") return "the connection was closed";
   return code === "ECONNREFUSED" ? "connection refused" : message || String(code);
 }

@@ -190,7 +190,7 @@ describe("addresses", () => {
     const file = fileURLToPath(new URL("../../../tests/runner/localhost.pem", import.meta.url));
     const pem = readFileSync(file);
     const stub = https.createServer({ cert: pem, key: pem }, (_, response) => response.end('{"summary":{"jobs":3}}'));
-    await new Promise((resolve) => stub.listen(0, "127.0.0.1", resolve));
+    await new Promise((resolve) => stub.listen(0, resolve));
     const url = `https://localhost:${stub.address().port}`;
     const made = [];
     const jobs = async (options) => {
@@ -202,7 +202,14 @@ describe("addresses", () => {
       for (const kala of made) kala.close();
       stub.close();
     });
-    await assert.rejects(jobs({}), ConnectionFailed);
+    await assert.rejects(jobs({}), (error) => {
+      assert.ok(error instanceof ConnectionFailed);
+      assert.match(error.message, /^cannot connect to https:.*: its certificate cannot be verified: self.signed/);
+      assert.match(error.message, /; if its CA is your own, give the CA's certificate as ca, or name its file in KALA_CA$/);
+      return true;
+    });
+    const ofOtherName = jobs({ ca: pem, url: url.replace("localhost", "127.0.0.2") });
+    await assert.rejects(ofOtherName, /verified: .*; check the URL, and the certificate of the server$/);
     assert.equal(await jobs({ ca: pem }), 3);
     process.env.KALA_CA = file;
     assert.equal(await jobs({}), 3);
