@@ -31,11 +31,10 @@ def token() -> None:
 @owners
 @click.option("--run-as", is_flag=True, help=RUN_AS)
 @click.option(
-    "--expires",
+    "--expires-in",
     metavar="DURATION",
-    default="P1Y",
     shell_complete=choices(("P30D", "P90D", "P1Y", "never")),
-    help="How long it is valid, such as P90D, or never. [default: P1Y]",
+    help="How long it is valid, such as P90D, or never. [default: a year]",
 )
 @where
 def create(
@@ -44,7 +43,7 @@ def create(
     role: str,
     owners: tuple[str, ...],
     run_as: bool,
-    expires: str,
+    expires_in: str | None,
     config_file: str | None,
     data_dir: str | None,
 ) -> None:
@@ -53,7 +52,7 @@ def create(
     Programs send it as `Authorization: Bearer SECRET`; the clients and this command take it from KALA_TOKEN_FILE.
     """
     with managed(config_file, data_dir) as found:
-        created = found.tokens.create(name, role=role, owners=owners, run_as=run_as, expires_in=expires)
+        created = found.tokens.create(name, role=role, owners=owners, run_as=run_as, expires_in=expires_in)
         click.echo(created.secret)
         ends = created.token.expires_at
         until = f"until {rfc3339(ends, 'seconds')}" if ends else "until it is revoked"

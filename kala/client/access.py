@@ -206,10 +206,12 @@ class Tokens:
         role: str,
         owners: Sequence[str] = (),
         run_as: bool = False,
-        expires_in: str = "P1Y",
+        expires_in: str | None = None,
     ) -> CreatedToken:
-        """Create a token. `expires_in` is an ISO 8601 duration, or `never`."""
-        body = {"name": name, "role": role, "owners": list(owners), "run_as": run_as, "expires_in": expires_in}
+        """Create a token. `expires_in` is an ISO 8601 duration, or `never`; by default, it is valid for a year."""
+        body: dict[str, Any] = {"name": name, "role": role, "owners": list(owners), "run_as": run_as}
+        if expires_in is not None:
+            body["expires_in"] = expires_in
         created: CreatedToken = self._call("POST", path_of("token"), body, is_repeatable=False, type=CreatedToken)
         return created
 

@@ -113,7 +113,7 @@ def test_without_a_password_a_user_is_invited_and_chooses_one(kala, tell, on_ter
 
 
 def test_the_secret_of_a_token_is_all_that_goes_to_stdout(kala, tell, done):
-    code, out, err = tell("token", "create", "ci", "--role", "viewer", "--owner", "a@*", "--expires", "P90D")
+    code, out, err = tell("token", "create", "ci", "--role", "viewer", "--owner", "a@*", "--expires-in", "P90D")
     secret = out.strip()
     assert (code, bool(SECRET.fullmatch(secret)), secret in err) == (0, True, False)
     [listed] = json.loads(done("token", "list", "-o", "json"))
