@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # How many secrets are remembered. Each is that of a token or a login, so an attacker cannot make more.
 _REMEMBERED = 10_000
-# How often it is stored that a token or a login was used.
+# How often it is stored that a token or a login was used; for a login, at least twice while it may be idle.
 _NOTE_EVERY = timedelta(minutes=1)
 # How many refusals of one caller are written to the audit log in a minute.
 _REFUSALS = 30
@@ -83,6 +83,7 @@ class Gate:
         )
         self.idle = duration.parse(config.session_idle, "session_idle").longest
         self.lifetime = duration.parse(config.session_lifetime, "session_lifetime").longest
+        self._note_every = min(_NOTE_EVERY, self.idle / 2)
         self.forget()
 
     def forget(self) -> None:
@@ -167,7 +168,7 @@ class Gate:
             if now - known.idle_since >= self.idle:
                 return None
             known.idle_since = now
-        if known.noted_at is None or not timedelta() <= now - known.noted_at < _NOTE_EVERY:
+        if known.noted_at is None or not timedelta() <= now - known.noted_at < self._note_every:
             known.noted_at = now
             name = known.caller.actor.removeprefix("token:")
             is_login = bool(known.caller.login)

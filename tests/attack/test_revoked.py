@@ -101,6 +101,8 @@ def test_a_login_that_is_not_used_ends_and_one_that_is_used_ends_later(make):
 
     def is_over():
         seen.append(ask(kala, "GET", "/job/", **used).status)
+        # With each change, Kala reads all logins again, and when they were used.
+        assert ask(kala, "POST", "/token/", {"name": f"token{len(seen)}", "role": "viewer"}).status == 201
         return seen[-1] == 401
 
     eventually(is_over, pause=0.5)
