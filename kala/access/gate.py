@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from kala.access import credentials
 from kala.access.buckets import Tries
-from kala.access.peers import Peers
+from kala.access.peers import Peers, unknown_names
 from kala.access.proxies import Proxies, is_forwarded, is_https
 from kala.config import Config
 from kala.core import duration
@@ -78,6 +79,9 @@ class Gate:
         """Use these settings from now on."""
         self._is_open = config.is_open
         self._peers = Peers(config.peers)
+        # Perhaps they are made later, so they are no error.
+        if unknown := unknown_names(chain.from_iterable(config.peers.values())):
+            logger.warning("peers: this machine has no user or @group named %s", ", ".join(unknown))
         self._proxies = Proxies(
             config.trusted_proxies, config.proxy_user_header, config.proxy_groups_header, config.group_roles
         )

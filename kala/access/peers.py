@@ -3,7 +3,7 @@
 import grp
 import os
 import pwd
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kala.core.caller import Caller, Role
 from kala.server.peer import Peer
@@ -42,6 +42,27 @@ class Peers:
         names = {user_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}
         role = next((role for role, given in self._roles if not given.isdisjoint(names)), None)
         return Caller(f"peer:{user_name(uid)}", role) if role else None
+
+
+def unknown_names(names: Iterable[str]) -> list[str]:
+    """Return those of some users and @groups that this machine does not have."""
+    return [name for name in names if not (_is_group(name[1:]) if name.startswith("@") else _is_user(name))]
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def user_name(uid: int) -> str:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from kala.access import credentials, passwords
-from kala.core.caller import KALA
+from kala.core.caller import KALA, Role
 from kala.engine.access_messages import UpdateAccount
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -406,6 +406,12 @@ class TestTheAuditLog:
         run = api.ask("POST", f"/api/v1/job/start/{job}/?return=run", **bearer(token(api)["secret"])).json["run"]
         assert run["requested_by"] == "token:ci"
         assert api.ask("GET", f"/api/v1/run/{run['id']}/").json["run"]["requested_by"] == "token:ci"
+
+
+def test_names_in_peers_that_this_machine_does_not_have_are_logged(idle_api, caplog):
+    peers = {Role.VIEWER: ("root", "no-such-user"), Role.OPERATOR: ("@root", "@no-such-group")}
+    idle_api.app._gate.configure(replace(idle_api.app.config, peers=peers))
+    assert caplog.messages == ["peers: this machine has no user or @group named no-such-user, @no-such-group"]
 
 
 def test_a_reload_changes_who_may_call(idle_api):
