@@ -281,8 +281,9 @@ class TestProxies:
     )
     def test_everybody_and_what_is_no_network_is_refused(self, value):
         assert refusal({"trusted_proxies": value}) == (
-            "--trusted-proxy: must be a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1,"
-            f" but not of all addresses, with users for loopback addresses only, not {value!r}"
+            "--trusted-proxy: must be a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1;"
+            " a network must begin with its first address and not have all addresses, and only a loopback address can"
+            f" have a user, not {value!r}"
         )
 
     @pytest.mark.parametrize(

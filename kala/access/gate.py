@@ -128,7 +128,7 @@ class Gate:
         if counts:
             place = address if is_forwarded(headers) else _place(peer, address)
             self.tries.take("", place, time.monotonic())
-        raise Unauthorized("Authorization: the token is not valid; it has expired, or was deleted or mistyped")
+        raise Unauthorized("Authorization: the token is not valid; it has expired, was revoked, or is mistyped")
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
         secret = self._cookie_in(headers.get("Cookie", ""), is_https=is_https(headers, environ["wsgi.url_scheme"]))

@@ -31,7 +31,7 @@ def name(field: str, value: Any) -> str:
 def token_name(field: str, value: Any) -> str:
     """A name that is not that of the token in KALA_ADMIN_TOKEN_FILE, so that the audit log tells the two apart."""
     if value == _ADMIN:
-        raise Invalid(f"{field}: {_ADMIN} is the token of KALA_ADMIN_TOKEN_FILE; use another name")
+        raise Invalid(f"{field}: {_ADMIN!r} is reserved for the token in KALA_ADMIN_TOKEN_FILE; use another name")
     return name(field, value)
 
 

@@ -28,9 +28,10 @@ from kala.engine.engine import Engine
 from kala.store.store import Store
 
 _LONGEST_AGENT = 200
-_WRONG_OLD = "old_password: wrong"
+_WRONG_OLD = "old_password: is not your present password"
 _UNKNOWN_USER = "?"
-_NO_LOGIN = "not logged in with a name and a password, so there is no login to end and no password to change"
+_NO_LOGIN = "this caller did not log in with a name and a password, and has no login to end"
+_NOTHING_TO_CHANGE = "this caller did not log in with a name and a password, and has no password to change"
 
 
 class SessionRoutes:
@@ -63,7 +64,7 @@ class SessionRoutes:
         """Check the old password: whoever finds a browser open must not be able to lock its user out."""
         caller, body = request.caller, Body(request, access_schema.NewPassword)
         if not caller.user:
-            raise Conflict(_NO_LOGIN)
+            raise Conflict(_NOTHING_TO_CHANGE)
         old = body.required("old_password", access_fields.secret)
         password = body.required("password", access_fields.secret)
         passwords.check_new(password, caller.user)

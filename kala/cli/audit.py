@@ -43,7 +43,11 @@ _COLUMNS = (
 
 
 @click.command()
-@click.option("--actor", metavar="ACTOR", help="Only what this caller did, such as user:ann, token:ci or peer:root.")
+@click.option(
+    "--actor",
+    metavar="ACTOR",
+    help="Only what this caller did, with the kind before the name: user:ann, token:ci, peer:root; or local.",
+)
 @click.option(
     "--action",
     type=click.Choice(_ACTIONS),

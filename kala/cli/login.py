@@ -8,7 +8,7 @@ import click
 from kala import __version__
 from kala.cli import passwords
 from kala.cli.complete import paths
-from kala.cli.connect import connected, target_of_options, warn_if_unencrypted
+from kala.cli.connect import connected, say, target_of_options, warn_if_unencrypted
 from kala.cli.sheet import print_sheet
 from kala.cli.user import login_rows
 from kala.cli.view import View, listing, safe
@@ -27,15 +27,21 @@ from kala.core.instants import rfc3339
 def login(
     url: str | None, name: str | None, *, user: str | None, password_file: str | None, invitation: bool, ca: str | None
 ) -> None:
-    """URL is the server; without it, it is the one that other commands use.
+    """URL is the address of the server, such as https://kala.example.org.
 
-    The login is in a file next to cli.toml that only you can read. It ends with `kala logout`, a week after its last
+    Without it, you log in to the server that other commands use. The login is stored in a file next to cli.toml that
+    only you can read. It ends with `kala logout`, a week after its last
     use, or at the latest after a month, if the server has no other settings.
     """
     from kala.client import Client, servers  # noqa: PLC0415  `kala login --help` imports this module, too
 
-    if not passwords.can_ask() and (invitation or not (user and password_file)):
-        raise click.UsageError("login asks, and stdin is not a terminal; use --user and --password-file")
+    if not passwords.can_ask():
+        if invitation:
+            raise click.UsageError("--invitation asks for it, and stdin is not a terminal; use a terminal")
+        if not (user and password_file):
+            raise click.UsageError(
+                "login asks for name and password, and stdin is not a terminal; use --user and --password-file"
+            )
     section, url = _server(url)
     ca = str(Path(ca).absolute()) if ca else section.get("ca")
     with Client(url, ca=ca, agent=f"kala/{__version__}", environ=_without_token()) as kala:
@@ -48,7 +54,7 @@ def login(
             password = passwords.ask_new()
             user = kala.accept_invitation(secret.strip().rpartition("#")[2], password)
         else:
-            user = user or click.prompt("User", err=True)
+            user = user or click.prompt("Name", err=True)
             password = passwords.from_file(password_file) if password_file else passwords.ask()
         session = kala.log_in(user, password)
         servers.write_private(token_file, f"{session.token}\n")
@@ -76,6 +82,7 @@ def logout(*, everywhere: bool) -> None:
             click.echo("kala: the login had ended already", err=True)
     if token_file:
         Path(token_file).unlink(missing_ok=True)
+    say(f"logged out of {kala.address.url}")
 
 
 @click.command()

@@ -35,7 +35,7 @@ def where(command: _Command) -> _Command:
         "config_file",
         metavar="FILE",
         shell_complete=paths,
-        help="The same, with the data directory that this settings file names.",
+        help="Work with the Kala whose data directory this settings file names.",
     )
     by_directory = click.option(
         "--data-dir",
@@ -52,7 +52,7 @@ def role(*, required: bool) -> Callable[[_Command], _Command]:
         type=click.Choice(_ROLES),
         required=required,
         shell_complete=choices(_ROLES),
-        help="viewer reads; operator also starts, cancels and enables; editor also changes jobs; admin may do all.",
+        help="viewer reads; operator also starts, cancels, enables; editor also changes jobs; admin may do everything.",
     )
 
 
@@ -61,7 +61,7 @@ owners = click.option(
     "owners",
     metavar="PATTERN",
     multiple=True,
-    help="Show them only jobs whose owner matches; * stands for any text. Can be repeated.",
+    help="Limit this user or token to jobs whose owner matches; * stands for any text. Can be repeated.",
 )
 RUN_AS = "Let them choose the user that a job runs as."
 

@@ -49,14 +49,16 @@ def create(
 ) -> None:
     """Create a token, and print its secret, which is shown only now.
 
-    Programs send it as `Authorization: Bearer SECRET`; the clients and this command take it from KALA_TOKEN_FILE.
+    Programs send it as `Authorization: Bearer SECRET`; kala and the clients read it from the file that
+    KALA_TOKEN_FILE names, which nobody else may be able to read.
     """
     with managed(config_file, data_dir) as found:
         created = found.tokens.create(name, role=role, owners=owners, run_as=run_as, expires_in=expires_in)
         click.echo(created.secret)
         ends = created.token.expires_at
-        until = f"until {rfc3339(ends, 'seconds')}" if ends else "until it is revoked"
-        click.echo(safe(f"kala: the secret of {name}, {created.token.role} {until}; it is not shown again"), err=True)
+        until = f"valid until {rfc3339(ends, 'seconds')}" if ends else "valid until it is revoked"
+        text = f"kala: this is the token {name}, with the role {created.token.role}, {until}; it is not shown again"
+        click.echo(safe(text), err=True)
 
 
 @token.command(name="list")
@@ -72,7 +74,7 @@ def list_(view: View, config_file: str | None, data_dir: str | None) -> None:
 @click.argument("name", shell_complete=tokens)
 @where
 def revoke(name: str, config_file: str | None, data_dir: str | None) -> None:
-    """Delete a token. The next request with it is refused."""
+    """Revoke a token. The next request with it is refused."""
     with managed(config_file, data_dir) as found:
         found.tokens.delete(name)
         say(f"revoked {name}")

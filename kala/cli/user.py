@@ -54,15 +54,20 @@ def add(
     config_file: str | None,
     data_dir: str | None,
 ) -> None:
-    """Add a user, with the password that you type, or with an invitation if you type none or there is no terminal.
+    """Add a user.
 
-    An invitation works once, within an hour.
+    You are asked for the password. If you type none, or there is no terminal, an invitation is printed, with which the
+    user chooses a password, once and within an hour.
     """
     if invite and password_file:
         raise click.UsageError("--invite and --password-file exclude each other")
     password = passwords.from_file(password_file) if password_file else ""
     if not password and not invite and passwords.can_ask():
-        password = passwords.ask_new(f"Password for {name} (empty to invite them)", may_be_empty=True)
+        from kala.access.passwords import SHORTEST  # noqa: PLC0415  `kala --help` imports this module, too
+
+        password = passwords.ask_new(
+            f"Password for {name}, at least {SHORTEST} characters (leave empty to invite {name})", may_be_empty=True
+        )
     with managed(config_file, data_dir) as found:
         found.users.create(name, role=role, owners=owners, run_as=run_as, password=password or None)
         if password:
@@ -98,7 +103,7 @@ def show(view: View, name: str, config_file: str | None, data_dir: str | None) -
 @click.argument("name", shell_complete=users)
 @role(required=False)
 @owners
-@click.option("--no-owners", is_flag=True, help="Show them all jobs.")
+@click.option("--no-owners", is_flag=True, help="Remove the limit to some owners.")
 @click.option("--run-as/--no-run-as", default=None, help=f"{RUN_AS[:-1]}, or not.")
 @click.option("--password", "asks", is_flag=True, help="Ask for a new password.")
 @_password_file
@@ -117,6 +122,10 @@ def set_(
     """Change a user. With another role or password, all their logins end."""
     if owners and no_owners:
         raise click.UsageError("--owner and --no-owners exclude each other")
+    if asks and password_file:
+        raise click.UsageError("--password and --password-file exclude each other")
+    if asks and not passwords.can_ask():
+        raise click.UsageError("--password asks for it, and stdin is not a terminal; use --password-file")
     change = {field: value for field, value in given.items() if value is not None}
     if owners or no_owners:
         change["owners"] = owners
@@ -182,8 +191,9 @@ def _invite(found: Managed, name: str) -> None:
     invitation = found.users.invite(name)
     click.echo(invitation.invitation)
     until = rfc3339(invitation.expires_at, "seconds")
-    text = f"kala: {name} can use this invitation once, until {until}, to choose a password"
-    click.echo(safe(f"{text}: with kala login --invitation, or on the page /invitation"), err=True)
+    text = f"kala: send this invitation to {name}, who can use it once, until {until}, to choose a password"
+    how = "with kala login URL --invitation, or in a browser on the page /invitation of this Kala"
+    click.echo(safe(f"{text}: {how}"), err=True)
 
 
 def _rows(one: "User", view: View) -> list[tuple[str, str]]:

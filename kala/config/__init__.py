@@ -131,7 +131,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Key(
             PROXIES,
-            "The reverse proxies that tell the truth about their clients: addresses, networks, or user@127.0.0.1.",
+            "The reverse proxies whose headers Kala believes: addresses, networks, or user@127.0.0.1.",
             flag="--trusted-proxy",
         ),
     ] = ()

@@ -97,8 +97,8 @@ GROUP_ROLES = Kind(
 )
 PROXIES = Kind(
     _proxies,
-    "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1, but not of all addresses, with"
-    " users for loopback addresses only",
+    "a list of addresses and networks such as 192.0.2.1,10.0.0.0/8,www-data@127.0.0.1; a network must begin with its"
+    " first address and not have all addresses, and only a loopback address can have a user",
     is_list=True,
 )
 HEADER = Kind(_header, "the name of a header for this purpose only, such as Remote-User, or empty")

@@ -9,13 +9,13 @@ from kala.core.errors import Conflict, Forbidden, Invalid
 from kala.core.job import Command, Spec
 
 NOT_ALL = "all jobs can be deleted only by a caller who sees them all; delete yours with POST /api/v1/job/bulk/"
-_NEEDED = "needs the role admin, or the permission to choose the user that jobs run as"
+_NEEDED = "needs the role admin, or the permission run_as"
 
 
 def check_limit(role: Role, owners: Collection[str]) -> None:
     """Raise Invalid for a limit to the jobs of some owners that is none: admins can make users without it."""
     if owners and role is Role.ADMIN:
-        raise Invalid("owners: an admin sees the jobs of all owners; leave owners out, or use the role editor")
+        raise Invalid("owners: an admin sees the jobs of all owners; remove the owners, or use another role")
 
 
 def check_change(caller: Caller, before: Spec | None, after: Spec, own_user: str = "") -> None:

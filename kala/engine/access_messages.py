@@ -92,7 +92,7 @@ class CreateToken(Change[None], frozen=True):
     def carry_out(self, step: Step) -> None:
         name = self.token.name
         if any(token.name == name for token in step.accounts.tokens()):
-            raise Conflict(f"name: a token {name} exists; use another name, or delete that token")
+            raise Conflict(f"name: a token {name} exists; use another name, or revoke that token")
         permissions.check_limit(self.token.role, self.token.owners)
         step.accounts.add_token(self.token, self.digest)
         step.effects.has_changed_access = True
@@ -201,7 +201,7 @@ def no_token(name: str) -> NotFound:
 
 
 def wrong_password() -> Unauthorized:
-    return Unauthorized("name or password: wrong")
+    return Unauthorized("the name or the password is wrong")
 
 
 def invalid_invitation() -> NotFound:

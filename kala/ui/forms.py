@@ -41,7 +41,7 @@ def new_password(form: Form) -> str:
     """Return the password that was typed twice. Raise Invalid if the second one differs."""
     password = form.get("password")
     if form.get("again") != password:
-        raise Invalid("again: is not the same password as above")
+        raise Invalid("again: must be the same password as above")
     return password
 
 

@@ -291,7 +291,7 @@ def test_each_handler_reads_with_the_owners_of_its_caller():
 
 
 def test_an_admin_is_not_limited_to_the_jobs_of_some_owners(kala_of_teams):
-    sentence = "owners: an admin sees the jobs of all owners; leave owners out, or use the role editor"
+    sentence = "owners: an admin sees the jobs of all owners; remove the owners, or use another role"
     admin = ANN | {"name": "limited", "role": "admin"}
     for path in ("token", "user"):
         refused = kala_of_teams.ask("POST", f"/api/v1/{path}/", admin)

@@ -164,13 +164,13 @@ class TestALogin:
             response = api.ask("POST", "/api/v1/session/", {"name": name, "password": password})
             assert response.status == 401
             sentences.add(response.error)
-        assert sentences == {"name or password: wrong"}
+        assert sentences == {"the name or the password is wrong"}
 
     def test_does_not_begin_with_a_password_that_was_replaced_while_it_was_checked(self, api, monkeypatch):
         add(api)
         replaced_while_checked(api, monkeypatch)
         response = api.ask("POST", "/api/v1/session/", {"name": "ann", "password": PASSWORD})
-        assert (response.status, response.error) == (401, "name or password: wrong")
+        assert (response.status, response.error) == (401, "the name or the password is wrong")
         assert api.ask("GET", "/api/v1/user/ann/").json["logins"] == []
 
     @pytest.mark.parametrize("wrong", ["\ud800", "a\0b", 1, ["a"]])
@@ -208,7 +208,7 @@ class TestALogin:
 
     def test_is_one_that_callers_without_one_cannot_end(self, api):
         response = api.ask("DELETE", "/api/v1/session/")
-        assert (response.status, response.error.partition(",")[0]) == (409, "not logged in with a name and a password")
+        assert (response.status, response.error.partition(",")[0]) == (409, "this caller did not log in with a name and a password")
 
     def test_ends_after_the_time_that_the_settings_say(self, api, monkeypatch):
         add(api)
@@ -238,7 +238,7 @@ class TestAPassword:
         add(api)
         login = log_in(api)
         for old, new, error in [
-            (OTHER, OTHER, "old_password: wrong"),
+            (OTHER, OTHER, "old_password: is not your present password"),
             (PASSWORD, "short", "password: must have at least 12 characters, not 5; use several words"),
         ]:
             response = api.ask("PATCH", "/api/v1/me/", {"old_password": old, "password": new}, **login)
@@ -250,7 +250,7 @@ class TestAPassword:
         login = log_in(api)
         replaced_while_checked(api, monkeypatch)
         response = api.ask("PATCH", "/api/v1/me/", {"old_password": PASSWORD, "password": "one more of them"}, **login)
-        assert (response.status, response.error) == (400, "old_password: wrong")
+        assert (response.status, response.error) == (400, "old_password: is not your present password")
         monkeypatch.undo()
         assert log_in(api, password=OTHER)
 
@@ -347,7 +347,7 @@ class TestAToken:
         response = api.ask("POST", "/api/v1/token/", {"name": "admin", "role": "viewer"})
         assert (response.status, response.error) == (
             400,
-            "name: admin is the token of KALA_ADMIN_TOKEN_FILE; use another name",
+            "name: 'admin' is reserved for the token in KALA_ADMIN_TOKEN_FILE; use another name",
         )
 
     @pytest.mark.parametrize("given", ["P", "1y", "P0D", "-P1D", 5])
@@ -390,7 +390,7 @@ class TestTheAuditLog:
         api.ask("POST", "/api/v1/session/", {"name": "carol", "password": OTHER})
         refused, done = [one for one in self.entries(api, "&action=login") if one["target"] == "carol"][:2]
         assert (done["actor"], done["refused"]) == ("user:carol", None)
-        assert (refused["actor"], refused["refused"]) == ("local", "name or password: wrong")
+        assert (refused["actor"], refused["refused"]) == ("local", "the name or the password is wrong")
 
     def test_is_read_page_by_page(self, api):
         for number in range(3):

@@ -139,7 +139,7 @@ def test_the_time_of_a_login_does_not_tell_whether_there_is_such_a_user(behind_a
             before = cpu_seconds(kala)
             reply = ask(kala, "POST", "/session/", {"name": name, "password": "a wrong password"}, **address(number))
             taken.append(cpu_seconds(kala) - before)
-            assert (reply.status, reply.json["error"]) == (401, "name or password: wrong"), name
+            assert (reply.status, reply.json["error"]) == (401, "the name or the password is wrong"), name
     shortest = {name: min(taken) for name, taken in seconds.items()}
     assert max(shortest.values()) < 2 * min(shortest.values()), shortest
 

@@ -95,7 +95,7 @@ def test_a_password_file_has_one_line(kala, tell, tmp_path, text, code):
 
 
 def test_a_password_is_asked_for_twice_and_not_shown(done, on_terminal):
-    first, again = "Password for ann (empty to invite them): ", "The same again: "
+    first, again = "Password for ann, at least 12 characters (leave empty to invite ann): ", "The same again: "
     answers = [(first, PASSWORD), (again, "something else"), (first, PASSWORD), (again, PASSWORD)]
     code, shown = on_terminal(80, "user", "add", "ann", "--role", "viewer", answers=answers)
     assert (code, PASSWORD in shown, "These two are not the same.\n" in shown) == (0, False, True)
@@ -105,7 +105,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(done, on_terminal):
 def test_without_a_password_a_user_is_invited_and_chooses_one(kala, tell, on_terminal):
     code, out, err = tell("user", "add", "bob", "--role", "viewer")
     assert (code, bool(SECRET.fullmatch(out.strip()))) == (0, True)
-    assert "kala: bob can use this invitation once, until 20" in err
+    assert "kala: send this invitation to bob, who can use it once, until 20" in err
     assert SECRET.search(err) is None
     answers = [("Invitation: ", out.strip()), ("New password: ", PASSWORD), ("The same again: ", PASSWORD)]
     code, shown = on_terminal(80, "login", kala.address, "--name", "here", "--invitation", answers=answers)
@@ -165,7 +165,7 @@ def test_a_password_is_changed_by_its_user(kala, as_ann, password_file, tmp_path
     assert as_ann("login", "--user", "ann", "--password-file", password_file) == (
         6,
         "",
-        "kala: name or password: wrong\n",
+        "kala: the name or the password is wrong\n",
     )
 
 

@@ -83,9 +83,9 @@ class TestAccount:
     @pytest.mark.parametrize(
         ("field", "given", "sentence"),
         [
-            ("old_password", {"old_password": "not this one"}, "Old password: wrong"),
+            ("old_password", {"old_password": "not this one"}, "Old password: is not your present password"),
             ("password", {"password": "short", "again": "short"}, "must have at least 12 characters, not 5"),
-            ("again", {"again": "staple battery house"}, "is not the same password as above"),
+            ("again", {"again": "staple battery house"}, "must be the same password as above"),
         ],
     )
     def test_says_what_is_wrong_at_the_field(self, api, field, given, sentence):
@@ -163,7 +163,7 @@ class TestUsers:
         response = Person(api).submit("/invitation", invitation=f" {link} ", password=PASSWORD, again=ANOTHER)
         assert response.status == 400
         page = response.body.decode()
-        assert_wrong_at(page, "again", "is not the same password as above")
+        assert_wrong_at(page, "again", "must be the same password as above")
         assert f'value="{link.partition("#")[2]}"' in page
         assert PASSWORD not in page
 
@@ -263,7 +263,7 @@ class TestAudit:
         page = html(api, f"/audit?target={job}")
         assert "first one" not in page
         assert "second one" not in page
-        assert "changed; it can be a secret" in text(page)
+        assert "changed; the value may be a secret" in text(page)
 
     def test_links_to_jobs_runs_and_users_that_are_there(self, api):
         add_user(api, "vic", "viewer")
