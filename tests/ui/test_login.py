@@ -1,11 +1,14 @@
 """Logging in and out with a browser."""
 
 import re
+from threading import BoundedSemaphore
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pages import text
 from visitors import PASSWORD, Person, add_user, logged_in, serving
+
+from kala.access import passwords
 
 WRONG = "The name or the password is wrong."
 
@@ -167,6 +170,22 @@ class TestLogIn:
         assert [answer.status for answer in answers] == [401] * 10 + [429]
         assert 0 < int(answers[-1].headers["Retry-After"]) <= 90
         assert re.search(r"Too many wrong passwords\. Try again in \d", text(answers[-1].body.decode()))
+
+    def test_shows_the_whole_sentence_of_any_other_error(self, nobody, monkeypatch):
+        monkeypatch.setattr(passwords, "_PLACES", BoundedSemaphore(1))
+        with passwords._PLACES:
+            response = nobody.log_in("ann")
+        page = response.body.decode()
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert ">Too many passwords are being checked at the same time; try again later.</p>" in page
+        assert 'value="ann"' in page
+        assert page.count("autofocus") == 1
+        assert re.search(r'<p role="alert"[^>]* autofocus>', page)
+
+    def test_names_the_field_that_an_error_is_about(self, nobody):
+        response = nobody.log_in("ann", "x" * 2001)
+        assert response.status == 400
+        assert "Password: must be at most 2000 characters long." in text(response.body.decode())
 
     def test_is_refused_to_another_site(self, api):
         response = api.ask("POST", "/login", b"name=ann&password=x", Origin="http://evil.example")

@@ -1,9 +1,7 @@
 """Logging in and out."""
 
-from kala.api.application import headers_of, status_of
 from kala.api.http import Request, Response
 from kala.core.errors import KalaError, TooManyTries, Unauthorized
-from kala.core.foreign import presentable
 from kala.ui.forms import Form, own_path
 from kala.ui.site import Site, path, see_other
 
@@ -19,7 +17,7 @@ class LoginPage:
         following = own_path(query.get("next", ""))
         if request.caller.user and "out" not in query:
             return see_other(following or "/")
-        return self._page(name=query.get("name", ""), following=following, is_out="out" in query)
+        return self._page(query.get("name", ""), following, is_out="out" in query)
 
     def log_in(self, request: Request) -> Response:
         form, backend = Form(request.body), self._site.backend
@@ -29,26 +27,23 @@ class LoginPage:
         try:
             session = backend.do("logIn", body=credentials, headers=agent)
         except KalaError as error:
-            return self._refused(name, following, error)
+            return self._page(name, following, error)
         if request.caller.user:  # the new login replaces this one
             backend.do("logOut")
         cookie = self._site.login_cookie.set(session["token"], is_https=request.is_https)
         return see_other(following or "/", cookie)
 
-    def _refused(self, name: str, following: str, error: KalaError) -> Response:
-        return self._page(
-            status=status_of(error),
-            headers=headers_of(error),
+    def _page(self, name: str, following: str, error: KalaError | None = None, *, is_out: bool = False) -> Response:
+        return self._site.form_page(
+            "login.html",
+            error,
+            ("name", "password"),
             name=name,
             following=following,
-            error=presentable(str(error)),
+            is_out=is_out,
             is_wrong=isinstance(error, Unauthorized),
             wait=error.retry_after if isinstance(error, TooManyTries) else None,
         )
-
-    def _page(self, *, status: int = 200, headers: dict[str, str] = {}, **values: object) -> Response:  # noqa: B006
-        common = {"error": "", "is_wrong": False, "wait": None, "is_out": False}
-        return self._site.page("login.html", status=status, headers=headers, **common | values)
 
     def log_out(self, request: Request) -> Response:
         """End the login, or all of the user. Without one, the cookie is old, and goes."""
