@@ -18,7 +18,8 @@ _ACTIONS = [action.value for action in Action]
 
 def _changed(entry: "Entry") -> str:
     values = {field: (_text(old), _text(new)) for field, (old, new) in entry.changed.items()}
-    return ", ".join(f"{field}: {old} -> {new}" for field, (old, new) in values.items() if old != new)
+    # Old and new are the same text where the values are secret.
+    return ", ".join(f"{field}: {old} -> {new}" for field, (old, new) in values.items() if (old, new) != ("-", "-"))
 
 
 def _text(value: Any) -> str:

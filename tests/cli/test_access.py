@@ -180,6 +180,8 @@ def test_the_audit_log_tells_who_did_what_and_what_was_refused(tell, done, ann, 
     assert created in done("audit", "--action", "token.create", "-o", "wide")
     assert done("audit", "--actor", "user:nobody", "--no-headers") == ""
     tell("user", "add", ann, "--role", "viewer", "--password-file", password_file)
+    tell("user", "set", ann, "--password-file", password_file)
+    assert "password: *** -> ***" in done("audit", "--action", "user.update", "-o", "wide")
     assert len(done("audit", "-n", "2", "--no-headers").splitlines()) == 2
     assert done("audit", "--refused", "--no-headers") == ""
 
