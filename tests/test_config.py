@@ -254,6 +254,7 @@ class TestPeers:
         [
             *("ann", "ann=viewer", "anyone=ann", "viewer=", "viewer=@", "viewer=@@ops", "viewer=a b", "viewer=-a"),
             *(5, True, ["a"], {"viewer": []}, {"viewer": [""]}, {"viewer": 5}, {"viewer": ["ann", 5]}),
+            *({"viewer": "a\0b"}, {"viewer": "\0"}, {"viewer": "@\0"}),
         ],
     )
     def test_invalid_ones_are_refused(self, value):
@@ -277,6 +278,7 @@ class TestProxies:
         [
             *("0.0.0.0/0", "::/0", "::1,0.0.0.0/0", "10.0.0.1/8", "proxy.example", "10.0.0.0/33", "", 10, True),
             *("www-data@10.0.0.1", "@::1", "a b@::1", "a@b@::1", "www-data@127.0.0.0/4", "www-data", "ann@"),
+            *("a\0b@127.0.0.1", "\0@127.0.0.1"),
         ],
     )
     def test_everybody_and_what_is_no_network_is_refused(self, value):

@@ -13,8 +13,8 @@ from kala.core.errors import Invalid
 
 _ROLE_NAMES = f"{', '.join(ROLES[:-1])} or {ROLES[-1]}"
 # A user or @group of the system; of a directory, perhaps with its domain, as DOMAIN\ann or ann@example.org.
-_PEER = re.compile(r"@?[^\s,=:/@-][^\s,=:/]*")
-_USER = re.compile(r"[^\s,=:/@-][^\s,=:/@]*")
+_PEER = re.compile(r"@?[^\s\0,=:/@-][^\s\0,=:/]*")
+_USER = re.compile(r"[^\s\0,=:/@-][^\s\0,=:/@]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+")
 # Headers that clients and proxies send for other reasons, so that a proxy does not remove those of a client.
 _TAKEN = re.compile(
