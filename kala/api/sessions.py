@@ -91,9 +91,8 @@ class SessionRoutes:
         now, secret = datetime.now(UTC), credentials.new_secret()
         agent = presentable(request.headers.get("User-Agent", ""))[:_LONGEST_AGENT]
         login = Login(user=name, created_at=now, last_used=now, address=request.caller.address, agent=agent)
-        caller = Caller(f"user:{name}", account.role, address=request.caller.address, user=name)
         message = LogIn(login, account.password, credentials.hashed(secret), self._gate.idle, self._gate.lifetime)
-        self._engine.call(message, caller)
+        self._engine.call(message, _as_user(request, name))
         return json(access_schema.Session(secret, name, account.role, now + self._gate.lifetime), 201)
 
     def log_out(self, request: Request) -> Response:
@@ -114,11 +113,8 @@ class SessionRoutes:
             self._gate.tries.take("", request.caller.place, time.monotonic())
             raise invalid_invitation()
         passwords.check_new(password, name)
-        return json(
-            access_schema.Accepted(
-                self._engine.call(AcceptInvitation(digest, passwords.hashed(password)), request.caller)
-            )
-        )
+        message = AcceptInvitation(digest, passwords.hashed(password))
+        return json(access_schema.Accepted(self._engine.call(message, _as_user(request, name))))
 
     def _checked(self, caller: Caller, name: str, password: str) -> Account | None:
         """Return the account if the password is right. Whether there is one takes the same time to tell."""
@@ -132,3 +128,8 @@ class SessionRoutes:
         # A name that no account has can be a password in the wrong field.
         self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, str(wrong_password())), caller)
         return None
+
+
+def _as_user(request: Request, name: str) -> Caller:
+    """Return the caller as the user that they have just shown to be."""
+    return replace(request.caller, actor=f"user:{name}")

@@ -81,7 +81,7 @@ class AcceptInvitation(Change[str], frozen=True):
         if name is None:
             raise invalid_invitation()
         before = existing(step, name)
-        _update(step, before, replace(before, password=self.password), actor=f"user:{name}")
+        _update(step, before, replace(before, password=self.password))
         return name
 
 
@@ -172,7 +172,7 @@ class NoteRefusal(Change[None], frozen=True):
         step.note(self.action, self.target, refused=self.sentence)
 
 
-def _update(step: Step, before: Account, after: Account, keep: bytes = b"", *, actor: str = "") -> None:
+def _update(step: Step, before: Account, after: Account, keep: bytes = b"") -> None:
     permissions.check_limit(after.role, after.owners)
     step.accounts.save(after)
     if (before.role, before.password) != (after.role, after.password):
@@ -182,7 +182,7 @@ def _update(step: Step, before: Account, after: Account, keep: bytes = b"", *, a
         step.accounts.end_invitation(after.name)  # whoever has it could replace the new password
         changed["password"] = [MASK, MASK]
     step.effects.has_changed_access = True
-    step.note(Action.USER_UPDATE, after.name, changed=changed, actor=actor)
+    step.note(Action.USER_UPDATE, after.name, changed=changed)
 
 
 def existing(step: Step, name: str) -> Account:

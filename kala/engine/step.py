@@ -123,14 +123,13 @@ class Step:
         *,
         changed: Mapping[str, Any] = {},
         refused: str = "",
-        actor: str = "",
     ) -> None:
         """Write to the audit log what the caller has asked for; Kala's own work is not noted there."""
         if self.caller is KALA:
             return
         entry = Entry(
             at=self.now,
-            actor=actor or self.caller.actor,
+            actor=self.caller.actor,
             address=self.caller.address,
             action=action,
             target=target,

@@ -282,6 +282,11 @@ class TestAnInvitation:
         again = self.accept(api, invitation, OTHER)
         assert (again.status, again.error.partition(";")[0]) == (404, "invitation: not valid")
 
+    def test_is_accepted_by_its_user_in_the_audit_log(self, api):
+        self.accept(api, self.invite(api))
+        newest = api.ask("GET", "/api/v1/audit/").json["entries"][0]
+        assert (newest["action"], newest["actor"]) == ("user.update", "user:ann")
+
     def test_is_still_valid_after_a_password_that_was_refused(self, api):
         invitation = self.invite(api)
         assert self.accept(api, invitation, "short").status == 400
