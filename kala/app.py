@@ -226,13 +226,12 @@ class App:
         self._server.reload_certificate()
         before, self.config = self.config, config
         self._zone.refresh()
-        self._gate.configure(config)
         try:
             self._engine.call(ReconsiderPools(), KALA)
         except KalaError:
             self.config = before
-            self._gate.configure(before)
             raise
+        self._gate.configure(config)
         self._origins = {**self._origins, **origins}
 
     def drain(self) -> None:

@@ -117,10 +117,12 @@ def test_a_reload_that_fails_keeps_the_settings(app, config, monkeypatch):
     def busy(*_):
         raise Busy("the database cannot be written")
 
+    generation = app._gate.generation
     monkeypatch.setattr(app._engine, "call", busy)
     with pytest.raises(Busy):
-        app.reload(replace(config, kill_grace=1.0))
+        app.reload(replace(config, kill_grace=1.0, auth="off"))
     assert app.config == config
+    assert app._gate.generation == generation  # nobody could call in between who may not
     monkeypatch.undo()
 
 
