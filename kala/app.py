@@ -98,7 +98,7 @@ class App:
         self._origins = dict(origins)
         with ExitStack() as undo:
             listening = [undo.enter_context(one) for one in listeners or [listen(config.interface, config.port)]]
-            certificate = _certificate(config)
+            self._certificate = _certificate(config)
             self._store = Store(_data_dir(config, undo), config.durability)
             undo.callback(self._store.close)
             self._check_reach(listening, has_admin=bool(admin_token))
@@ -127,8 +127,8 @@ class App:
             wsgi = self._application(groups)
             # After the store, which only one Kala can open: the file is not that of another one.
             listening += _open_socket(socket_path, undo) if socket_path else []
-            self._server = Server(wsgi, *listening, streamer=self.streamer, certificate=certificate)
-            self.address = _address(listening[0].family, *self._server.address, is_tls=certificate is not None)
+            self._server = Server(wsgi, *listening, streamer=self.streamer, certificate=self._certificate)
+            self.address = _address(listening[0].family, *self._server.address, is_tls=self._certificate is not None)
             self._undo = undo.pop_all()
 
     def _application(self, groups: cgroup.Groups) -> "WSGIApplication":
@@ -147,7 +147,7 @@ class App:
             tzdata=lambda: self._zone.tzdata,
             groups=groups,
             usage=lambda: self._server.usage,
-            certificate_expires_at=lambda: self._server.certificate_expires_at,
+            certificate_expires_at=lambda: self._certificate.expires_at if self._certificate else None,
         )
         upcoming = UpcomingRoutes(self._store, lambda: self._zone.current)
         access = (
@@ -223,7 +223,8 @@ class App:
 
         `origins` has where those come from that are applied.
         """
-        self._server.reload_certificate()
+        if self._certificate:
+            self._certificate.reload()
         before, self.config = self.config, config
         self._zone.refresh()
         try:

@@ -9,7 +9,6 @@ import resource
 import socket
 import threading
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kala.core.limits import BODY_BYTES, CONNECTIONS, HEAD_SECONDS
@@ -56,7 +55,6 @@ class Server:
         self._connections = connections
         self._streamer = streamer or Streamer()
         self._workers = Workers(threads)
-        self._certificate = certificate
         self._watcher = Watcher(listeners, cheroot, connections, self._workers, self._streamer, certificate=certificate)
         self._lock = threading.Lock()
         self._is_started = False
@@ -66,16 +64,6 @@ class Server:
     def usage(self) -> tuple[Usage, Usage]:
         """How many connections and how many live streams are open. For any thread."""
         return self._connections.usage, self._streamer.usage
-
-    @property
-    def certificate_expires_at(self) -> datetime | None:
-        """When the certificate expires; None without one. For any thread."""
-        return self._certificate.expires_at if self._certificate else None
-
-    def reload_certificate(self) -> None:
-        """Load certificate and key again, if there is one. Raises Invalid, and keeps them, if they cannot be used."""
-        if self._certificate:
-            self._certificate.reload()
 
     def start(self) -> None:
         """Start to serve requests, unless the server was stopped."""

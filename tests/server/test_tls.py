@@ -88,11 +88,16 @@ def site():
 
 
 @pytest.fixture
-def https(serve, site, files):
+def certificate(files):
+    return Certificate(*files)
+
+
+@pytest.fixture
+def https(serve, site, certificate):
     """Start a server of the site with TLS."""
 
     def start(app=site, **options):
-        return serve(app, certificate=Certificate(*files), max_body=MEGABYTES, **options)
+        return serve(app, certificate=certificate, max_body=MEGABYTES, **options)
 
     return start
 
@@ -625,24 +630,24 @@ def test_without_tls_nothing_is_said_of_https(serve, connect):
 # A certificate that changes
 
 
-def test_new_connections_get_a_new_certificate_and_old_ones_go_on(https, connect, files):
+def test_new_connections_get_a_new_certificate_and_old_ones_go_on(https, connect, certificate, files):
     started = https()
     old = connect(started)
     assert old.ask(GET).status == 200
     for file in files:
         shutil.copy(OTHER, file)
-    started.reload_certificate()
+    certificate.reload()
     assert old.ask(GET).status == 200
     assert connect(started, client_context(OTHER)).ask(GET).status == 200
     with pytest.raises(ssl.SSLCertVerificationError):
         connect(started)
 
 
-def test_a_reload_with_a_wrong_key_is_an_error_and_changes_nothing(https, connect, files):
+def test_a_reload_with_a_wrong_key_is_an_error_and_changes_nothing(https, connect, certificate, files):
     started = https()
     shutil.copy(OTHER, files[1])
     with pytest.raises(Invalid, match=f"tls_key: {files[1]} does not have the key of the certificate in {files[0]}"):
-        started.reload_certificate()
+        certificate.reload()
     assert connect(started).ask(GET).status == 200
 
 
@@ -659,12 +664,6 @@ def test_files_that_change_are_loaded_by_themselves(https, connect, files, monke
             return False
 
     wait_for(is_new)
-
-
-def test_a_server_without_tls_has_nothing_to_reload(serve, connect):
-    started = serve()
-    started.reload_certificate()
-    assert connect(started, None).ask(GET).status == 200
 
 
 # Other clients
