@@ -1,7 +1,8 @@
 """Users and tokens of the server that is running or, for the first user, in the data of one that is not."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -90,7 +91,7 @@ def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]
     from kala.client import Client  # noqa: PLC0415
     from kala.client.access import Tokens, Users  # noqa: PLC0415
     from kala.client.address import is_open, parse  # noqa: PLC0415
-    from kala.client.caller import Caller  # noqa: PLC0415
+    from kala.client.json_call import call  # noqa: PLC0415
 
     config = loaded_as_by_service(config_file, {"data_dir": data_dir}).config
     socket = f"unix://{quote(str(Path.cwd() / config.data_dir / 'kala.sock'))}"
@@ -98,30 +99,14 @@ def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]
         with Client(socket) as kala, connected_to(kala):
             yield Managed(kala.users, kala.tokens)
         return
-    call = Caller(_Offline(config)).call
-    yield Managed(Users(call), Tokens(call))
+    offline = partial(call, partial(_respond, config), str(config.data_dir))
+    yield Managed(Users(offline), Tokens(offline))
     click.echo(safe(f"kala: Kala is not running; used its data in {config.data_dir}"), err=True)
 
 
-class _Offline:
-    """Makes requests to the data of a Kala that is not running."""
+def _respond(config: Any, method: str, path: str, body: bytes | None, *_: object, **__: object) -> "Response":
+    """Respond to a request to the data of a Kala that is not running. Headers and repeats have no meaning there."""
+    from kala.client.transport import Response  # noqa: PLC0415
+    from kala.service.offline import respond  # noqa: PLC0415
 
-    def __init__(self, config: Any) -> None:
-        from kala.client.address import Address  # noqa: PLC0415
-
-        self._config = config
-        self.address = Address(str(config.data_dir))
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] = {},  # noqa: ARG002  as all senders
-        *,
-        is_repeatable: bool = True,  # noqa: ARG002
-    ) -> "Response":
-        from kala.client.transport import Response  # noqa: PLC0415
-        from kala.service.offline import respond  # noqa: PLC0415
-
-        return Response(200, {}, respond(self._config, method, path, body or b""))
+    return Response(200, {}, respond(config, method, path, body or b""))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import access, events
 from .access import Entry, Me, Session, Tokens, Users
 from .address import Address, find
-from .caller import Caller
 from .jobs import Jobs
+from .json_call import call
 from .runs import Runs
 from .schedule import Slots, Upcoming
 from .transport import Response, Transport, path_of, query_of
@@ -44,7 +45,7 @@ class Client:
     ) -> None:
         address = find(url, token, server=server, ca=ca, environ=os.environ if environ is None else environ)
         self._transport = Transport(address, timeout=timeout, retries=retries, agent=agent)
-        self._call = Caller(self._transport).call
+        self._call = partial(call, self._transport.request, address.url)
         self.runs = Runs(self._transport, self._call)
         self.jobs = Jobs(self._call, self.runs)
         self.users = Users(self._call)
@@ -123,7 +124,7 @@ class Client:
         """Log in with a name and a password. From now on, this client uses the token of the login."""
         # A token that is no longer valid must not keep anybody from logging in.
         with self._transport.without_token() as transport:
-            session = access.log_in(Caller(transport).call, name, password)
+            session = access.log_in(partial(call, transport.request, self.address.url), name, password)
         self._transport.use_token(session.token)
         return session
 
