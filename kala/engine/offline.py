@@ -1,6 +1,5 @@
 """Changes of the data while Kala is not running: each in a transaction of its own, without the loop."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,9 +15,8 @@ T = TypeVar("T")
 class OfflineEngine:
     """Carries out messages about users and tokens, which start no run. For the thread that has opened the store."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._clock = clock
 
     def call(self, message: Message[T], caller: Caller) -> T:
         """Carry out a message, and return its answer when it is on disk."""
@@ -26,7 +24,7 @@ class OfflineEngine:
         session = self._store.writer
         with self._store.transaction():
             capacity = Capacity(session.runs, 0, {}, ())
-            step = Step(session, zone=UTC, now=self._clock(), pools={}, capacity=capacity, leftovers=Leftovers())
+            step = Step(session, zone=UTC, now=datetime.now(UTC), pools={}, capacity=capacity, leftovers=Leftovers())
             step.caller = caller
             answer: T = message.carry_out(step)
         return answer
