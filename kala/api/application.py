@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
-from kala.api.route import Route, Table
+from kala.api.route import Route, Table, check_role
 from kala.api.watched import Gate, Watched
 from kala.core.caller import NOBODY, Caller
 from kala.core.errors import (
@@ -151,19 +151,33 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
             if route is None:
                 response = respond_to_error(_no_route(path, method, allowed, caller))
             else:
-                try:
-                    route.check_caller(caller)
-                    response = _response(route, given, environ, query_string, caller)
-                except NoRole as error:
-                    self._gate.refused(caller, method, path, str(error))
-                    raise
-                # Source is a protocol, and for each of them Python looks at all attributes: 15 us.
-                if not isinstance(response.body, bytes) and isinstance(response.body, Source):
-                    response = replace(response, body=Watched(response.body, self._gate, environ, caller))
+                response = self._call(route, given, environ, caller, path=path, query_string=query_string)
             return _send(response, environ, self._base_path)
         except Exception as error:  # noqa: BLE001  a bug of ours is logged
             target = _target(path, query_string) if is_page and method in ("GET", "HEAD") else ""
             return _send(respond_to_error(_failure(error, caller, target)), environ, self._base_path)
+
+    def _call(
+        self,
+        route: Route,
+        given: Mapping[str, str],
+        environ: "WSGIEnvironment",
+        caller: Caller,
+        *,
+        path: str,
+        query_string: str,
+    ) -> Response:
+        """Return the response of a route. It ends if it is a live one and its caller may no longer read it."""
+        try:
+            check_role(caller, route.role)
+            response = _response(route, given, environ, query_string, caller)
+        except NoRole as error:
+            self._gate.refused(caller, environ["REQUEST_METHOD"], path, str(error))
+            raise
+        # Source is a protocol, and for each of them Python looks at all attributes: 15 us.
+        if isinstance(response.body, bytes) or not isinstance(response.body, Source):
+            return response
+        return replace(response, body=Watched(response.body, self._gate, environ, caller))
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""

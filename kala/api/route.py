@@ -84,10 +84,6 @@ class Route(msgspec.Struct, frozen=True, dict=True):
         """Return the value of each parameter in the query, and the default of one that is not given."""
         return parameters.parse(self.in_query, self._defaults, given) if given else self._defaults
 
-    def check_caller(self, caller: Caller) -> None:
-        """Raise Unauthorized or NoRole for a caller who may not call this route."""
-        check_role(caller, self.role)
-
     def check_body(self, body: bytes) -> None:
         """Raise Invalid for a body that would have no effect."""
         if self.body is None and body.strip() not in _EMPTY_BODIES:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from kala.api.http import Request, Response
-from kala.api.route import Route
+from kala.api.route import Route, check_role
 from kala.core.caller import Caller
 from kala.core.errors import KalaError
 
@@ -77,7 +77,7 @@ class Backend:
         self, operation: str, path: Iterable[str], query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
     ) -> Response:
         route = self._routes[operation]
-        route.check_caller(self._caller)
+        check_role(self._caller, route.role)
         values = route.parse_path(dict(zip(route.in_path, path, strict=True)))
         response = route.handler(Request(values, route.parse_query(query), body, headers, self._caller))
         if response.status >= 400 and response.status not in route.answers:
