@@ -46,20 +46,15 @@ class Peers:
 
 def unknown_names(names: Iterable[str]) -> list[str]:
     """Return those of some users and @groups that this machine does not have."""
-    return [name for name in names if not (_is_group(name[1:]) if name.startswith("@") else _is_user(name))]
+    return [name for name in names if not _exists(name)]
 
 
-def _is_user(name: str) -> bool:
+def _exists(name: str) -> bool:
     try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
-
-
-def _is_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
+        if name.startswith("@"):
+            grp.getgrnam(name[1:])
+        else:
+            pwd.getpwnam(name)
     except KeyError:
         return False
     return True

@@ -62,7 +62,7 @@ def expiry(now: datetime) -> fields.Check:
         if value == NEVER:
             return None
         length = duration.parse(fields.line(field, value), field)
-        if not length.time and not length.months and not length.days:
+        if not length.longest:
             raise fields.invalid(field, value, "longer than zero")
         return length.after_clamped(now)
 

@@ -61,7 +61,7 @@ def find(
     if not url:
         url = None if server else environ.get("KALA_URL")
         if not url:
-            section = servers.section(server, environ)
+            _, section = servers.named(server, environ)
             url, ca = section.get("url"), ca or section.get("ca")
             token_file = None if token else section.get("token_file")
             token = token or _token_of_server(token_file, environ)

@@ -26,13 +26,11 @@ def home_of(environ: Mapping[str, str]) -> Path | None:
     return Path(home) if home.startswith("/") else None
 
 
-def section(server: str | None, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what cli.toml says about a server: the named one, `default`, or the only one."""
-    return named(server, environ)[1]
-
-
 def named(server: str | None, environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """Return the name of a server, too; it is empty if cli.toml has none to choose."""
+    """Return the name of a server and what cli.toml says about it: the named one, `default`, or the only one.
+
+    The name is empty if cli.toml has none to choose.
+    """
     file = _config_file(environ)
     table = _read(file) if file else {}
     servers = table.get("server", {})
@@ -62,7 +60,7 @@ def prepare(name: str, url: str, environ: Mapping[str, str]) -> Path:
     found = servers.get(name) if isinstance(servers, dict) else None
     if found is None:
         return file.with_name(f"{name}.token")
-    found = section(name, environ)
+    _, found = named(name, environ)
     if found["url"] != url:
         raise Invalid(f"{file}: server {name!r} is {found['url']}; give --name to add {url} under another name")
     if "token_file" not in found:

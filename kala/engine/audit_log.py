@@ -12,8 +12,7 @@ logger = logging.getLogger("kala.audit")
 
 def write(entries: Sequence[Entry]) -> None:
     """Write the lines of a step."""
-    if entries:
-        log_lines.write(logger, list(map(_line, entries)))
+    log_lines.write(logger, list(map(_line, entries)))
 
 
 def _line(entry: Entry) -> Line:

@@ -107,7 +107,7 @@ class Watcher:
             self.connections.start_waiting(conn)
             # Register last: from then on the watching thread, which may be another than this one, owns the connection.
             with self._lock:
-                self._selector.register(conn.socket, _WRITE if conn.tls and conn.wants_write else _READ, data=conn)
+                self._selector.register(conn.socket, _WRITE if conn.wants_write else _READ, data=conn)
                 conn.is_watched = True
 
     def _unwatch(self, conn: Connection) -> bool:

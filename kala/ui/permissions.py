@@ -1,6 +1,5 @@
 """The fields about permissions, which the forms of users and tokens share."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -24,7 +23,3 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def permissions_in(form: Form) -> Permissions:
     return Permissions(form.get("role"), form.get("owners"), bool(form.get("run_as")))
-
-
-def permissions_of(role: str, owners: Iterable[str], *, run_as: bool) -> Permissions:
-    return Permissions(role, "\n".join(owners), run_as)

@@ -4,7 +4,7 @@ import pytest
 
 from kala.client import Invalid
 from kala.client.address import find
-from kala.client.servers import add, prepare, section, write_private
+from kala.client.servers import add, named, prepare, write_private
 
 WRITTEN = '# ours\ndefault = "a"\n\n[server.a]  # the first\nurl = "http://a"'
 
@@ -28,14 +28,14 @@ def test_the_first_server_becomes_the_default(environ, tmp_path):
         'default = "b.example"\n\n[server."b.example"]\nurl = "https://b.example"\n'
         'token_file = "~/.config/kala/b.example.token"\nca = "/ca.pem"\n'
     )
-    assert section(None, environ)["url"] == "https://b.example"
+    assert named(None, environ)[1]["url"] == "https://b.example"
 
 
 def test_what_people_have_written_stays_as_it_is(environ, file):
     file.write_text(WRITTEN)
     assert not add("b", "http://b", "", prepare("b", "http://b", environ), environ)
     assert file.read_text().startswith(f"{WRITTEN}\n\n[server.")
-    assert (section(None, environ)["url"], section("b", environ)["url"]) == ("http://a", "http://b")
+    assert (named(None, environ)[1]["url"], named("b", environ)[1]["url"]) == ("http://a", "http://b")
 
 
 def test_a_server_that_is_there_is_not_added_again(environ, file):

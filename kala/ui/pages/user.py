@@ -4,7 +4,7 @@ from kala.api import access_schema
 from kala.api.http import Request, Response
 from kala.core.errors import Invalid, KalaError
 from kala.ui.forms import Form
-from kala.ui.permissions import Permissions, permissions_in, permissions_of
+from kala.ui.permissions import Permissions, permissions_in
 from kala.ui.site import Site, path, see_other
 
 _FIELDS = ("role", "owners", "run_as")
@@ -44,7 +44,7 @@ class UserPage:
             _FIELDS,
             user=user,
             logins=found.logins,
-            given=given or permissions_of(user.role, user.owners, run_as=user.run_as),
+            given=given or Permissions(user.role, "\n".join(user.owners), user.run_as),
             is_saved=is_saved,
         )
 
