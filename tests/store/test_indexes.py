@@ -47,8 +47,8 @@ def plan_of(store):
     return plan_of
 
 
+# What routes read, also for callers with owners.
 READING = [
-    ("job_due", lambda session: session.jobs.due(NOON, 500, ["x"])),
     ("job_due", lambda session: session.jobs.next_due()),
     ("job_due", lambda session: session.coming.jobs(0, 1, 100)),
     ("job_due", lambda session: session.coming.slots(0, 1, 100)),
@@ -62,35 +62,14 @@ READING = [
     ("run_job", lambda session: session.neighbours.last_states(["1"])),
     ("run_job", lambda session: session.history.usual_duration("1")),
     ("run_ended", lambda session: session.retention.first_ended()),
-    ("job_zone", lambda session: session.jobs.planned_with(["x"], 500)),
-    ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, 500, ["x"])),
-    ("job_claimed", lambda session: session.jobs.last_claim()),
     ("dependency_child", lambda session: session.dependencies.count_parents(["1"])),
-    ("run_ready", lambda session: session.runs.ready(8)),
-    ("run_ready", lambda session: session.runs.has_ready()),
-    ("run_ready_led_to", lambda session: session.runs.has_ready()),
-    ("run_ready_led_to", lambda session: session.runs.ready(8)),
     ("run_running", lambda session: session.runs.running()),
-    ("run_running", lambda session: session.runs.busy(["1"])),
-    ("run_queued", lambda session: session.runs.busy(["1"])),
-    ("run_queued", lambda session: session.runs.with_slot_waiting(["1"])),
-    ("run_queued", lambda session: session.runs.queued("1")),
-    ("run_queued", lambda session: session.runs.count_queued()),
-    ("run_queued", lambda session: session.runs.count_queued("1")),
-    ("run_queued", lambda session: session.runs.is_queued("1", Cause.PARENT)),
-    ("run_queued", lambda session: session.runs.jobs_with_queued()),
     ("run_job", lambda session: session.runs.last_attempts("1", 50)),
     ("run_retried", lambda session: session.runs.last_attempts("1", 50)),
     ("run_job", lambda session: list(session.runs.last_attempts_from(3, "1"))),
     ("run_job", lambda session: session.runs.first_last_attempt("1", 50)),
-    ("run_running", lambda session: session.runs.unfinished(["1"])),
-    ("run_queued", lambda session: session.runs.unfinished(["1"])),
     ("run_running", lambda session: session.runs.running_of("1")),
-    ("run_retry", lambda session: session.runs.next_retry()),
-    ("run_retry", lambda session: session.runs.due_retries(NOON, 50)),
     ("job_name", lambda session: session.jobs.ids_by_name("backup")),
-    ("dependency_child", lambda session: session.dependencies.have_all_succeeded("1")),
-    ("run_job", lambda session: session.runs.is_latest(1, "1")),
     ("run_job", lambda session: session.history.newest(["1"], 20)),
     ("run_caused", lambda session: session.history.caused(1, 9)),
     ("run_job", lambda session: session.endings.per_step(60, 0, 9, "1")),
@@ -106,7 +85,30 @@ READING = [
     ("run_running", lambda session: session.summaries.matches(in_state(JobState.RUNNING))),
     ("run_queued", lambda session: session.summaries.matches(in_state(JobState.QUEUED))),
 ]
-WRITING = [
+# What only the engine reads and writes.
+STEPS = [
+    ("job_due", lambda session: session.jobs.due(NOON, 500, ["x"])),
+    ("job_zone", lambda session: session.jobs.planned_with(["x"], 500)),
+    ("job_claimed", lambda session: session.jobs.planned_ahead(NOON, 500, ["x"])),
+    ("job_claimed", lambda session: session.jobs.last_claim()),
+    ("run_ready", lambda session: session.runs.ready(8)),
+    ("run_ready", lambda session: session.runs.has_ready()),
+    ("run_ready_led_to", lambda session: session.runs.has_ready()),
+    ("run_ready_led_to", lambda session: session.runs.ready(8)),
+    ("run_running", lambda session: session.runs.busy(["1"])),
+    ("run_queued", lambda session: session.runs.busy(["1"])),
+    ("run_queued", lambda session: session.runs.with_slot_waiting(["1"])),
+    ("run_queued", lambda session: session.runs.queued("1")),
+    ("run_queued", lambda session: session.runs.count_queued()),
+    ("run_queued", lambda session: session.runs.count_queued("1")),
+    ("run_queued", lambda session: session.runs.is_queued("1", Cause.PARENT)),
+    ("run_queued", lambda session: session.runs.jobs_with_queued()),
+    ("run_running", lambda session: session.runs.unfinished(["1"])),
+    ("run_queued", lambda session: session.runs.unfinished(["1"])),
+    ("run_retry", lambda session: session.runs.next_retry()),
+    ("run_retry", lambda session: session.runs.due_retries(NOON, 50)),
+    ("dependency_child", lambda session: session.dependencies.have_all_succeeded("1")),
+    ("run_job", lambda session: session.runs.is_latest(1, "1")),
     ("run_queued", lambda session: session.runs.shorten_retries(NOON, NOON)),
     ("job_on_failure", lambda session: session.jobs.forget_on_failure(["1"], 9)),
     ("run_queued", lambda session: session.runs.release(["1"])),
@@ -123,7 +125,7 @@ WRITING = [
 ]
 
 
-@pytest.mark.parametrize(("index", "ask"), [*READING, *WRITING])
+@pytest.mark.parametrize(("index", "ask"), [*READING, *STEPS])
 def test_a_statement_uses_its_index(plan_of, index, ask):
     assert re.search(rf"USING (COVERING )?INDEX {index}\b", plan_of(ask))
 
