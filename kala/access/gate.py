@@ -102,12 +102,14 @@ class Gate:
         A wrong token counts as a try. `counts` is false for a request that was let in before.
         """
         peer: Peer = environ[PEER]
-        address = self._proxies.client_address(peer.address, headers, lambda: peer.uid)
+        address = self._proxies.client_address(peer, headers)
         if self._is_open:
             return Caller("anyone", Role.ADMIN, address=address)
-        caller = self._by_token(headers, peer, address, counts=counts) or self._by_login(environ, headers)
-        if caller is None and (found := self._proxies.login(peer.address, headers, lambda: peer.uid)):
-            caller = Caller(f"proxy:{found.name}", found.role)
+        caller = (
+            self._by_token(headers, peer, address, counts=counts)
+            or self._by_login(environ, headers)
+            or self._proxies.caller(peer, headers)
+        )
         place = address
         if caller is None and not is_forwarded(headers):
             caller, place = self._peers.caller(peer), _place(peer, address)
@@ -123,7 +125,7 @@ class Gate:
         if credentials.is_secret(secret):
             if caller := self._holder(digest):
                 return caller
-        elif scheme == "basic" or self._proxies.login(peer.address, headers, lambda: peer.uid):
+        elif scheme == "basic" or self._proxies.caller(peer, headers):
             return None  # what a proxy has asked for and passes on
         if counts:
             place = address if is_forwarded(headers) else _place(peer, address)

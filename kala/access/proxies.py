@@ -6,13 +6,12 @@ perhaps as a certain user: else every local user could pass for the proxy.
 
 import ipaddress
 import pwd
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
-from kala.core.caller import Role
+from kala.core.caller import Caller, Role
 from kala.core.errors import Forbidden
+from kala.server.peer import Peer
 
 _EVERYONE = "*"
 _LONGEST_NAME = 200
@@ -28,19 +27,11 @@ class _Trusted(NamedTuple):
     uid: int | None
 
 
-class ProxyUser(msgspec.Struct, frozen=True):
-    """Who has logged in at a proxy."""
-
-    name: str
-    role: Role
-
-
 class Proxies:
     """The trusted proxies and their headers, from the settings of these names.
 
-    `peer` is the address of the other end of a connection, or another text on a Unix socket, where no proxy is trusted.
-    `uid` returns the user at the other end, None if that is not known; it is called only where that matters. The users
-    of the setting are looked up once, here.
+    No proxy is trusted on a Unix socket. The user at the other end of a connection is asked for only where that
+    matters. The users of the setting are looked up once, here.
     """
 
     def __init__(
@@ -51,29 +42,30 @@ class Proxies:
         self._groups_header = groups_header
         self._group_roles = group_roles
 
-    def client_address(self, peer: str, headers: Mapping[str, str], uid: Callable[[], int | None]) -> str:
+    def client_address(self, peer: Peer, headers: Mapping[str, str]) -> str:
         """Return the address of the client: the last one that is not a trusted proxy's.
 
         Each proxy adds to X-Forwarded-For the address that it was called from. A client that is not trusted
         can have written anything before its own address.
         """
         if not self._trusted or "X-Forwarded-For" not in headers:
-            return peer
-        address, user = peer, uid
+            return peer.address
+        address = peer.address
+        end: Peer | None = peer
         for text in reversed(headers["X-Forwarded-For"].split(",")):
             parsed = _parsed(text.strip())
-            if parsed is None or not self._is_trusted(address, user):
+            if parsed is None or not self._is_trusted(address, end):
                 break
-            address, user = str(parsed), _unknown
+            address, end = str(parsed), None
         return address
 
-    def login(self, peer: str, headers: Mapping[str, str], uid: Callable[[], int | None]) -> ProxyUser | None:
+    def caller(self, peer: Peer, headers: Mapping[str, str]) -> Caller | None:
         """Return who has logged in at a trusted proxy; None if nobody has, or if the request is not from one.
 
         Their role is the highest of their groups, which have commas between them, and of `*`. Raise Forbidden for a
         user without a role.
         """
-        if not self._user_header or self._user_header not in headers or not self._is_trusted(peer, uid):
+        if not self._user_header or self._user_header not in headers or not self._is_trusted(peer.address, peer):
             return None
         user = _text(headers[self._user_header]).strip()
         if not user:
@@ -90,12 +82,14 @@ class Proxies:
             raise Forbidden(
                 f"{user!r}, who has logged in at the proxy, has no role; add one of their groups to group_roles"
             )
-        return ProxyUser(user, max(roles, key=list(Role).index))
+        return Caller(f"proxy:{user}", max(roles, key=list(Role).index))
 
-    def _is_trusted(self, address: str, uid: Callable[[], int | None]) -> bool:
+    def _is_trusted(self, address: str, peer: Peer | None) -> bool:
+        """Whether the proxy at an address is trusted. `peer` is None for one behind another: its user is not known."""
         parsed = _parsed(address)
         return parsed is not None and any(
-            parsed in one.network and (one.is_any_user or (one.uid is not None and one.uid == uid()))
+            parsed in one.network
+            and (one.is_any_user or (peer is not None and one.uid is not None and one.uid == peer.uid))
             for one in self._trusted
         )
 
@@ -117,10 +111,6 @@ def _trusted(setting: str) -> _Trusted:
     except KeyError:
         uid = None
     return _Trusted(ipaddress.ip_network(network), not user, uid)
-
-
-def _unknown() -> None:
-    """Return no user: that of a proxy behind another one is not known."""
 
 
 def _text(value: str) -> str:

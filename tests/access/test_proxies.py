@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.access.proxies import Proxies, ProxyUser, is_forwarded
+from kala.access.proxies import Proxies, is_forwarded
 from kala.api.http import Headers
-from kala.core.caller import Role
+from kala.core.caller import Caller, Role
 from kala.core.errors import Forbidden
 
 PROXY, OTHER_PROXY, STRANGER, CLIENT = "192.0.2.1", "10.1.2.3", "203.0.113.66", "198.51.100.7"
@@ -32,12 +32,20 @@ def by_user():
     return Proxies(trusted, "Remote-User", "", {"*": Role.VIEWER})
 
 
-def nobody():
-    """Not know the user at the other end."""
+class Peer:
+    """The other end of a connection; its user is not known unless it is given."""
+
+    def __init__(self, address, uid=None):
+        self.address, self.uid = address, uid
 
 
-def never():
-    pytest.fail("asked for the user")
+class Private:
+    """The other end of a connection, whose user must not be asked for."""
+
+    uid = property(lambda _: pytest.fail("asked for the user"))
+
+    def __init__(self, address):
+        self.address = address
 
 
 class TestTheAddressOfTheClient:
@@ -59,12 +67,12 @@ class TestTheAddressOfTheClient:
         ],
     )
     def test_is_the_last_one_that_is_not_a_trusted_proxy(self, proxies, peer, forwarded_for, expected):
-        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for), nobody) == expected
+        assert proxies.client_address(Peer(peer), headers(x_forwarded_for=forwarded_for)) == expected
 
     @pytest.mark.parametrize("forwarded_for", [CLIENT, f"{CLIENT}, {PROXY}", "127.0.0.1"])
-    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "", "2001:db8:2::1"])
+    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "unix", "2001:db8:2::1"])
     def test_is_the_other_end_of_the_connection_where_that_is_not_trusted(self, proxies, peer, forwarded_for):
-        assert proxies.client_address(peer, headers(x_forwarded_for=forwarded_for), nobody) == peer
+        assert proxies.client_address(Peer(peer), headers(x_forwarded_for=forwarded_for)) == peer
 
     @pytest.mark.parametrize(
         ("forwarded_for", "expected"),
@@ -80,52 +88,52 @@ class TestTheAddressOfTheClient:
         ],
     )
     def test_is_where_the_walk_ends_at_garbage(self, proxies, forwarded_for, expected):
-        assert proxies.client_address(PROXY, headers(x_forwarded_for=forwarded_for), nobody) == expected
+        assert proxies.client_address(Peer(PROXY), headers(x_forwarded_for=forwarded_for)) == expected
 
     def test_is_the_first_one_where_all_are_trusted(self, proxies):
-        assert proxies.client_address(PROXY, headers(x_forwarded_for=f"10.9.9.9, {OTHER_PROXY}"), nobody) == "10.9.9.9"
+        assert proxies.client_address(Peer(PROXY), headers(x_forwarded_for=f"10.9.9.9, {OTHER_PROXY}")) == "10.9.9.9"
 
     def test_is_that_of_the_proxy_without_the_header(self, proxies):
-        assert proxies.client_address(PROXY, headers(), nobody) == PROXY
+        assert proxies.client_address(Peer(PROXY), headers()) == PROXY
 
     def test_is_never_read_from_headers_without_trusted_proxies(self):
         given = headers(x_forwarded_for=CLIENT)
-        assert Proxies([], "", "", {}).client_address("127.0.0.1", given, nobody) == "127.0.0.1"
+        assert Proxies([], "", "", {}).client_address(Peer("127.0.0.1"), given) == "127.0.0.1"
 
     def test_is_believed_of_a_certain_user_of_this_machine_only(self, by_user):
         given = headers(x_forwarded_for=CLIENT)
-        assert by_user.client_address("127.0.0.1", given, os.getuid) == CLIENT
-        assert by_user.client_address("127.0.0.1", given, lambda: 4_000_000) == "127.0.0.1"
-        assert by_user.client_address("127.0.0.1", given, nobody) == "127.0.0.1"
-        assert by_user.client_address("::1", given, lambda: 33) == CLIENT
+        assert by_user.client_address(Peer("127.0.0.1", os.getuid()), given) == CLIENT
+        assert by_user.client_address(Peer("127.0.0.1", 4_000_000), given) == "127.0.0.1"
+        assert by_user.client_address(Peer("127.0.0.1"), given) == "127.0.0.1"
+        assert by_user.client_address(Peer("::1", 33), given) == CLIENT
 
     def test_is_not_beyond_an_address_whose_user_cannot_be_known(self, by_user):
         given = headers(x_forwarded_for=f"{CLIENT}, 127.0.0.1")
-        assert by_user.client_address("127.0.0.1", given, os.getuid) == "127.0.0.1"
+        assert by_user.client_address(Peer("127.0.0.1", os.getuid()), given) == "127.0.0.1"
 
     def test_is_known_without_asking_for_the_user_where_that_does_not_matter(self, proxies, by_user):
-        assert proxies.client_address(PROXY, headers(x_forwarded_for=CLIENT), never) == CLIENT
-        assert by_user.client_address("127.0.0.1", headers(), never) == "127.0.0.1"
-        assert by_user.client_address(STRANGER, headers(x_forwarded_for=CLIENT), never) == STRANGER
+        assert proxies.client_address(Private(PROXY), headers(x_forwarded_for=CLIENT)) == CLIENT
+        assert by_user.client_address(Private("127.0.0.1"), headers()) == "127.0.0.1"
+        assert by_user.client_address(Private(STRANGER), headers(x_forwarded_for=CLIENT)) == STRANGER
 
     @given(st.text(), st.text(alphabet="0123456789.:,[]abf% "))
     def test_no_header_is_an_error_or_makes_a_stranger_someone_else(self, one, other):
         proxies = Proxies([PROXY], "", "", {})
         for text in (one, other, f"{one},{other}"):
-            assert proxies.client_address(STRANGER, headers(x_forwarded_for=text), nobody) == STRANGER
-            assert proxies.client_address(PROXY, headers(x_forwarded_for=f"{text},{STRANGER}"), nobody) == STRANGER
-            assert proxies.client_address(PROXY, headers(x_forwarded_for=text), nobody)
+            assert proxies.client_address(Peer(STRANGER), headers(x_forwarded_for=text)) == STRANGER
+            assert proxies.client_address(Peer(PROXY), headers(x_forwarded_for=f"{text},{STRANGER}")) == STRANGER
+            assert proxies.client_address(Peer(PROXY), headers(x_forwarded_for=text))
 
 
 class TestWhoHasLoggedIn:
     def test_is_believed_of_a_certain_user_of_this_machine_only(self, by_user):
         ann = headers(remote_user="ann")
-        assert by_user.login("127.0.0.1", ann, os.getuid) == ProxyUser("ann", Role.VIEWER)
-        assert by_user.login("127.0.0.1", ann, lambda: 4_000_000) is None
-        assert by_user.login("127.0.0.1", ann, nobody) is None
-        assert by_user.login("127.0.0.2", ann, os.getuid) is None
-        assert by_user.login("127.0.0.2", ann, nobody) is None
-        assert by_user.login("127.0.0.1", headers(), never) is None
+        assert by_user.caller(Peer("127.0.0.1", os.getuid()), ann) == Caller("proxy:ann", Role.VIEWER)
+        assert by_user.caller(Peer("127.0.0.1", 4_000_000), ann) is None
+        assert by_user.caller(Peer("127.0.0.1"), ann) is None
+        assert by_user.caller(Peer("127.0.0.2", os.getuid()), ann) is None
+        assert by_user.caller(Peer("127.0.0.2"), ann) is None
+        assert by_user.caller(Private("127.0.0.1"), headers()) is None
 
     @pytest.mark.parametrize(
         ("groups", "role"),
@@ -137,46 +145,47 @@ class TestWhoHasLoggedIn:
         ],
     )
     def test_has_the_highest_role_of_the_groups(self, proxies, groups, role):
-        assert proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups), nobody) == ProxyUser("ann", role)
+        found = proxies.caller(Peer(PROXY), headers(remote_user="ann", remote_groups=groups))
+        assert found == Caller("proxy:ann", role)
 
     @pytest.mark.parametrize("groups", ["", "staff", "OPS", "ops guests", "o,p,s", "*"])
     def test_is_refused_without_a_group_that_has_a_role(self, proxies, groups):
         with pytest.raises(Forbidden) as error:
-            proxies.login(PROXY, headers(remote_user="ann", remote_groups=groups), nobody)
+            proxies.caller(Peer(PROXY), headers(remote_user="ann", remote_groups=groups))
         assert str(error.value) == (
             "'ann', who has logged in at the proxy, has no role; add one of their groups to group_roles"
         )
 
-    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "::1", "", "uid 0"])
+    @pytest.mark.parametrize("peer", [STRANGER, "127.0.0.1", "::1", "unix"])
     def test_is_not_asked_of_anyone_but_a_trusted_proxy(self, proxies, peer):
-        assert proxies.login(peer, headers(remote_user="ann", remote_groups="ops"), nobody) is None
+        assert proxies.caller(Peer(peer), headers(remote_user="ann", remote_groups="ops")) is None
 
     @pytest.mark.parametrize("given", [{}, {"remote_user": ""}, {"remote_user": "  "}, {"remote_groups": "ops"}])
     def test_is_nobody_where_the_proxy_names_nobody(self, proxies, given):
-        assert proxies.login(PROXY, headers(**given), nobody) is None
+        assert proxies.caller(Peer(PROXY), headers(**given)) is None
 
     def test_is_nobody_where_no_header_is_set(self):
         proxies = Proxies([PROXY], "", "", {})
-        assert proxies.login(PROXY, headers(remote_user="ann"), nobody) is None
+        assert proxies.caller(Peer(PROXY), headers(remote_user="ann")) is None
 
     def test_has_the_role_of_everyone_where_that_is_the_highest(self):
         everyone = Proxies([PROXY], "Remote-User", "", {"*": Role.VIEWER, "ops": Role.OPERATOR})
         given = headers(remote_user="ann", remote_groups="ops")
-        assert everyone.login(PROXY, given, nobody) == ProxyUser("ann", Role.VIEWER)
+        assert everyone.caller(Peer(PROXY), given) == Caller("proxy:ann", Role.VIEWER)
         grouped = Proxies([PROXY], "Remote-User", "Remote-Groups", {"*": Role.VIEWER, "ops": Role.OPERATOR})
-        assert grouped.login(PROXY, given, nobody) == ProxyUser("ann", Role.OPERATOR)
-        assert grouped.login(PROXY, headers(remote_user="ann"), nobody) == ProxyUser("ann", Role.VIEWER)
+        assert grouped.caller(Peer(PROXY), given) == Caller("proxy:ann", Role.OPERATOR)
+        assert grouped.caller(Peer(PROXY), headers(remote_user="ann")) == Caller("proxy:ann", Role.VIEWER)
 
     @pytest.mark.parametrize("user", ["evil, ann", "ann,", "a\x00b", "ann\x1b[2J", "a" * 201])
     def test_is_refused_where_the_header_does_not_have_one_name(self, proxies, user):
         with pytest.raises(Forbidden, match="Remote-User: must be the name of one user"):
-            proxies.login(PROXY, headers(remote_user=user, remote_groups="ops"), nobody)
+            proxies.caller(Peer(PROXY), headers(remote_user=user, remote_groups="ops"))
 
     def test_has_a_name_and_groups_in_utf_8(self):
         proxies = Proxies([PROXY], "Remote-User", "Remote-Groups", {"Führung": Role.VIEWER})
         wire = {name: text.encode().decode("latin-1") for name, text in (("user", "jürgen"), ("groups", "Führung"))}
         given = headers(remote_user=wire["user"], remote_groups=wire["groups"])
-        assert proxies.login(PROXY, given, nobody) == ProxyUser("jürgen", Role.VIEWER)
+        assert proxies.caller(Peer(PROXY), given) == Caller("proxy:jürgen", Role.VIEWER)
 
 
 @pytest.mark.parametrize("name", ["x_forwarded_for", "forwarded", "via", "x_real_ip"])
