@@ -54,6 +54,20 @@ class _Known(msgspec.Struct):
     idle_since: datetime | None = None
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where wrong passwords and tokens are counted. Users of this machine share an address, but no tries.
+
+    `peer` is None if a proxy is at the other end.
+    """
+
+    address: str
+    peer: Peer | None
+
+    def __call__(self) -> str:
+        uid = self.peer.uid if self.peer else None
+        return self.address if uid is None else f"uid {uid}"
+
+
 class Gate:
     """Finds out who makes each request. For all HTTP threads.
 
@@ -102,20 +116,20 @@ class Gate:
         A wrong token counts as a try. `counts` is false for a request that was let in before.
         """
         peer: Peer = environ[PEER]
-        address = self._proxies.client_address(peer, headers)
+        address, is_direct = self._proxies.client_address(peer, headers), not is_forwarded(headers)
+        place = _Place(address, peer if is_direct else None)
         if self._is_open:
-            return Caller("anyone", Role.ADMIN, address=address)
+            return Caller("anyone", Role.ADMIN, address=address, place=place)
         caller = (
-            self._by_token(headers, peer, address, counts=counts)
+            self._by_token(headers, peer, place, counts=counts)
             or self._by_login(environ, headers)
             or self._proxies.caller(peer, headers)
+            or (self._peers.caller(peer) if is_direct else None)
+            or NOBODY
         )
-        place = address
-        if caller is None and not is_forwarded(headers):
-            caller, place = self._peers.caller(peer), _place(peer, address)
-        return replace(caller or NOBODY, address=address, place=place)
+        return replace(caller, address=address, place=place)
 
-    def _by_token(self, headers: Mapping[str, str], peer: Peer, address: str, *, counts: bool) -> Caller | None:
+    def _by_token(self, headers: Mapping[str, str], peer: Peer, place: _Place, *, counts: bool) -> Caller | None:
         scheme, secret = _secret_in(headers.get("Authorization", ""))
         if not secret:
             return None
@@ -128,8 +142,7 @@ class Gate:
         elif scheme == "basic" or self._proxies.caller(peer, headers):
             return None  # what a proxy has asked for and passes on
         if counts:
-            place = address if is_forwarded(headers) else _place(peer, address)
-            self.tries.take("", place, time.monotonic())
+            self.tries.take("", place(), time.monotonic())
         raise Unauthorized("Authorization: the token is not valid; it has expired, was revoked, or is mistyped")
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
@@ -224,11 +237,6 @@ class Gate:
                 logger.warning("%s: %s is refused, and not in the audit log: %s", caller.actor, request, error)
         elif count == _REFUSALS + 1:
             logger.warning("%s: many requests are refused; the rest of this minute is not logged", caller.actor)
-
-
-def _place(peer: Peer, address: str) -> str:
-    """Return where wrong passwords and tokens are counted. Users of this machine share an address, but no tries."""
-    return address if peer.uid is None else f"uid {peer.uid}"
 
 
 def _secret_in(authorization: str) -> tuple[str, str]:

@@ -110,7 +110,7 @@ class SessionRoutes:
         with self._store.reading(()) as session:
             name = session.accounts.invited(digest, datetime.now(UTC)) if credentials.is_secret(secret) else None
         if name is None:
-            self._gate.tries.take("", request.caller.place, time.monotonic())
+            self._gate.tries.take("", request.caller.place(), time.monotonic())
             raise invalid_invitation()
         passwords.check_new(password, name)
         message = AcceptInvitation(digest, passwords.hashed(password))
@@ -118,12 +118,13 @@ class SessionRoutes:
 
     def _checked(self, caller: Caller, name: str, password: str) -> Account | None:
         """Return the account if the password is right. Whether there is one takes the same time to tell."""
-        self._gate.tries.take(name, caller.place, time.monotonic())
+        place = caller.place()
+        self._gate.tries.take(name, place, time.monotonic())
         with self._store.reading(()) as session:
             account = session.accounts.get(name)
         stored = account.password if account and account.password else passwords.DUMMY
         if passwords.matches(password, stored) and account:
-            self._gate.tries.give_back(name, caller.place)
+            self._gate.tries.give_back(name, place)
             return account
         # A name that no account has can be a password in the wrong field.
         self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, str(wrong_password())), caller)

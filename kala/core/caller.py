@@ -1,7 +1,7 @@
 """Who makes a request, and what they may do."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import lru_cache
 
@@ -32,8 +32,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
     `may_run_as` is the permission to choose the user that a job runs as, which an admin has anyway. `user` is the
-    account of a caller who has logged in, and `login` the digest of that login's secret. `place` is where wrong
-    passwords of the caller are counted.
+    account of a caller who has logged in, and `login` the digest of that login's secret. `place` returns where wrong
+    passwords of the caller are counted; it may have to ask the kernel, so it is called only for that.
     """
 
     actor: str
@@ -43,7 +43,7 @@ class Caller(msgspec.Struct, frozen=True):
     address: str = ""
     user: str = ""
     login: bytes = b""
-    place: str = ""
+    place: Callable[[], str] = str
 
     def may(self, role: Role) -> bool:
         return self.role.includes(role)
