@@ -189,9 +189,7 @@ class Gate:
             known.idle_since = now
         if known.noted_at is None or not timedelta() <= now - known.noted_at < self._note_every:
             known.noted_at = now
-            name = known.caller.actor.removeprefix("token:")
-            is_login = bool(known.caller.login)
-            self._engine.ask(NoteUse(now, "" if is_login else name, digest if is_login else b""), known.caller)
+            self._engine.ask(NoteUse(digest, now), known.caller)
         return known.caller
 
     def _read(self, digest: bytes) -> _Known | None:

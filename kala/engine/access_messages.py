@@ -148,17 +148,13 @@ class LogOut(Change[None], frozen=True):
 
 
 class NoteUse(Change[None], frozen=True):
-    """A token, by its name, or a login, by its digest, was used."""
+    """A token or a login was used."""
 
+    digest: bytes
     at: datetime
-    token: str = ""
-    login: bytes = b""
 
     def carry_out(self, step: Step) -> None:
-        if self.token:
-            step.accounts.token_used(self.token, self.at)
-        else:
-            step.accounts.login_used(self.login, self.at)
+        step.accounts.note_use(self.digest, self.at)
 
 
 class NoteRefusal(Change[None], frozen=True):

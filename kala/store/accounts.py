@@ -24,13 +24,12 @@ _OF_TOKENS = "name, role, owners, may_run_as, created_by, created_at, expires_at
 _TOKENS = f"SELECT {_OF_TOKENS} FROM token ORDER BY name"
 _TOKEN_OF = f"SELECT {_OF_TOKENS} FROM token WHERE digest = ?"
 _ADD_TOKEN = f"INSERT INTO token ({_OF_TOKENS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_NOTE_USE = "UPDATE token SET last_used = ? WHERE name = ?"
 _REVOKE = "DELETE FROM token WHERE name = ? RETURNING name"
 _OF_LOGINS = "user_name, created_at, last_used, address, agent"
 _LOGIN_OF = f"SELECT {_OF_LOGINS} FROM login WHERE digest = ?"
 _LOGINS = f"SELECT {_OF_LOGINS} FROM login WHERE user_name = ? ORDER BY last_used DESC"
 _ADD_LOGIN = f"INSERT INTO login ({_OF_LOGINS}, digest) VALUES (?, ?, ?, ?, ?, ?)"
-_LOGIN_USED = "UPDATE login SET last_used = ? WHERE digest = ?"
+_NOTE_USE = [f"UPDATE {table} SET last_used = ? WHERE digest = ?" for table in ("token", "login")]
 _DELETE_LOGIN = "DELETE FROM login WHERE digest = ?"
 _DELETE_LOGINS = "DELETE FROM login WHERE user_name = ? AND digest != ?"
 _DELETE_OLD_LOGINS = "DELETE FROM login WHERE last_used <= ? OR created_at <= ?"
@@ -90,12 +89,14 @@ class Accounts:
         times = (to_column(created_at), to_nullable(expires_at), to_nullable(last_used))
         self._sql(_ADD_TOKEN, (name, str(role), _encoded(owners), may_run_as, created_by, *times, digest))
 
-    def token_used(self, name: str, now: datetime) -> None:
-        self._sql(_NOTE_USE, (to_column(now), name))
-
     def delete_token(self, name: str) -> bool:
         """Delete a token; return whether there was one."""
         return self._sql(_REVOKE, (name,)).fetchone() is not None
+
+    def note_use(self, digest: bytes, at: datetime) -> None:
+        """Note when the token or the login with a digest was used; there may be none by now."""
+        for statement in _NOTE_USE:
+            self._sql(statement, (to_column(at), digest))
 
     def login_of(self, digest: bytes) -> Login | None:
         row = self._sql(_LOGIN_OF, (digest,)).fetchone()
@@ -108,9 +109,6 @@ class Accounts:
     def add_login(self, login: Login, digest: bytes) -> None:
         times = (to_column(login.created_at), to_column(login.last_used))
         self._sql(_ADD_LOGIN, (login.user, *times, login.address, login.agent, digest))
-
-    def login_used(self, digest: bytes, now: datetime) -> None:
-        self._sql(_LOGIN_USED, (to_column(now), digest))
 
     def end_login(self, digest: bytes) -> None:
         self._sql(_DELETE_LOGIN, (digest,))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kala.access import credentials, passwords
 from kala.core.caller import KALA, Role
-from kala.engine.access_messages import UpdateAccount
+from kala.engine.access_messages import NoteUse, UpdateAccount
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
@@ -369,6 +369,15 @@ class TestAToken:
         while (used := api.ask("GET", "/api/v1/token/").json["tokens"][0]["last_used"]) is None:
             assert time.monotonic() < deadline
         assert datetime.now(UTC) - datetime.fromisoformat(used) < timedelta(minutes=1)
+
+    def test_was_not_used_with_the_secret_of_a_deleted_one_of_the_same_name(self, api):
+        """The engine can get the note of a use after it has deleted the token."""
+        deleted = token(api)["secret"]
+        api.ask("DELETE", "/api/v1/token/ci/")
+        secret = token(api)["secret"]
+        for used, expected in ((deleted, None), (secret, "2030-01-01T12:00:00Z")):
+            api.app._engine.call(NoteUse(credentials.hashed(used), datetime(2030, 1, 1, 12, tzinfo=UTC)), KALA)
+            assert api.ask("GET", "/api/v1/token/").json["tokens"][0]["last_used"] == expected
 
 
 class TestTheAuditLog:
