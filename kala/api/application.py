@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl, quote
 import cherrypy
 from msgspec.structs import replace
 
+from kala.access.gate import Gate
 from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
 from kala.api.route import Route, Table, check_role
-from kala.api.watched import Gate, Watched
+from kala.api.watched import Watched
 from kala.core.caller import NOBODY, Caller
 from kala.core.errors import (
     Busy,

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from kala.access.gate import Gate
 from kala.api.http import Headers
 from kala.core.caller import Caller
 from kala.core.errors import KalaError, Unauthorized
@@ -14,19 +15,6 @@ if TYPE_CHECKING:
 
 # Tokens and logins also end with time.
 _CHECK_SECONDS = 60.0
-
-
-class Gate(Protocol):
-    """Finds out who makes each request."""
-
-    generation: int
-    """Another number whenever users, tokens, logins or settings were changed."""
-
-    def identify(self, environ: "WSGIEnvironment", headers: Headers, *, counts: bool = True) -> Caller:
-        """Return who makes a request. Raise KalaError for one with wrong credentials, which is a try if it `counts`."""
-
-    def refused(self, caller: Caller, method: str, path: str, sentence: str) -> None:
-        """Note that a caller does not have the role that a request needs."""
 
 
 class Watched(Source):
