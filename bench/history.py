@@ -12,6 +12,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
+from kala.engine.inbox import Asked
 from kala.engine.messages import CreateJob
 from kala.store.run_search import RunFilter
 from kala.store.store import Store
@@ -72,7 +73,7 @@ def fill(store: Store, runs: int) -> None:
 
 def create_jobs(engine: Engine, now: datetime, due: datetime) -> None:
     spec = Spec(name="backup", action=Command("true"), schedule=f"R/{due.isoformat()}/PT1M")
-    engine.step([], [(CreateJob(spec), Future(), KALA) for _ in range(JOBS)], now)
+    engine.step([], [Asked(CreateJob(spec), Future(), KALA) for _ in range(JOBS)], now)
 
 
 def cost_of_runs(engine: Engine, workers: Workers, due: datetime, ends: int) -> list[float]:

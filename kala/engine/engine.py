@@ -199,7 +199,7 @@ class Engine:
         began = self._clock()
         self._continuity.check(now, self._zone())
         ends = [*self._unwritten, *ends]
-        self._asked += [message for message in asked if not self._handle_control(*message[:2])]
+        self._asked += [one for one in asked if not self._handle_control(one)]
         running = self._running.keys() - {end.run.id for end in ends}  # a run that is reported twice frees one worker
         free = 0 if self._is_draining else self._executor.workers - len(running)
         try:
@@ -244,13 +244,13 @@ class Engine:
             starting=self._stuck.last,
         )
 
-    def _handle_control(self, message: Message[Any], answer: "Future[Any]") -> bool:
+    def _handle_control(self, asked: Asked) -> bool:
         """Handle a message about the loop itself, which needs no database; return whether it was one."""
-        if not isinstance(message, Drain):
+        if not isinstance(asked.message, Drain):
             return False
         self._is_draining = True
-        self._is_stopping = isinstance(message, Stop)
-        answer.set_result(None)
+        self._is_stopping = isinstance(asked.message, Stop)
+        asked.answer.set_result(None)
         return True
 
     def _new_step(self, now: datetime, *, free: int) -> Step:
@@ -284,8 +284,9 @@ class Engine:
     def _carry_out_messages(self, step: Step, deadline: float) -> list[Callable[[], None]]:
         """Carry out messages in order, at least one, until the deadline; return what answers the callers."""
         answers = []
-        for message, answer, step.caller in self._asked:
-            answers.append(self._carry_out_message(step, message, answer))
+        for asked in self._asked:
+            step.caller = asked.caller
+            answers.append(self._carry_out_message(step, asked.message, asked.answer))
             if self._clock() >= deadline:
                 break
         step.caller = KALA
@@ -325,9 +326,9 @@ class Engine:
         """Keep ends for the next step, as the executor reports them once. Callers get the error: they can try again."""
         self._outage.begin(f"{error}; retrying every {_RETRY_SECONDS:g} s", over)
         self._unwritten = ends
-        for _, answer, _ in self._asked:
-            if not answer.done():
-                answer.set_exception(error)
+        for asked in self._asked:
+            if not asked.answer.done():
+                asked.answer.set_exception(error)
         self._asked.clear()
         self._leftovers.forget()
 

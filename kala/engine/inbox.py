@@ -6,16 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kala.core.caller import Caller
 from kala.core.run import Outcome, Run, RunEnded
 from kala.engine.messages import Message
 
 T = TypeVar("T")
-# A message, the future that gets its answer, and who asks.
-Asked = tuple[Message[Any], "Future[Any]", Caller]
-
 # Upper bound of messages that are taken at a time, so that no caller waits for a whole flood.
 _TAKEN = 500
 # Ends of runs within this time after a commit share the next one; no caller waits for them.
@@ -23,6 +20,14 @@ _GATHER_SECONDS = 0.005
 # The longer time after a step with at least this many ends: a step alone costs as much CPU time as three runs.
 _BUSY_SECONDS = 0.025
 _BUSY_ENDS = 4
+
+
+class Asked(NamedTuple):
+    """A message, the future that gets its answer, and who asks."""
+
+    message: Message[Any]
+    answer: "Future[Any]"
+    caller: Caller
 
 
 class Inbox:
@@ -39,7 +44,7 @@ class Inbox:
 
     def ask(self, message: Message[T], caller: Caller) -> "Future[T]":
         answer: Future[T] = Future()
-        self._messages.put((message, answer, caller))
+        self._messages.put(Asked(message, answer, caller))
         return answer
 
     def run_ended(self, run: Run, outcome: Outcome, output: bytes | None) -> None:

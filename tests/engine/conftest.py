@@ -21,6 +21,7 @@ from kala.core.job import Command, Job, Spec
 from kala.core.run import Outcome, Run, RunEnded, State
 from kala.engine.engine import Engine
 from kala.engine.feed import Feed
+from kala.engine.inbox import Asked
 from kala.engine.messages import CancelRun, CreateJob, DeleteJob, Drain, Message, StartJob, UpdateJob
 from kala.store.job_filter import JobFilter
 from kala.store.run_search import RunFilter
@@ -116,9 +117,9 @@ class Kala:
 
     def step(self, *messages: Message | RunEnded) -> list["Future[Any]"]:
         ends = [message for message in messages if isinstance(message, RunEnded)]
-        asked = [(message, Future(), self.caller) for message in messages if not isinstance(message, RunEnded)]
+        asked = [Asked(message, Future(), self.caller) for message in messages if not isinstance(message, RunEnded)]
         self.engine.step(ends, asked, self.now)
-        return [answer for _, answer, _ in asked]
+        return [one.answer for one in asked]
 
     def failing_disk(self, after: int) -> AbstractContextManager[None]:
         """Let `after` uses of the database succeed, and fail the next one, which can be the commit."""

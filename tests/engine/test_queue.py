@@ -11,6 +11,7 @@ from kala.core.caller import KALA
 from kala.core.errors import Busy, Conflict
 from kala.core.job import Command, Missed, Overlap, Spec
 from kala.core.run import State
+from kala.engine.inbox import Asked
 from kala.engine.messages import CreateJob, DeleteAllJobs, StartJob, Stop
 
 SECONDLY = "R/2030-01-01T12:00:01Z/PT1S"
@@ -145,9 +146,9 @@ class TestAStep:
     def answers(self, kala, clock, *messages) -> "list[Future]":
         """Send messages in one step, with a clock of the test's; return their futures."""
         kala.engine._clock = clock
-        asked = [(message, Future(), KALA) for message in messages]
+        asked = [Asked(message, Future(), KALA) for message in messages]
         kala.engine.step([], asked, kala.now)
-        return [answer for _, answer, _ in asked]
+        return [one.answer for one in asked]
 
     def test_that_takes_long_leaves_messages_to_the_next(self, new_kala):
         kala = new_kala()

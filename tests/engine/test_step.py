@@ -16,6 +16,7 @@ from kala.core.job import Command, Overlap, Spec
 from kala.core.run import RunEnded, State
 from kala.engine.effects import Effects
 from kala.engine.feed import Change
+from kala.engine.inbox import Asked
 from kala.engine.messages import CreateJob, DeleteJob, DeleteRun, StartJob, UpdateJob
 from kala.runner.spool import path_of
 
@@ -47,7 +48,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.job(done.result().id)))
-        kala.engine.step([], [(CreateJob(SPEC), answer, KALA)], kala.now)
+        kala.engine.step([], [Asked(CreateJob(SPEC), answer, KALA)], kala.now)
         assert [job.spec for job in seen] == [SPEC]
 
     def test_of_a_start_comes_when_the_run_is_on_disk(self, kala):
@@ -55,7 +56,7 @@ class TestAnAnswer:
         seen = []
         answer = Future()
         answer.add_done_callback(lambda done: seen.append(kala.run(done.result().id)))
-        kala.engine.step([], [(StartJob(job), answer, KALA)], kala.now)
+        kala.engine.step([], [Asked(StartJob(job), answer, KALA)], kala.now)
         assert [run.job_id for run in seen] == [job]
 
     def test_to_an_invalid_request_is_the_error(self, kala):
