@@ -197,14 +197,14 @@ class Gate:
         generation = self.generation
         with self._store.reading(()) as session:
             if token := session.accounts.token_of(digest):
-                caller = Caller(f"token:{token.name}", token.role, token.owners, token.may_run_as)
+                caller = Caller(f"token:{token.name}", token.role, token.owners, token.run_as)
                 known = _Known(caller, token.expires_at, token.last_used)
             elif (login := session.accounts.login_of(digest)) and (account := session.accounts.get(login.user)):
                 caller = Caller(
                     f"user:{account.name}",
                     account.role,
                     account.owners,
-                    account.may_run_as,
+                    account.run_as,
                     user=account.name,
                     login=digest,
                 )

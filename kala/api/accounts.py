@@ -56,7 +56,7 @@ class UserRoutes:
         change: dict[str, Any] = {
             "role": body.get("role", access_fields.role),
             "owners": body.get("owners", access_fields.owners),
-            "may_run_as": body.get("run_as", fields.flag),
+            "run_as": body.get("run_as", fields.flag),
             "password": _hashed(body, name) or None,
         }
         given = {field: value for field, value in change.items() if value is not None}
@@ -119,7 +119,7 @@ def _permissions(body: Body) -> dict[str, Any]:
     return {
         "role": body.required("role", access_fields.role),
         "owners": body.get("owners", access_fields.owners, ()),
-        "may_run_as": body.get("run_as", fields.flag, default=False),
+        "run_as": body.get("run_as", fields.flag, default=False),
     }
 
 
@@ -147,7 +147,7 @@ def _user_view(account: Account) -> access_schema.User:
         name=account.name,
         role=account.role,
         owners=list(account.owners),
-        run_as=account.may_run_as,
+        run_as=account.run_as,
         has_password=bool(account.password),
         created_at=account.created_at,
         last_login=account.last_login,
@@ -159,7 +159,7 @@ def _token_view(token: Token) -> access_schema.Token:
         name=token.name,
         role=token.role,
         owners=list(token.owners),
-        run_as=token.may_run_as,
+        run_as=token.run_as,
         created_by=token.created_by,
         created_at=token.created_at,
         expires_at=token.expires_at,

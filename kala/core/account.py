@@ -15,7 +15,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: Role
     owners: tuple[str, ...] = ()
-    may_run_as: bool = False
+    run_as: bool = False
     password: str = ""
     created_at: datetime
     last_login: datetime | None = None
@@ -27,7 +27,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: Role
     owners: tuple[str, ...] = ()
-    may_run_as: bool = False
+    run_as: bool = False
     created_by: str
     created_at: datetime
     expires_at: datetime | None = None

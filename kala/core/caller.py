@@ -31,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
     """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
 
     `owners` are patterns: only jobs whose owner matches one exist for the caller; all jobs do if there are none.
-    `may_run_as` is the permission to choose the user that a job runs as, which an admin has anyway. `user` is the
+    `run_as` is the permission to choose the user that a job runs as, which an admin has anyway. `user` is the
     account of a caller who has logged in, and `login` the digest of that login's secret. `place` returns where wrong
     passwords of the caller are counted; it may have to ask the kernel, so it is called only for that.
     """
@@ -39,7 +39,7 @@ class Caller(msgspec.Struct, frozen=True):
     actor: str
     role: Role
     owners: tuple[str, ...] = ()
-    may_run_as: bool = False
+    run_as: bool = False
     address: str = ""
     user: str = ""
     login: bytes = b""
@@ -51,7 +51,7 @@ class Caller(msgspec.Struct, frozen=True):
     @property
     def may_choose_user(self) -> bool:
         """Whether the caller may choose the user that a job runs as."""
-        return self.may_run_as or self.may(Role.ADMIN)
+        return self.run_as or self.may(Role.ADMIN)
 
     def sees(self, owner: str) -> bool:
         """Whether a job of this owner exists for the caller."""

@@ -12,8 +12,8 @@ from kala.core.masking import MASK
 from kala.engine.messages import Change
 from kala.engine.step import Step
 
-# What a user or a token may do, by the names in JSON.
-_PERMISSIONS = {"role": "role", "owners": "owners", "may_run_as": "run_as"}
+# What a user or a token may do.
+_PERMISSIONS = ("role", "owners", "run_as")
 
 
 class CreateAccount(Change[Account], frozen=True):
@@ -209,7 +209,7 @@ def invalid_invitation() -> NotFound:
 def _permissions(before: Account | None, after: Account | Token) -> dict[str, object]:
     """Return the old and the new values of the permissions that differ; of a new user or token, there is no old one."""
     return {
-        shown: [getattr(before, name, None), getattr(after, name)]
-        for name, shown in _PERMISSIONS.items()
+        name: [getattr(before, name, None), getattr(after, name)]
+        for name in _PERMISSIONS
         if getattr(before, name, None) != getattr(after, name)
     }

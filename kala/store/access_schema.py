@@ -7,7 +7,7 @@ ACCESS = (
         name TEXT NOT NULL PRIMARY KEY,
         role TEXT NOT NULL,
         owners TEXT NOT NULL,
-        may_run_as INTEGER NOT NULL,
+        run_as INTEGER NOT NULL,
         password TEXT NOT NULL,
         created_at INTEGER NOT NULL,
         last_login INTEGER
@@ -19,7 +19,7 @@ ACCESS = (
         digest BLOB NOT NULL UNIQUE,
         role TEXT NOT NULL,
         owners TEXT NOT NULL,
-        may_run_as INTEGER NOT NULL,
+        run_as INTEGER NOT NULL,
         created_by TEXT NOT NULL,
         created_at INTEGER NOT NULL,
         expires_at INTEGER,

@@ -11,16 +11,16 @@ from kala.core.caller import Role
 from kala.store.instants import from_column, from_nullable, to_column, to_nullable
 from kala.store.statements import Statements
 
-_OF_ACCOUNTS = "name, role, owners, may_run_as, password, created_at, last_login"
+_OF_ACCOUNTS = "name, role, owners, run_as, password, created_at, last_login"
 _ACCOUNTS = f"SELECT {_OF_ACCOUNTS} FROM account ORDER BY name"
 _ACCOUNT_NAMED = f"SELECT {_OF_ACCOUNTS} FROM account WHERE name = ?"
 _SAVE_ACCOUNT = f"""
     INSERT INTO account ({_OF_ACCOUNTS}) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET role = excluded.role, owners = excluded.owners, may_run_as = excluded.may_run_as,
+    ON CONFLICT (name) DO UPDATE SET role = excluded.role, owners = excluded.owners, run_as = excluded.run_as,
         password = excluded.password, last_login = excluded.last_login
 """
 _DELETE_ACCOUNT = "DELETE FROM account WHERE name = ?"
-_OF_TOKENS = "name, role, owners, may_run_as, created_by, created_at, expires_at, last_used"
+_OF_TOKENS = "name, role, owners, run_as, created_by, created_at, expires_at, last_used"
 _TOKENS = f"SELECT {_OF_TOKENS} FROM token ORDER BY name"
 _TOKEN_OF = f"SELECT {_OF_TOKENS} FROM token WHERE digest = ?"
 _ADD_TOKEN = f"INSERT INTO token ({_OF_TOKENS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -67,8 +67,8 @@ class Accounts:
         return row and _account(row)
 
     def save(self, account: Account) -> None:
-        name, role, owners, may_run_as, password, created_at, last_login = astuple(account)
-        permissions = (str(role), _encoded(owners), may_run_as)
+        name, role, owners, run_as, password, created_at, last_login = astuple(account)
+        permissions = (str(role), _encoded(owners), run_as)
         self._sql(_SAVE_ACCOUNT, (name, *permissions, password, to_column(created_at), to_nullable(last_login)))
 
     def delete(self, name: str) -> None:
@@ -85,9 +85,9 @@ class Accounts:
         return row and _token(row)
 
     def add_token(self, token: Token, digest: bytes) -> None:
-        name, role, owners, may_run_as, created_by, created_at, expires_at, last_used = astuple(token)
+        name, role, owners, run_as, created_by, created_at, expires_at, last_used = astuple(token)
         times = (to_column(created_at), to_nullable(expires_at), to_nullable(last_used))
-        self._sql(_ADD_TOKEN, (name, str(role), _encoded(owners), may_run_as, created_by, *times, digest))
+        self._sql(_ADD_TOKEN, (name, str(role), _encoded(owners), run_as, created_by, *times, digest))
 
     def delete_token(self, name: str) -> bool:
         """Delete a token; return whether there was one."""
@@ -138,12 +138,12 @@ def _encoded(owners: tuple[str, ...]) -> str:
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    name, role, owners, may_run_as, password, created_at, last_login = row
+    name, role, owners, run_as, password, created_at, last_login = row
     return Account(
         name=name,
         role=Role(role),
         owners=_OWNERS.decode(owners),
-        may_run_as=bool(may_run_as),
+        run_as=bool(run_as),
         password=password,
         created_at=from_column(created_at),
         last_login=from_nullable(last_login),
@@ -151,12 +151,12 @@ def _account(row: tuple[Any, ...]) -> Account:
 
 
 def _token(row: tuple[Any, ...]) -> Token:
-    name, role, owners, may_run_as, created_by, created_at, expires_at, last_used = row
+    name, role, owners, run_as, created_by, created_at, expires_at, last_used = row
     return Token(
         name=name,
         role=Role(role),
         owners=_OWNERS.decode(owners),
-        may_run_as=bool(may_run_as),
+        run_as=bool(run_as),
         created_by=created_by,
         created_at=from_column(created_at),
         expires_at=from_nullable(expires_at),

@@ -44,7 +44,7 @@ def test_without_owners_any_owner_can_be_given():
 def test_a_job_with_a_user_is_changed_only_with_the_permission_to_choose_it(before, after):
     with pytest.raises(Forbidden, match=r"^user: .* needs the role admin, or the permission run_as\b"):
         permissions.check_change(EDITOR, before, after)
-    permissions.check_change(replace(EDITOR, may_run_as=True), before, after)
+    permissions.check_change(replace(EDITOR, run_as=True), before, after)
     permissions.check_change(replace(EDITOR, role=Role.ADMIN), before, after)
 
 
@@ -54,7 +54,7 @@ def test_a_job_with_a_user_is_changed_only_with_the_permission_to_choose_it(befo
 def test_where_kala_is_root_a_command_without_a_user_needs_the_permission_too(before, after):
     with pytest.raises(Forbidden, match=r"^user: .* needs the role admin, or the permission run_as\b"):
         permissions.check_change(EDITOR, before, after, "root")
-    permissions.check_change(replace(EDITOR, may_run_as=True), before, after, "root")
+    permissions.check_change(replace(EDITOR, run_as=True), before, after, "root")
 
 
 def test_where_kala_is_root_an_http_call_needs_no_permission():

@@ -172,7 +172,7 @@ def test_an_editor_cannot_set_the_user_of_a_job_nor_change_a_job_with_one(kala):
     kala.disable(as_root)
     kala.enable(as_root)
     kala.start(as_root)
-    kala.caller = replace(ANN, owners=(), may_run_as=True)
+    kala.caller = replace(ANN, owners=(), run_as=True)
     assert kala.ask(change(as_root, action=Command("id"))).spec.user == "root"
 
 

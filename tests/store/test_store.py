@@ -48,7 +48,7 @@ class TestTheSchema:
             "c1a18155",
             "3cd3daba",
             "7c5b0279",
-            "56b1cf44",
+            "351c41fb",
         ]
 
     def test_a_database_has_the_number_of_the_last_migration(self, store):
