@@ -5,7 +5,7 @@ import os
 import pwd
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kala.core.caller import Caller, Role
+from kala.core.caller import Caller, Role, highest
 from kala.server.peer import Peer
 
 _ROOT = 0
@@ -16,8 +16,7 @@ class Peers:
 
     def __init__(self, roles: Mapping[Role, Sequence[str]]) -> None:
         """`roles` has the users and the @groups with each role on the Unix socket."""
-        # The highest role first.
-        self._roles = [(role, frozenset(roles.get(role, ()))) for role in reversed(Role) if roles.get(role)]
+        self._roles = roles
 
     def caller(self, peer: Peer) -> Caller | None:
         """Return who is at the other end, None if that is not known or has no role.
@@ -27,7 +26,7 @@ class Peers:
         """
         if peer.is_unix:
             return self._on_socket(peer)
-        if peer.is_loopback and peer.uid is not None and peer.uid == os.geteuid():
+        if peer.is_loopback and peer.uid == os.geteuid():
             return Caller("local", Role.ADMIN)
         return None
 
@@ -40,7 +39,7 @@ class Peers:
         if not self._roles:
             return None
         names = {user_name(uid), *(f"@{name}" for name in _group_names(peer.groups))}
-        role = next((role for role, given in self._roles if not given.isdisjoint(names)), None)
+        role = highest(role for role, given in self._roles.items() if not names.isdisjoint(given))
         return Caller(f"peer:{user_name(uid)}", role) if role else None
 
 

@@ -9,7 +9,7 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from kala.core.caller import Caller, Role
+from kala.core.caller import Caller, Role, highest
 from kala.core.errors import Forbidden
 from kala.server.peer import Peer
 
@@ -77,12 +77,12 @@ class Proxies:
             )
         groups = _text(headers.get(self._groups_header, "")) if self._groups_header else ""
         given = {_EVERYONE, *(group.strip() for group in groups.split(","))}
-        roles = [role for group, role in self._group_roles.items() if group in given]
-        if not roles:
+        role = highest(role for group, role in self._group_roles.items() if group in given)
+        if role is None:
             raise Forbidden(
                 f"{user!r}, who has logged in at the proxy, has no role; add one of their groups to group_roles"
             )
-        return Caller(f"proxy:{user}", max(roles, key=list(Role).index))
+        return Caller(f"proxy:{user}", role)
 
     def _is_trusted(self, address: str, peer: Peer | None) -> bool:
         """Whether the proxy at an address is trusted. `peer` is None for one behind another: its user is not known."""

@@ -27,6 +27,11 @@ ROLES = tuple(role for role in Role if role is not Role.ANYONE)
 """The roles that a caller can be given."""
 
 
+def highest(roles: Iterable[Role]) -> Role | None:
+    """Return the role that includes all the others; None if there are no roles."""
+    return max(roles, key=_RANKS.__getitem__, default=None)
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
 

@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kala.core.caller import KALA, NOBODY, Caller, Role, matches
+from kala.core.caller import KALA, NOBODY, Caller, Role, highest, matches
 
 
 def test_each_role_includes_the_ones_before_it():
     roles = list(Role)
     for place, role in enumerate(roles):
         assert [other for other in roles if role.includes(other)] == roles[: place + 1]
+
+
+@given(st.lists(st.sampled_from(Role)))
+def test_the_highest_role_includes_all_the_others(roles):
+    found = highest(roles)
+    assert found in roles if roles else found is None
+    assert all(found.includes(role) for role in roles)
 
 
 @pytest.mark.parametrize(
