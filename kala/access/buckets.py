@@ -5,11 +5,11 @@ Nobody is locked out. Whoever has used up a bucket waits until there is a token 
 
 import hashlib
 import heapq
-import ipaddress
 import math
 from threading import Lock
 
 from kala.core.errors import TooManyTries
+from kala.server.addresses import host_of, plain
 
 _WINDOW = 15 * 60.0
 _PER_ACCOUNT = 10
@@ -104,14 +104,11 @@ class _Buckets:
 
 
 def _place(address: str) -> bytes:
-    """Return the key of the bucket for an address. A single host can have any address of an IPv6 network of 64 bits."""
+    """Return the key of the bucket for an address: that of its host."""
     try:
-        ip = ipaddress.ip_address(address)
+        return host_of(plain(address)).encode()
     except ValueError:
         return _digest(address, b"")
-    if isinstance(ip, ipaddress.IPv6Address):
-        return ip.ipv4_mapped.packed if ip.ipv4_mapped else ip.packed[:8]
-    return ip.packed
 
 
 def _digest(name: str, place: bytes) -> bytes:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from kala.core.caller import Caller, Role, highest
 from kala.core.errors import Forbidden
+from kala.server.addresses import Address, plain
 from kala.server.peer import Peer
 
 _EVERYONE = "*"
 _LONGEST_NAME = 200
 _FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class _Trusted(NamedTuple):
@@ -121,13 +121,12 @@ def _text(value: str) -> str:
         return value
 
 
-def _parsed(text: str) -> _Address | None:
+def _parsed(text: str) -> Address | None:
     """Return an address, which may have a port, as Azure and HAProxy send it; None if it is none."""
     host = text[1:].partition("]")[0] if text.startswith("[") else text
     if host.count(":") == 1:
         host = host.partition(":")[0]
     try:
-        address = ipaddress.ip_address(host)
+        return plain(host)
     except ValueError:
         return None
-    return (address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address

@@ -1,6 +1,5 @@
 """The open connections of a server, counted against its limits."""
 
-import ipaddress
 import threading
 from collections import Counter
 from typing import Generic, TypeVar
@@ -8,6 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from kala.core.limits import ADDRESS_PERCENT, RECEIVED_BYTES
+from kala.server.addresses import host_of, plain
 from kala.server.client import Client
 
 AnyClient = TypeVar("AnyClient", bound=Client)
@@ -21,15 +21,12 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def origin_of(address: str) -> str | None:
-    """Return the host or, in IPv6, the /64 network whose connections are limited together with this address.
+    """Return the host whose connections are limited together, from the address of one of them.
 
     None means no limit: all programs on this machine, and all clients of a reverse proxy on it, have one address.
     """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    found = getattr(found, "ipv4_mapped", None) or found
-    if found.is_loopback:
-        return None
-    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+    found = plain(address)
+    return None if found.is_loopback else host_of(found)
 
 
 class Connections(Generic[AnyClient]):

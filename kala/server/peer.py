@@ -6,9 +6,9 @@ import pwd
 import socket
 import struct
 from functools import cache, lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 
+from kala.server.addresses import plain
 from kala.server.sock_diag import owner_of_other_end
 
 # Key in the WSGI environ of the Peer.
@@ -103,9 +103,8 @@ def _groups_of_user(uid: int, gid: int) -> frozenset[int]:
 
 @lru_cache
 def _parsed(host: str) -> tuple[str, bool]:
-    """Return the address without its zone, and whether it is a loopback one."""
-    found = ip_address(host.partition("%")[0])
-    found = getattr(found, "ipv4_mapped", None) or found
+    """Return the address in its plain form, and whether it is a loopback one."""
+    found = plain(host)
     return str(found), found.is_loopback
 
 

@@ -8,9 +8,10 @@ import socket
 import struct
 import sys
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
+
+from kala.server.addresses import plain
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -50,8 +51,7 @@ class End(NamedTuple):
 
 
 def end(address: str, port: int) -> End:
-    found = ip_address(address.partition("%")[0])
-    return End((getattr(found, "ipv4_mapped", None) or found).packed, port)
+    return End(plain(address).packed, port)
 
 
 def owner_of_other_end(ours: socket.socket) -> int | None:
@@ -126,8 +126,8 @@ def request(local: End, remote: End) -> bytes:
     body = (
         _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0xFFFFFFFF)
         + _ports(local, remote)
-        + local.address.ljust(16, b"\0")
-        + remote.address.ljust(16, b"\0")
+        + _padded(local.address)
+        + _padded(remote.address)
         + _REQUEST_END.pack(0, _NO_COOKIE, _NO_COOKIE)
     )
     return _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + body
@@ -152,7 +152,9 @@ def owner_in_answer(answer: bytes, local: End, remote: End) -> int | None:
     ends, place = answer[place : place + 36], place + 36
     uid, inode = _MESSAGE_END.unpack_from(answer, place)
     # An IPv6 socket with IPv4 addresses is reported with mapped ones.
-    known = [_ports(local, remote) + b"".join(form(one.address) for one in (local, remote)) for form in (_plain, _ipv6)]
+    known = [
+        _ports(local, remote) + b"".join(form(one.address) for one in (local, remote)) for form in (_padded, _ipv6)
+    ]
     return uid if ends in known and state in _THEIR_STATES and inode else None
 
 
@@ -172,7 +174,7 @@ def _ports(local: End, remote: End) -> bytes:
     return struct.pack("!HH", local.port, remote.port)
 
 
-def _plain(address: bytes) -> bytes:
+def _padded(address: bytes) -> bytes:
     return address.ljust(16, b"\0")
 
 
