@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any
 
-from kala.config.kinds import Kind, list_of_texts, pairs, text_of
+from kala.config.kinds import Kind, list_of_texts, pairs, table, text_of
 from kala.core import duration
 from kala.core.caller import ROLES, Role
 from kala.core.errors import Invalid
@@ -38,10 +38,7 @@ def _peers(value: object) -> dict[Role, tuple[str, ...]]:
 
 
 def _group_roles(value: object) -> dict[str, Role]:
-    found = {_group(name): _role(role) for name, role in pairs(value)}
-    if len(found) < len(pairs(value)):
-        raise ValueError(value)
-    return found
+    return table(value, _group, _role)
 
 
 def _role(value: object) -> Role:
@@ -126,18 +123,20 @@ def settle_auth(values: MutableMapping[str, Any], origins: MutableMapping[str, s
 def check_proxy(values: Mapping[str, Any]) -> None:
     """Raise Invalid if a proxy that logs people in would let in anyone, or nobody."""
     given = [name for name in ("proxy_user_header", "proxy_groups_header", "group_roles") if values.get(name)]
-    if given and "proxy_user_header" not in given:
+    if not given:
+        return
+    if "proxy_user_header" not in given:
         raise Invalid(f"{given[0]}: has no effect without proxy_user_header; set that, too")
-    if given and not values.get("trusted_proxies"):
+    if not values.get("trusted_proxies"):
         raise Invalid(
             "proxy_user_header: needs trusted_proxies, since others can send the header, too; set it to the addresses"
             " of the proxy"
         )
-    if given and "group_roles" not in given:
+    if "group_roles" not in given:
         raise Invalid(
             'proxy_user_header: needs group_roles, without which nobody has a role; * is any group: {"*" = "viewer"}'
         )
-    if given and values["proxy_user_header"].lower() == values.get("proxy_groups_header", "").lower():
+    if values["proxy_user_header"].lower() == values.get("proxy_groups_header", "").lower():
         raise Invalid("proxy_groups_header: must be another header than proxy_user_header")
 
 

@@ -4,10 +4,13 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from kala.core import duration
+
+_T = TypeVar("_T")
 
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 # Small enough that sums of settings fit into SQLite's integers, and times into the timeouts of the system.
@@ -74,6 +77,15 @@ def pairs(value: object) -> list[tuple[object, object]]:
     return [(name, one) for name, _, one in found]
 
 
+def table(value: object, read_name: Callable[[object], str], read_value: Callable[[object], _T]) -> dict[str, _T]:
+    """Return the pairs as a table, in which each name is once."""
+    given = pairs(value)
+    found = {read_name(name): read_value(one) for name, one in given}
+    if len(found) < len(given):
+        raise ValueError(value)
+    return found
+
+
 def _line(value: object) -> str:
     text = text_of(value)
     if not text.isprintable():  # nor is a lone surrogate, which a variable that is not UTF-8 has
@@ -135,11 +147,8 @@ def _base_path(value: object) -> str:
     return text
 
 
-def _pools(value: object) -> dict[str, int]:
-    found = {_pool_name(name): _POOL_SIZE.read(size) for name, size in pairs(value)}
-    if len(found) < len(pairs(value)):
-        raise ValueError(value)
-    return found  # type: ignore[return-value]  # of numbers
+def _pools(value: object) -> dict[str, object]:
+    return table(value, _pool_name, _POOL_SIZE.read)
 
 
 def _pool_name(value: object) -> str:
