@@ -302,9 +302,10 @@ class Engine:
             raise
         except Undo as undo:
             result = undo.answer
+        except Refused as refused:
+            step.note(refused.action, refused.target, refused.name, refused=str(refused.error))
+            return partial(replies.reject, message, answer, refused.error)
         except Exception as error:  # noqa: BLE001  only this message fails; its caller gets the error
-            if isinstance(error, Refused):
-                step.note(error.action, error.target, error.name, refused=str(error))
             return partial(replies.reject, message, answer, error)
         return partial(answer.set_result, result)
 

@@ -7,7 +7,6 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from kala.core.caller import Caller
-from kala.core.errors import Forbidden
 from kala.core.job import Job, Spec
 from kala.core.plan import next_slots
 from kala.core.run import Run
@@ -69,8 +68,8 @@ class CheckJob(Change[tuple[Job, list[datetime]]], frozen=True):
     def carry_out(self, step: Step) -> tuple[Job, list[datetime]]:
         try:
             job = self.change.carry_out(step)
-        except Refused as error:  # whoever only looks has tried nothing that the audit log should have
-            raise Forbidden(str(error)) from None
+        except Refused as refused:  # whoever only looks has tried nothing that the audit log should have
+            raise refused.error from None
         raise Undo((job, next_slots(job, step.zone_of(job.spec), self.slots)))
 
 

@@ -129,8 +129,8 @@ def _check_permission(step: Step, before: Job | None, spec: Spec) -> None:
         permissions.check_change(step.caller, before.spec if before else None, spec, step.own_user)
     except Forbidden as error:
         if before:
-            raise Refused(str(error), Action.JOB_UPDATE, before.id, before.spec.name) from None
-        raise Refused(str(error), Action.JOB_CREATE, name=spec.name) from None
+            raise Refused(error, Action.JOB_UPDATE, before.id, before.spec.name) from None
+        raise Refused(error, Action.JOB_CREATE, name=spec.name) from None
 
 
 def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -> dict[str, str]:
@@ -158,7 +158,7 @@ def delete_job(step: Step, given: str, digests: Collection[str] | None = None) -
 
 def delete_all_jobs(step: Step) -> None:
     if step.caller.owners:
-        raise Refused(permissions.NOT_ALL, Action.JOB_DELETE_ALL)
+        raise Refused(Forbidden(permissions.NOT_ALL), Action.JOB_DELETE_ALL)
     _clean_up_later(step, step.runs.jobs_with_queued())
     step.jobs.delete_all()
     step.note(Action.JOB_DELETE_ALL)

@@ -42,12 +42,12 @@ class Undo(Exception):
         self.answer = answer
 
 
-class Refused(Forbidden):
-    """The caller may not make a change; the audit log says which one."""
+class Refused(Exception):
+    """Raised where the caller may not make a change, with the error for the caller, and what the audit log says."""
 
-    def __init__(self, sentence: str, action: Action, target: str = "", name: str = "") -> None:
-        super().__init__(sentence)
-        self.action, self.target, self.name = action, target, name
+    def __init__(self, error: Forbidden, action: Action, target: str = "", name: str = "") -> None:
+        super().__init__()
+        self.error, self.action, self.target, self.name = error, action, target, name
 
 
 class Step:
