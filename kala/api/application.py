@@ -14,7 +14,7 @@ from kala.access.gate import Gate
 from kala.api import guard
 from kala.api.http import Failure, Headers, Request, Response, error_response
 from kala.api.route import Route, Table, check_role
-from kala.api.watched import Watched
+from kala.api.watched import Watch, Watched, watched
 from kala.core.caller import NOBODY, Caller
 from kala.core.errors import (
     Busy,
@@ -168,17 +168,18 @@ class _Application(cherrypy.Application):  # type: ignore[misc]  # CherryPy has 
         path: str,
         query_string: str,
     ) -> Response:
-        """Return the response of a route. It ends if it is a live one and its caller may no longer read it."""
+        """Return the response of a route. A long one breaks off when its caller may no longer read it."""
         try:
             check_role(caller, route.role)
             response = _response(route, given, environ, query_string, caller)
         except NoRole as error:
             self._gate.refused(caller, environ["REQUEST_METHOD"], path, str(error))
             raise
-        # Source is a protocol, and for each of them Python looks at all attributes: 15 us.
-        if isinstance(response.body, bytes) or not isinstance(response.body, Source):
+        body = response.body
+        if isinstance(body, bytes):
             return response
-        return replace(response, body=Watched(response.body, self._gate, environ, caller))
+        watch = Watch(self._gate, environ, caller, response.is_seen)
+        return replace(response, body=Watched(body, watch) if isinstance(body, Source) else watched(body, watch))
 
     def find_config(self, path: str, key: str, default: Any = None) -> Any:  # noqa: ARG002  CherryPy's signature
         """Return the default: no path has settings. CherryPy's method copies the rest of the path at each slash."""

@@ -1,6 +1,6 @@
 """An HTTP request and its response, as the routes see them, without a web framework."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -72,11 +72,15 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A response. A client that reads slowly holds no worker thread."""
+    """A response. A client that reads slowly holds no worker thread.
+
+    `is_seen` tells during a long response whether what it is about still exists for the caller.
+    """
 
     status: int = 200
     body: bytes | Iterator[bytes] | Source = b""
     headers: Mapping[str, str] = {}
+    is_seen: Callable[[], bool] = lambda: True
 
 
 def json(value: Any, status: int = 200, headers: Mapping[str, str] = {}) -> Response:

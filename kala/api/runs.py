@@ -114,7 +114,17 @@ class RunRoutes:
         return no_content()
 
     def output(self, request: Request) -> Response:
-        run = self._run(request)
+        run, owners = self._run(request), request.caller.owners
+        response = self._output(request, run)
+
+        def is_seen() -> bool:
+            with self._store.reading(owners) as session:
+                return session.runs.get(run.id) is not None
+
+        # Somebody may give the job another owner while the caller reads.
+        return replace(response, is_seen=is_seen) if owners else response
+
+    def _output(self, request: Request, run: Run) -> Response:
         query, wanted = request.query, request.headers.get("Range", "")
         lines, offset = query["tail"], query["from"]
         if offset is not None:

@@ -9,7 +9,7 @@ from kala.engine.feed import Change
 class Effects:
     """Runs that start, have ended or are cancelled, outputs to remove, changes to publish, and entries for the log.
 
-    `has_changed_access` says that users, tokens or logins were changed.
+    `has_changed_access` says that users, tokens or logins were changed, or whose a job is.
     """
 
     def __init__(self) -> None:

@@ -53,6 +53,7 @@ def update_job(step: Step, given: str, revise: Callable[[Spec], Spec], digests: 
     plans.update_is_done(step, [job])
     step.note(Action.JOB_UPDATE, job.id, spec.name, changed=changed_fields(before.spec, spec))
     step.effects.job_became(job.id, "updated", spec.owner, before.spec.owner)
+    step.effects.has_changed_access |= spec.owner != before.spec.owner
     if spec.disabled:
         queue.hold(step, job.id)
     elif before.spec.disabled:

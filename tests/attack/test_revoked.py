@@ -34,7 +34,7 @@ def test_a_deleted_token_is_refused_at_the_next_request_on_the_same_connection(k
     assert line.ask("DELETE", "/token/ci/", **header).status == 204
     refused = line.ask("GET", "/job/", **header)
     assert refused.status == 401
-    assert "deleted" in refused.json["error"]
+    assert "revoked" in refused.json["error"]
 
 
 def test_an_expired_token_is_refused(kala, line):
@@ -157,6 +157,21 @@ def test_events_end_for_a_token_that_is_deleted_and_for_no_other(kala):
     assert "first may no longer read it" in kala.log
 
 
+def test_a_long_list_that_is_read_slowly_breaks_off_for_a_token_that_is_deleted(kala):
+    """It would else have jobs that are created afterwards: a page of a list is read when the client has the last."""
+    for number in range(60):
+        kala.create(name=f"first {number}", schedule=FAR, env={"FILLER": "x" * 100_000})
+    header = bearer(token(kala, "slow", "editor"))
+    with closing(Line(kala.address)) as line:
+        response = line.begin("GET", "/job/", **header)
+        assert response.status == 200
+        assert ask(kala, "DELETE", "/token/slow/").status == 204
+        kala.create(name="created afterwards", schedule=FAR)
+        received, is_broken = rest(response)
+    assert is_broken
+    assert b"created afterwards" not in received
+
+
 @pytest.mark.parametrize("loss", ["logout", "role", "owners", "user"])
 def test_output_that_is_followed_breaks_off_for_who_loses(kala, gate, loss):
     """It does not end as a whole one, which the client would take for the output of a run that has ended."""
@@ -175,6 +190,21 @@ def test_output_that_is_followed_breaks_off_for_who_loses(kala, gate, loss):
             "user": ("DELETE", "/user/ann/", None),
         }[loss]
         assert ask(kala, *change).status < 300
+        received, is_broken = rest(response)
+    gate.open()
+    kala.runs(job, 1)
+    assert (received, is_broken) == (b"", True)
+
+
+def test_output_that_is_followed_breaks_off_when_the_job_gets_an_owner_whom_its_reader_does_not_see(kala, gate):
+    header = bearer(token(kala, "db", owners=["*@db"]))
+    job = kala.create(command=f"echo before; {gate.wait}; echo secret", schedule=FAR, owner="ann@db")
+    kala.go(job)
+    [run] = eventually(lambda: kala.runs(job, states=("running",)))
+    with closing(Line(kala.address)) as line:
+        response = line.begin("GET", f"/run/{run['id']}/output?follow=true", **header)
+        assert response.read1(7) == b"before\n"
+        assert ask(kala, "PATCH", f"/job/{job}/", {"owner": "ann@web"}).status == 200
         received, is_broken = rest(response)
     gate.open()
     kala.runs(job, 1)
