@@ -6,9 +6,13 @@ Nobody is locked out. Whoever has used up a bucket waits until there is a token 
 import hashlib
 import heapq
 import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
+from typing import NamedTuple
 
-from kala.core.errors import TooManyTries
+from kala.core.errors import Busy, TooManyTries
 from kala.server.addresses import host_of, plain
 
 _WINDOW = 15 * 60.0
@@ -18,6 +22,8 @@ _PER_ADDRESS = 30
 # this within a window, and so nobody can push out the bucket of an account that is under attack.
 _BUCKETS = 10_000
 _KNOWN = 10_000
+# How many passwords of one address may be checked at the same time: half of those that may wait for it.
+_AT_ONCE = 4
 
 
 class Tries:
@@ -35,34 +41,56 @@ class Tries:
         self._accounts = _Buckets(_PER_ACCOUNT)
         self._addresses = _Buckets(_PER_ADDRESS)
         self._known: dict[bytes, None] = {}  # the least recently used first
+        self._checking: Counter[bytes] = Counter()
 
-    def take(self, name: str, address: str, now: float) -> None:
+    def take(self, name: str, address: str, now: float) -> "Try":
         """Count a try. Raise TooManyTries, and count nothing, if there have been too many.
 
         `name` is that of an account, whether or not it exists, or empty for a try at a token. `now` is in monotonic
         seconds. A caller without an IP address, as on a Unix socket, has any other text that is its own.
         """
+        place = _place(address)
         with self._lock:
-            used = self._used(name, _place(address))
+            used = self._used(name, place)
             wait = max(buckets.wait(key, now) for buckets, key in used)
             if wait > 0:
                 raise TooManyTries(math.ceil(wait))
             for buckets, key in used:
                 buckets.take(key, now)
+        return Try(self, used, _digest(name, place))
 
-    def give_back(self, name: str, address: str) -> None:
-        """Undo `take`, as the password was right, and remember that the user of the account calls from there."""
+    @contextmanager
+    def trying(self, name: str, address: str, now: float) -> "Iterator[Try]":
+        """Count a try, and check the password within. Raise Busy while an address has several checks going on.
+
+        So whoever keeps logging in leaves room for the others, whose passwords could else not be checked.
+        """
         place = _place(address)
         with self._lock:
-            for buckets, key in self._used(name, place):
+            if self._checking[place] >= _AT_ONCE:
+                raise Busy("too many passwords are being checked at the same time; try again later")
+            self._checking[place] += 1
+        try:
+            yield self.take(name, address, now)
+        finally:
+            with self._lock:
+                self._checking[place] -= 1
+                if not self._checking[place]:
+                    del self._checking[place]
+
+    def give_back(self, used: "_Used") -> None:
+        with self._lock:
+            for buckets, key in used:
                 buckets.give_back(key)
-            pair = _digest(name, place)
+
+    def remember(self, pair: bytes) -> None:
+        with self._lock:
             self._known.pop(pair, None)
             self._known[pair] = None
             if len(self._known) > _KNOWN:
                 del self._known[next(iter(self._known))]
 
-    def _used(self, name: str, place: bytes) -> list[tuple["_Buckets", bytes]]:
+    def _used(self, name: str, place: bytes) -> "_Used":
         """Return the buckets for a try, and the key in each.
 
         Where the user is known, that is a bucket for this account and address. It is the only one, as others at the
@@ -74,6 +102,23 @@ class Tries:
         if pair in self._known:
             return [(self._accounts, pair)]
         return [(self._addresses, place), (self._accounts, _digest(name, b""))]
+
+
+class Try(NamedTuple):
+    """A try that was counted. At most one of these methods is called, once."""
+
+    tries: Tries
+    used: "_Used"
+    pair: bytes
+
+    def give_back(self) -> None:
+        """Undo it, as nothing was checked."""
+        self.tries.give_back(self.used)
+
+    def succeed(self) -> None:
+        """Undo it, as the password was right, and remember that the user of the account calls from there."""
+        self.give_back()
+        self.tries.remember(self.pair)
 
 
 class _Buckets:
@@ -103,12 +148,16 @@ class _Buckets:
             del self._full_at[key]
 
 
+_Used = list[tuple[_Buckets, bytes]]
+
+
 def _place(address: str) -> bytes:
-    """Return the key of the bucket for an address: that of its host."""
+    """Return the key of the bucket for an address: that of its host. This one has all the addresses in 127.0.0.0/8."""
     try:
-        return host_of(plain(address)).encode()
+        found = plain(address)
     except ValueError:
         return _digest(address, b"")
+    return b"loopback" if found.is_loopback else host_of(found).encode()
 
 
 def _digest(name: str, place: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """The routes for the caller's own access: who they are, log-in, log-out, a new password, an invitation."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -13,7 +15,7 @@ from kala.api.accounts import logins_view
 from kala.api.http import Request, Response, json, no_content
 from kala.core.account import Account, Action, Login
 from kala.core.caller import Caller
-from kala.core.errors import Conflict, Invalid
+from kala.core.errors import Busy, Conflict, Invalid
 from kala.core.foreign import presentable
 from kala.engine.access_messages import (
     AcceptInvitation,
@@ -68,10 +70,10 @@ class SessionRoutes:
         old = body.required("old_password", access_fields.secret)
         password = body.required("password", access_fields.secret)
         passwords.check_new(password, caller.user)
-        checked = self._checked(caller, caller.user, old)
-        if checked is None:
-            raise Invalid(_WRONG_OLD)
-        stored = passwords.hashed(password)
+        with self._checked(caller, caller.user, old) as checked:
+            if checked is None:
+                raise Invalid(_WRONG_OLD)
+            stored = passwords.hashed(password)
 
         def revise(account: Account) -> Account:
             # An administrator may have set another password after the old one was checked.
@@ -85,9 +87,9 @@ class SessionRoutes:
     def log_in(self, request: Request) -> Response:
         body = Body(request, access_schema.Credentials)
         name, password = body.required("name", access_fields.secret), body.required("password", access_fields.secret)
-        account = self._checked(request.caller, name, password)
-        if account is None:
-            raise wrong_password()
+        with self._checked(request.caller, name, password) as account:
+            if account is None:
+                raise wrong_password()
         now, secret = datetime.now(UTC), credentials.new_secret()
         agent = presentable(request.headers.get("User-Agent", ""))[:_LONGEST_AGENT]
         login = Login(user=name, created_at=now, last_used=now, address=request.caller.address, agent=agent)
@@ -116,19 +118,25 @@ class SessionRoutes:
         message = AcceptInvitation(digest, passwords.hashed(password))
         return json(access_schema.Accepted(self._engine.call(message, _as_user(request, name))))
 
-    def _checked(self, caller: Caller, name: str, password: str) -> Account | None:
-        """Return the account if the password is right. Whether there is one takes the same time to tell."""
-        place = caller.place()
-        self._gate.tries.take(name, place, time.monotonic())
-        with self._store.reading(()) as session:
-            account = session.accounts.get(name)
-        stored = account.password if account and account.password else passwords.DUMMY
-        if passwords.matches(password, stored) and account:
-            self._gate.tries.give_back(name, place)
-            return account
-        # A name that no account has can be a password in the wrong field.
-        self._engine.call(NoteRefusal(Action.LOGIN, name if account else _UNKNOWN_USER, str(wrong_password())), caller)
-        return None
+    @contextmanager
+    def _checked(self, caller: Caller, name: str, password: str) -> Iterator[Account | None]:
+        """Yield the account if the password is right. Whether there is one takes the same time to tell."""
+        with self._gate.tries.trying(name, caller.place(), time.monotonic()) as attempt:
+            with self._store.reading(()) as session:
+                account = session.accounts.get(name)
+            try:
+                is_right = passwords.matches(password, (account and account.password) or passwords.DUMMY)
+            except Busy:
+                attempt.give_back()
+                raise
+            if is_right and account:
+                attempt.succeed()
+                yield account
+                return
+            # A name that no account has can be a password in the wrong field.
+            target = name if account else _UNKNOWN_USER
+            self._engine.call(NoteRefusal(Action.LOGIN, target, str(wrong_password())), caller)
+            yield None
 
 
 def _as_user(request: Request, name: str) -> Caller:

@@ -2,11 +2,12 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
 from kala.access.buckets import Tries
-from kala.core.errors import TooManyTries
+from kala.core.errors import Busy, TooManyTries
 
 HOME = "192.0.2.1"
 NOW = 1_000_000.0
@@ -78,28 +79,53 @@ def test_after_fifteen_minutes_all_tries_are_there_again_and_no_more(tries):
 
 def test_a_right_password_costs_no_tries(tries):
     for _ in range(1_000):
-        tries.take("ann", HOME, NOW)
-        tries.give_back("ann", HOME)
+        tries.take("ann", HOME, NOW).succeed()
     take(tries, 10)
     assert is_refused(tries)
 
 
 def test_a_right_password_does_not_refill_what_others_used_up(tries):
     take(tries, 9)
-    tries.take("ann", HOME, NOW)
-    tries.give_back("ann", HOME)
+    tries.take("ann", HOME, NOW).succeed()
     assert not is_refused(tries, address="192.0.2.2")
     assert is_refused(tries, address="192.0.2.3")
     take(tries, 20, name="")
-    tries.take("bob", HOME, NOW)
-    tries.give_back("bob", HOME)
+    tries.take("bob", HOME, NOW).succeed()
     assert not is_refused(tries, name="")
     assert is_refused(tries, name="")
 
 
+def test_a_password_that_was_not_checked_costs_no_tries(tries):
+    for _ in range(1_000):
+        tries.take("ann", HOME, NOW).give_back()
+    take(tries, 10)
+    assert is_refused(tries)
+
+
+def test_right_passwords_at_the_same_time_cost_no_tries(tries):
+    """Although the first one makes the address known, and with that the others would be counted elsewhere."""
+    for one in [tries.take("ann", HOME, NOW) for _ in range(10)]:
+        one.succeed()
+    take(tries, 10, address="203.0.113.*")
+    assert is_refused(tries, address="198.51.100.1")
+    assert not is_refused(tries, name="bob")
+
+
+def test_an_address_has_four_passwords_checked_at_the_same_time(tries):
+    with ExitStack() as checks:
+        for number in range(4):
+            checks.enter_context(tries.trying(f"user {number}", HOME, NOW))
+        with pytest.raises(Busy, match="too many passwords"), tries.trying("ann", HOME, NOW):
+            pass
+        with tries.trying("ann", "192.0.2.2", NOW):
+            pass
+    with tries.trying("ann", HOME, NOW):
+        pass
+    assert not tries._checking
+
+
 def test_a_user_gets_in_from_a_known_address_while_others_try_the_account(tries):
-    tries.take("ann", HOME, NOW)
-    tries.give_back("ann", HOME)
+    tries.take("ann", HOME, NOW).succeed()
     take(tries, 10, address="203.0.113.*")
     assert is_refused(tries, address="198.51.100.1")
     take(tries, 10)
@@ -108,12 +134,10 @@ def test_a_user_gets_in_from_a_known_address_while_others_try_the_account(tries)
 
 def test_a_user_gets_in_from_a_known_address_while_others_there_use_up_its_tries(tries):
     """Such as behind the same router."""
-    tries.take("ann", HOME, NOW)
-    tries.give_back("ann", HOME)
+    tries.take("ann", HOME, NOW).succeed()
     take(tries, 30, name="")
     assert is_refused(tries, name="bob")
-    assert not is_refused(tries, name="ann")
-    tries.give_back("ann", HOME)
+    tries.take("ann", HOME, NOW).succeed()
     assert is_refused(tries, name="bob")
     take(tries, 10, name="ann")
     assert is_refused(tries, name="ann")
@@ -128,8 +152,7 @@ def test_after_ten_thousand_tries_the_next_one_is_allowed_when_the_error_said(tr
 
 
 def test_an_address_that_one_user_is_known_at_gets_no_tries_for_another(tries):
-    tries.take("ann", HOME, NOW)
-    tries.give_back("ann", HOME)
+    tries.take("ann", HOME, NOW).succeed()
     take(tries, 10, name="bob", address="203.0.113.*")
     assert is_refused(tries, name="bob")
 
@@ -142,6 +165,7 @@ def test_an_address_that_one_user_is_known_at_gets_no_tries_for_another(tries):
         ("fe80::1%eth0", "fe80::2%eth1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("uid 1000", "uid 1000"),
+        ("127.0.0.1", "127.255.1.2"),
     ],
 )
 def test_these_addresses_share_a_bucket(tries, one, other):
@@ -171,8 +195,7 @@ def size(tries):
 
 def test_any_number_of_names_and_networks_takes_little_memory(tries):
     for number in range(20_000):
-        tries.take(f"{number}" * 100, f"2001:db8:{number:x}::1", NOW + number)
-        tries.give_back(f"{number}" * 100, f"2001:db8:{number:x}::1")
+        tries.take(f"{number}" * 100, f"2001:db8:{number:x}::1", NOW + number).succeed()
     assert max(len(tries._accounts._full_at), len(tries._addresses._full_at), len(tries._known)) <= 10_000
     assert size(tries) < 4_000_000
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from crowd import request
 from people import PASSWORD, Line, ask, bearer, login, token, user
+from process import eventually
 from scene import ANSWER, LEAST_SHARE, Poller, percentile
 from somebody import ROOT, place, statuses, talk
 
@@ -114,6 +115,34 @@ def test_a_user_who_has_logged_in_before_is_kept_out_by_nobody_elsewhere(behind_
     login(kala, "ann", **address(1))
 
 
+def test_who_logs_in_again_and_again_keeps_nobody_else_out(behind_a_proxy):
+    """With the right password, for which no tries are counted. Each check takes a quarter of a second."""
+    kala = behind_a_proxy
+    for name in ("ann", "eve"):
+        user(kala, name)
+    statuses, is_over = [], threading.Event()
+
+    def log_in():
+        body = {"name": "eve", "password": PASSWORD}
+        with closing(Line(kala.address)) as line:
+            while not is_over.is_set():
+                statuses.append(line.ask("POST", "/session/", body, **address(1)).status)
+
+    flood = [threading.Thread(target=log_in) for _ in range(12)]
+    for one in flood:
+        one.start()
+    try:
+        eventually(lambda: statuses.count(503) > 10)
+        for _ in range(12):
+            login(kala, "ann", **address(2))
+    finally:
+        is_over.set()
+        for one in flood:
+            one.join()
+    login(kala, "eve", **address(1))
+    assert set(statuses) == {201, 503}
+
+
 @ROOT
 def test_another_user_of_the_machine_does_not_keep_others_out_at_its_address(kala):
     """Who shares the address 127.0.0.1 shares no tries: the kernel knows who is who."""
@@ -125,6 +154,9 @@ def test_another_user_of_the_machine_does_not_keep_others_out_at_its_address(kal
     right = request("POST", "/session/", {"name": "ann", "password": PASSWORD}, Connection="close")
     assert statuses(talk(place(kala), right)) == [429]
     assert statuses(talk(place(kala), right, uid=64330)) == [201]
+    # Nor is another address of this machine, or a header that anybody can send, another place.
+    passed_on = request("GET", "/job/", Connection="close", **bearer("wrong"), **{"X-Forwarded-For": "192.0.2.1"})
+    assert statuses(talk(place(kala), passed_on)) == [429]
 
 
 def test_the_time_of_a_login_does_not_tell_whether_there_is_such_a_user(behind_a_proxy):
