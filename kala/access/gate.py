@@ -57,7 +57,7 @@ class _Known(msgspec.Struct):
 class _Place(msgspec.Struct, frozen=True):
     """Where wrong passwords and tokens are counted. Users of this machine share an address, but no tries.
 
-    `peer` is None if a proxy is at the other end.
+    `peer` is None if a trusted proxy has said what the address is.
     """
 
     address: str
@@ -117,15 +117,15 @@ class Gate:
         A wrong token counts as a try. `counts` is false for a request that was let in before.
         """
         peer: Peer = environ[PEER]
-        address, is_direct = self._proxies.client_address(peer, headers), not is_forwarded(headers)
-        place = _Place(address, peer if is_direct else None)
+        address = self._proxies.client_address(peer, headers)
+        place = _Place(address, peer if address == peer.address else None)
         if self._is_open:
             return Caller("anyone", Role.ADMIN, address=address, place=place)
         caller = (
             self._by_token(headers, peer, place, counts=counts)
             or self._by_login(environ, headers)
             or self._proxies.caller(peer, headers)
-            or (self._peers.caller(peer) if is_direct else None)
+            or self._by_connection(peer, headers)
             or NOBODY
         )
         return replace(caller, address=address, place=place)
@@ -145,6 +145,10 @@ class Gate:
         if counts:
             self.tries.take("", place(), time.monotonic())
         raise Unauthorized("Authorization: the token is not valid; it has expired, was revoked, or is mistyped")
+
+    def _by_connection(self, peer: Peer, headers: Mapping[str, str]) -> Caller | None:
+        """Return the user of this machine at the other end, unless that is a proxy, and others make the request."""
+        return None if is_forwarded(headers) or self._proxies.is_user_of_one(peer) else self._peers.caller(peer)
 
     def _by_login(self, environ: "WSGIEnvironment", headers: Mapping[str, str]) -> Caller | None:
         secret = self._cookie_in(headers.get("Cookie", ""), is_https=is_https(headers, environ["wsgi.url_scheme"]))

@@ -16,7 +16,12 @@ from kala.server.peer import Peer
 
 _EVERYONE = "*"
 _LONGEST_NAME = 200
-_FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip")
+# What proxies add to requests: RFC 7239 and RFC 9110, 7.6.3, and the names that nginx, HAProxy, Envoy and others use.
+_FORWARDING = (
+    *("Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Envoy-External-Address"),
+    *(f"X-Forwarded-{name}" for name in ("For", "Proto", "Host", "Port", "Server", "Prefix", "Scheme", "Ssl", "User")),
+    *("Cf-Connecting-Ip", "True-Client-Ip", "Fly-Client-Ip"),
+)
 
 
 class _Trusted(NamedTuple):
@@ -83,6 +88,13 @@ class Proxies:
                 f"{user!r}, who has logged in at the proxy, has no role; add one of their groups to group_roles"
             )
         return Caller(f"proxy:{user}", role)
+
+    def is_user_of_one(self, peer: Peer) -> bool:
+        """Whether the user of this machine at the other end is that of a proxy: no request of it is the user's own."""
+        parsed = _parsed(peer.address)
+        return parsed is not None and any(
+            parsed in one.network and one.uid is not None and one.uid == peer.uid for one in self._trusted
+        )
 
     def _is_trusted(self, address: str, peer: Peer | None) -> bool:
         """Whether the proxy at an address is trusted. `peer` is None for one behind another: its user is not known."""

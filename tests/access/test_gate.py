@@ -92,11 +92,27 @@ def test_users_of_this_machine_share_no_tries_whatever_they_are_known_by(api, se
             tries.take("ann", identified(api, Peer(64322), **headers).place(), 0.0)
 
 
-def test_a_user_who_passes_a_request_on_shares_the_tries_of_the_address(api):
+def test_the_tries_of_a_client_are_counted_where_a_trusted_proxy_says_and_else_for_the_user_who_has_connected(api):
     forwarded = {"HTTP_X_FORWARDED_FOR": "192.0.2.7"}
-    assert identified(api, Peer(64321), **forwarded).place() == "127.0.0.1"
+    assert identified(api, Peer(64321), **forwarded).place() == "uid 64321"
     with api.configured(**PROXY):
         assert identified(api, Peer(64321), **forwarded).place() == "192.0.2.7"
+
+
+def test_a_proxy_that_runs_as_kalas_own_user_is_not_that_user(api):
+    own = Peer(os.geteuid())
+    assert identified(api, own).actor == "local"
+    with api.configured(trusted_proxies=(f"{os.geteuid()}@127.0.0.1",)):
+        assert identified(api, own).role is Role.ANYONE
+    with api.configured(trusted_proxies=("64321@127.0.0.1",)):
+        assert identified(api, own).actor == "local"
+
+
+@pytest.mark.parametrize(
+    "header", ["VIA", "X_FORWARDED_FOR", "X_FORWARDED_PROTO", "X_FORWARDED_HOST", "CF_CONNECTING_IP"]
+)
+def test_a_request_that_was_passed_on_is_not_of_the_user_who_has_connected(api, header):
+    assert identified(api, Peer(os.geteuid()), **{f"HTTP_{header}": "a"}).role is Role.ANYONE
 
 
 def test_without_file_descriptors_a_token_and_a_login_are_let_in_and_only_passwords_are_not_checked(api, login):
