@@ -32,6 +32,8 @@ _ADD_LOGIN = f"INSERT INTO login ({_OF_LOGINS}, digest) VALUES (?, ?, ?, ?, ?, ?
 _NOTE_USE = [f"UPDATE {table} SET last_used = ? WHERE digest = ?" for table in ("token", "login")]
 _DELETE_LOGIN = "DELETE FROM login WHERE digest = ?"
 _DELETE_LOGINS = "DELETE FROM login WHERE user_name = ? AND digest != ?"
+_DELETE_ALL_BUT = """DELETE FROM login WHERE user_name = ? AND digest NOT IN (
+    SELECT digest FROM login WHERE user_name = ? ORDER BY last_used DESC LIMIT ?)"""
 _DELETE_OLD_LOGINS = "DELETE FROM login WHERE last_used <= ? OR created_at <= ?"
 _INVITE = """
     INSERT INTO invitation (user_name, digest, expires_at) VALUES (?, ?, ?)
@@ -119,6 +121,10 @@ class Accounts:
 
     def delete_old_logins(self, used_until: datetime, created_until: datetime) -> None:
         self._sql(_DELETE_OLD_LOGINS, (to_column(used_until), to_column(created_until)))
+
+    def limit_logins(self, user: str, most: int) -> bool:
+        """Delete all logins of a user but the `most` that were used last; return whether there were more."""
+        return bool(self._sql(_DELETE_ALL_BUT, (user, user, most)).rowcount)
 
     def invite(self, user: str, digest: bytes, expires_at: datetime) -> None:
         """Keep an invitation in place of the one from before."""

@@ -206,6 +206,16 @@ class TestALogin:
         assert api.ask("POST", "/api/v1/user/ann/logout/").status == 204
         assert me(api, **login).status == 401
 
+    def test_ends_when_its_user_has_logged_in_a_hundred_times_since(self, api):
+        add(api)
+        first, second = log_in(api), log_in(api)
+        for _ in range(98):
+            log_in(api)
+        assert me(api, **first).status == 200
+        last = log_in(api)
+        assert [me(api, **one).status for one in (first, second, last)] == [401, 200, 200]
+        assert len(me(api, **last).json["me"]["logins"]) == 100
+
     def test_is_one_that_callers_without_one_cannot_end(self, api):
         response = api.ask("DELETE", "/api/v1/session/")
         assert response.status == 409
