@@ -69,6 +69,12 @@ def test_it_asks_again_if_another_number_of_jobs_matches_now(api, three):
     assert states(api) == {}
 
 
+@pytest.mark.parametrize("expect", ["x", "-1", "9" * 5000])
+def test_a_form_whose_number_is_none_changes_nothing(api, three, expect):
+    assert api.submit("/jobs/bulk", action="delete", all="1", key="k", expect=expect).status == 400
+    assert len(states(api)) == len(three)
+
+
 def test_what_was_not_possible_is_listed_with_the_reason(api):
     able, unable = api.create(name="able", schedule="manual"), api.create(name="unable", disabled=True)
     asked = api.submit("/jobs/bulk", action="start", ids=[able, unable], back="/jobs?owner=")

@@ -1,5 +1,6 @@
 """An action on many jobs of the list: the question with their number, and what was not possible."""
 
+import re
 from collections.abc import Mapping
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from kala.ui.site import Site, see_other
 # How many jobs a question or a list of failures names; the API finds up to 100 jobs by their ids.
 _NAMED = 10
 _MOST_IDS = 100
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _ACTIONS = {"enable": "Enable", "disable": "Disable", "start": "Run", "delete": "Delete"}
 _LISTS = ("tag", "state")
 _FLAGS = ("planned", "disabled", "done")
@@ -49,7 +51,7 @@ class BulkPage:
             raise Invalid(f"action: must be one of {', '.join(_ACTIONS)}")
         if not form.get("expect"):
             return self._ask(form, action, selection)
-        number = int(form.get("expect")) if form.get("expect").isdecimal() else -1
+        number = int(form.get("expect")) if _NUMBER.fullmatch(form.get("expect")) else -1
         body = {"action": action, "expect": number, **selection.as_json}
         try:
             result = self._site.backend.do("changeJobs", body=body, headers={IDEMPOTENCY_KEY.name: form.get("key")})
