@@ -44,7 +44,7 @@ def login(
             )
     section, url = _server(url)
     ca = str(Path(ca).absolute()) if ca else section.get("ca")
-    with Client(url, ca=ca, agent=f"kala/{__version__}", environ=_without_token()) as kala:
+    with Client(url, ca=ca, is_anonymous=True, agent=f"kala/{__version__}") as kala:
         address = kala.address
         name = name or section.get("name") or address.host or "local"
         token_file = servers.prepare(name, address.url, os.environ)
@@ -117,8 +117,3 @@ def _server(url: str | None) -> tuple[dict[str, str], str | None]:
         return {}, url
     name, section = servers.named(target.server, os.environ)
     return {**section, **({"name": name} if name else {})}, section.get("url")
-
-
-def _without_token() -> dict[str, str]:
-    """Return the environment without what a token comes from: none is sent, and its file may be gone."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("KALA_TOKEN")}

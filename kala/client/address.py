@@ -50,28 +50,26 @@ def find(
     *,
     server: str | None = None,
     ca: str | None = None,
+    is_anonymous: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Address:
     """Return the address of the server. Raises Invalid if a URL, a file or the name of a server is wrong.
 
     The first of these that there is counts: `url`, `server` (a name in cli.toml), KALA_URL, the server of cli.toml, a
-    Unix socket that can be opened, http://127.0.0.1:8000.
+    Unix socket that can be opened, http://127.0.0.1:8000. With `is_anonymous`, no token is looked for.
     """
-    token_file = None
-    if not url:
-        url = None if server else environ.get("KALA_URL")
-        if not url:
-            _, section = servers.named(server, environ)
-            url, ca = section.get("url"), ca or section.get("ca")
-            token_file = None if token else section.get("token_file")
-            token = token or _token_of_server(token_file, environ)
-    token = token or environ.get("KALA_TOKEN") or _token_from(environ.get("KALA_TOKEN_FILE"), environ)
+    given = url or (None if server else environ.get("KALA_URL"))
+    section = servers.with_url(given, environ) if given else servers.named(server, environ)[1]
+    token_file = ""
+    if not token and not is_anonymous:
+        token, token_file = _token_for(section.get("token_file"), environ, has_url=bool(given))
     if token and not (token.isascii() and token.isprintable()):
         raise Invalid("token: must be one line of visible ASCII characters")
-    ca = str(expanded(ca, environ)) if ca else environ.get("KALA_CA", "")
-    address = parse(url or _open_socket(environ) or DEFAULT_URL, token or "", ca)
-    kept = str(expanded(token_file, environ)) if token_file else ""
-    return replace(address, is_given=url is not None, token_file=kept)
+    variable, of_server = environ.get("KALA_CA"), section.get("ca")
+    ca = ca or ((variable or of_server) if given else (of_server or variable))
+    url = given or section.get("url")
+    address = parse(url or _open_socket(environ) or DEFAULT_URL, token or "", str(expanded(ca, environ)) if ca else "")
+    return replace(address, is_given=url is not None, token_file=token_file)
 
 
 def parse(url: str, token: str = "", ca: str = "") -> Address:
@@ -121,13 +119,20 @@ def is_refused_socket() -> bool:
         return False
 
 
-def _token_of_server(file: str | None, environ: Mapping[str, str]) -> str:
-    """Return the token in a file that cli.toml names. It is not there after `kala logout`."""
-    if not file or expanded(file, environ).exists():
-        return _token_from(file, environ)
-    if environ.get("KALA_TOKEN") or environ.get("KALA_TOKEN_FILE"):
-        return ""
-    raise Unauthorized(f"token file {file}: does not exist; log in with kala login")
+def _token_for(file: str | None, environ: Mapping[str, str], *, has_url: bool) -> tuple[str, str]:
+    """Return the token for a server, and the path of `file`, which cli.toml names for the server, if it is from there.
+
+    The variables are for the server whose URL was given. A server that cli.toml chooses has its own token first: those
+    in the variables may be for another server.
+    """
+    has_variable = bool(environ.get("KALA_TOKEN") or environ.get("KALA_TOKEN_FILE"))
+    if file and not (has_url and has_variable):
+        path = expanded(file, environ)
+        if path.exists():
+            return _token_from(file, environ), str(path)
+        if not has_url and not has_variable:  # as after `kala logout`
+            raise Unauthorized(f"token file {file}: does not exist; log in with kala login")
+    return environ.get("KALA_TOKEN") or _token_from(environ.get("KALA_TOKEN_FILE"), environ), ""
 
 
 def _token_from(file: str | None, environ: Mapping[str, str]) -> str:

@@ -25,8 +25,9 @@ class Client:
     """A client of one server, for any number of threads.
 
     Without a `url`, it is that of KALA_URL, of ~/.config/kala/cli.toml, of the first Unix socket of a Kala on this
-    machine that you may use, or http://127.0.0.1:8000. The `token` is that of KALA_TOKEN or of the file KALA_TOKEN_FILE
-    if it is not given. `ca` is a file with the certificates of a CA of your own, in PEM, or else that of KALA_CA.
+    machine that you may use, or http://127.0.0.1:8000. The `token` is that of KALA_TOKEN, KALA_TOKEN_FILE or
+    cli.toml if it is not given; with `is_anonymous`, none is sent until you log in. `ca` is a file with the
+    certificates of a CA of your own, in PEM, or else that of KALA_CA or of cli.toml.
     `timeout` is how many seconds the server may be silent within a request; `retries` is how many times a request is
     repeated that can be.
     """
@@ -38,12 +39,14 @@ class Client:
         token: str | None = None,
         server: str | None = None,
         ca: str | None = None,
+        is_anonymous: bool = False,
         timeout: float = 60.0,
         retries: int = 2,
         agent: str = "kala-client",
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        address = find(url, token, server=server, ca=ca, environ=os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        address = find(url, token, server=server, ca=ca, is_anonymous=is_anonymous, environ=environ)
         self._transport = Transport(address, timeout=timeout, retries=retries, agent=agent)
         self._call = partial(call, self._transport.request, address.url)
         self.runs = Runs(self._transport, self._call)

@@ -37,13 +37,31 @@ def named(server: str | None, environ: Mapping[str, str]) -> tuple[str, Mapping[
     name = server or table.get("default") or (next(iter(servers)) if len(servers) == 1 else "")
     if not name:
         return "", {}
-    found = servers.get(name)
+    return name, _checked(name, servers.get(name), file)
+
+
+def with_url(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what cli.toml says about the one server with this URL; nothing if there is none, or several."""
+    file = _config_file(environ)
+    servers = _read(file).get("server", {}) if file else {}
+    if not isinstance(servers, dict):
+        raise Invalid(f"{file}: server must be tables, such as [server.staging], not {servers!r}")
+    found = [name for name, section in servers.items() if isinstance(section, dict) and _is_at(section, url)]
+    return _checked(found[0], servers[found[0]], file) if len(found) == 1 else {}
+
+
+def _is_at(section: Mapping[str, Any], url: str) -> bool:
+    return str(section.get("url")).rstrip("/") == url.rstrip("/")
+
+
+def _checked(name: str, found: Any, file: Path | None) -> Mapping[str, str]:
+    """Return what cli.toml says about a server. Raises Invalid if that is wrong."""
     if not isinstance(found, dict) or not isinstance(found.get("url"), str):
         raise Invalid(f'{file}: has no server {name!r}; add [server.{name}] with url = "http://HOST:PORT"')
     unknown = found.keys() - {"url", "token_file", "ca"}
     if unknown or not all(isinstance(value, str) for value in found.values()):
         raise Invalid(f"{file}: server {name!r} has keys that are not known; use url, token_file and ca, all strings")
-    return name, found
+    return found
 
 
 def prepare(name: str, url: str, environ: Mapping[str, str]) -> Path:

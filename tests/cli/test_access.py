@@ -138,6 +138,20 @@ def test_a_login_is_kept_in_a_private_file_until_the_logout(kala, as_ann):
     assert (code, "does not exist; log in with kala login" in err) == (6, True)
 
 
+def test_the_login_is_used_where_the_url_of_the_server_is_given(kala, as_ann):
+    url = f"{kala.address}/"
+    for code, out, err in (as_ann("--url", url, "whoami", "-o", "json"), as_ann("whoami", "-o", "json", KALA_URL=url)):
+        assert (code, json.loads(out)["actor"]) == (0, "user:ann"), err
+
+
+def test_a_login_to_a_url_does_not_need_the_login_before_it(kala, as_ann, password_file):
+    (kala.home / ".config/kala/here.token").chmod(0o644)
+    arguments = ["login", "--name", "here", "--user", "ann", "--password-file", password_file]
+    assert as_ann("jobs")[0] == 2
+    assert as_ann("--url", kala.address, *arguments)[0] == 0
+    assert as_ann("jobs")[0] == 0
+
+
 def test_who_was_logged_out_elsewhere_can_log_out_and_in_again(kala, as_ann, password_file):
     own = f"unix://{kala.data}/kala.sock"
     assert as_ann("--url", own, "user", "logout", "ann") == (0, "", "")

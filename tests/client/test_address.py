@@ -30,6 +30,12 @@ def configure(home):
     return configure
 
 
+def write_token(file, text):
+    file.write_text(f"{text}\n")
+    file.chmod(0o600)
+    return str(file)
+
+
 @pytest.fixture
 def listening(home):
     """Listen on a Unix socket at a path below the home directory."""
@@ -99,6 +105,12 @@ def test_a_wrong_file_is_an_error(found, configure, text):
         found()
 
 
+def test_for_a_url_too_a_wrong_file_is_an_error(found, configure):
+    configure("server = 1")
+    with pytest.raises(Invalid, match=r"cli\.toml: server must be tables"):
+        found("http://a")
+
+
 def test_a_file_that_is_not_utf_8_is_an_error(found, configure, home):
     configure("")
     (home / ".config/kala/cli.toml").write_bytes(b"# \xe4")
@@ -148,7 +160,38 @@ def test_the_token_of_a_server_in_the_file_is_where_its_login_is(found, configur
     (home / "a.token").write_text("of-a\n")
     (home / "a.token").chmod(0o600)
     assert (found().token, found().token_file) == ("of-a", str(home / "a.token"))
-    assert (found("http://b").token, found("http://b").token_file) == ("", "")
+    assert (found(KALA_TOKEN="t").token, found("http://b").token, found("http://b").token_file) == ("of-a", "", "")
+    assert (found(token="t").token, found(token="t").token_file) == ("t", "")
+
+
+@pytest.mark.parametrize("url", ["http://a", "http://a/"])
+def test_a_url_has_the_login_and_the_ca_of_the_server_with_this_url(found, configure, home, url):
+    configure('[server.a]\nurl = "http://a"\ntoken_file = "~/a.token"\nca = "/a.pem"\n[server.b]\nurl = "http://b"\n')
+    assert (found(url).token, found(url).ca) == ("", "/a.pem")
+    write_token(home / "a.token", "of-a")
+    for one in (found(url), found(KALA_URL=url)):
+        assert (one.token, one.token_file, one.ca) == ("of-a", str(home / "a.token"), "/a.pem")
+    for variables in ({"KALA_TOKEN": "t"}, {"KALA_TOKEN_FILE": write_token(home / "t", "t")}):
+        one = found(url, **variables)
+        assert (one.token, one.token_file, one.ca) == ("t", "", "/a.pem")
+    assert (found(url, "given").token, found(url, KALA_CA="/v.pem").ca) == ("given", "/v.pem")
+    assert found("http://a/other").token == ""
+
+
+def test_a_url_that_several_servers_have_has_no_login(found, configure, home):
+    file = write_token(home / "a.token", "of-a")
+    configure("".join(f'[server.{name}]\nurl = "http://a"\ntoken_file = "{file}"\n' for name in "ab"))
+    assert found("http://a").token == ""
+    assert found(server="a").token == "of-a"
+
+
+def test_an_anonymous_client_looks_for_no_token(configure, home):
+    write_token(home / "a.token", "")
+    (home / "a.token").chmod(0o644)
+    configure('[server.a]\nurl = "http://a"\ntoken_file = "~/a.token"\nca = "/a.pem"\n')
+    for url in (None, "http://a"):
+        one = find(url, is_anonymous=True, environ={"HOME": str(home), "KALA_TOKEN": "t"})
+        assert (one.token, one.ca) == ("", "/a.pem")
 
 
 def test_a_ca_is_given_or_in_the_file_or_in_a_variable(found, configure, home):
