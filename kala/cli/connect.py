@@ -66,10 +66,10 @@ def _with_help(sentence: str, address: "Address") -> str:
     from kala.client.address import is_refused_socket  # noqa: PLC0415
 
     if address.token_file:
-        return f"{sentence}; log in again with kala login"
+        return f"{sentence}; log in again with {address.login}"
     if address.token:
-        return f"{sentence}; give another one in KALA_TOKEN or KALA_TOKEN_FILE, or log in with kala login"
-    ways = ["log in with kala login", "give a token in KALA_TOKEN_FILE"]
+        return f"{sentence}; give another one in KALA_TOKEN or KALA_TOKEN_FILE, or log in with {address.login}"
+    ways = [f"log in with {address.login}", "give a token in KALA_TOKEN_FILE"]
     if not address.is_given and is_refused_socket():
         ways.insert(0, "use sudo kala")
     if address.socket:

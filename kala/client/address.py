@@ -26,7 +26,8 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 class Address(Struct, frozen=True):
     """A server: a host and port, or the path of a Unix socket; the prefix of all paths, a token, and a CA file.
 
-    `is_given` tells whether somebody has named the server, and `token_file` the file of cli.toml with the token.
+    `is_given` tells whether somebody has named the server, `token_file` is the file of cli.toml that the token is from,
+    and `login` the command with which one logs in to the server.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Address(Struct, frozen=True):
     ca: str = ""
     is_given: bool = False
     token_file: str = ""
+    login: str = "kala login"
 
     def __repr__(self) -> str:
         return f"Address({self.url!r})"  # without the token
@@ -59,17 +61,21 @@ def find(
     Unix socket that can be opened, http://127.0.0.1:8000. With `is_anonymous`, no token is looked for.
     """
     given = url or (None if server else environ.get("KALA_URL"))
-    section = servers.with_url(given, environ) if given else servers.named(server, environ)[1]
+    name, section = servers.with_url(given, environ) if given else servers.named(server, environ)
+    url = given or section.get("url")
+    login = _login(given, name if given else server)
     token_file = ""
     if not token and not is_anonymous:
         token, token_file = _token_for(section.get("token_file"), environ, has_url=bool(given))
+        if not given and not token and section.get("token_file"):  # as after `kala logout`
+            file = f"its token file {section['token_file']} does not exist"
+            raise Unauthorized(f"not logged in to the server {name!r} ({url}): {file}; log in with {login}")
     if token and not (token.isascii() and token.isprintable()):
         raise Invalid("token: must be one line of visible ASCII characters")
     variable, of_server = environ.get("KALA_CA"), section.get("ca")
     ca = ca or ((variable or of_server) if given else (of_server or variable))
-    url = given or section.get("url")
     address = parse(url or _open_socket(environ) or DEFAULT_URL, token or "", str(expanded(ca, environ)) if ca else "")
-    return replace(address, is_given=url is not None, token_file=token_file)
+    return replace(address, is_given=url is not None, token_file=token_file, login=login)
 
 
 def parse(url: str, token: str = "", ca: str = "") -> Address:
@@ -91,6 +97,13 @@ def parse(url: str, token: str = "", ca: str = "") -> Address:
 
 def _not_a_url(url: str) -> Invalid:
     return Invalid(f"url: must be like http://HOST:PORT, https://HOST or unix:///PATH, not {url!r}")
+
+
+def _login(url: str | None, server: str | None) -> str:
+    """Return the command that logs in to this server: the one that is used without options if neither is given."""
+    if server:
+        return f"kala --server {server} login"
+    return f"kala login {url}" if url else "kala login"
 
 
 def is_open(address: Address) -> bool:
@@ -130,8 +143,6 @@ def _token_for(file: str | None, environ: Mapping[str, str], *, has_url: bool) -
         path = expanded(file, environ)
         if path.exists():
             return _token_from(file, environ), str(path)
-        if not has_url and not has_variable:  # as after `kala logout`
-            raise Unauthorized(f"token file {file}: does not exist; log in with kala login")
     return environ.get("KALA_TOKEN") or _token_from(environ.get("KALA_TOKEN_FILE"), environ), ""
 
 

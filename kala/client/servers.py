@@ -40,14 +40,17 @@ def named(server: str | None, environ: Mapping[str, str]) -> tuple[str, Mapping[
     return name, _checked(name, servers.get(name), file)
 
 
-def with_url(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return what cli.toml says about the one server with this URL; nothing if there is none, or several."""
+def with_url(url: str, environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Return the name of the only server with this URL, and what cli.toml says about it.
+
+    The name is empty if no server has the URL, or several have it.
+    """
     file = _config_file(environ)
     servers = _read(file).get("server", {}) if file else {}
     if not isinstance(servers, dict):
         raise Invalid(f"{file}: server must be tables, such as [server.staging], not {servers!r}")
     found = [name for name, section in servers.items() if isinstance(section, dict) and _is_at(section, url)]
-    return _checked(found[0], servers[found[0]], file) if len(found) == 1 else {}
+    return (found[0], _checked(found[0], servers[found[0]], file)) if len(found) == 1 else ("", {})
 
 
 def _is_at(section: Mapping[str, Any], url: str) -> bool:

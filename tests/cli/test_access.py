@@ -123,7 +123,8 @@ def test_the_secret_of_a_token_is_all_that_goes_to_stdout(kala, tell, done):
     kala.environ.pop("KALA_TOKEN")
     done("token", "revoke", "ci")
     code, _, err = tell("--url", kala.address, "jobs", KALA_TOKEN=secret)
-    assert (code, "give another one in KALA_TOKEN or KALA_TOKEN_FILE, or log in with kala login" in err) == (6, True)
+    ways = f"give another one in KALA_TOKEN or KALA_TOKEN_FILE, or log in with kala login {kala.address}\n"
+    assert (code, err.endswith(ways)) == (6, True)
 
 
 def test_a_login_is_kept_in_a_private_file_until_the_logout(kala, as_ann):
@@ -135,7 +136,8 @@ def test_a_login_is_kept_in_a_private_file_until_the_logout(kala, as_ann):
     assert as_ann("logout") == (0, "", "")
     assert [file.name for file in folder.iterdir()] == ["cli.toml"]
     code, _, err = as_ann("jobs")
-    assert (code, "does not exist; log in with kala login" in err) == (6, True)
+    assert (code, err.startswith(f"kala: not logged in to the server 'here' ({kala.address}): ")) == (6, True)
+    assert err.endswith("here.token does not exist; log in with kala login\n")
 
 
 def test_the_login_is_used_where_the_url_of_the_server_is_given(kala, as_ann):
@@ -157,6 +159,8 @@ def test_who_was_logged_out_elsewhere_can_log_out_and_in_again(kala, as_ann, pas
     assert as_ann("--url", own, "user", "logout", "ann") == (0, "", "")
     code, _, err = as_ann("jobs")
     assert (code, err.endswith("; log in again with kala login\n")) == (6, True)
+    code, _, err = as_ann("--server", "here", "jobs")
+    assert (code, err.endswith("; log in again with kala --server here login\n")) == (6, True)
     assert as_ann("login", "--user", "ann", "--password-file", password_file)[0] == 0
     assert as_ann("jobs")[0] == 0
     assert as_ann("--url", own, "user", "logout", "ann")[0] == 0
