@@ -73,6 +73,8 @@ def commands(context: click.Context, url: str | None, server: str | None, color:
 
     Run `kala COMMAND --help` for help on a command.
     """
+    if url and server:
+        raise click.UsageError("--url and --server exclude each other")
     context.obj = Target(url, server)
     if color != "auto":
         context.color = color == "always"

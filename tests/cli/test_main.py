@@ -49,6 +49,11 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint(typed, hint):
     assert (result.exit_code, f"No such command '{typed}'; {hint}" in result.output) == (2, True)
 
 
+def test_a_server_is_named_once():
+    result = CliRunner().invoke(commands, ["--url", "http://127.0.0.1:1", "--server", "staging", "jobs"])
+    assert (result.exit_code, "--url and --server exclude each other" in result.stderr) == (2, True)
+
+
 def test_python_m_kala_calls_itself_kala():
     done = subprocess.run([sys.executable, "-m", "kala"], capture_output=True, text=True, timeout=10, check=False)
     assert done.stderr.startswith("Usage: kala [OPTIONS]")
