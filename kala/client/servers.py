@@ -54,6 +54,7 @@ def with_url(url: str, environ: Mapping[str, str]) -> tuple[str, Mapping[str, st
 
 
 def _is_at(section: Mapping[str, Any], url: str) -> bool:
+    # A browser adds a slash to the address that it shows.
     return str(section.get("url")).rstrip("/") == url.rstrip("/")
 
 
@@ -82,8 +83,10 @@ def prepare(name: str, url: str, environ: Mapping[str, str]) -> Path:
     if found is None:
         return file.with_name(f"{name}.token")
     _, found = named(name, environ)
-    if found["url"] != url:
-        raise Invalid(f"{file}: server {name!r} is {found['url']}; give --name to add {url} under another name")
+    if not _is_at(found, url):
+        raise Invalid(
+            f"{file}: server {name!r} is {found['url']}; give --name to add {url.rstrip('/')} under another name"
+        )
     if "token_file" not in found:
         raise Invalid(f'{file}: server {name!r} has no token_file; add token_file = "~/.config/kala/{name}.token"')
     return expanded(found["token_file"], environ)
@@ -100,7 +103,7 @@ def add(name: str, url: str, ca: str, token_file: Path, environ: Mapping[str, st
     default = before.get("default")
     if name in before.get("server", {}):
         return default == name or (not default and len(before["server"]) == 1)
-    added = {"url": url, "token_file": _with_tilde(token_file, environ), **({"ca": ca} if ca else {})}
+    added = {"url": url.rstrip("/"), "token_file": _with_tilde(token_file, environ), **({"ca": ca} if ca else {})}
     lines = "".join(f"{key} = {_quoted(value)}\n" for key, value in added.items())
     text = f"[server.{_quoted(name)}]\n{lines}"
     head = "" if default else f"default = {_quoted(name)}\n"

@@ -47,6 +47,16 @@ def test_a_server_that_is_there_is_not_added_again(environ, file):
     assert file.read_text() == before
 
 
+@pytest.mark.parametrize(("known", "given"), [("http://a", "http://a/"), ("http://a/", "http://a"), ("", "http://a//")])
+def test_a_url_may_end_with_a_slash_as_copied_from_a_browser(environ, file, known, given):
+    if known:
+        file.write_text(f'[server.a]\nurl = "{known}"\ntoken_file = "~/.config/kala/a.token"\n')
+    token_file = prepare("a", given, environ)
+    assert token_file == file.with_name("a.token")
+    assert add("a", given, "", token_file, environ)
+    assert named("a", environ)[1]["url"] == (known or "http://a")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
