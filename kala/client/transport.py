@@ -275,9 +275,11 @@ def _reason(error: Exception) -> str:
         return "timed out"
     if isinstance(error, HTTPException):
         return "the connection was closed"
-    # An ssl.SSLCertVerificationError, told by its attribute, as ssl is not imported for a server on this machine.
+    # Errors of ssl are told by their attributes, as ssl is not imported for a server on this machine.
     if why := getattr(error, "verify_message", None):
         return f"its certificate cannot be verified: {why.rstrip('.')}"
+    if _is_without_tls(error):
+        return "the server does not speak HTTPS on this port"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -287,10 +289,21 @@ def _advice(error: OSError) -> str:
         return "use sudo, or become a member of the socket's group"
     code = getattr(error, "verify_code", None)
     if code in _UNKNOWN_ISSUER:
-        return "if its CA is your own, name the file with the CA's certificate in ca or KALA_CA"
+        file = "give the file with that CA's certificate in KALA_CA, with kala login --ca, or as ca in cli.toml"
+        return f"if the certificate is from a CA of your own, {file}"
     if code is not None:
         return "check the URL, and the certificate of the server"
+    if _is_without_tls(error):
+        return "use http://, or check the port"
+    if isinstance(error, TimeoutError) and "handshake" in str(error):
+        return "if the server does not speak HTTPS on this port, use http://"
     return "is Kala running?"
+
+
+def _is_without_tls(error: Exception) -> bool:
+    """Return whether a server did not respond with TLS to the handshake. An alert is TLS, too."""
+    is_about_tls = getattr(error, "library", None) == "SSL" and not hasattr(error, "verify_code")
+    return is_about_tls and "ALERT" not in getattr(error, "reason", "")
 
 
 def _headers(response: HTTPResponse) -> dict[str, str]:

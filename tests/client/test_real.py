@@ -3,6 +3,8 @@
 import errno
 import http.client
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,11 @@ ROOT = Path(__file__).parents[2]
 LOCALHOST = str(ROOT / "tests/runner/localhost.pem")
 EXPIRED = str(ROOT / "tests/server/tls/expired.pem")
 LINES = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo line $i; sleep 0.005; done"
+OWN_CA = (
+    "if the certificate is from a CA of your own, give the file with that CA's certificate in KALA_CA, "
+    "with kala login --ca, or as ca in cli.toml"
+)
+WITHOUT_TLS = ": the server does not speak HTTPS on this port; use http://, or check the port$"
 PRINTED = "".join(f"line {number}\n" for number in range(1, 401)).encode()
 
 
@@ -188,7 +195,7 @@ def test_a_server_with_a_ca_of_ones_own_is_trusted_where_it_is_named(make, tmp_p
         assert client.me().role == "admin"
     with (
         Client(url, retries=0, environ=environ) as client,
-        pytest.raises(ConnectionFailed, match=r"cannot be verified: .*KALA_CA"),
+        pytest.raises(ConnectionFailed, match=rf"cannot be verified: .*; {re.escape(OWN_CA)}$"),
     ):
         client.me()
     for wrong in (str(tmp_path / "none.pem"), __file__):
@@ -217,6 +224,36 @@ def test_an_expired_certificate_is_not_taken_for_one_of_an_unknown_ca(make, tmp_
         pytest.raises(ConnectionFailed, match="has expired; check the URL, and the certificate of the server"),
     ):
         client.me()
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", WITHOUT_TLS),
+        (b"", WITHOUT_TLS),
+        (b"\x15\x03\x01\x00\x02\x02\x28", "handshake failure"),
+        (None, r"timed out; if the server does not speak HTTPS on this port, use http://$"),
+    ],
+)
+def test_a_server_that_does_not_speak_https_is_told_apart(sent, sentence):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def respond():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                if sent is None:
+                    connection.recv(1)  # until the client has given up
+                else:
+                    connection.sendall(sent)
+
+        responding = threading.Thread(target=respond)
+        responding.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        timeout = 0.1 if sent is None else PATIENCE
+        with Client(url, retries=0, timeout=timeout) as client, pytest.raises(ConnectionFailed, match=sentence):
+            client.summary()
+        responding.join(PATIENCE)
 
 
 def test_without_a_server_the_error_says_where_it_looked():

@@ -260,7 +260,8 @@ class Refused extends ConnectionFailed {
 
 /** @param {Error & { code?: string, syscall?: string }} error */
 function isRefusal(error) {
-  return error.syscall === "connect" || error.syscall === "getaddrinfo" || isAboutCertificate(error);
+  const { syscall } = error;
+  return syscall === "connect" || syscall === "getaddrinfo" || isAboutCertificate(error) || isWithoutTls(error);
 }
 
 /**
@@ -269,6 +270,16 @@ function isRefusal(error) {
  */
 function isAboutCertificate(error) {
   return /CERT|^UNABLE_TO_VERIFY/.test(codeOf(error));
+}
+
+/**
+ * Whether the server did not respond with TLS to the handshake. An alert is TLS, too.
+ * @param {unknown} error
+ */
+function isWithoutTls(error) {
+  const { message } = /** @type {Error} */ (error);
+  const isAboutTls = codeOf(error) === "EPROTO" || codeOf(error).startsWith("ERR_SSL_");
+  return (isAboutTls && !/alert/i.test(message)) || /before secure TLS connection/.test(message);
 }
 
 /** @param {unknown} error */
@@ -282,8 +293,9 @@ function codeOf(error) {
  */
 function adviceFor(error) {
   if (UNKNOWN_ISSUER.has(codeOf(error))) {
-    return "if its CA is your own, give the CA's certificate as ca, or name its file in KALA_CA";
+    return "if the certificate is from a CA of your own, give that CA's certificate as ca, or its file in KALA_CA";
   }
+  if (isWithoutTls(error)) return "use http://, or check the port";
   return isAboutCertificate(error) ? "check the URL, and the certificate of the server" : "is Kala running?";
 }
 
@@ -291,6 +303,7 @@ function adviceFor(error) {
 function reasonOf(error) {
   const { code, message } = /** @type {Error & { code?: string }} */ (error);
   if (isAboutCertificate(error)) return `its certificate cannot be verified: ${message}`;
+  if (isWithoutTls(error)) return "the server does not speak HTTPS on this port";
   if (code === "ECONNRESET" || code === "ECONNABORTED") return "the connection was closed";
   return code === "ECONNREFUSED" ? "connection refused" : message || String(code);
 }

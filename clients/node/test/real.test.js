@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -205,7 +206,7 @@ describe("addresses", () => {
     await assert.rejects(jobs({}), (error) => {
       assert.ok(error instanceof ConnectionFailed);
       assert.match(error.message, /^cannot connect to https:.*: its certificate cannot be verified: self.signed/);
-      assert.match(error.message, /; if its CA is your own, give the CA's certificate as ca, or name its file in KALA_CA$/);
+      assert.match(error.message, /; if the certificate is from a CA of your own, give that CA's certificate as ca, or its file in KALA_CA$/);
       return true;
     });
     const ofOtherName = jobs({ ca: pem, url: url.replace("localhost", "127.0.0.2") });
@@ -216,6 +217,23 @@ describe("addresses", () => {
     process.env.KALA_CA = `${file}.none`;
     await assert.rejects(jobs({}), Invalid);
   });
+
+  for (const [sent, message] of [
+    ["HTTP/1.1 400 Bad Request\r\n\r\n", /: the server does not speak HTTPS on this port; use http:\/\/, or check the port$/],
+    ["", /: the server does not speak HTTPS on this port; use http:\/\/, or check the port$/],
+    ["\x15\x03\x01\x00\x02\x02\x28", /handshake failure/],
+  ]) {
+    test(`a server that responds to TLS with ${JSON.stringify(sent)} is told apart`, async (context) => {
+      const stub = net.createServer((socket) => socket.once("data", () => socket.end(Buffer.from(sent, "latin1"))));
+      await new Promise((resolve) => stub.listen(0, "127.0.0.1", resolve));
+      const kala = new Kala({ url: `https://127.0.0.1:${stub.address().port}`, retries: 0 });
+      context.after(() => {
+        kala.close();
+        stub.close();
+      });
+      await assert.rejects(kala.summary(), { name: "ConnectionFailed", message });
+    });
+  }
 
   test("a token comes from the environment, or from a file that others cannot read", (context) => {
     const folder = mkdtempSync(join(tmpdir(), "kala-node-"));
