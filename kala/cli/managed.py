@@ -92,6 +92,7 @@ def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]
     from kala.client.access import Tokens, Users  # noqa: PLC0415
     from kala.client.address import is_open, parse  # noqa: PLC0415
     from kala.client.json_call import call  # noqa: PLC0415
+    from kala.service.offline import has_database  # noqa: PLC0415
 
     config = loaded_as_by_service(config_file, {"data_dir": data_dir}).config
     socket = f"unix://{quote(str(Path.cwd() / config.data_dir / 'kala.sock'))}"
@@ -100,8 +101,16 @@ def _of_data(config_file: str | None, data_dir: str | None) -> Iterator[Managed]
             yield Managed(kala.users, kala.tokens)
         return
     offline = partial(call, partial(_respond, config), str(config.data_dir))
-    yield Managed(Users(offline), Tokens(offline))
-    click.echo(safe(f"kala: Kala is not running; used its data in {config.data_dir}"), err=True)
+    was_there = has_database(config)
+    try:
+        yield Managed(Users(offline), Tokens(offline))
+    finally:  # an invalid name leaves a new database, too
+        if not was_there and has_database(config):
+            new = f"{config.data_dir} had no data; made a new database there"
+            hint = "If that is the wrong directory, use --data-dir"
+            click.echo(safe(f"kala: Kala is not running, and {new}. {hint}"), err=True)
+    if was_there:
+        click.echo(safe(f"kala: Kala is not running; used its data in {config.data_dir}"), err=True)
 
 
 def _respond(config: Any, method: str, path: str, body: bytes | None, *_: object, **__: object) -> "Response":

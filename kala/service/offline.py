@@ -16,7 +16,13 @@ from kala.engine.offline import OfflineEngine
 from kala.store.owner import as_owner_of
 from kala.store.store import DATABASE, Store, lock_data_dir
 
+# To POST there adds a user or a token.
 _PATHS = ("/api/v1/user/", "/api/v1/token/")
+
+
+def has_database(config: Config) -> bool:
+    """Return whether a Kala has been in the data directory; False also where one may not look."""
+    return os.path.exists(config.data_dir / DATABASE)  # noqa: PTH110  Path.exists() raises PermissionError
 
 
 def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
@@ -26,10 +32,10 @@ def respond(config: Config, method: str, target: str, body: bytes) -> bytes:
     """
     if not config.persist:
         raise Invalid("persist: is off, so that users and tokens would not be kept; turn it on, or start Kala first")
-    # Only a POST, which adds something, makes a database where none is: any other finds nothing in a new one.
-    folder = config.data_dir
-    if method != "POST" and not os.path.exists(folder / DATABASE):  # noqa: PTH110  False where one may not look
-        raise NotFound(f"data_dir: {folder} has no {DATABASE}, or you cannot read it; use the data directory of Kala")
+    # Only what adds something makes a database where none is: any other request finds nothing in a new one.
+    if not (method == "POST" and target in _PATHS) and not has_database(config):
+        where = f"{config.data_dir} has no {DATABASE}, or you cannot read it"
+        raise NotFound(f"data_dir: {where}; use the data directory of Kala")
     caller = Caller(f"offline:{user_name(os.getuid())}", Role.ADMIN)
     # In memory, as it can have a secret, and open in the process that works as the owner of the data, too.
     with os.fdopen(os.memfd_create("kala"), "w+b") as answer:

@@ -235,7 +235,8 @@ def test_a_socket_that_one_may_not_open_is_noticed(monkeypatch, tmp_path):
 def test_to_look_where_no_data_are_makes_none(stopped):
     data = stopped.kala.data
     sentence = f"kala: data_dir: {data} has no kala.db, or you cannot read it; use the data directory of Kala\n"
-    for command in (("user", "list"), ("user", "remove", "ann", "--yes"), ("token", "list")):
+    of_users = (("user", "list"), ("user", "invite", "ann"), ("user", "logout", "ann"), ("user", "remove", "ann", "-y"))
+    for command in (*of_users, ("token", "list"), ("token", "revoke", "ci")):
         assert stopped(*command) == (4, "", sentence)
     assert not data.exists()
 
@@ -243,7 +244,8 @@ def test_to_look_where_no_data_are_makes_none(stopped):
 def test_the_first_user_is_made_while_kala_is_not_running(stopped, password_file):
     kala = stopped.kala
     code, out, err = stopped("user", "add", "ann", "--role", "admin", "--password-file", password_file)
-    assert (code, out, err) == (0, "", stopped.notice)
+    made = f"kala: Kala is not running, and {kala.data} had no data; made a new database there. "
+    assert (code, out, err) == (0, "", f"{made}If that is the wrong directory, use --data-dir\n")
     assert (kala.data / "kala.db").stat().st_mode & 0o777 == 0o600
     assert stopped("user", "add", "ann", "--role", "viewer", "--password-file", password_file) == (
         5,
