@@ -3,13 +3,15 @@
 from typing import Any, ClassVar
 
 from kala.api import access_schema as schema
+from kala.api import fields
 from kala.api.accounts import TokenRoutes, UserRoutes
 from kala.api.audit import AuditRoutes
 from kala.api.parameters import Choice, Flag, Kind, Parameter, Text, Time, Whole
 from kala.api.route import Route
 from kala.api.sessions import SessionRoutes
 from kala.core.account import Action
-from kala.core.caller import Role
+from kala.core.caller import ACTOR_KINDS, ACTORS, Role, is_actor
+from kala.core.errors import Invalid
 
 
 class _Name(Kind, frozen=True):
@@ -25,13 +27,28 @@ class _Name(Kind, frozen=True):
         return {"type": "string", "minLength": 1}
 
 
+class _Actor(Text, frozen=True):
+    """Who made a request, as the audit log names them. With the name alone, no entry would be found."""
+
+    def parse(self, name: str, given: str) -> str:
+        if not is_actor(super().parse(name, given)):
+            kinds = "user:ann, token:ann or peer:ann"
+            raise Invalid(f"{name}: must have its kind, such as {kinds}, not {fields.shown(given)}")
+        return given
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        pattern = f"^({'|'.join(ACTORS)}|({'|'.join(ACTOR_KINDS)}):.+)$"
+        return {**super().schema, "pattern": pattern, "examples": ["user:ann", "local"]}
+
+
 _USER = (Parameter("name", _Name(), "The name of a user.", place="path"),)
 _TOKEN = (Parameter("name", _Name(), "The name of a token.", place="path"),)
 _ALL_LOGINS = (Parameter("all", Flag(), "End all logins of the user, also those elsewhere.", default=False),)
 _AUDIT = (
     Parameter("limit", Whole(1, 1000), "At most this many entries.", default=100),
     Parameter("before", Whole(1), "Only entries older than the entry with this id."),
-    Parameter("actor", Text(), "Only what this caller did, such as user:ann."),
+    Parameter("actor", _Actor(), "Only what this caller did, such as user:ann."),
     Parameter("action", Choice(Action), "Only this kind of action."),
     Parameter("target", Text(), "Only what was about this: an id or a name."),
     Parameter("since", Time(), "Only entries not before this time."),

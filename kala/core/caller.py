@@ -32,6 +32,18 @@ def highest(roles: Iterable[Role]) -> Role | None:
     return max(roles, key=_RANKS.__getitem__, default=None)
 
 
+ACTORS = ("local", "anyone")
+"""The actors without a name: Kala's own user on the port, and everyone if nobody is asked who they are."""
+ACTOR_KINDS = ("user", "token", "peer", "proxy", "offline")
+"""What stands before the name of any other actor, and a colon."""
+
+
+def is_actor(text: str) -> bool:
+    """Return whether the audit log can name somebody like this."""
+    kind, _, name = text.partition(":")
+    return text in ACTORS or (kind in ACTOR_KINDS and bool(name))
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who makes a request: `actor` is how the audit log names them, such as `user:ann`; empty for a stranger.
 

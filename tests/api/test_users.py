@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from kala.access import credentials, passwords
-from kala.core.caller import KALA, Role
+from kala.core.caller import ACTOR_KINDS, KALA, Role
 from kala.engine.access_messages import NoteUse, UpdateAccount
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
@@ -408,6 +408,17 @@ class TestTheAuditLog:
         ]
         assert found[0]["refused"] == "not allowed: this needs the role admin, and token:editor has the role editor"
         assert found[1]["changed"] == {"retries": [0, 2], "env": [[], [["KEY", "***"]]]}
+
+    @pytest.mark.parametrize("actor", ["ann", "", "user:", "nobody:ann", "User:ann", "locally"])
+    def test_refuses_an_actor_whom_no_entry_can_name(self, api, actor):
+        answer = api.ask("GET", f"/api/v1/audit/?actor={actor}")
+        sentence = f'actor: must have its kind, such as user:ann, token:ann or peer:ann, not "{actor}"'
+        assert (answer.status, answer.json) == (400, {"error": sentence})
+
+    @pytest.mark.parametrize("actor", ["local", "anyone", *(f"{kind}:nobody" for kind in ACTOR_KINDS)])
+    def test_is_filtered_by_any_kind_of_actor(self, api, actor):
+        entries = self.entries(api, f"&actor={actor}")
+        assert {entry["actor"] for entry in entries} <= {actor}
 
     def test_has_logins_and_wrong_passwords(self, api):
         add(api, "carol")

@@ -202,6 +202,8 @@ def test_the_audit_log_tells_who_did_what_and_what_was_refused(tell, done, ann, 
     assert "password: *** -> ***" in done("audit", "--action", "user.update", "-o", "wide")
     assert len(done("audit", "-n", "2", "--no-headers").splitlines()) == 2
     assert done("audit", "--refused", "--no-headers") == ""
+    sentence = 'kala: actor: must have its kind, such as user:ann, token:ann or peer:ann, not "ann"\n'
+    assert tell("audit", "--actor", "ann") == (2, "", sentence)
 
 
 @pytest.mark.parametrize(("is_refused", "sudo"), [(False, ""), (True, "use sudo kala, ")])

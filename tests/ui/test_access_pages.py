@@ -288,7 +288,7 @@ class TestAudit:
         assert "user.create" not in html(api, "/audit?actor=user:vic").partition("<table")[2]
         assert "No entry matches." in text(html(api, "/audit?actor=user:nobody"))
 
-    @pytest.mark.parametrize("query", ["since=yesterday", "action=nothing", "before=x"])
+    @pytest.mark.parametrize("query", ["since=yesterday", "action=nothing", "before=x", "actor=ann"])
     def test_says_what_is_wrong_with_a_filter(self, api, query):
         page = html(api, f"/audit?{query}", 400)
         assert f"{query.partition('=')[0].capitalize()}: " in text(page)
