@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from .servers import expanded, home_of
 DEFAULT_URL = "http://127.0.0.1:8000"
 _SYSTEM_SOCKET = Path("/run/kala/kala.sock")
 _PROBE_SECONDS = 5.0
+_TOKEN = re.compile("[!-~]+")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -70,7 +72,7 @@ def find(
         if not given and not token and section.get("token_file"):  # as after `kala logout`
             file = f"its token file {section['token_file']} does not exist"
             raise Unauthorized(f"not logged in to the server {name!r} ({url}): {file}; log in with {login}")
-    if token and not (token.isascii() and token.isprintable()):
+    if token and not _TOKEN.fullmatch(token):
         raise Invalid("token: must be one line of visible ASCII characters")
     variable, of_server = environ.get("KALA_CA"), section.get("ca")
     ca = ca or ((variable or of_server) if given else (of_server or variable))
@@ -151,13 +153,17 @@ def _token_from(file: str | None, environ: Mapping[str, str]) -> str:
     if not file:
         return ""
     try:
-        with expanded(file, environ).open(encoding="ascii") as opened:
+        with expanded(file, environ).open(encoding="ascii", errors="replace") as opened:
             if os.fstat(opened.fileno()).st_mode & _OTHERS:
                 raise Invalid(f"token file {file}: others can read it; run chmod 600 on it")
-            return opened.read().strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "must have one token in ASCII"
-        raise Invalid(f"token file {file}: {reason}") from None
+            token = opened.read().strip()
+    except OSError as error:
+        raise Invalid(f"token file {file}: {error.strerror}") from None
+    if not token:
+        raise Invalid(f"token file {file}: is empty; write the token into it")
+    if not _TOKEN.fullmatch(token):
+        raise Invalid(f"token file {file}: must have one token on one line, in visible ASCII characters")
+    return token
 
 
 def _open_socket(environ: Mapping[str, str]) -> str:

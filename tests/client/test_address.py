@@ -5,6 +5,8 @@ import pytest
 from kala.client import Invalid, Unauthorized, address
 from kala.client.address import Address, find, parse
 
+ONE_TOKEN = "must have one token on one line, in visible ASCII characters"
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
@@ -152,6 +154,27 @@ def test_a_token_that_others_can_read_is_refused(found, home):
         found(KALA_TOKEN_FILE=str(file))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty; write the token into it"),
+        (b" \n", "is empty; write the token into it"),
+        (b"a\nb\n", ONE_TOKEN),
+        (b"two words\n", ONE_TOKEN),
+        ("ä".encode(), ONE_TOKEN),
+        (b"a\0", ONE_TOKEN),
+    ],
+)
+def test_a_file_without_a_token_is_an_error_with_its_name(found, configure, home, content, reason):
+    configure('[server.a]\nurl = "http://a"\ntoken_file = "~/token"\n')
+    write_token(home / "token", "")
+    (home / "token").write_bytes(content)
+    for variables in ({}, {"KALA_URL": "http://b", "KALA_TOKEN_FILE": "~/token"}):
+        with pytest.raises(Invalid) as error:
+            found(**variables)
+        assert str(error.value) == f"token file ~/token: {reason}"
+
+
 def test_the_token_of_a_server_in_the_file_is_where_its_login_is(found, configure, home):
     configure('[server.a]\nurl = "http://a"\ntoken_file = "~/a.token"\n')
     with pytest.raises(Unauthorized):
@@ -224,6 +247,7 @@ def test_an_address_tells_whether_somebody_has_named_the_server(found, configure
     assert found().is_given
 
 
-def test_a_token_of_several_lines_is_refused(found):
-    with pytest.raises(Invalid, match="token: must be one line"):
-        found(KALA_TOKEN="a\r\nHost: b")
+@pytest.mark.parametrize("token", ["a\r\nHost: b", "two words", "ä"])
+def test_a_token_of_other_characters_is_refused(found, token):
+    with pytest.raises(Invalid, match="token: must be one line of visible ASCII characters"):
+        found(KALA_TOKEN=token)

@@ -9,6 +9,7 @@ import { Invalid } from "./errors.js";
 
 const DEFAULT_URL = "http://127.0.0.1:8000";
 const SYSTEM_SOCKET = "/run/kala/kala.sock";
+const TOKEN = /^[!-~]+$/;
 const OTHERS = 0o077;
 
 /**
@@ -28,7 +29,7 @@ const OTHERS = 0o077;
  */
 export function find(url, token, environ = process.env) {
   const secret = token || environ.KALA_TOKEN || tokenFrom(environ.KALA_TOKEN_FILE);
-  if (secret && !/^[!-~]+$/.test(secret)) throw new Invalid("token: must be one line of visible ASCII characters");
+  if (secret && !TOKEN.test(secret)) throw new Invalid("token: must be one line of visible ASCII characters");
   return parse(url || environ.KALA_URL || openSocket(environ) || DEFAULT_URL, secret);
 }
 
@@ -79,13 +80,19 @@ export function parse(url, token) {
 function tokenFrom(file) {
   if (!file) return "";
   const path = file.startsWith("~/") ? join(homedir(), file.slice(2)) : file;
+  let mode, token;
   try {
-    if (statSync(path).mode & OTHERS) throw new Invalid(`token file ${file}: others can read it; run chmod 600 on it`);
-    return readFileSync(path, "ascii").trim();
+    mode = statSync(path).mode;
+    token = readFileSync(path, "latin1").trim();
   } catch (error) {
-    if (error instanceof Invalid) throw error;
     throw new Invalid(`token file ${file}: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
+  if (mode & OTHERS) throw new Invalid(`token file ${file}: others can read it; run chmod 600 on it`);
+  if (!token) throw new Invalid(`token file ${file}: is empty; write the token into it`);
+  if (!TOKEN.test(token)) {
+    throw new Invalid(`token file ${file}: must have one token on one line, in visible ASCII characters`);
+  }
+  return token;
 }
 
 /**

@@ -248,6 +248,13 @@ describe("addresses", () => {
     const sentence = `token file ${file}: others can read it; run chmod 600 on it`;
     assert.throws(() => find(url, "", { KALA_TOKEN_FILE: file }), { name: "Invalid", message: sentence });
     assert.throws(() => find(url, "two words", {}), { name: "Invalid" });
+    const wrong = "must have one token on one line, in visible ASCII characters";
+    for (const [text, reason] of [["\n", "is empty; write the token into it"], ["a\nb\n", wrong], ["ä", wrong]]) {
+      writeFileSync(file, text);
+      chmodSync(file, 0o600);
+      const message = `token file ${file}: ${reason}`;
+      assert.throws(() => find(url, "", { KALA_TOKEN_FILE: file }), { name: "Invalid", message });
+    }
   });
 
   test("without a server the error says where it looked", async () => {
