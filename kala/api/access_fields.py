@@ -18,6 +18,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 _MOST_OWNERS = 20
 _LONGEST_TEXT = 2000
 NEVER = "never"
+_LENGTHS = f"such as P90D or P1Y, or {NEVER}"
 _ADMIN = "admin"
 
 
@@ -61,7 +62,7 @@ def expiry(now: datetime) -> fields.Check:
     def check(field: str, value: Any) -> datetime | None:
         if value == NEVER:
             return None
-        length = duration.parse(fields.line(field, value), field)
+        length = duration.parse(fields.line(field, value), field, _LENGTHS)
         if not length.longest:
             raise fields.invalid(field, value, "longer than zero")
         return length.after_clamped(now)

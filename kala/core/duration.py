@@ -66,8 +66,11 @@ class Duration(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def parse(text: str, field: str) -> Duration:
-    """Parse an ISO 8601 duration (clause 5.5.2). Raise Invalid, naming `field`, if `text` is not one."""
+def parse(text: str, field: str, examples: str = _EXAMPLES) -> Duration:
+    """Parse an ISO 8601 duration (clause 5.5.2). Raise Invalid, naming `field`, if `text` is not one.
+
+    `examples` is what the sentence says then.
+    """
     try:
         date, _, time = text.partition("T")
         if not _LETTERS.fullmatch(text) or text.endswith("T"):
@@ -79,7 +82,7 @@ def parse(text: str, field: str) -> Duration:
             "use whole days or months, or hours such as PT12H"
         ) from None
     except (ValueError, isodate.ISO8601Error):
-        raise Invalid(f"{field}: must be an ISO 8601 duration {_EXAMPLES}, not {text!r}") from None
+        raise Invalid(f"{field}: must be an ISO 8601 duration {examples}, not {text!r}") from None
     except (OverflowError, ArithmeticError):
         raise Invalid(f"{field}: {text!r} is too long; use a shorter duration") from None
 

@@ -371,6 +371,11 @@ class TestAToken:
         response = api.ask("POST", "/api/v1/token/", {"name": "ci", "role": "viewer", "expires_in": given})
         assert (response.status, response.error[:11]) == (400, "expires_in:")
 
+    def test_with_an_expiry_in_another_form_is_told_the_right_one(self, api):
+        response = api.ask("POST", "/api/v1/token/", {"name": "ci", "role": "viewer", "expires_in": "90d"})
+        sentence = "expires_in: must be an ISO 8601 duration such as P90D or P1Y, or never, not '90d'"
+        assert (response.status, response.error) == (400, sentence)
+
     def test_knows_when_it_was_used(self, api):
         secret = token(api)["secret"]
         assert api.ask("GET", "/api/v1/token/").json["tokens"][0]["last_used"] is None
