@@ -27,6 +27,8 @@ _READ = 64 * 1024
 
 logger = logging.getLogger("kala.http")
 _HEAD_END = re.compile(rb"\n\r?\n")
+# Each request begins with the letters of a method, perhaps after empty lines (RFC 9112, 2.2).
+_NO_REQUEST = re.compile(rb"[^!-~\r\n]")
 
 
 class Host(Protocol):
@@ -150,8 +152,9 @@ class Connection(server.HTTPConnection):
         """Buffer input of the next requests; no head ends before `searched`."""
         self._received = received
         match = _HEAD_END.search(received, searched) if received else None
-        # A head that is too long counts as complete: parsing it gives the error response.
-        self._head_end = match.end() if match else len(received) if len(received) > HEAD_BYTES else 0
+        # A head that is too long counts as complete, and so does what is none, as of TLS: parsing gives the error.
+        is_wrong = len(received) > HEAD_BYTES or _NO_REQUEST.match(received)
+        self._head_end = match.end() if match else len(received) if is_wrong else 0
 
     def fail_body(self, error: KalaError) -> None:
         """Give up an incomplete body, if there is one: the application gets the error when it reads the body."""

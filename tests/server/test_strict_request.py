@@ -11,6 +11,7 @@ from kala.core.limits import HEAD_BYTES
 MALFORMED = {
     "a line that is not a request": (b"nonsense\r\n\r\n", 400),
     "two empty lines": (b"\r\n\r\n", 400),
+    "the begin of a TLS handshake": (b"\x16\x03\x01\x02\x00\x01\x00", 400),
     "no version": (b"GET /\r\n\r\n", 400),
     "a version that is none": (b"GET / HTTP/x.y\r\nHost: a\r\n\r\n", 400),
     "a version that a lenient parser takes for 1.1": (b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n", 400),
