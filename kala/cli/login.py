@@ -113,7 +113,5 @@ def _server(url: str | None) -> tuple[dict[str, str], str | None]:
 
     target = target_of_options()
     url = url or target.url or (None if target.server else os.environ.get("KALA_URL"))
-    if url:
-        return {}, url
-    name, section = servers.named(target.server, os.environ)
-    return {**section, **({"name": name} if name else {})}, section.get("url")
+    name, section = servers.with_url(url, os.environ) if url else servers.named(target.server, os.environ)
+    return {**section, **({"name": name} if name else {})}, url or section.get("url")

@@ -146,12 +146,13 @@ def test_the_login_is_used_where_the_url_of_the_server_is_given(kala, as_ann):
         assert (code, json.loads(out)["actor"]) == (0, "user:ann"), err
 
 
-def test_a_login_to_a_url_does_not_need_the_login_before_it(kala, as_ann, password_file):
+def test_a_login_to_a_url_needs_neither_the_login_before_it_nor_the_name_of_its_server(kala, as_ann, password_file):
     (kala.home / ".config/kala/here.token").chmod(0o644)
-    arguments = ["login", "--name", "here", "--user", "ann", "--password-file", password_file]
+    arguments = ["login", "--user", "ann", "--password-file", password_file]
     assert as_ann("jobs")[0] == 2
-    assert as_ann("--url", kala.address, *arguments)[0] == 0
+    assert as_ann("--url", f"{kala.address}/", *arguments)[0] == 0
     assert as_ann("jobs")[0] == 0
+    assert (kala.home / ".config/kala/cli.toml").read_text().count("[server.") == 1
 
 
 def test_who_was_logged_out_elsewhere_can_log_out_and_in_again(kala, as_ann, password_file):
