@@ -44,8 +44,9 @@ def on_terminal(kala, done):
     def on_terminal(columns, *arguments, typed="", answers=(), **environ):
         leader, follower = pty.openpty()
         size = {"COLUMNS": str(columns), "LINES": "24"}
+        # With a controlling terminal, from which passwords are read. It would else be that of whoever runs the tests.
         process = subprocess.Popen(
-            [*kala.command, *arguments],
+            ["setsid", "--ctty", *kala.command, *arguments],
             cwd=kala.home,
             env=kala.environ | size | environ,
             stdin=follower,
