@@ -112,6 +112,8 @@ def _server(url: str | None) -> tuple[dict[str, str], str | None]:
     from kala.client import servers  # noqa: PLC0415
 
     target = target_of_options()
+    if url and (target.url or target.server):
+        raise click.UsageError("the server is given twice; leave out URL, --url or --server")
     url = url or target.url or (None if target.server else os.environ.get("KALA_URL"))
     name, section = servers.with_url(url, os.environ) if url else servers.named(target.server, os.environ)
     return {**section, **({"name": name} if name else {})}, url or section.get("url")

@@ -49,9 +49,20 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint(typed, hint):
     assert (result.exit_code, f"No such command '{typed}'; {hint}" in result.output) == (2, True)
 
 
-def test_a_server_is_named_once():
-    result = CliRunner().invoke(commands, ["--url", "http://127.0.0.1:1", "--server", "staging", "jobs"])
-    assert (result.exit_code, "--url and --server exclude each other" in result.stderr) == (2, True)
+ANN = ("--user", "ann", "--password-file", "none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--url", "http://127.0.0.1:1", "--server", "staging", "jobs"], "--url and --server exclude each other"),
+        (["--server", "a", "login", "http://127.0.0.1:1", *ANN], "the server is given twice"),
+        (["--url", "http://127.0.0.1:2", "login", "http://127.0.0.1:1", *ANN], "the server is given twice"),
+    ],
+)
+def test_a_server_is_named_once(arguments, sentence):
+    result = CliRunner().invoke(commands, arguments)
+    assert (result.exit_code, sentence in result.stderr) == (2, True)
 
 
 def test_python_m_kala_calls_itself_kala():
