@@ -75,12 +75,12 @@ def managed(config_file: str | None, data_dir: str | None) -> Iterator[Managed]:
     """
     from kala.client.address import is_open  # noqa: PLC0415  `kala --help` imports this module, too
 
-    has_data = config_file is not None or data_dir is not None
-    with client_of_options() as kala:
-        if not has_data and (kala.address.is_given or is_open(kala.address)):
-            with connected_to(kala):
-                yield Managed(kala.users, kala.tokens)
-            return
+    if config_file is None and data_dir is None:
+        with client_of_options() as kala:
+            if kala.address.is_given or is_open(kala.address):
+                with connected_to(kala):
+                    yield Managed(kala.users, kala.tokens)
+                return
     with _of_data(config_file, data_dir) as found:
         yield found
 

@@ -155,6 +155,12 @@ def test_a_login_to_a_url_needs_neither_the_login_before_it_nor_the_name_of_its_
     assert (kala.home / ".config/kala/cli.toml").read_text().count("[server.") == 1
 
 
+def test_users_are_managed_in_the_data_whoever_is_logged_in_elsewhere(kala, as_ann):
+    assert as_ann("logout")[0] == 0
+    assert as_ann("user", "list")[0] == 6
+    assert as_ann("user", "list", "--no-headers", "--data-dir", str(kala.data))[0] == 0
+
+
 def test_who_was_logged_out_elsewhere_can_log_out_and_in_again(kala, as_ann, password_file):
     own = f"unix://{kala.data}/kala.sock"
     assert as_ann("--url", own, "user", "logout", "ann") == (0, "", "")
