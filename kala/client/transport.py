@@ -28,6 +28,9 @@ _CHUNK = 64 * 1024
 _KEPT_CONNECTIONS = 4
 # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN and _UNABLE_TO_GET_ISSUER_CERT_LOCALLY of OpenSSL.
 _UNKNOWN_ISSUER = (18, 19, 20)
+# What OpenSSL says of a response that is not TLS; the last one, from 3.2 on, is None where Python does not know it.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", None)
+_WITHOUT_TLS = "the server does not speak HTTPS on this port; use http://, or check the port"
 # With a stream nobody notices a peer that vanished, unless the kernel asks: after 15 s, then every 5 s.
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
@@ -179,7 +182,8 @@ class Transport:
             connection.connect()
         except OSError as error:
             connection.close()
-            raise _Refused(f"cannot connect to {self.address.url}: {_reason(error)}; {_advice(error)}") from error
+            problem = _WITHOUT_TLS if _is_without_tls(error) else f"{_reason(error)}; {_advice(error)}"
+            raise _Refused(f"cannot connect to {self.address.url}: {problem}") from error
         return connection
 
     def _new_connection(self) -> HTTPConnection:
@@ -278,8 +282,8 @@ def _reason(error: Exception) -> str:
     # Errors of ssl are told by their attributes, as ssl is not imported for a server on this machine.
     if why := getattr(error, "verify_message", None):
         return f"its certificate cannot be verified: {why.rstrip('.')}"
-    if _is_without_tls(error):
-        return "the server does not speak HTTPS on this port"
+    if getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING":
+        return "the connection was closed"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -293,17 +297,15 @@ def _advice(error: OSError) -> str:
         return f"if the certificate is from a CA of your own, {file}"
     if code is not None:
         return "check the URL, and the certificate of the server"
-    if _is_without_tls(error):
-        return "use http://, or check the port"
     if isinstance(error, TimeoutError) and "handshake" in str(error):
         return "if the server does not speak HTTPS on this port, use http://"
     return "is Kala running?"
 
 
 def _is_without_tls(error: Exception) -> bool:
-    """Return whether a server did not respond with TLS to the handshake. An alert is TLS, too."""
+    """Return whether a server did not respond with TLS to the handshake."""
     is_about_tls = getattr(error, "library", None) == "SSL" and not hasattr(error, "verify_code")
-    return is_about_tls and "ALERT" not in getattr(error, "reason", "")
+    return is_about_tls and getattr(error, "reason", None) in _NO_TLS
 
 
 def _headers(response: HTTPResponse) -> dict[str, str]:

@@ -5,9 +5,11 @@ import http.client
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -226,11 +228,23 @@ def test_an_expired_certificate_is_not_taken_for_one_of_an_unknown_ca(make, tmp_
         client.me()
 
 
+@pytest.mark.parametrize("reason", ["RECORD_LAYER_FAILURE", None])
+def test_newer_releases_of_openssl_tell_it_in_other_words(monkeypatch, reason):
+    def connect(_):
+        error = ssl.SSLError(1, "[SSL] record layer failure (_ssl.c:1033)")
+        error.library, error.reason = "SSL", reason
+        raise error
+
+    monkeypatch.setattr(HTTPSConnection, "connect", connect)
+    with Client("https://127.0.0.1:1", retries=0) as client, pytest.raises(ConnectionFailed, match=WITHOUT_TLS):
+        client.summary()
+
+
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", WITHOUT_TLS),
-        (b"", WITHOUT_TLS),
+        (b"", "the connection was closed; is Kala running"),
         (b"\x15\x03\x01\x00\x02\x02\x28", "handshake failure"),
         (None, r"timed out; if the server does not speak HTTPS on this port, use http://$"),
     ],

@@ -14,6 +14,7 @@ const PAUSE = 250;
 const LONGEST_PAUSE = 10_000;
 // How long a stream tries to connect again: a restart of Kala takes up to a minute, as runs may finish first.
 const PATIENCE = 90_000;
+const WITHOUT_TLS = "the server does not speak HTTPS on this port; use http://, or check the port";
 // The codes of OpenSSL for a certificate whose issuer is not trusted.
 const UNKNOWN_ISSUER = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -232,11 +233,17 @@ export class Transport {
         ...(signal && { signal }),
         ...(timeout && { timeout }),
       });
+      let isConnected = false;
+      request.on("socket", (socket) => {
+        isConnected = request.reusedSocket;
+        socket.once(isTls ? "secureConnect" : "connect", () => (isConnected = true));
+      });
       request.on("response", resolve);
       request.on("timeout", () => request.destroy(new Error("timed out")));
       request.on("error", (error) => {
         if (signal?.aborted) reject(signal.reason);
-        else reject(isRefusal(error) ? new Refused(this.refusal(error), { cause: error }) : this.broken(error));
+        else if (isConnected || !isRefusal(error)) reject(this.broken(error));
+        else reject(new Refused(this.refusal(error), { cause: error }));
       });
       request.end(content);
     });
@@ -244,7 +251,8 @@ export class Transport {
 
   /** @param {unknown} error */
   refusal(error) {
-    return `cannot connect to ${this.address.url}: ${reasonOf(error)}; ${adviceFor(error)}`;
+    const problem = isWithoutTls(error) ? WITHOUT_TLS : `${reasonOf(error)}; ${adviceFor(error)}`;
+    return `cannot connect to ${this.address.url}: ${problem}`;
   }
 
   /** @param {unknown} error */
@@ -269,17 +277,17 @@ function isRefusal(error) {
  * @param {unknown} error
  */
 function isAboutCertificate(error) {
-  return /CERT|^UNABLE_TO_VERIFY/.test(codeOf(error));
+  return /CERT|^UNABLE_TO_VERIFY/.test(codeOf(error)) && !codeOf(error).includes("ALERT");
 }
 
 /**
- * Whether the server did not respond with TLS to the handshake. An alert is TLS, too.
+ * Whether the server did not respond with TLS to the handshake, as OpenSSL says it; the last words are from 3.2 on.
  * @param {unknown} error
  */
 function isWithoutTls(error) {
   const { message } = /** @type {Error} */ (error);
   const isAboutTls = codeOf(error) === "EPROTO" || codeOf(error).startsWith("ERR_SSL_");
-  return (isAboutTls && !/alert/i.test(message)) || /before secure TLS connection/.test(message);
+  return isAboutTls && /wrong version number|http request|packet length too long|record layer failure/i.test(message);
 }
 
 /** @param {unknown} error */
@@ -295,7 +303,6 @@ function adviceFor(error) {
   if (UNKNOWN_ISSUER.has(codeOf(error))) {
     return "if the certificate is from a CA of your own, give that CA's certificate as ca, or its file in KALA_CA";
   }
-  if (isWithoutTls(error)) return "use http://, or check the port";
   return isAboutCertificate(error) ? "check the URL, and the certificate of the server" : "is Kala running?";
 }
 
@@ -303,7 +310,6 @@ function adviceFor(error) {
 function reasonOf(error) {
   const { code, message } = /** @type {Error & { code?: string }} */ (error);
   if (isAboutCertificate(error)) return `its certificate cannot be verified: ${message}`;
-  if (isWithoutTls(error)) return "the server does not speak HTTPS on this port";
   if (code === "ECONNRESET" || code === "ECONNABORTED") return "the connection was closed";
   return code === "ECONNREFUSED" ? "connection refused" : message || String(code);
 }

@@ -218,9 +218,35 @@ describe("addresses", () => {
     await assert.rejects(jobs({}), Invalid);
   });
 
+  test("a request after which TLS breaks is not repeated, as it may have been carried out", async (context) => {
+    const pem = readFileSync(fileURLToPath(new URL("../../../tests/runner/localhost.pem", import.meta.url)));
+    let requests = 0;
+    let wire;
+    const stub = https.createServer({ cert: pem, key: pem }, () => {
+      requests += 1;
+      wire.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    await new Promise((resolve) => stub.listen(0, resolve));
+    const between = net.createServer((socket) => {
+      wire = socket;
+      const behind = net.connect(stub.address().port);
+      for (const [one, other] of [[socket, behind], [behind, socket]]) one.on("error", () => other.destroy()).pipe(other);
+    });
+    await new Promise((resolve) => between.listen(0, resolve));
+    const kala = new Kala({ url: `https://localhost:${between.address().port}`, ca: pem });
+    context.after(() => {
+      kala.close();
+      stub.closeAllConnections();
+      stub.close();
+      between.close();
+    });
+    await assert.rejects(kala.tokens.create("ci", { role: "viewer" }), /^ConnectionFailed: no complete response from https:/);
+    assert.equal(requests, 1);
+  });
+
   for (const [sent, message] of [
     ["HTTP/1.1 400 Bad Request\r\n\r\n", /: the server does not speak HTTPS on this port; use http:\/\/, or check the port$/],
-    ["", /: the server does not speak HTTPS on this port; use http:\/\/, or check the port$/],
+    ["", /: the connection was closed$/],
     ["\x15\x03\x01\x00\x02\x02\x28", /handshake failure/],
   ]) {
     test(`a server that responds to TLS with ${JSON.stringify(sent)} is told apart`, async (context) => {
