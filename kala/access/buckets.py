@@ -13,17 +13,14 @@ from threading import Lock
 from typing import NamedTuple
 
 from kala.core.errors import Busy, TooManyTries
+from kala.core.limits import CHECKS_PER_ADDRESS, TRIES_PER_ACCOUNT, TRIES_PER_ADDRESS
 from kala.server.addresses import host_of, plain
 
 _WINDOW = 15 * 60.0
-_PER_ACCOUNT = 10
-_PER_ADDRESS = 30
 # Of each kind. A try at a password takes a tenth of a second, one at a time, so nobody can use up as many accounts as
 # this within a window, and so nobody can push out the bucket of an account that is under attack.
 _BUCKETS = 10_000
 _KNOWN = 10_000
-# How many passwords of one address may be checked at the same time: half of those that may wait for it.
-_AT_ONCE = 4
 
 
 class Tries:
@@ -38,8 +35,8 @@ class Tries:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._accounts = _Buckets(_PER_ACCOUNT)
-        self._addresses = _Buckets(_PER_ADDRESS)
+        self._accounts = _Buckets(TRIES_PER_ACCOUNT)
+        self._addresses = _Buckets(TRIES_PER_ADDRESS)
         self._known: dict[bytes, None] = {}  # the least recently used first
         self._checking: Counter[bytes] = Counter()
 
@@ -67,7 +64,7 @@ class Tries:
         """
         place = _place(address)
         with self._lock:
-            if self._checking[place] >= _AT_ONCE:
+            if self._checking[place] >= CHECKS_PER_ADDRESS:
                 raise Busy("too many passwords are being checked at the same time; try again later")
             self._checking[place] += 1
         try:
@@ -152,7 +149,7 @@ _Used = list[tuple[_Buckets, bytes]]
 
 
 def _place(address: str) -> bytes:
-    """Return the key of the bucket for an address: that of its host. This one has all the addresses in 127.0.0.0/8."""
+    """Return the key of the bucket for an address: that of its host. This machine has all loopback addresses."""
     try:
         found = plain(address)
     except ValueError:

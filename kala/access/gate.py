@@ -73,7 +73,7 @@ class Gate:
 
     It forgets what it knows of tokens and logins whenever the engine has changed any of them, before the caller who
     asked for the change gets an answer: so the next request meets the new state. `generation` is another number after
-    each such change, and after one of the settings.
+    each such change, and after one of the settings or of a job's owner.
     """
 
     def __init__(self, engine: Engine, store: Store, config: Config, admin_token: str = "") -> None:

@@ -13,6 +13,7 @@ from threading import BoundedSemaphore, Lock
 from typing import NamedTuple
 
 from kala.core.errors import Busy, Invalid
+from kala.core.limits import CHECKS
 
 SHORTEST = 12
 LONGEST = 256
@@ -42,7 +43,7 @@ _STORED = re.compile(r"\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A
 # One hash at a time, which leaves a processor to others, without the GIL. What waits for it holds a worker of the HTTP
 # server, so only a few may wait.
 _TURN = Lock()
-_PLACES = BoundedSemaphore(8)
+_PLACES = BoundedSemaphore(CHECKS)
 
 DUMMY = f"$scrypt${_COST}${'A' * 22}${'A' * 43}"
 """A stored password that none matches: to check against where there is no account, which takes the same time."""

@@ -44,8 +44,8 @@ class Peers:
 
 
 def unknown_names(names: Iterable[str]) -> list[str]:
-    """Return those of some users and @groups that this machine does not have."""
-    return [name for name in names if not _exists(name)]
+    """Return those of some users and @groups that this machine does not have; a number is of one without a name."""
+    return [name for name in names if not (name.removeprefix("@").isdecimal() or _exists(name))]
 
 
 def _exists(name: str) -> bool:

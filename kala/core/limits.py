@@ -124,3 +124,16 @@ PART_BYTES = Limit(
     "bytes of a list, graph or stats held in memory for one client",
     "the rest is loaded once the client has read them",
 )
+
+# Who may call.
+LOGINS = Limit(100, "logins of a user at the same time", "those that were used for the shortest time end")
+TRIES_PER_ACCOUNT = Limit(10, "wrong passwords for a user in 15 minutes", "the response is 429")
+TRIES_PER_ADDRESS = Limit(
+    30,
+    "wrong passwords and tokens from one address, or from one user of this machine, in 15 minutes",
+    "the response is 429",
+)
+CHECKS = Limit(8, "passwords being checked, or waiting for it", "the response is 503")
+CHECKS_PER_ADDRESS = Limit(
+    4, "of these passwords from one address, or from one user of this machine", "the response is 503"
+)

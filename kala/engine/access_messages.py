@@ -8,14 +8,13 @@ from msgspec.structs import replace
 from kala.core import permissions
 from kala.core.account import Account, Action, Login, Token
 from kala.core.errors import Conflict, NotFound, Unauthorized
+from kala.core.limits import LOGINS
 from kala.core.masking import MASK
 from kala.engine.messages import Change
 from kala.engine.step import Step
 
 # What a user or a token may do.
 _PERMISSIONS = ("role", "owners", "run_as")
-# Of one user. A script that logs in for each request would else fill the database.
-_MOST_LOGINS = 100
 
 
 class CreateAccount(Change[Account], frozen=True):
@@ -114,8 +113,8 @@ class DeleteToken(Change[None], frozen=True):
 class LogIn(Change[None], frozen=True):
     """`password` is the stored one that was checked: it takes a while, in which the user can get another one.
 
-    Logins that were not used for `idle`, those that began before `lifetime`, and the least recently used of very many
-    are deleted at the same time.
+    Logins that were not used for `idle`, those that began before `lifetime`, and of very many those that were used
+    for the shortest time are deleted at the same time.
     """
 
     login: Login
@@ -129,7 +128,7 @@ class LogIn(Change[None], frozen=True):
         if account is None or account.password != self.password:
             raise wrong_password()
         step.accounts.delete_old_logins(step.now - self.idle, step.now - self.lifetime)
-        if step.accounts.limit_logins(self.login.user, _MOST_LOGINS - 1):
+        if step.accounts.limit_logins(self.login.user, LOGINS - 1):
             step.effects.has_changed_access = True
         step.accounts.add_login(self.login, self.digest)
         step.accounts.save(replace(account, last_login=step.now))

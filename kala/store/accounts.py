@@ -33,7 +33,7 @@ _NOTE_USE = [f"UPDATE {table} SET last_used = ? WHERE digest = ?" for table in (
 _DELETE_LOGIN = "DELETE FROM login WHERE digest = ?"
 _DELETE_LOGINS = "DELETE FROM login WHERE user_name = ? AND digest != ?"
 _DELETE_ALL_BUT = """DELETE FROM login WHERE user_name = ? AND digest NOT IN (
-    SELECT digest FROM login WHERE user_name = ? ORDER BY last_used DESC LIMIT ?)"""
+    SELECT digest FROM login WHERE user_name = ? ORDER BY last_used - created_at DESC, created_at DESC LIMIT ?)"""
 _DELETE_OLD_LOGINS = "DELETE FROM login WHERE last_used <= ? OR created_at <= ?"
 _INVITE = """
     INSERT INTO invitation (user_name, digest, expires_at) VALUES (?, ?, ?)
@@ -123,7 +123,10 @@ class Accounts:
         self._sql(_DELETE_OLD_LOGINS, (to_column(used_until), to_column(created_until)))
 
     def limit_logins(self, user: str, most: int) -> bool:
-        """Delete all logins of a user but the `most` that were used last; return whether there were more."""
+        """Keep the `most` logins of a user that were used for the longest time; return whether there were more.
+
+        So those of a script that logs in for each request go first, and not that of a browser.
+        """
         return bool(self._sql(_DELETE_ALL_BUT, (user, user, most)).rowcount)
 
     def invite(self, user: str, digest: bytes, expires_at: datetime) -> None:

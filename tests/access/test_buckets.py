@@ -166,6 +166,7 @@ def test_an_address_that_one_user_is_known_at_gets_no_tries_for_another(tries):
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("uid 1000", "uid 1000"),
         ("127.0.0.1", "127.255.1.2"),
+        ("127.0.0.1", "::1"),
     ],
 )
 def test_these_addresses_share_a_bucket(tries, one, other):

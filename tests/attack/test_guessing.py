@@ -133,7 +133,7 @@ def test_who_logs_in_again_and_again_keeps_nobody_else_out(behind_a_proxy):
         one.start()
     try:
         eventually(lambda: statuses.count(503) > 10)
-        for _ in range(12):
+        for _ in range(5):
             login(kala, "ann", **address(2))
     finally:
         is_over.set()
