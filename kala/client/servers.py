@@ -31,9 +31,7 @@ def named(server: str | None, environ: Mapping[str, str]) -> tuple[str, Mapping[
 
     The name is empty if cli.toml has none to choose.
     """
-    file = _config_file(environ)
-    table = _read(file) if file else {}
-    servers = table.get("server", {})
+    file, table, servers = _file(environ)
     name = server or table.get("default") or (next(iter(servers)) if len(servers) == 1 else "")
     if not name:
         return "", {}
@@ -45,12 +43,19 @@ def with_url(url: str, environ: Mapping[str, str]) -> tuple[str, Mapping[str, st
 
     The name is empty if no server has the URL, or several have it.
     """
-    file = _config_file(environ)
-    servers = _read(file).get("server", {}) if file else {}
-    if not isinstance(servers, dict):
-        raise Invalid(f"{file}: server must be tables, such as [server.staging], not {servers!r}")
+    file, _, servers = _file(environ)
     found = [name for name, section in servers.items() if isinstance(section, dict) and _is_at(section, url)]
     return (found[0], _checked(found[0], servers[found[0]], file)) if len(found) == 1 else ("", {})
+
+
+def _file(environ: Mapping[str, str]) -> tuple[Path | None, Mapping[str, Any], Mapping[str, Any]]:
+    """Return the path of cli.toml, what is in it, and the servers in it."""
+    file = _config_file(environ)
+    table = _read(file) if file else {}
+    servers = table.get("server", {})
+    if not isinstance(servers, dict):
+        raise Invalid(f"{file}: server must be tables, such as [server.staging], not {servers!r}")
+    return file, table, servers
 
 
 def _is_at(section: Mapping[str, Any], url: str) -> bool:
@@ -78,9 +83,7 @@ def prepare(name: str, url: str, environ: Mapping[str, str]) -> Path:
         raise Invalid("HOME: must be the path of your home directory, where the login is stored")
     if not _NAME.fullmatch(name):
         raise Invalid(f"name: must have at most 64 letters, digits and ._- and not begin with a dot, not {name!r}")
-    servers = _read(file).get("server", {})
-    found = servers.get(name) if isinstance(servers, dict) else None
-    if found is None:
+    if name not in _file(environ)[2]:
         return file.with_name(f"{name}.token")
     _, found = named(name, environ)
     if not _is_at(found, url):

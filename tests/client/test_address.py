@@ -100,7 +100,9 @@ def test_an_unknown_server_is_an_error_with_the_file(found, home):
         found(server="x")
 
 
-@pytest.mark.parametrize("text", ["server = ", "[server.a]\nurl = 1\n", '[server.a]\nurl = "http://a"\nport = "1"\n'])
+@pytest.mark.parametrize(
+    "text", ["server = ", "server = 1", "[server.a]\nurl = 1\n", '[server.a]\nurl = "http://a"\nport = "1"\n']
+)
 def test_a_wrong_file_is_an_error(found, configure, text):
     configure(text)
     with pytest.raises(Invalid, match=r"cli\.toml: "):
