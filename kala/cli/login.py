@@ -43,7 +43,9 @@ def login(
                 "login asks for name and password, and stdin is not a terminal; use --user and --password-file"
             )
     section, url = _server(url)
-    ca = str(Path(ca).absolute()) if ca else section.get("ca")
+    if not ca and target_of_options().server:  # else the client finds it, where KALA_CA has precedence for a URL
+        ca = section.get("ca")
+    ca = str(Path(ca).absolute()) if ca else None
     with Client(url, ca=ca, is_anonymous=True, agent=f"kala/{__version__}") as kala:
         address = kala.address
         name = name or section.get("name") or address.host or "local"
