@@ -15,7 +15,7 @@ run: $(VENV)/run  ## start Kala on http://127.0.0.1:8000, its data in ./data
 	$(BIN)/kala serve --data-dir data
 
 .PHONY: test
-test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about fifteen minutes
+test: say-duration lint crash-tools  ## lint, types, unit and system tests, in about twenty minutes
 	$(BIN)/python -m pytest --ignore=tests/packaging --ignore=tests/ui/browser
 
 .PHONY: test-ui
@@ -25,7 +25,7 @@ test-ui: $(VENV)/ui  ## the pages in Chromium, as people use them
 
 .PHONY: say-duration
 say-duration:
-	@echo 'all tests take about fifteen minutes; make unit runs the quick ones in less than 30 seconds'
+	@echo 'all tests take about twenty minutes; make unit runs the quick ones in less than 30 seconds'
 
 .PHONY: test-service
 test-service: $(VENV)/dev binary deb  ## the package and binaries in a booted Debian 12 and 13; needs root
