@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from kala.core.caller import Role
+
 
 def overview(api) -> str:
     response = api.ask("GET", "/")
@@ -42,7 +44,8 @@ class TestWithoutJobs:
         assert api.ask("POST", "/api/v1/job/", body.strip("'").encode()).status == 201
 
     def test_the_command_uses_https_behind_a_proxy_that_does(self, api):
-        assert b"curl https://" in api.ask("GET", "/", X_Forwarded_Proto="https").body
+        login = {"Authorization": f"Bearer {api.token(Role.ADMIN)}"}
+        assert b"curl https://" in api.ask("GET", "/", X_Forwarded_Proto="https", **login).body
 
 
 class TestAFailingJob:
