@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from kala.core.errors import Busy, Invalid
 from kala.core.limits import CHECKS
+from kala.server.processors import on_any_processor
 
 SHORTEST = 12
 LONGEST = 256
@@ -85,7 +86,7 @@ def _scrypt(password: str, salt: bytes, cost: _Cost, length: int) -> bytes:
     if not _PLACES.acquire(blocking=False):
         raise Busy("too many passwords are being checked at the same time; try again later")
     try:
-        with _TURN:
+        with _TURN, on_any_processor():
             return hashlib.scrypt(given, salt=salt, n=n, r=r, p=p, dklen=length, maxmem=128 * r * (n + p + 2))
     finally:
         _PLACES.release()

@@ -16,9 +16,10 @@ from kala.server.certificate import Certificate
 from kala.server.cheroot_server import CherootServer
 from kala.server.connection import Connection
 from kala.server.connections import Connections, Usage
+from kala.server.processors import on_one_processor
 from kala.server.streamer import Streamer
 from kala.server.watcher import Watcher
-from kala.server.workers import Workers, on_one_processor
+from kala.server.workers import Workers
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

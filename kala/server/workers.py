@@ -1,12 +1,9 @@
 """The pool of threads that run the application, with a stop() that always returns."""
 
 import logging
-import os
-import random
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 
@@ -16,24 +13,6 @@ from kala.server.connection import Connection
 _GRACE = 0.5
 
 logger = logging.getLogger("kala.http")
-
-
-@contextmanager
-def on_one_processor() -> Iterator[None]:
-    """Pin threads that are started in this context to one of our processors: they inherit the starter's affinity.
-
-    Only one of them at a time holds the GIL. To hand it to a thread that sleeps on another processor takes longer than
-    to serve a small request; on the same one it costs next to nothing. The processor is chosen at random, as there may
-    be more than one Kala on the machine. If the system forbids it (SystemCallFilter=~@resources), they are not pinned.
-    """
-    ours = os.sched_getaffinity(0)
-    with suppress(OSError):
-        os.sched_setaffinity(0, {random.choice(list(ours))})  # noqa: S311  no secret
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            os.sched_setaffinity(0, ours)
 
 
 class Workers:
