@@ -31,6 +31,10 @@ class _Trusted(NamedTuple):
     is_any_user: bool
     uid: int | None
 
+    def is_user_of(self, peer: Peer) -> bool:
+        """Whether its user is at the other end. The kernel is asked only if it has one."""
+        return self.uid is not None and self.uid == peer.uid
+
 
 class Proxies:
     """The trusted proxies and their headers, from the settings of these names.
@@ -92,16 +96,13 @@ class Proxies:
     def is_user_of_one(self, peer: Peer) -> bool:
         """Whether the user of this machine at the other end is that of a proxy: no request of it is the user's own."""
         parsed = _parsed(peer.address)
-        return parsed is not None and any(
-            parsed in one.network and one.uid is not None and one.uid == peer.uid for one in self._trusted
-        )
+        return parsed is not None and any(parsed in one.network and one.is_user_of(peer) for one in self._trusted)
 
     def _is_trusted(self, address: str, peer: Peer | None) -> bool:
         """Whether the proxy at an address is trusted. `peer` is None for one behind another: its user is not known."""
         parsed = _parsed(address)
         return parsed is not None and any(
-            parsed in one.network
-            and (one.is_any_user or (peer is not None and one.uid is not None and one.uid == peer.uid))
+            parsed in one.network and (one.is_any_user or (peer is not None and one.is_user_of(peer)))
             for one in self._trusted
         )
 
