@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
-from kala.core.errors import Busy, TooManyTries
+from kala.core.errors import TooManyTries, too_many_checks
 from kala.core.limits import CHECKS_PER_ADDRESS, TRIES_PER_ACCOUNT, TRIES_PER_ADDRESS
 from kala.server.addresses import host_of, plain
 
@@ -47,14 +47,15 @@ class Tries:
         seconds. A caller without an IP address, as on a Unix socket, has any other text that is its own.
         """
         place = _place(address)
+        pair = _digest(name, place)
         with self._lock:
-            used = self._used(name, place)
+            used = self._used(name, place, pair)
             wait = max(buckets.wait(key, now) for buckets, key in used)
             if wait > 0:
                 raise TooManyTries(math.ceil(wait))
             for buckets, key in used:
                 buckets.take(key, now)
-        return Try(self, used, _digest(name, place))
+        return Try(self, used, pair)
 
     @contextmanager
     def trying(self, name: str, address: str, now: float) -> "Iterator[Try]":
@@ -65,7 +66,7 @@ class Tries:
         place = _place(address)
         with self._lock:
             if self._checking[place] >= CHECKS_PER_ADDRESS:
-                raise Busy("too many passwords are being checked at the same time; try again later")
+                raise too_many_checks()
             self._checking[place] += 1
         try:
             yield self.take(name, address, now)
@@ -87,7 +88,7 @@ class Tries:
             if len(self._known) > _KNOWN:
                 del self._known[next(iter(self._known))]
 
-    def _used(self, name: str, place: bytes) -> "_Used":
+    def _used(self, name: str, place: bytes, pair: bytes) -> "_Used":
         """Return the buckets for a try, and the key in each.
 
         Where the user is known, that is a bucket for this account and address. It is the only one, as others at the
@@ -95,7 +96,6 @@ class Tries:
         """
         if not name:
             return [(self._addresses, place)]
-        pair = _digest(name, place)
         if pair in self._known:
             return [(self._accounts, pair)]
         return [(self._addresses, place), (self._accounts, _digest(name, b""))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import NamedTuple
 
-from kala.core.errors import Busy, Invalid
+from kala.core.errors import Invalid, too_many_checks
 from kala.core.limits import CHECKS
 from kala.server.processors import on_any_processor
 
@@ -84,7 +84,7 @@ def _scrypt(password: str, salt: bytes, cost: _Cost, length: int) -> bytes:
     n, r, p = 2**cost.ln, cost.r, cost.p
     given = _normalized(password).encode(errors="surrogatepass")
     if not _PLACES.acquire(blocking=False):
-        raise Busy("too many passwords are being checked at the same time; try again later")
+        raise too_many_checks()
     try:
         with _TURN, on_any_processor():
             return hashlib.scrypt(given, salt=salt, n=n, r=r, p=p, dklen=length, maxmem=128 * r * (n + p + 2))

@@ -50,6 +50,11 @@ class Busy(KalaError):
     """
 
 
+def too_many_checks() -> Busy:
+    """Return the error for a password that is not checked, as too many others are."""
+    return Busy("too many passwords are being checked at the same time; try again later")
+
+
 def no_run(run_id: int | str) -> NotFound:
     """Return the error for a run that does not exist. An id that a client has sent is a text of any length."""
     return NotFound(f"no run has the id {run_id[:_SHOWN] if isinstance(run_id, str) else run_id!r}")
