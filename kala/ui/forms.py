@@ -45,6 +45,11 @@ def new_password(form: Form) -> str:
     return password
 
 
+def number_in(text: str, default: int, digits: int = 9) -> int:
+    """Return the number that a text is; the default if it is none, or has more digits: Python refuses thousands."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else default
+
+
 def own_path(given: str) -> str:
     """Return the path of a page of Kala's own, perhaps with a query; empty for anything else, such as another site."""
     return given if _PATH.fullmatch(given) else ""

@@ -1,6 +1,5 @@
 """An action on many jobs of the list: the question with their number, and what was not possible."""
 
-import re
 from collections.abc import Mapping
 from secrets import token_urlsafe
 from typing import Any, NamedTuple
@@ -9,14 +8,13 @@ from kala.api import schema
 from kala.api.http import Request, Response
 from kala.api.parameters import IDEMPOTENCY_KEY
 from kala.core.errors import Conflict, Invalid
-from kala.ui.forms import Form
+from kala.ui.forms import Form, number_in
 from kala.ui.pages.jobs import FILTERS
 from kala.ui.site import Site, see_other
 
 # How many jobs a question or a list of failures names; the API finds up to 100 jobs by their ids.
 _NAMED = 10
 _MOST_IDS = 100
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _ACTIONS = {"enable": "Enable", "disable": "Disable", "start": "Run", "delete": "Delete"}
 _LISTS = ("tag", "state")
 _FLAGS = ("planned", "disabled", "done")
@@ -51,8 +49,7 @@ class BulkPage:
             raise Invalid(f"action: must be one of {', '.join(_ACTIONS)}")
         if not form.get("expect"):
             return self._ask(form, action, selection)
-        number = int(form.get("expect")) if _NUMBER.fullmatch(form.get("expect")) else -1
-        body = {"action": action, "expect": number, **selection.as_json}
+        body = {"action": action, "expect": number_in(form.get("expect"), -1), **selection.as_json}
         try:
             result = self._site.backend.do("changeJobs", body=body, headers={IDEMPOTENCY_KEY.name: form.get("key")})
         except Conflict as error:  # the number is another one now

@@ -8,6 +8,7 @@ from kala.api.http import Request, Response
 from kala.core.errors import Invalid
 from kala.core.foreign import presentable
 from kala.core.summary import JobState
+from kala.ui.forms import number_in
 from kala.ui.site import Site, path
 
 _PAGE = 50
@@ -52,7 +53,7 @@ class JobsPage:
             if name not in (*FILTERS, *_OTHERS):
                 raise Invalid(f"{presentable(name)}: not a filter of this list; use one of {', '.join(FILTERS)}")
         first = query.pop("from", "1")
-        first_number = int(first) if first.isascii() and first.isdigit() and len(first) < 10 else 1
+        first_number = number_in(first, 1)
         query.setdefault("sort", "name")
         found = self._site.backend.read(
             schema.Summaries, "listJobs", fields="summary", runs=_RUNS, count="true", limit=_PAGE, **query

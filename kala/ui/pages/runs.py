@@ -8,7 +8,7 @@ from kala.api.http import Request, Response
 from kala.core.errors import Conflict, Invalid, KalaError, NotFound
 from kala.core.instants import rfc3339
 from kala.core.run import Cause, State
-from kala.ui.forms import Form
+from kala.ui.forms import Form, number_in
 from kala.ui.site import Site, path, see_other
 
 _PAGE = 50
@@ -88,9 +88,9 @@ class RunsPage:
 
     def _found(self, query: Mapping[str, str], newest: str) -> tuple[schema.Runs, int]:
         """Return the runs of the page, and how many there are after the newest that the person has seen."""
-        if not newest.isascii() or not newest.isdigit() or len(newest) > 18:
+        seen = number_in(newest, -1, digits=18)
+        if seen < 0:
             return self._list(query, _PAGE), 0
-        seen = int(newest)
         new = [run for run in self._list(query, _MOST_NEW).runs if run.id > seen]
         return self._list({**query, "before": str(seen + 1)}, _PAGE), len(new)
 
